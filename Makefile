@@ -1,0 +1,40 @@
+# Two commands do everything on a fresh machine with Python >= 3.11, pip and make: `make demo` and `make test`.
+# VENV and PYTHON can be overridden: make test VENV=/tmp/venv PYTHON=python3.12
+VENV   ?= .venv
+PYTHON ?= python3
+RUN    := $(VENV)/bin
+
+.PHONY: demo test check lint types bench clean
+
+demo: $(VENV)/.demo          ## train, evaluate and report on synthetic sounds: scenes, tags and events
+	$(RUN)/dcasekit run quickstart --out runs/quickstart
+
+test: $(VENV)/.test          ## the whole test suite
+	$(RUN)/python -m pytest
+
+check: lint types            ## what CI runs: format, lint, types, tests with the coverage floor
+	$(RUN)/python -m pytest --cov --cov-report=term:skip-covered
+
+lint: $(VENV)/.test
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+
+types: $(VENV)/.test
+	$(RUN)/mypy
+
+bench: $(VENV)/.test         ## every speed claim, with the peer beside us
+	for script in benchmarks/bench_*.py; do $(RUN)/python $$script || exit 1; done
+
+# A stamp per set of extras, older than pyproject.toml only when the requirements changed: a second call installs nothing.
+$(VENV)/.demo: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dcasekit needs Python 3.11 or newer; try: make demo PYTHON=python3.11")'
+	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --editable '.[torch]'
+	touch $@
+
+$(VENV)/.test: $(VENV)/.demo pyproject.toml
+	$(RUN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache .coverage

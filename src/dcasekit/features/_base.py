@@ -1,0 +1,199 @@
+"""The feature extractor: audio in, an array of frames out, stored once per dataset and setting."""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from dcasekit import audio as audio_files
+from dcasekit import discover
+from dcasekit.datasets._base import Dataset
+from dcasekit.errors import FeatureError
+from dcasekit.features._store import FeatureStore, OnError, fill
+from dcasekit.files import write_json
+from dcasekit.parallel import Backend, map_clips
+from dcasekit.units import FloatArray, Hz, PathLike, Seconds
+
+# Raised when the numbers a class computes change, so that stores made before are not mistaken for current ones.
+_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureExtractor(ABC):
+    """Audio to an array (frames, dims). A new feature writes `compute_blocks` and nothing else.
+
+    Frame i stands for ``[i * audio_hop, (i + 1) * audio_hop)`` samples; labels, windows and scores use this one grid, so nothing
+    drifts however long the recording. Windows are cut when batches are made, not stored.
+
+    Parameters
+    ----------
+    sequence_time : seconds of one window, rounded down to whole frames (at least one); ``None``: the whole clip is one window. The
+        last window, and a clip shorter than one, is filled up by reflecting frames.
+    sequence_hop_time : seconds from window to window, rounded down to whole frames (at least one).
+    audio_win : samples of one analysis window.
+    audio_hop : samples from frame to frame; 680 at 22.05 kHz are 31 ms, DCASE-models' default.
+    sr : Hz; audio of another rate is resampled.
+    """
+
+    sequence_time: Seconds | None = 1.0
+    sequence_hop_time: Seconds = 0.5
+    audio_win: int = 1024
+    audio_hop: int = 680
+    sr: Hz = 22050
+
+    # Settings that only say how stored frames are cut into windows: changing them recomputes nothing.
+    _WINDOWING: ClassVar[tuple[str, ...]] = ("sequence_time", "sequence_hop_time")
+
+    def __post_init__(self) -> None:
+        for name in ("audio_win", "audio_hop", "sr"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                unit = "Hz" if name == "sr" else "samples"
+                raise FeatureError(f"{name} must be a positive int ({unit}); got {value!r}")
+        if self.sequence_hop_time <= 0 or (self.sequence_time is not None and self.sequence_time <= 0):
+            raise FeatureError(
+                "sequence_time and sequence_hop_time must be positive seconds (sequence_time=None: the whole clip); "
+                f"got {self.sequence_time} and {self.sequence_hop_time}"
+            )
+
+    @abstractmethod
+    def compute_blocks(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
+        """Turn consecutive blocks of one recording, (samples,) at rate `sr`, into consecutive blocks of frames (frames, dims)."""
+
+    def compute(self, audio: FloatArray) -> FloatArray:
+        """Compute the feature of one recording.
+
+        Parameters
+        ----------
+        audio : (samples,), mono at rate `sr`, finite.
+
+        Returns
+        -------
+        array (frames, dims), float32.
+
+        Raises
+        ------
+        FeatureError : not one-dimensional, not finite, or shorter than one window.
+        """
+        audio = np.asarray(audio, dtype=np.float32)
+        if audio.ndim != 1 or not np.isfinite(audio).all():
+            raise FeatureError(f"expected mono audio, (samples,), all finite; got shape {audio.shape}")
+        return np.concatenate(list(self.compute_blocks([audio])))
+
+    def compute_file(self, path: PathLike) -> Iterator[FloatArray]:
+        """Compute the feature of a file block by block; a long recording is never whole in memory."""
+        try:
+            yield from self.compute_blocks(audio_files.blocks(path, sr=self.sr))
+        except FeatureError as error:
+            raise FeatureError(f"{path}: {error}") from error
+
+    def extract(
+        self,
+        dataset: Dataset,
+        *,
+        jobs: int | None = None,
+        backend: Backend = "processes",
+        address: str | None = None,
+        on_error: OnError = "raise",
+        progress: bool = False,
+    ) -> FeatureStore:
+        """Compute and store the feature of every clip that is new or has changed; give back the store.
+
+        Interrupted, it goes on where it stopped. Several processes may extract the same dataset at once.
+
+        Parameters
+        ----------
+        dataset : its clips are read; the store lies in ``<dataset.cache>/features/<fingerprint>``.
+        jobs, backend, address : see `dcasekit.parallel.map_clips`.
+        on_error : ``"raise"`` (default): stop at the first clip that cannot be treated; ``"skip"``: leave it out, log it and list it in
+            the store's ``skipped``.
+        progress : show a progress bar.
+        """
+        store = self.store(dataset)
+        write_json(store.folder / "settings.json", {"class": type(self).__name__, **self.settings})
+        bar = f"Extracting {self.fingerprint}" if progress else None
+        mapper = partial(map_clips, jobs=jobs, backend=backend, address=address, progress=bar)
+        return fill(store, self.compute_file, dataset.clips, mapper=mapper, on_error=on_error)
+
+    def store(self, dataset: Dataset) -> FeatureStore:
+        """Open the store of this feature for a dataset; it may still be empty."""
+        return FeatureStore(Path(dataset.cache) / "features" / self.fingerprint)
+
+    def windows(self, frames: int) -> range:
+        """Give the first frame of each window of a clip of so many frames; the windows reach the clip's end."""
+        if self.sequence_frames is None:
+            return range(1)
+        beyond = max(0, frames - self.sequence_frames)
+        return range(0, -(-beyond // self.sequence_hop) * self.sequence_hop + 1, self.sequence_hop)
+
+    def get_shape(self, length_sec: Seconds = 10.0) -> tuple[int, int, int]:
+        """Tell (windows, frames per window, dims) for a recording of so many seconds."""
+        frames = len(self.compute(np.zeros(round(length_sec * self.sr), np.float32)))
+        return len(self.windows(frames)), self.sequence_frames or frames, self.dims
+
+    @cached_property
+    def dims(self) -> int:
+        """Values per frame."""
+        return next(self.compute_blocks([np.zeros(4 * max(self.audio_win, self.audio_hop, self._longest), np.float32)])).shape[
+            1
+        ]
+
+    @property
+    def sequence_frames(self) -> int | None:
+        """Frames per window; ``None``: all of the clip."""
+        return None if self.sequence_time is None else max(1, int(self.sequence_time * self.sr / self.audio_hop))
+
+    @property
+    def sequence_hop(self) -> int:
+        """Frames from window to window."""
+        return max(1, int(self.sequence_hop_time * self.sr / self.audio_hop))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings as JSON values; `from_settings` makes the feature again."""
+        return {field.name: _encode(getattr(self, field.name)) for field in fields(self)}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Name of the store: the class and a hash of every setting that changes a stored number."""
+        kept = {name: value for name, value in self.settings.items() if name not in self._WINDOWING}
+        digest = hashlib.sha256(json.dumps([_VERSION, kept], sort_keys=True).encode()).hexdigest()
+        return f"{discover.address(type(self)).replace(':', '.')}-{digest[:12]}"
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """Make a feature from what `settings` gave."""
+        try:
+            return cls(**{name: _decode(value) for name, value in settings.items()})
+        except TypeError as error:
+            known = ", ".join(field.name for field in fields(cls))
+            raise FeatureError(f"{cls.__name__}: {error}; its settings are: {known}") from error
+
+    @property
+    def _longest(self) -> int:
+        return max((getattr(getattr(self, "stft", None), "n_fft", None) or 0), 1)
+
+
+def _encode(value: Any) -> Any:
+    """Write a nested settings object as a dict that names its class."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"class": type(value).__name__, **asdict(value)}
+    return value
+
+
+def _decode(value: Any) -> Any:
+    if not (isinstance(value, Mapping) and "class" in value):
+        return value
+    from dcasekit import features
+
+    settings = {name: item for name, item in value.items() if name != "class"}
+    kind = getattr(features, value["class"])
+    if not is_dataclass(kind):
+        raise FeatureError(f"{value['class']!r} is not a settings class of dcasekit.features")
+    return kind(**settings)

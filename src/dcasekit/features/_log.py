@@ -1,0 +1,90 @@
+"""From energy or magnitude to a logarithm, and what needs the whole clip to be known: its maximum."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from dcasekit.errors import FeatureError
+from dcasekit.units import FloatArray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decibels:
+    """Decibels: ``10 log10`` of energy, ``20 log10`` of magnitude.
+
+    Parameters
+    ----------
+    ref : what 0 dB is (default 1); ``"max"``: the clip's maximum.
+    amin : smallest value (default 1e-10, librosa's for energy; librosa's for magnitude is 1e-5).
+    top_db : cut values this far below the clip's maximum; ``None`` (default): do not. librosa's default is 80, with which the same
+        sound gets different values in a loud and in a quiet file.
+    """
+
+    ref: float | Literal["max"] = 1.0
+    amin: float = 1e-10
+    top_db: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.amin <= 0 or (self.ref != "max" and self.ref <= 0) or (self.top_db is not None and self.top_db < 0):
+            raise FeatureError(f"decibels need amin > 0, ref > 0 or 'max', top_db >= 0 or None; got {self}")
+
+    @property
+    def needs_clip(self) -> bool:
+        """Whether a value depends on the clip's maximum."""
+        return self.ref == "max" or self.top_db is not None
+
+    def apply(self, spectrum: FloatArray, power: int) -> FloatArray:
+        """Take the logarithm of non-negative values, in place."""
+        np.maximum(spectrum, np.float32(self.amin), out=spectrum)
+        np.log10(spectrum, out=spectrum)
+        spectrum *= np.float32(20 / power)
+        if self.ref != "max":
+            spectrum -= np.float32(20 / power * np.log10(max(self.ref, self.amin)))
+        return spectrum
+
+    def finish(self, levels: FloatArray) -> FloatArray:
+        """Apply what depends on the clip's maximum, in place, to the whole clip."""
+        if self.ref == "max":
+            levels -= levels.max()
+        if self.top_db is not None:
+            np.maximum(levels, levels.max() - np.float32(self.top_db), out=levels)
+        return levels
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NaturalLog:
+    """Natural logarithm with a floor.
+
+    Parameters
+    ----------
+    floor : smallest value, in the unit of the spectrum (default 1e-10).
+    mode : how it acts: ``"clip"`` (default): ``log(max(x, floor))``; ``"add"``: ``log(x + floor)`` (dcase_util 2**-52, VGGish 0.01);
+        ``"zeros"``: only exact zeros are replaced (DcaseNet, 1e-7).
+    """
+
+    floor: float = 1e-10
+    mode: Literal["clip", "add", "zeros"] = "clip"
+    needs_clip = False
+
+    def __post_init__(self) -> None:
+        if self.floor <= 0:
+            raise FeatureError(f"the floor of a logarithm must be positive; got {self.floor}")
+
+    def apply(self, spectrum: FloatArray, power: int) -> FloatArray:  # noqa: ARG002 - the logarithm of what is given
+        """Take the logarithm of non-negative values, in place."""
+        floor = np.float32(self.floor)
+        if self.mode == "add":
+            spectrum += floor
+        elif self.mode == "clip":
+            np.maximum(spectrum, floor, out=spectrum)
+        else:
+            spectrum[spectrum == 0] = floor
+        return np.log(spectrum, out=spectrum)
+
+    def finish(self, levels: FloatArray) -> FloatArray:
+        """Change nothing: no value depends on the rest of the clip."""
+        return levels
+
+
+Log = Decibels | NaturalLog

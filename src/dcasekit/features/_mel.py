@@ -1,0 +1,80 @@
+"""Mel filter banks: HTK or Slaney scale, with or without normalisation."""
+
+import logging
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcasekit.errors import FeatureError
+from dcasekit.units import FloatArray, Hz
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mel:
+    """Settings of a mel filter bank: triangles whose corners are equally spaced on the mel scale.
+
+    Parameters
+    ----------
+    bands : number of bands.
+    scale : ``"slaney"`` (default, librosa's and dcase_util's: linear below 1 kHz) or ``"htk"`` (torchaudio's, VGGish's).
+    norm : ``"slaney"`` (default): each triangle has unit area per Hz; ``"peak"``: the largest weight of each band is 1 (dcase_util's
+        ``normalize_mel_bands``); ``None``: triangles of height 1 (torchaudio, VGGish).
+    fmin, fmax : Hz; ``None``: half the sampling rate.
+    """
+
+    bands: int = 64
+    scale: Literal["slaney", "htk"] = "slaney"
+    norm: Literal["slaney", "peak"] | None = "slaney"
+    fmin: float = 0.0
+    fmax: float | None = None
+
+
+@cache
+def mel_basis(mel: Mel, sr: Hz, n_fft: int) -> FloatArray:
+    """Compute the matrix that turns a spectrum into mel bands: (1 + n_fft // 2, bands), float32.
+
+    Raises
+    ------
+    FeatureError : the frequency range is empty or beyond half the sampling rate.
+    """
+    fmax = sr / 2 if mel.fmax is None else mel.fmax
+    if not (0 <= mel.fmin < fmax <= sr / 2 and mel.bands > 0):
+        raise FeatureError(
+            f"mel bands need 0 <= fmin < fmax <= sr / 2 = {sr / 2} Hz and bands > 0; "
+            f"got fmin={mel.fmin}, fmax={fmax}, bands={mel.bands}"
+        )
+    corners = _to_hz(np.linspace(_to_mel(mel.fmin, mel.scale), _to_mel(fmax, mel.scale), mel.bands + 2), mel.scale)
+    bins = np.arange(1 + n_fft // 2)[:, None] * (sr / n_fft)
+    lower, centre, upper = corners[:-2], corners[1:-1], corners[2:]
+    basis = np.maximum(0, np.minimum((bins - lower) / (centre - lower), (upper - bins) / (upper - centre)))
+    if empty := int((basis.max(axis=0) == 0).sum()):
+        _log.warning("%d of %d mel bands are empty: narrower than a bin of %.1f Hz; use fewer bands or a longer n_fft",
+                     empty, mel.bands, sr / n_fft)  # fmt: skip
+    if mel.norm == "slaney":
+        basis *= 2 / (upper - lower)
+    elif mel.norm == "peak":
+        basis /= np.maximum(basis.max(axis=0), np.finfo(np.float64).tiny)
+    return np.ascontiguousarray(basis, dtype=np.float32)
+
+
+# Slaney's Auditory Toolbox (1998): 200/3 Hz per mel up to 1 kHz, then 27 steps for each factor 6.4.
+_LINEAR_HZ, _KNEE_HZ, _KNEE_MEL, _LOG_STEP = 200 / 3, 1000.0, 15.0, np.log(6.4) / 27
+
+
+def _to_mel(hz: float, scale: str) -> float:
+    if scale == "htk":
+        return float(2595 * np.log10(1 + hz / 700))
+    if hz < _KNEE_HZ:
+        return hz / _LINEAR_HZ
+    return float(_KNEE_MEL + np.log(hz / _KNEE_HZ) / _LOG_STEP)
+
+
+def _to_hz(mel: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
+    if scale == "htk":
+        return np.asarray(700 * (10 ** (mel / 2595) - 1))
+    return np.where(mel < _KNEE_MEL, mel * _LINEAR_HZ, _KNEE_HZ * np.exp(_LOG_STEP * (mel - _KNEE_MEL)))

@@ -1,0 +1,50 @@
+"""What Spectrogram, MelSpectrogram and MFCC share: spectra, then a map per frame, then what needs the whole clip."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from dcasekit.features._base import FeatureExtractor
+from dcasekit.features._log import Decibels, Log
+from dcasekit.features._stft import STFT, spectra
+from dcasekit.units import FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpectralFeature(FeatureExtractor):
+    """A feature made from the spectrum of each frame.
+
+    Parameters
+    ----------
+    stft : the transform, see `STFT`.
+    log : `Decibels` (default), `NaturalLog`, or ``None`` for linear values.
+    """
+
+    stft: STFT = STFT()
+    log: Log | None = Decibels()
+
+    _double: ClassVar[bool] = False  # see `spectra`
+
+    @abstractmethod
+    def bands(self, spectrum: FloatArray) -> FloatArray:
+        """Map spectra (frames, bins) to what the logarithm is taken of (frames, bands); may overwrite its argument."""
+
+    def finish(self, levels: FloatArray) -> FloatArray:
+        """Do what is left after the logarithm (frames, bands) -> (frames, dims)."""
+        return levels
+
+    def compute_blocks(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
+        """Compute consecutive blocks of frames; one block for the clip where its maximum matters."""
+        frames = spectra(blocks, stft=self.stft, audio_win=self.audio_win, audio_hop=self.audio_hop, double=self._double)
+        levels = map(self._levels, frames)
+        if self.log is not None and self.log.needs_clip:
+            yield self.finish(self.log.finish(np.concatenate(list(levels))))
+        else:
+            yield from map(self.finish, levels)
+
+    def _levels(self, spectrum: FloatArray) -> FloatArray:
+        values = self.bands(spectrum)
+        return values if self.log is None else self.log.apply(values, self.stft.power)

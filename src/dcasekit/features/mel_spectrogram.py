@@ -1,0 +1,49 @@
+"""Mel spectrogram: the energy in bands spaced as the ear spaces them."""
+
+from dataclasses import dataclass
+
+from dcasekit.features._mel import Mel, mel_basis
+from dcasekit.features._spectral import SpectralFeature
+from dcasekit.units import FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class MelSpectrogram(SpectralFeature):
+    """Mel spectrogram: (frames, mel bands), by default in dB.
+
+    Parameters
+    ----------
+    sequence_time, sequence_hop_time, audio_win, audio_hop, sr : see `FeatureExtractor`.
+    stft, mel, log : see `STFT`, `Mel`, `Decibels` and `NaturalLog`.
+
+    Examples
+    --------
+    The numbers of ``librosa.power_to_db(librosa.feature.melspectrogram(y=audio, sr=22050, hop_length=512, n_mels=64))``:
+
+    >>> from dcasekit.features import STFT, Decibels, Mel, NaturalLog
+    >>> MelSpectrogram(
+    ...     sr=22050, audio_win=2048, audio_hop=512, stft=STFT(pad="constant"), mel=Mel(bands=64), log=Decibels(top_db=80.0)
+    ... ).dims
+    64
+
+    dcase_util's ``MelExtractor`` with the settings of the DCASE 2018 task 4 baseline:
+
+    >>> MelSpectrogram(
+    ...     sr=44100,
+    ...     audio_win=1764,
+    ...     audio_hop=882,
+    ...     stft=STFT(n_fft=2048, window="hamming", power=1, offset=2**-52),
+    ...     log=NaturalLog(floor=2**-52, mode="add"),
+    ... ).get_shape(length_sec=10.0)
+    (20, 50, 64)
+
+    torchaudio's ``MelSpectrogram(sample_rate=22050, n_fft=1024, hop_length=512, n_mels=64)``:
+
+    >>> torchaudio = MelSpectrogram(sr=22050, audio_win=1024, audio_hop=512, mel=Mel(scale="htk", norm=None), log=None)
+    """
+
+    mel: Mel = Mel()
+
+    def bands(self, spectrum: FloatArray) -> FloatArray:
+        """Sum the spectrum into mel bands."""
+        return spectrum @ mel_basis(self.mel, self.sr, self.stft.length(self.audio_win))

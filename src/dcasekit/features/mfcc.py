@@ -1,0 +1,48 @@
+"""Mel-frequency cepstral coefficients."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from dcasekit.features._mel import Mel, mel_basis
+from dcasekit.features._spectral import SpectralFeature
+from dcasekit.units import FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class MFCC(SpectralFeature):
+    """Cepstral coefficients: orthonormal DCT-II of the logarithmic mel spectrum, (frames, coefficients).
+
+    Parameters
+    ----------
+    sequence_time, sequence_hop_time, audio_win, audio_hop, sr : see `FeatureExtractor`.
+    stft, log : see `STFT` and `Decibels`; librosa's numbers need ``log=Decibels(top_db=80.0)``.
+    mel : see `Mel`; 128 bands as in librosa.
+    coefficients : how many, from the 0th on; 20 as in librosa.
+
+    Examples
+    --------
+    >>> MFCC().dims
+    20
+    """
+
+    mel: Mel = Mel(bands=128)
+    coefficients: int = 20
+
+    def bands(self, spectrum: FloatArray) -> FloatArray:
+        """Sum the spectrum into mel bands."""
+        return spectrum @ mel_basis(self.mel, self.sr, self.stft.length(self.audio_win))
+
+    def finish(self, levels: FloatArray) -> FloatArray:
+        """Take the cosine transform of the levels."""
+        return levels @ _dct(self.mel.bands, self.coefficients)
+
+
+@cache
+def _dct(bands: int, coefficients: int) -> FloatArray:
+    """Build the orthonormal DCT-II as a matrix (bands, coefficients)."""
+    angle = np.pi / bands * np.outer(np.arange(bands) + 0.5, np.arange(coefficients))
+    basis = np.cos(angle) * np.sqrt(2 / bands)
+    basis[:, 0] /= np.sqrt(2)
+    return basis.astype(np.float32)

@@ -1,0 +1,43 @@
+"""The waveform itself, for networks that learn their front end."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from dcasekit.errors import FeatureError
+from dcasekit.features._base import FeatureExtractor
+from dcasekit.units import FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawAudio(FeatureExtractor):
+    """Waveform cut into consecutive pieces of `audio_hop` samples: (frames, audio_hop); flattened, a window is the audio itself.
+
+    ``audio_win`` plays no part. Samples after the last whole piece are filled up with zeros.
+
+    Parameters
+    ----------
+    sequence_time, sequence_hop_time, audio_hop, sr : see `FeatureExtractor`.
+
+    Examples
+    --------
+    >>> RawAudio(sr=16000, audio_hop=512).compute(np.zeros(1024, np.float32)).shape
+    (2, 512)
+    """
+
+    def compute_blocks(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
+        """Cut consecutive blocks into pieces."""
+        rest = np.zeros(0, np.float32)
+        any_audio = False
+        for block in blocks:
+            rest = np.concatenate([rest, block])
+            whole = len(rest) // self.audio_hop * self.audio_hop
+            any_audio |= len(rest) > 0
+            if whole:
+                yield rest[:whole].reshape(-1, self.audio_hop)
+            rest = rest[whole:]
+        if not any_audio:
+            raise FeatureError("the audio has no samples; remove the clip, or extract with on_error='skip'")
+        if len(rest):
+            yield np.pad(rest, (0, self.audio_hop - len(rest)))[None]

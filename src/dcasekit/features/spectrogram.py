@@ -1,0 +1,28 @@
+"""Spectrogram: the energy of every frequency bin over time."""
+
+from dataclasses import dataclass
+
+from dcasekit.features._spectral import SpectralFeature
+from dcasekit.units import FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spectrogram(SpectralFeature):
+    """Short-time spectrum: (frames, 1 + n_fft // 2), by default in dB.
+
+    Parameters
+    ----------
+    sequence_time, sequence_hop_time, audio_win, audio_hop, sr : see `FeatureExtractor`.
+    stft, log : see `STFT`, `Decibels` and `NaturalLog`.
+
+    Examples
+    --------
+    >>> Spectrogram(sr=22050, audio_win=1024, audio_hop=512).get_shape(length_sec=10.0)
+    (20, 43, 513)
+    """
+
+    _double = True
+
+    def bands(self, spectrum: FloatArray) -> FloatArray:
+        """Keep every bin."""
+        return spectrum

@@ -1,0 +1,79 @@
+"""Truth and scores in, flat dictionaries of numbers out; usable without the rest of the package.
+
+Every module of the family has an ``evaluate(truth, ..., *, labels) -> dict[str, float]``. Conventions that all share:
+
+* The truth comes first. Keys are ``accuracy``, ``f1/micro`` (counts of all labels together), ``f1/macro`` (mean over
+  labels), ``f1/<label>``; all are shares in [0, 1] except error rates, which have no upper bound.
+* A label's recall, F1, average precision, AUC and error rate are NaN where the truth does not hold the label: nothing was
+  there to find. Precision is NaN where the label was never predicted. **Macro means leave NaN out.**
+* A label that the truth holds and the system never finds has F1 0, not NaN: silence is not rewarded.
+
+The functions below are the arithmetic of those rules.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dcasekit.errors import MetricError
+
+Array = NDArray[np.float64]
+
+
+def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Array:
+    """Divide element by element; NaN where the denominator is 0.
+
+    >>> ratio([1, 0], [2, 0]).tolist()
+    [0.5, nan]
+    """
+    bottom = np.asarray(denominator, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(bottom == 0, np.nan, np.asarray(numerator, dtype=np.float64) / bottom)
+
+
+def mean(values: Array) -> float:
+    """Average what is not NaN; NaN if nothing is left."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def named(name: str, values: Array, labels: Sequence[str], *, macro: bool = True) -> dict[str, float]:
+    """Spread one value per label over the keys ``name/<label>``, and their mean to ``name/macro``."""
+    spread = {f"{name}/{label}": float(value) for label, value in zip(labels, values, strict=True)}
+    return {f"{name}/macro": mean(values)} | spread if macro else spread
+
+
+def detection(hits: ArrayLike, reference: ArrayLike, predicted: ArrayLike) -> dict[str, Array]:
+    """Turn counts into precision, recall and F1, of the same shape as the counts.
+
+    Parameters
+    ----------
+    hits : how many are in the reference and predicted.
+    reference, predicted : how many there are of each.
+    """
+    reference, predicted = np.asarray(reference), np.asarray(predicted)
+    f1 = ratio(2 * np.asarray(hits), reference + predicted)
+    return {
+        "f1": np.where(reference == 0, np.nan, f1),
+        "precision": ratio(hits, predicted),
+        "recall": ratio(hits, reference),
+    }
+
+
+def check_arrays(truth: ArrayLike, scores: ArrayLike, labels: Sequence[str] | None = None) -> tuple[Array, Array]:
+    """Give truth and scores as float64 arrays (clips, labels), or say why they cannot be scored.
+
+    Raises
+    ------
+    MetricError : shapes differ, no clips, a value is not finite, or the number of labels is another.
+    """
+    truth, scores = np.asarray(truth, dtype=np.float64), np.asarray(scores, dtype=np.float64)
+    if truth.ndim != 2 or truth.shape != scores.shape or not truth.size:
+        raise MetricError(f"truth and scores must both be (clips, labels), not empty; got {truth.shape} and {scores.shape}")
+    if labels is not None and len(labels) != truth.shape[1]:
+        raise MetricError(f"{len(labels)} labels were given for arrays of {truth.shape[1]} columns")
+    for name, array in (("truth", truth), ("scores", scores)):
+        if not np.isfinite(array).all():
+            raise MetricError(f"{name} must be finite; clip {np.argwhere(~np.isfinite(array))[0, 0]} holds NaN or infinity")
+    return truth, scores

@@ -1,0 +1,71 @@
+"""Metrics where exactly one label is right: acoustic scenes, ESC-50, UrbanSound8K.
+
+The predicted label is the one of highest score; of equal scores the first. ``accuracy`` counts clips, ``accuracy/macro``
+is the mean recall of the labels that occur, so that each weighs the same ("class-wise average accuracy" of DCASE task 1).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dcasekit.errors import MetricError
+from dcasekit.metrics import check_arrays, detection, mean, named
+
+
+def confusion(truth: ArrayLike, scores: ArrayLike) -> NDArray[np.int64]:
+    """Count clips by true and predicted label.
+
+    Parameters
+    ----------
+    truth : (clips, labels), one 1 per row, else 0.
+    scores : (clips, labels), any finite numbers.
+
+    Returns
+    -------
+    array (labels, labels), int64 : rows are true labels, columns predicted ones.
+
+    Raises
+    ------
+    MetricError : a row of the truth does not hold exactly one 1, or see `check_arrays`.
+
+    Examples
+    --------
+    >>> confusion([[1, 0], [0, 1], [0, 1]], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]).tolist()
+    [[1, 0], [1, 1]]
+    """
+    truth, scores = check_arrays(truth, scores)
+    if wrong := np.flatnonzero(((truth == 1).sum(axis=1) != 1) | ((truth != 0).sum(axis=1) != 1)).tolist():
+        raise MetricError(f"each clip needs exactly one label that is 1; clip {wrong[0]} has {truth[wrong[0]].tolist()}")
+    size = truth.shape[1]
+    pairs = truth.argmax(axis=1) * size + scores.argmax(axis=1)
+    return np.bincount(pairs, minlength=size * size).reshape(size, size)
+
+
+def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str]) -> dict[str, float]:
+    """Compute all numbers of a classification.
+
+    Parameters
+    ----------
+    truth, scores : as for `confusion`.
+    labels : the columns.
+
+    Returns
+    -------
+    dict : ``accuracy``, ``accuracy/macro``, ``f1/macro``, and ``recall/``, ``precision/``, ``f1/`` of each label.
+
+    Examples
+    --------
+    >>> evaluate([[1, 0], [0, 1], [0, 1]], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]], labels=("cat", "dog"))["accuracy/macro"]
+    0.75
+    """
+    check_arrays(truth, scores, labels)
+    counts = confusion(truth, scores)
+    figures = detection(np.diag(counts), counts.sum(axis=1), counts.sum(axis=0))
+    return {
+        "accuracy": float(np.trace(counts) / counts.sum()),
+        "accuracy/macro": mean(figures["recall"]),
+        **named("f1", figures["f1"], labels),
+        **named("recall", figures["recall"], labels, macro=False),
+        **named("precision", figures["precision"], labels, macro=False),
+    }
