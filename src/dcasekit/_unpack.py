@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 MAX_BYTES = 2**40  # ten times the largest archive of the sets we know
 MAX_RATIO = 100.0  # silence, the most compressible audio, goes far beyond, but no whole archive is silence
 _HARMLESS = 2**30  # an archive that unpacks to less is not called a bomb, whatever its ratio
-_CHUNK = 2**20
+_CHUNK = 2**16  # small, because zipfile unpacks a chunk of bzip2 whole, however much it becomes
 _TAR_OPENERS: dict[str, Callable[..., Any]] = {
     ".gz": gzip.open,
     ".tgz": gzip.open,
@@ -161,6 +161,8 @@ def _reading(archive: Path) -> Iterator[None]:
         yield
     except DownloadError:
         raise
+    except FileNotFoundError as error:
+        raise DownloadError(f"no archive to unpack: {error}") from error
     except NotImplementedError as error:
         raise DownloadError(f"{archive} is packed in a way Python cannot read ({error}); unpack it by hand") from error
     except _DAMAGE as error:
@@ -176,9 +178,8 @@ def _tar_members(archive: Path, limit: int) -> Generator[Member]:
     opener = _TAR_OPENERS.get(archive.suffix.lower(), open)
     with _reading(archive), opener(archive, "rb") as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
         for member in tar:
-            if member.isreg():
-                content = tar.extractfile(member)
-                assert content is not None  # noqa: S101  (None is for links and devices only)
+            content = tar.extractfile(member) if member.isreg() else None
+            if content is not None:
                 yield member.name, member.size, content
             elif not member.isdir():
                 raise DownloadError(f"{archive}: member {member.name!r} is a link or a device; do not trust this archive")

@@ -2,13 +2,11 @@
 
 On disk, in the dataset's folder:
 
-=================================  ==================================================================================
-``<name>``                         a fetched file; under this name it is always whole and right
-``<name>.part``                    what has arrived so far; ``<name>.part.json`` says of which version of which url
-``<name>.bad``                     a file whose checksum was wrong, kept to look at; delete it at will
-``.dcasekit-download.state.json``  what an unfinished `download` has already fetched and unpacked
-``.dcasekit-download.json``        the completion marker: what was fetched from where, its checksums, and when
-=================================  ==================================================================================
+- ``<name>``: a fetched file; under this name it is always whole and right
+- ``<name>.part``: what has arrived so far; ``<name>.part.json`` says of which version of which url
+- ``<name>.bad``: a file whose checksum was wrong, kept to look at; delete it at will
+- ``.dcasekit-download.state.json``: what an unfinished `download` has already fetched and unpacked
+- ``.dcasekit-download.json``: the completion marker: what was fetched from where, its checksums, and when
 """
 
 import hashlib
@@ -16,7 +14,6 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -39,9 +36,9 @@ logger = logging.getLogger(__name__)
 
 MARKER = ".dcasekit-download.json"
 _STATE = ".dcasekit-download.state.json"
-_CHUNK = 2**20
 _FIRST_WAIT: Seconds = 1.0  # doubled at each failure in a row
 _LONGEST_WAIT: Seconds = 120.0  # also when the server asks for more
+_PAGE_STARTS = (b"<!doctype html", b"<html")
 _sleep = time.sleep
 
 Report = Callable[[int, int | None], None]  # bytes so far, bytes in all if known
@@ -70,10 +67,8 @@ class RemoteFile:
         if not re.fullmatch("https?://[!-~]+", self.url):
             raise DownloadError(f"url must begin with http:// or https:// and be percent-encoded; got {self.url!r}")
         if self.checksum is not None and not re.fullmatch(r"md5:[\da-f]{32}|sha256:[\da-f]{64}", self.checksum):
-            raise DownloadError(
-                f"{self.url}: checksum must be 'md5:' and 32 or 'sha256:' and 64 lower-case hexadecimal digits; "
-                f"got {self.checksum!r}"
-            )
+            expected = "'md5:' and 32, or 'sha256:' and 64 lower-case hexadecimal digits"
+            raise DownloadError(f"{self.url}: checksum must be {expected}; got {self.checksum!r}")
         if not re.fullmatch(r"[^./\\:\0][^/\\:\0]*", self.filename):
             raise DownloadError(f"{self.url}: cannot store it as {self.filename!r}; give a plain file name as name=...")
 
@@ -120,7 +115,7 @@ def fetch(
     """
     target = Path(folder) / file.filename
     target.parent.mkdir(parents=True, exist_ok=True)
-    part, bad = _beside(target, ".part"), _beside(target, ".bad")
+    part, bad = Path(f"{target}.part"), Path(f"{target}.bad")
     if target.exists() and (file.checksum or not force):
         wrong = _difference(target, file)
         if not wrong:
@@ -131,11 +126,16 @@ def fetch(
     if file.checksum is None:
         logger.warning("%s has no published checksum: what %s sends is taken as it is", target.name, file.url)
     logger.info("fetching %s to %s", file.url, target)
-    with _progress_bar(target.name, shown=progress) as report:
-        _receive(file, part, retries, timeout, report)
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress
+
+    columns = (*Progress.get_default_columns(), DownloadColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
+        task = bar.add_task(target.name, total=None)
+        _receive(file, part, retries, timeout, lambda done, total: bar.update(task, completed=done, total=total))
     wrong = _difference(part, file)
     part.replace(bad if wrong else target)
-    _beside(part, ".json").unlink(missing_ok=True)
+    Path(f"{part}.json").unlink(missing_ok=True)
     if wrong:
         raise ChecksumError(
             f"{target.name} from {file.url}: {wrong}. It was kept as {bad}. Call again to fetch it anew; if the sum is still "
@@ -157,8 +157,7 @@ def download(
 ) -> bool:
     """Fetch and unpack all files of a dataset, then mark the folder as complete.
 
-    An interrupted call is resumed by the next: what was unpacked is not fetched again. Several processes may call at once;
-    one works, the others wait.
+    An interrupted call is resumed by the next; of several processes that call at once one works and the others wait.
 
     Parameters
     ----------
@@ -188,13 +187,15 @@ def download(
         if not force and _complete(marker, wanted):  # by another process, while this one waited
             return False
         # A name that is known with other wishes than now is of another version: its unpinned file must not be reused.
-        done = {name: {} for name in wanted} if force else _records(marker) | _records(state)
+        known = _read_json(marker).get("files", {}) | _read_json(state).get("files", {})
+        done: dict[str, Any] = dict.fromkeys(wanted, {}) if force else known
         write_json(state, {"files": done})
         marker.unlink(missing_ok=True)
         for group in groups:
             paths = [folder / file.filename for file in group]
             unpacked = group[-1].unpack and is_archive(paths[-1].name)
-            if not all(_is_done(done.get(p.name), wanted[p.name]) and (unpacked or p.exists()) for p in paths):
+            same = all(wanted[path.name].items() <= done.get(path.name, {}).items() for path in paths)
+            if not same or not (unpacked or paths[0].exists()):
                 for file in group:
                     fetch(file, folder, force=file.filename in done, retries=retries, timeout=timeout, progress=progress)
                 if unpacked:
@@ -204,8 +205,8 @@ def download(
                 write_json(state, {"files": done})
             for path in paths if unpacked and not keep_archives else ():
                 path.unlink(missing_ok=True)
-        finished = datetime.now(UTC).isoformat(timespec="seconds")
-        write_json(marker, {"finished": finished, "files": {name: done[name] for name in wanted}})
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        write_json(marker, {"finished": now, "files": {name: done[name] for name in wanted}})
         state.unlink()
     return True
 
@@ -235,17 +236,9 @@ def _provenance(file: RemoteFile, folder: Path) -> dict[str, Any]:
     return {"url": file.url, "checksum": checksum, "size": path.stat().st_size}
 
 
-def _is_done(record: dict[str, Any] | None, wanted: dict[str, Any]) -> bool:
-    return record is not None and wanted.items() <= record.items()
-
-
 def _complete(marker: Path, wanted: dict[str, dict[str, Any]]) -> bool:
-    records = _records(marker)
-    return records.keys() == wanted.keys() and all(_is_done(records[name], wanted[name]) for name in wanted)
-
-
-def _records(path: Path) -> dict[str, dict[str, Any]]:
-    return dict(_read_json(path).get("files", {}))
+    known = _read_json(marker).get("files", {})
+    return known.keys() == wanted.keys() and all(wanted[name].items() <= known[name].items() for name in wanted)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -254,10 +247,6 @@ def _read_json(path: Path) -> dict[str, Any]:
         return dict(read_json(path, error=DownloadError))
     except (DownloadError, ValueError, TypeError):
         return {}
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
 
 
 def _digest(path: Path, algorithm: str) -> str:
@@ -306,7 +295,7 @@ def _receive(file: RemoteFile, part: Path, retries: int, timeout: Seconds, repor
 
 def _request(file: RemoteFile, part: Path, timeout: Seconds, report: Report) -> None:
     """Make one request and add what it brings to the part file."""
-    state = _beside(part, ".json")
+    state = Path(f"{part}.json")
     known = _read_json(state)
     # Without a validator or a checksum nobody could tell that the end belongs to the same version as the beginning.
     resumable = known.get("url") == file.url and (known.get("validator") or file.checksum)
@@ -323,13 +312,14 @@ def _request(file: RemoteFile, part: Path, timeout: Seconds, report: Report) -> 
             raise _TemporaryError(f"{file.url} changed since its download began", restart=True)
         chunks = _chunks(file, response)
         first = next(chunks, b"")
-        if not file.filename.endswith((".html", ".htm")) and _is_web_page(response.headers, first):
+        page = response.headers.get_content_type() == "text/html" or first.lstrip()[:14].lower().startswith(_PAGE_STARTS)
+        if page and not file.filename.endswith((".html", ".htm")):
             raise DownloadError(f"{file.url}: the server sent a web page, not {file.filename}. {_by_hand(part)}")
         with part.open("ab" if resumed else "wb") as sink:
             if not resumed:  # written after the truncation: a new description must never lie beside old bytes
                 done = 0
                 write_json(state, version)
-            total = version["total"]
+            total = (known if resumed else version).get("total")
             for chunk in chain([first], chunks):
                 sink.write(chunk)
                 done += len(chunk)
@@ -356,7 +346,7 @@ def _open(file: RemoteFile, part: Path, headers: dict[str, str], timeout: Second
         error.close()
         message = f"{file.url}: the server answered {error.code} {error.reason}"
         if error.code in (408, 429) or error.code >= 500:
-            raise _TemporaryError(message, wait=_retry_after(error.headers)) from None
+            raise _TemporaryError(message, wait=_retry_after(error.headers.get("Retry-After", ""))) from None
         if error.code == 416:  # no such range: the remote file has become shorter
             raise _TemporaryError(message, restart=True) from None
         raise DownloadError(f"{message}. {_by_hand(part)}") from None
@@ -366,7 +356,7 @@ def _open(file: RemoteFile, part: Path, headers: dict[str, str], timeout: Second
 
 def _chunks(file: RemoteFile, response: HTTPResponse) -> Iterator[bytes]:
     try:
-        while chunk := response.read1(_CHUNK):  # read() would lose what came before a broken connection
+        while chunk := response.read1(2**20):  # read() would lose what came before a broken connection
             yield chunk
     except (OSError, HTTPException) as error:
         raise _TemporaryError(f"{file.url}: the connection broke: {error!r}") from error
@@ -390,14 +380,8 @@ def _continues(response: HTTPResponse, done: int, known: dict[str, Any], version
     return not changed and response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
 
 
-def _is_web_page(headers: HTTPMessage, first: bytes) -> bool:
-    start = first[:512].lstrip().lower()
-    return headers.get_content_type() == "text/html" or start.startswith((b"<!doctype html", b"<html"))
-
-
-def _retry_after(headers: HTTPMessage) -> Seconds:
+def _retry_after(text: str) -> Seconds:
     """Seconds that the server asks to wait; it may say them or a date."""
-    text = headers.get("Retry-After", "")
     try:
         wait = float(text) if text.isdigit() else (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
     except (TypeError, ValueError):
@@ -412,16 +396,3 @@ def _by_hand(part: Path) -> str:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-@contextmanager
-def _progress_bar(name: str, *, shown: bool) -> Iterator[Report]:
-    if not shown:
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import DownloadColumn, Progress
-
-    with Progress(*Progress.get_default_columns(), DownloadColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task(name, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

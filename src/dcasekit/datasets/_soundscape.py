@@ -39,7 +39,7 @@ LIKELY: Mapping[str, tuple[str, ...]] = {
 }
 GAP: Seconds = 0.2  # between two events of one class, so that they stay two
 EQ_POINTS = np.geomspace(60, 10000, 6)  # Hz
-EQ_RANGE = 10.0  # dB up or down
+EQ_RANGE = 10.0  # dB, up or down
 COUNTS = (0.1, 0.14, 0.18, 0.18, 0.16, 0.14, 0.1)  # probability of 0, 1 ... 6 events
 
 
@@ -77,7 +77,7 @@ def soundscape(
     rng : all randomness; the same state gives the same bytes.
     duration : s.
     sr : sampling rate, Hz.
-    max_events : at most this many events; 0 gives the background alone.
+    max_events : at most this many events, of the 0 to 6 drawn; 0 gives the background alone.
     snr : range in dB of an event's level against the background, both measured over the event's span.
     device : colours the recording chain; clips made with equally seeded, fresh devices share a microphone.
         None: every clip has its own.
@@ -91,12 +91,12 @@ def soundscape(
     ------
     NameNotFoundError : there is no such scene.
     """
-    audio = background(scene, rng, duration, sr)
+    quiet = background(scene, rng, duration, sr)
+    audio = quiet.copy()
     spans = draw_spans(scene, rng, len(audio), sr, max_events)
-    scale = audio.copy()  # the background alone: an earlier event must not raise the level of a later one
     for start, stop, label in spans:
         sound = event(label, rng, (stop - start) / sr, sr)
-        level = _rms(scale[start:stop]) * 10 ** (rng.uniform(*snr) / 20)
+        level = _rms(quiet[start:stop]) * 10 ** (rng.uniform(*snr) / 20)
         audio[start:stop] += np.float32(level / _rms(sound)) * sound
     audio = filtered(audio, sr, response(device or rng))
     loudness = 10 ** (rng.uniform(-36, -14) / 20) / _rms(audio)
@@ -120,7 +120,7 @@ def draw_spans(scene: str, rng: Generator, samples: int, sr: Hz, max_events: int
 
 
 def response(device: Generator) -> Callable[[FloatArray], FloatArray]:
-    """Draw the gain over frequency of a recording chain: smooth on a logarithmic scale, within `EQ_RANGE`."""
+    """Draw the gain over frequency of a recording chain: smooth on a logarithmic scale, within `EQ_RANGE` dB."""
     decibels = device.uniform(-EQ_RANGE, EQ_RANGE, len(EQ_POINTS))
 
     def gain(f: FloatArray) -> FloatArray:

@@ -74,27 +74,27 @@ def limited(x: Array) -> FloatArray:
     return np.asarray(x * (0.99 / (np.abs(x).max() + 1e-9)), np.float32)
 
 
-def drift(rng: Generator, n: int, sr: Hz, rate: float) -> Array:
+def drift(rng: Generator, n: int, sr: Hz, rate: float) -> FloatArray:
     """Random curve in [0, 1] that turns about `rate` times a second."""
-    knots = rng.random(max(2, 2 + round(n / sr * rate)))
-    return np.interp(np.linspace(0, len(knots) - 1, n), np.arange(len(knots)), knots).astype(np.float32)
+    knots = rng.random(2 + round(n / sr * rate))
+    return np.asarray(np.interp(np.linspace(0, len(knots) - 1, n), np.arange(len(knots)), knots), np.float32)
 
 
 def timbre(rng: Generator, count: int, slope: float) -> Array:
     """Amplitudes of `count` partials, ``k ** -slope`` with some luck."""
-    return (np.arange(1.0, count + 1) ** -slope * rng.uniform(0.3, 1, count)).astype(np.float32)
+    return np.arange(1.0, count + 1) ** -slope * rng.uniform(0.3, 1, count)
 
 
-def tone(track: Array, partials: Array, sr: Hz) -> Array:
+def tone(track: Array, partials: Array, sr: Hz) -> FloatArray:
     """Periodic wave with the given partials whose fundamental follows `track` Hz, by table look-up."""
     size = 4096
     partials = partials[: max(1, int(0.45 * sr / track.max()))]
-    table = fft.irfft(np.concatenate(([0], -1j * partials)) * size / 2, size).astype(np.float32)
+    table: FloatArray = fft.irfft(np.append(0, -1j * partials).astype(np.complex64) * (size / 2), size)
     cycles = np.cumsum(track, dtype=np.float64) / sr
     return table[(cycles * size).astype(np.int64) % size]
 
 
-def ring(rng: Generator, length: Seconds, sr: Hz, modes: Array, *, hardness: float) -> Array:
+def ring(rng: Generator, length: Seconds, sr: Hz, modes: Array, *, hardness: float) -> FloatArray:
     """Something struck: `modes` Hz dying away within `length`, after a click of noise of level `hardness`."""
     t = np.arange(max(1, round(length * sr)), dtype=np.float32) / sr
     speed = rng.uniform(3, 7, len(modes)) * np.sqrt(modes / modes.min())
@@ -102,22 +102,21 @@ def ring(rng: Generator, length: Seconds, sr: Hz, modes: Array, *, hardness: flo
     gains = rng.uniform(0.3, 1, len(modes))
     waves = np.exp(-t * speed[:, None] / length) * np.sin(2 * np.pi * modes[:, None] * t)
     click = rng.standard_normal(len(t)) * np.exp(-t / 0.004)
-    return (gains @ waves + hardness * click).astype(np.float32)
+    return np.asarray(gains @ waves + hardness * click, np.float32)
 
 
-def hump(length: Seconds, sr: Hz, skew: float = 1.0) -> Array:
+def hump(length: Seconds, sr: Hz, skew: float = 1.0) -> FloatArray:
     """Envelope that rises and falls once; `skew` above 1 rises late, below 1 early."""
     u = np.linspace(0, 1, max(2, round(length * sr)), dtype=np.float32)
-    return np.sqrt(np.sin(np.pi * u**skew).clip(0))
+    return np.asarray(np.sqrt(np.sin(np.pi * u**skew).clip(0)), np.float32)
 
 
 def rhythm(
     rng: Generator, duration: Seconds, length: Seconds, rate: float, group: int = 1, pause: Seconds = 0, jitter: float = 0
 ) -> tuple[Array, Seconds]:
-    """Onsets of hits of one `length`, `rate` per second, with a `pause` after each `group`.
+    """Onsets of hits of one `length`, the first starting and the last ending with `duration`, in groups with pauses.
 
-    The first starts and the last ends with `duration`. The second value is the length to use: where only one fits, it
-    lasts all along.
+    The second value is the length to use: where only one hit fits, it lasts all along.
     """
     steps = 1 / rate + pause * (np.arange(1, 2 + int(duration * rate)) % group == 0)
     times = np.cumsum(np.append(0, steps * rng.uniform(1 - jitter, 1 + jitter, len(steps))))
@@ -151,10 +150,8 @@ def recorded(dry: DrySound) -> Sound:
         size = fft.next_fast_len(n + len(tail), real=True)
         distance = band(frequencies(size, sr), 40, rng.uniform(2000, 12000), rng.uniform(-1, 2))
         x = fft.irfft(fft.rfft(dry(rng, n, sr), size) * fft.rfft(tail, size) * distance, size)[:n]
-        edge = np.linspace(0, 1, min(round(FADE * sr), n // 2), dtype=np.float32)
-        x[: len(edge)] *= edge
-        x[n - len(edge) :] *= edge[::-1]
-        return limited(x)
+        ramp = np.arange(n, dtype=np.float32) / (FADE * sr)
+        return limited(x * np.minimum(1, np.minimum(ramp, ramp[::-1])))
 
     return sound
 
@@ -162,7 +159,7 @@ def recorded(dry: DrySound) -> Sound:
 def siren(rng: Generator, n: int, sr: Hz) -> Array:
     """Glide slowly (wail), glide fast (yelp) or jump between two notes (hi-lo)."""
     t = np.arange(n) / sr
-    kind = int(rng.integers(3))
+    kind = rng.integers(3)
     rate = rng.uniform(*((0.25, 0.7), (2.5, 5.5), (0.6, 1.2))[kind])
     turn = (t * rate + rng.random()) % 1
     peak = rng.uniform(0.3, 0.7)  # where in its period the glide turns
@@ -173,14 +170,12 @@ def siren(rng: Generator, n: int, sr: Hz) -> Array:
 
 def alarm(rng: Generator, n: int, sr: Hz) -> Array:
     """Beep at a fixed pitch: evenly, in groups, or on two pitches in turn."""
-    rate = rng.uniform(1.5, 7)
-    group = int(rng.integers(1, 5))
-    pause = rng.uniform(0.15, 0.5) if group > 1 else 0.0
-    times, length = rhythm(rng, n / sr, rng.uniform(0.35, 0.7) / rate, rate, group=group, pause=pause)
+    rate, group, pause = rng.uniform(1.5, 7), int(rng.integers(1, 5)), rng.uniform(0.15, 0.5)
+    times, length = rhythm(rng, n / sr, rng.uniform(0.35, 0.7) / rate, rate, group, pause if group > 1 else 0)
     pitches = rng.uniform(500, 2800) * np.array([1.0, rng.choice([1.0, 1.0, 0.8, 1.25])])
     partials = timbre(rng, 8, rng.uniform(0.8, 2.5))
-    track = np.ones(max(1, round(length * sr)))
-    return hits(rng, n, sr, times, [tone(track * p, partials, sr) for p in pitches], 0)
+    gate = hump(length, sr) ** 0.2
+    return hits(rng, n, sr, times, [gate * tone(np.full(len(gate), p), partials, sr) for p in pitches], 0)
 
 
 def car_horn(rng: Generator, n: int, sr: Hz) -> Array:
@@ -188,7 +183,7 @@ def car_horn(rng: Generator, n: int, sr: Hz) -> Array:
     rate = rng.uniform(0.5, 1.6)
     times, length = rhythm(rng, n / sr, rng.uniform(0.6, 0.9) / rate, rate, jitter=0.3)
     rise = 1 - 0.06 * np.exp(-np.arange(max(2, round(length * sr))) / (0.02 * sr))
-    notes = rng.uniform(320, 1000) * np.array([1.0, rng.uniform(1.15, 1.35)])[: int(rng.integers(1, 3))]
+    notes = rng.uniform(320, 1000) * np.array([1.0, rng.uniform(1.15, 1.35)])[: rng.integers(1, 3)]
     honk = sum(tone(rise * note, timbre(rng, 16, rng.uniform(0.5, 1.3)), sr) for note in notes)
     return hits(rng, n, sr, times, [np.asarray(honk)])
 
@@ -203,7 +198,7 @@ def dog_bark(rng: Generator, n: int, sr: Hz) -> Array:
     def bark() -> Array:
         envelope = hump(length, sr, rng.uniform(0.35, 0.6))
         voice = tone(pitch * rng.uniform(0.9, 1.1) * (0.7 + 0.6 * envelope), partials, sr)
-        hoarse = voice + rng.uniform(0.5, 2.0) * rng.standard_normal(len(voice), dtype=np.float32)
+        hoarse = voice + rng.uniform(0.2, 1.0) * rng.standard_normal(len(voice), dtype=np.float32)
         return envelope * filtered(hoarse, sr, lambda f: bells(f, formants, 0.25))
 
     return hits(rng, n, sr, times, [bark(), bark(), bark()])
@@ -225,23 +220,19 @@ def engine(rng: Generator, n: int, sr: Hz) -> Array:
 
 def hammering(rng: Generator, n: int, sr: Hz) -> Array:
     """Strike evenly, hard and bright."""
-    rate = rng.uniform(2.0, 4.5)
-    times, length = rhythm(rng, n / sr, rng.uniform(0.08, 0.2), rate, jitter=0.05)
-    modes = np.sort(rng.uniform(250, 4000, int(rng.integers(4, 9))))
+    times, length = rhythm(rng, n / sr, rng.uniform(0.08, 0.2), rng.uniform(2.0, 4.5), jitter=0.05)
+    modes = np.sort(rng.uniform(250, 4000, rng.integers(4, 9)))
     return hits(rng, n, sr, times, [ring(rng, length, sr, modes, hardness=rng.uniform(0.5, 2))])
 
 
 def footsteps(rng: Generator, n: int, sr: Hz) -> Array:
     """Walk: heel, then sole, left and right a little different, unhurried."""
-    rate = rng.uniform(1.4, 2.4)
-    length = rng.uniform(0.14, 0.24)
-    times, length = rhythm(rng, n / sr, length, rate, jitter=0.06)
+    times, length = rhythm(rng, n / sr, rng.uniform(0.14, 0.24), rng.uniform(1.4, 2.4), jitter=0.06)
     ground = rng.uniform(800, 5000)
 
     def step() -> Array:
-        samples = round(length * sr)
         heel = ring(rng, length, sr, rng.uniform(70, 400, 3), hardness=rng.uniform(0.3, 1))
-        sole = noise(rng, samples, sr, 150, ground, 3) * hump(length, sr, rng.uniform(0.9, 1.6)) ** 3
+        sole = noise(rng, len(heel), sr, 150, ground, 3) * hump(length, sr, rng.uniform(0.9, 1.6)) ** 3
         return heel + rng.uniform(0.3, 0.8) * sole
 
     return hits(rng, n, sr, times, [step(), step()])
@@ -257,10 +248,8 @@ def door_knock(rng: Generator, n: int, sr: Hz) -> Array:
 
 def bird_song(rng: Generator, n: int, sr: Hz) -> Array:
     """Repeat a short motif of chirps: upward, downward, arched or trilled."""
-    motif = int(rng.integers(1, 4))
-    length = rng.uniform(0.05, 0.22)
-    rate = rng.uniform(0.5, 0.9) / length
-    times, length = rhythm(rng, n / sr, length, rate, group=motif, pause=rng.uniform(0, 0.4), jitter=0.05)
+    length, motif, pause = rng.uniform(0.05, 0.22), int(rng.integers(1, 4)), rng.uniform(0, 0.4)
+    times, length = rhythm(rng, n / sr, length, rng.uniform(0.5, 0.9) / length, motif, pause, jitter=0.05)
     pitch, depth = rng.uniform(1800, 4500), rng.uniform(0.2, 0.7)
     return hits(rng, n, sr, times, [chirp(rng, length, sr, pitch, depth) for _ in range(motif)], 6)
 
@@ -270,7 +259,7 @@ def chirp(rng: Generator, length: Seconds, sr: Hz, pitch: float, depth: float) -
     envelope = hump(length, sr, rng.uniform(0.7, 1.4))
     u = np.linspace(0, 1, len(envelope))
     trill = 0.5 - 0.5 * np.cos(2 * np.pi * u * length * rng.uniform(15, 40))
-    course = (u, 1 - u, np.sin(np.pi * u), trill)[int(rng.integers(4))]
+    course = (u, 1 - u, np.sin(np.pi * u), trill)[rng.integers(4)]
     return envelope * tone(pitch * rng.uniform(0.8, 1.2) * 2 ** (depth * course), timbre(rng, 3, 2), sr)
 
 
@@ -280,15 +269,16 @@ def rain(rng: Generator, n: int, sr: Hz) -> Array:
     strengths = (rng.random(n, dtype=np.float32) < density / sr) * rng.standard_exponential(n, dtype=np.float32)
     low, high = rng.uniform(500, 5000) * np.array([1.0, rng.uniform(1.5, 4)])
     drops = unit(filtered(strengths, sr, lambda f: band(f, low, high)))
-    hiss = noise(rng, n, sr, rng.uniform(150, 1500), 9000, rng.uniform(0, 4))
-    return (drops + rng.uniform(0.3, 1) * hiss) * (0.6 + 0.4 * drift(rng, n, sr, 0.5))
+    hiss = rng.uniform(0.3, 1) * noise(rng, n, sr, rng.uniform(150, 1500), 9000, rng.uniform(0, 4))
+    return (0.6 + 0.4 * drift(rng, n, sr, 0.5)) * (drops + hiss)
 
 
 def wind(rng: Generator, n: int, sr: Hz) -> Array:
     """Blow in gusts: louder is brighter, and now and then it whistles."""
     gust = 0.3 + 0.7 * drift(rng, n, sr, rng.uniform(1, 3)) ** 2
     low = rng.uniform(60, 300)
-    dark, bright = noise(rng, n, sr, low, 3 * low, 4), noise(rng, n, sr, 2 * low, rng.uniform(2000, 8000), rng.uniform(2, 5))
+    dark = noise(rng, n, sr, low, 3 * low, 4)
+    bright = noise(rng, n, sr, 2 * low, rng.uniform(2000, 8000), rng.uniform(2, 5))
     flutter = np.sqrt(np.abs(noise(rng, n, sr, 2, 15)))
     whistle = tone(rng.uniform(300, 900) * 2**gust * (1 + 0.01 * flutter), np.ones(1, np.float32), sr)
     return gust * dark + gust**3 * (1.5 * bright + rng.uniform(0, 0.7) * flutter * whistle)
@@ -306,7 +296,7 @@ def speech(rng: Generator, n: int, sr: Hz) -> Array:
         vowel = size * rng.choice(VOWELS)
         voice = tone(pitch * rng.uniform(0.85, 1.2) * 2**glide, source, sr)
         opening = noise(rng, len(voice), sr, 2000, 7000) * hump(length, sr, 0.3) ** 8
-        return envelope * unit(filtered(voice, sr, lambda f: bells(f, vowel, 0.1))) + rng.choice([0, 0.5, 1]) * opening
+        return envelope * unit(filtered(voice, sr, lambda f: bells(f, vowel, 0.1))) + 0.5 * rng.integers(3) * opening
 
     return hits(rng, n, sr, times, [syllable() for _ in range(8)], 6)
 
@@ -317,34 +307,35 @@ def clatter(rng: Generator, sr: Hz) -> Array:
     return ring(rng, rng.uniform(0.03, 0.12), sr, modes, hardness=rng.uniform(0.5, 2))
 
 
-def rush(rng: Generator, n: int, sr: Hz, swell: Array) -> Array:
-    """Noise that follows `swell` in [0, 1] in level and brightness; the same for every scene that swells."""
+def rush(rng: Generator, n: int, sr: Hz, low_swell: Array, high_swell: Array) -> FloatArray:
+    """Noise whose low and high parts follow two swells in [0, 1]; the same for every scene that swells."""
     low = rng.uniform(100, 500)
-    dark, bright = noise(rng, n, sr, low, 4 * low, 2), noise(rng, n, sr, 2 * low, rng.uniform(3000, 8000), 3)
-    return swell * dark + swell**2 * bright
+    high_part = noise(rng, n, sr, 2 * low, rng.uniform(3000, 8000), 3)
+    return unit(low_swell * noise(rng, n, sr, low, 4 * low, 2) + high_swell * high_part)
 
 
 def park(rng: Generator, n: int, sr: Hz) -> Array:
     """Leaves rustling in irregular bursts, a twig snapping now and then."""
-    rustle = rush(rng, n, sr, drift(rng, n, sr, rng.uniform(3, 8)) ** 2)
-    times = rng.uniform(0, n / sr, rng.poisson(2 * n / sr))
-    return unit(rustle) + rng.uniform(0.3, 1) * unit(hits(rng, n, sr, times, [clatter(rng, sr), clatter(rng, sr)], 12))
+    rustle = drift(rng, n, sr, rng.uniform(3, 8)) ** 2
+    snaps = rng.uniform(0, n / sr, rng.poisson(2 * n / sr))
+    twigs = hits(rng, n, sr, snaps, [clatter(rng, sr), clatter(rng, sr)], 12)
+    return rush(rng, n, sr, rustle, rustle**2) + rng.uniform(0.3, 1) * unit(twigs)
 
 
 def street(rng: Generator, n: int, sr: Hz) -> Array:
-    """Vehicles passing: each comes as slowly as it goes."""
+    """Vehicles passing: each comes as slowly as it goes, and is brightest when near."""
     t = np.arange(n, dtype=np.float32) / sr
     swell = np.zeros(n, np.float32)
-    for nearest in np.arange(rng.uniform(0, 2), n / sr, rng.uniform(1.5, 3)).tolist():
-        middle = nearest + rng.uniform(-0.3, 0.3)
-        swell += rng.uniform(0.4, 1) / (1 + np.square((t - middle) / rng.uniform(0.2, 0.6)))
-    return rush(rng, n, sr, swell)
+    for nearest in np.arange(-rng.uniform(0, 1.5), n / sr, rng.uniform(1.5, 3)).tolist():
+        away = (t - nearest - rng.uniform(-0.3, 0.3)) / rng.uniform(0.15, 0.5)
+        swell += rng.uniform(0.4, 1) / (1 + np.square(away))
+    return rush(rng, n, sr, swell, swell**2)
 
 
 def office(rng: Generator, n: int, sr: Hz) -> Array:
     """Ventilation and mains hum, steady; typing in hurried, uneven bouts."""
-    rate, group = rng.uniform(6, 11), int(rng.integers(5, 16))
-    times, _ = rhythm(rng, n / sr, 0.1, rate, group=group, pause=rng.uniform(0.3, 1.2), jitter=0.5)
+    group, pause = int(rng.integers(5, 16)), rng.uniform(0.3, 1.2)
+    times, _ = rhythm(rng, n / sr, 0.1, rng.uniform(6, 11), group, pause, jitter=0.5)
     hum = tone(np.full(n, rng.choice([50.0, 60.0])), timbre(rng, 12, 0.5), sr)
     air = noise(rng, n, sr, rng.uniform(100, 500), rng.uniform(2000, 8000), 2)
     return unit(hits(rng, n, sr, times, [clatter(rng, sr) for _ in range(4)], 12)) + air + 0.5 * unit(hum)
@@ -352,21 +343,23 @@ def office(rng: Generator, n: int, sr: Hz) -> Array:
 
 def metro_station(rng: Generator, n: int, sr: Hz) -> Array:
     """Train on its rails: pairs of clacks in strict time over a rumble."""
-    start, beat, gap = rng.uniform(0, 0.5), rng.uniform(0.4, 1.0), rng.uniform(0.1, 0.16)
-    times = np.arange(start, n / sr, beat)
+    first = np.arange(rng.uniform(0, 0.5), n / sr, rng.uniform(0.4, 1.0))
+    times = np.sort(np.append(first, first + rng.uniform(0.1, 0.16)))
     clack = clatter(rng, sr)
-    pairs = hits(rng, n, sr, np.sort(np.concatenate((times, times + gap))), [clack, 0.8 * clack])
-    return unit(pairs) + rush(rng, n, sr, 0.5 + 0.5 * drift(rng, n, sr, 1))
+    rumble = 0.5 + 0.5 * drift(rng, n, sr, 1)
+    return unit(hits(rng, n, sr, times, [clack, 0.8 * clack])) + rush(rng, n, sr, rumble, rumble**2)
 
 
 def seaside(rng: Generator, n: int, sr: Hz) -> Array:
-    """Waves: each breaks at once and draws back slowly."""
+    """Waves: each breaks at once, then draws back with a hiss of foam."""
     t = np.arange(n, dtype=np.float32) / sr
-    swell, period = np.zeros(n, np.float32), rng.uniform(1.5, 3.5)
+    low, high, period = np.zeros(n, np.float32), np.zeros(n, np.float32), rng.uniform(1.5, 3.5)
     for crash in np.arange(-rng.uniform(0, period), n / sr, period).tolist():
         since = (t - crash) / period + rng.uniform(-0.1, 0.1)
-        swell += rng.uniform(0.4, 1) * np.exp(np.minimum(12 * since, -3 * since))
-    return rush(rng, n, sr, swell)
+        size = rng.uniform(0.4, 1)
+        low += size * np.exp(np.minimum(15 * since, -6 * since))
+        high += size * np.exp(np.minimum(25 * since, -3 * since))
+    return rush(rng, n, sr, low, high)
 
 
 def placed(texture: DrySound) -> Sound:

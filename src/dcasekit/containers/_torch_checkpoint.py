@@ -1,0 +1,184 @@
+"""The state of a training run in PyTorch: optimizer, schedule, average and best weights; saved after each epoch without pickle."""
+
+import copy
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dcasekit.containers._data import Data
+from dcasekit.containers._training import Training
+from dcasekit.errors import ModelError
+from dcasekit.files import replacing
+
+Record = dict[str, float]
+
+
+class Checkpoint:
+    """All that changes while a network is trained.
+
+    Parameters
+    ----------
+    network : trained in place.
+    training : the settings.
+    steps : batches per epoch.
+    """
+
+    def __init__(self, network: nn.Module, training: Training, *, steps: int) -> None:
+        self.network, self.training, self.steps = network, training, steps
+        self.optimizer = _optimizer(network, training)
+        self.scaler = torch.amp.GradScaler(enabled=training.precision == "float16")
+        self.done = 0
+        self.average = copy.deepcopy(network.state_dict()) if training.average else {}
+        self.best: dict[str, Tensor] = {}
+        self.best_epoch = 0  # counted from 1; 0: none yet
+
+    def learning_rate(self, epoch: int, step: int = 0) -> float:
+        """Learning rate at a step of an epoch."""
+        progress = (epoch * self.steps + step) / (self.training.epochs * self.steps)
+        factor = 1.0
+        if self.training.schedule == "cosine":
+            factor = (1 + math.cos(math.pi * progress)) / 2
+        elif self.training.schedule == "one_cycle":
+            rise = 0.1
+            factor = (
+                (0.04 + 0.96 * progress / rise)
+                if progress < rise
+                else (1 + math.cos(math.pi * (progress - rise) / (1 - rise))) / 2
+            )
+        return self.training.learning_rate * factor
+
+    def step(self, loss: Tensor) -> None:
+        """Take one optimizer step."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(self.done // self.steps, self.done % self.steps)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.done += 1
+        # The average begins as the plain mean, so that its start weighs nothing after a few steps.
+        decay = min(self.training.average, self.done / (self.done + 9))
+        for name, tensor in self.network.state_dict().items() if self.average else ():
+            kept = self.average[name]
+            if tensor.is_floating_point():
+                kept.lerp_(tensor, 1 - decay)
+            else:
+                kept.copy_(tensor)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Put the averaged weights into the network for a while."""
+        if not self.average:
+            yield
+            return
+        own = copy.deepcopy(self.network.state_dict())
+        self.network.load_state_dict(self.average)
+        try:
+            yield
+        finally:
+            self.network.load_state_dict(own)
+
+    def keep_best(self, history: list[Record]) -> None:
+        """Keep the network's weights if this epoch is the best on validation data, or if there is none to choose with."""
+        now = len(history)
+        if "val_loss" not in history[-1] or self._better(
+            history[-1], history[self.best_epoch - 1] if self.best_epoch else None
+        ):
+            self.best, self.best_epoch = copy.deepcopy(self.network.state_dict()), now
+
+    def stopped(self, history: list[Record]) -> bool:
+        """Whether early stopping ends the run here."""
+        patience = self.training.early_stopping
+        return bool(history) and patience is not None and len(history) - self.best_epoch >= patience
+
+    def load_best(self) -> None:
+        """Put the kept weights into the network."""
+        if self.best:
+            self.network.load_state_dict(self.best)
+
+    def save(self, history: list[Record]) -> None:
+        """Write everything to one file, atomically, if a folder to resume from is set."""
+        if self.training.resume is None:
+            return
+        from safetensors.torch import save_file
+
+        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
+        state = self.optimizer.state_dict()["state"]
+        tensors |= {
+            f"optimizer.{index}.{key}": torch.as_tensor(value) for index, row in state.items() for key, value in row.items()
+        }
+        about = {"settings": self._settings(), "history": history, "best_epoch": self.best_epoch, "done": self.done}
+        about["scaler"] = self.scaler.state_dict()
+        contiguous = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+        with replacing(self._path()) as temporary:
+            save_file(contiguous, temporary, metadata={"run": json.dumps(about)})
+
+    def restore(self, data: Data, validation: Data | None) -> list[Record]:
+        """Take up the run saved in the folder, if there is one; give back its history."""
+        self._about = {
+            "windows": list(data.shape),
+            "labels": list(data.labels),
+            "steps": self.steps,
+            "validated": validation is not None,
+        }
+        if self.training.resume is None or not self._path().exists():
+            return []
+        from safetensors import safe_open
+
+        with safe_open(self._path(), framework="pt") as file:
+            about = json.loads(file.metadata()["run"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        if about["settings"] != json.loads(json.dumps(self._settings())):
+            changed = [
+                key for key, value in json.loads(json.dumps(self._settings())).items() if about["settings"].get(key) != value
+            ]
+            raise ModelError(
+                f"{self._path()} was made with other settings or data ({', '.join(changed)} differ); delete it, or resume in another folder"
+            )
+        device = next(self.network.parameters()).device
+        self.network.load_state_dict(_part(tensors, "network."))
+        self.average = {name: tensor.to(device) for name, tensor in _part(tensors, "average.").items()}
+        self.best = _part(tensors, "best.")
+        self.best_epoch, self.done = about["best_epoch"], about["done"]
+        self.scaler.load_state_dict(about["scaler"])
+        state: dict[int, dict[str, Any]] = {}
+        for name, tensor in _part(tensors, "optimizer.").items():
+            index, _, key = name.partition(".")
+            state.setdefault(int(index), {})[key] = tensor
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        return list(about["history"])
+
+    def _path(self) -> Path:
+        return Path(str(self.training.resume)) / "checkpoint.safetensors"
+
+    def _settings(self) -> dict[str, Any]:
+        return {**self.training.to_dict(), **self._about}
+
+    def _better(self, now: Record, best: Record | None) -> bool:
+        if best is None:
+            return True
+        least = self.training.considered_improvement
+        if self.training.monitor == "loss":
+            return now["val_loss"] < best["val_loss"] - least
+        name = next(key for key in now if key.startswith("val_") and key != "val_loss")
+        return now[name] > best[name] + least or (now[name] == best[name] and not least and now["val_loss"] < best["val_loss"])
+
+
+def _optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
+    settings: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
+    if training.optimizer == "sgd":
+        return torch.optim.SGD(network.parameters(), momentum=0.9, nesterov=True, **settings)
+    kind = torch.optim.AdamW if training.optimizer == "adamw" else torch.optim.Adam
+    return kind(network.parameters(), **settings)
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

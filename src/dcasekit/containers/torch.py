@@ -1,0 +1,192 @@
+"""The PyTorch container: training as a ladder of short rungs, prediction, weights."""
+
+import logging
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from dcasekit.containers._data import Data
+from dcasekit.containers._training import Training, validation_record
+from dcasekit.containers.base import ModelContainer, Record, Weights
+from dcasekit.datasets._base import Task
+from dcasekit.errors import MissingExtraError, ModelError
+from dcasekit.generator import Batch
+from dcasekit.parallel import track
+from dcasekit.units import FloatArray
+
+try:
+    import torch
+    from torch import Tensor, nn
+except ImportError as error:
+    raise MissingExtraError("PyTorch", "torch") from error
+
+from dcasekit.containers._torch_checkpoint import Checkpoint  # noqa: E402 - it imports torch as well
+
+_log = logging.getLogger(__name__)
+
+# Windows answered at once when predicting: bounds memory, changes nothing else.
+_WINDOWS_PER_ANSWER = 256
+
+_LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": lambda logits, y: nn.functional.cross_entropy(logits.flatten(0, -2), y.flatten(0, -2)),
+    "binary_cross_entropy": nn.functional.binary_cross_entropy_with_logits,
+    "mse": lambda logits, y: nn.functional.mse_loss(logits.sigmoid(), y),
+}
+
+
+@dataclass(kw_only=True, eq=False)
+class TorchModelContainer(ModelContainer):
+    """A PyTorch network with its training. A new model writes `network_for`.
+
+    Attributes
+    ----------
+    network : `torch.nn.Module`: (windows, frames, dims) -> logits (windows, labels) or (windows, frames, labels). A method ``penalty()``, if
+        it has one, is added to the loss.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.network: nn.Module | None = None
+
+    @abstractmethod
+    def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> nn.Module:
+        """Make the network for windows of (frames, dims)."""
+
+    def build(self, shape: tuple[int, int], labels: Sequence[str], *, task: Task = "classification", seed: int = 0) -> Self:
+        """Make the network, with new weights; see `ModelContainer.build`."""
+        with _seeded(seed):
+            self.network = self.network_for(*shape, len(labels), task)
+        self.shape, self.labels, self.task = (shape[0], shape[1]), tuple(labels), task
+        return self
+
+    def fit(self, data: Data, validation: Data | None, training: Training) -> list[Record]:
+        """Train epoch by epoch; keep the best on validation data, or the last."""
+        device = _device(training.device)
+        network = self._on(device)
+        state = Checkpoint(network, training, steps=sum(1 for _ in data.batches(0, training.batch_size)))
+        history = state.restore(data, validation)
+        epochs = range(len(history), training.epochs)
+        if state.stopped(history):
+            epochs = range(0)
+        for epoch in track(epochs, len(epochs), f"Training {type(self).__name__}" if training.progress else None):
+            began = time.perf_counter()
+            record: Record = {"epoch": epoch + 1, "learning_rate": state.learning_rate(epoch)}
+            record["loss"] = self._epoch(data, state, epoch, device)
+            with state.averaged():
+                if validation is not None:
+                    record |= validation_record(self.evaluate(validation), training.loss)
+                record["seconds"] = time.perf_counter() - began
+                history.append(record)
+                state.keep_best(history)
+            state.save(history)
+            _log.info("epoch %d: %s", epoch + 1, record)
+            if any([callback(record) for callback in training.callbacks]) or state.stopped(history):
+                break
+        state.load_best()
+        return history
+
+    def answer(self, windows: FloatArray) -> FloatArray:
+        """Answer windows with probabilities: softmax for classification, sigmoid else."""
+        network = self._need()
+        device = next(network.parameters()).device
+        network.eval()
+        answers = []
+        with torch.inference_mode():
+            for first in range(0, len(windows), _WINDOWS_PER_ANSWER):
+                logits = network(
+                    torch.from_numpy(windows[first : first + _WINDOWS_PER_ANSWER].astype(np.float32)).to(device)
+                ).float()
+                answers.append((logits.softmax(-1) if self.task == "classification" else logits.sigmoid()).cpu().numpy())
+        return np.concatenate(answers)
+
+    def weights(self) -> Weights:
+        """Give the network's state dict as arrays."""
+        return {name: tensor.detach().cpu().numpy() for name, tensor in self._need().state_dict().items()}
+
+    def set_weights(self, weights: Weights) -> None:
+        """Load a state dict; names and shapes must be the network's."""
+        try:
+            self._need().load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in weights.items()})
+        except RuntimeError as error:
+            raise ModelError(f"the weights do not fit this {type(self).__name__}: {error}") from error
+
+    def cost(self) -> dict[str, int]:
+        """Count trainable parameters, and multiply-accumulates for one window (convolutions, products, recurrences; no additions)."""
+        from torch.utils.flop_counter import FlopCounterMode
+
+        network = self._need().eval()
+        window = torch.zeros(1, *self.shape, device=next(network.parameters()).device)
+        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+            network(window)
+        parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
+        return {"parameters": parameters, "macs": counter.get_total_flops() // 2}
+
+    def _epoch(self, data: Data, state: Checkpoint, epoch: int, device: torch.device) -> float:
+        """Train on every batch once; give back the mean loss."""
+        network, training = self._need().train(), state.training
+        rng = np.random.default_rng((training.seed, epoch, 1))
+        total = count = 0.0
+        with _seeded(hash((training.seed, epoch)) % 2**31):
+            for batch in data.batches(epoch, training.batch_size):
+                loss = self._loss(network, batch, training, rng, device)
+                state.step(loss)
+                total, count = total + loss.item() * len(batch.x), count + len(batch.x)
+        mean = total / count
+        if not np.isfinite(mean):
+            raise ModelError(
+                f"the loss is {mean} in epoch {epoch + 1}; lower learning_rate ({training.learning_rate}) or scale the features"
+            )
+        return mean
+
+    def _loss(
+        self, network: nn.Module, batch: Batch, training: Training, rng: np.random.Generator, device: torch.device
+    ) -> Tensor:
+        x, y = batch.x, batch.y
+        for function in training.augment:
+            x, y = function(x, y, rng)
+        with torch.autocast(device.type, getattr(torch, training.precision), enabled=training.precision != "float32"):
+            logits = network(torch.from_numpy(np.ascontiguousarray(x, np.float32)).to(device))
+        target = torch.from_numpy(np.ascontiguousarray(y, np.float32)).to(device)
+        if logits.ndim != target.ndim:
+            raise ModelError(
+                f"the network answers {tuple(logits.shape)} and the targets are {tuple(target.shape)}; choose target='frame' for a network "
+                "that answers frames, 'window' or 'clip' for one that answers windows"
+            )
+        default = "cross_entropy" if self.task == "classification" else "binary_cross_entropy"
+        loss = _LOSSES[training.loss or default](logits.float(), target)
+        return loss + network.penalty() if hasattr(network, "penalty") else loss
+
+    def _on(self, device: torch.device) -> nn.Module:
+        self.network = self._need().to(device)
+        return self.network
+
+    def _need(self) -> nn.Module:
+        self._need_network()
+        if self.network is None:
+            raise ModelError("the network is missing; call build()")
+        return self.network
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(
+            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); use device='cpu' or 'auto'"
+        ) from error
+    return torch.device(name)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed torch for a while and leave its global generators as they were."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield

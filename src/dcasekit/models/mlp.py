@@ -1,0 +1,57 @@
+"""MLP: dense layers on every frame, averaged over time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from dcasekit.containers.torch import TorchModelContainer
+from dcasekit.datasets._base import Task
+from dcasekit.errors import ModelError
+from dcasekit.models._layers import keras_start, l2
+
+
+@dataclass(kw_only=True, eq=False)
+class MLP(TorchModelContainer):
+    """Multi-layer perceptron of DCASE-models: each frame is answered by itself, then the answers are joined over the window.
+
+    Input (windows, frames, dims), output (windows, labels). For (64 frames, 12 dims) and 10 labels: 10,570 parameters.
+
+    Parameters
+    ----------
+    hidden_layers_size : units of each hidden layer.
+    dropout_rates : after each hidden layer.
+    l2_reg : factor of the squared kernels in the loss.
+    """
+
+    hidden_layers_size: Sequence[int] = (128, 64)
+    dropout_rates: Sequence[float] = (0.5, 0.5)
+    l2_reg: float = 1e-5
+
+    def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> nn.Module:  # noqa: ARG002
+        """Make the network; it takes any number of frames."""
+        if len(self.hidden_layers_size) != len(self.dropout_rates):
+            raise ModelError(f"need one dropout rate per hidden layer; got {self.hidden_layers_size} and {self.dropout_rates}")
+        return keras_start(_Network((dims, *self.hidden_layers_size), self.dropout_rates, outputs, self.l2_reg, task))
+
+
+class _Network(nn.Module):
+    def __init__(self, sizes: Sequence[int], dropout: Sequence[float], outputs: int, l2_reg: float, task: Task) -> None:
+        super().__init__()
+        self.softmax, self.l2_reg = task == "classification", l2_reg
+        hidden = [
+            layer
+            for before, size, rate in zip(sizes, sizes[1:], dropout, strict=False)
+            for layer in (nn.Linear(before, size), nn.ReLU(), nn.Dropout(rate))
+        ]
+        self.layers = nn.Sequential(*hidden, nn.Linear(sizes[-1], outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.layers(x)  # (windows, frames, labels)
+        # The published model averages probabilities, not logits: give back the logit of that average.
+        if self.softmax:
+            return logits.softmax(-1).mean(1).clamp_min(1e-7).log()
+        return logits.sigmoid().mean(1).logit(eps=1e-6)
+
+    def penalty(self) -> Tensor | float:
+        return self.l2_reg * l2(*(layer.weight for layer in self.layers if isinstance(layer, nn.Linear)))

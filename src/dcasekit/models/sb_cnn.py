@@ -1,0 +1,78 @@
+"""SB-CNN: three convolutions and two dense layers (Salamon and Bello 2017)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from dcasekit.containers.torch import TorchModelContainer
+from dcasekit.datasets._base import Task
+from dcasekit.errors import ModelError
+from dcasekit.models._layers import batch_norm, keras_start, l2
+
+
+@dataclass(kw_only=True, eq=False)
+class SB_CNN(TorchModelContainer):  # noqa: N801 - the paper's spelling
+    """CNN of J. Salamon and J. P. Bello, "Deep Convolutional Neural Networks and Data Augmentation for Environmental Sound
+    Classification", IEEE Signal Processing Letters 24(3), 2017.
+
+    Input (windows, frames, dims), output (windows, labels). The defaults are DCASE-models' form; for (64 frames, 128 mel bands) and 10
+    labels it has 241,914 numbers, 241,674 of them trained. The form of the paper: ``SB_CNN(pool_size=((4, 2), (4, 2)), batch_norm=False)``
+    on patches of 128 frames and 128 mel bands: 241,434.
+
+    Parameters
+    ----------
+    filters : of the three convolutions.
+    filter_size : (time, frequency) of all of them.
+    pool_size : (time, frequency) after the first and the second.
+    n_dense : units of the dense layer.
+    dropout : before each dense layer.
+    batch_norm : after each convolution (and its pooling); not in the paper.
+    l2_reg : factor of the squared kernels and biases of the dense layers in the loss.
+    """
+
+    filters: Sequence[int] = (24, 48, 48)
+    filter_size: Sequence[int] = (5, 5)
+    pool_size: Sequence[Sequence[int]] = ((2, 2), (4, 2))
+    n_dense: int = 64
+    dropout: float = 0.5
+    batch_norm: bool = True
+    l2_reg: float = 1e-3
+
+    def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> nn.Module:  # noqa: ARG002
+        """Make the network for windows of exactly this shape."""
+        return keras_start(_Network(self, frames, dims, outputs))
+
+
+class _Network(nn.Module):
+    def __init__(self, settings: SB_CNN, frames: int, dims: int, outputs: int) -> None:
+        super().__init__()
+        kernel = (settings.filter_size[0], settings.filter_size[1])
+        pools = [*settings.pool_size, None]
+        layers: list[nn.Module] = []
+        for (before, after), pool in zip(pairwise((1, *settings.filters)), pools, strict=True):
+            layers += [nn.Conv2d(before, after, kernel), nn.ReLU()]
+            layers += [nn.MaxPool2d((pool[0], pool[1]))] if pool else []
+            layers += [batch_norm(after)] if settings.batch_norm else []
+        self.convolutions = nn.Sequential(*layers)
+        self.dropout, self.l2_reg = nn.Dropout(settings.dropout), settings.l2_reg
+        try:
+            flat = self.convolutions.eval()(torch.zeros(1, 1, frames, dims)).numel()
+        except RuntimeError:
+            raise ModelError(
+                f"windows of {frames} frames and {dims} dims are too small for SB_CNN with filters {kernel} and pools {settings.pool_size}; "
+                "use a longer sequence_time, more bands, or smaller pools"
+            ) from None
+        self.dense = nn.Linear(flat, settings.n_dense)
+        self.out = nn.Linear(settings.n_dense, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.convolutions(x[:, None])  # (windows, channels, time, frequency)
+        hidden = self.dense(self.dropout(maps.flatten(1))).relu()
+        logits: Tensor = self.out(self.dropout(hidden))
+        return logits
+
+    def penalty(self) -> Tensor | float:
+        return self.l2_reg * l2(self.dense.weight, self.dense.bias, self.out.weight, self.out.bias)

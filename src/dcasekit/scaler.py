@@ -1,0 +1,128 @@
+"""The scaler: a rescaling learned from training data, exact when streamed, and undone without loss."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+
+from dcasekit.errors import ModelError
+from dcasekit.files import read_json, write_json
+from dcasekit.units import FloatArray, PathLike
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Scaler:
+    """Rescale the values of features.
+
+    Parameters
+    ----------
+    normalizer : ``"standard"``: each dimension to mean 0 and standard deviation 1; ``"minmax"``: all values by one minimum and one maximum
+        to [-1, 1], as the paper does. What is constant becomes 0.
+
+    Examples
+    --------
+    >>> scaler = Scaler("minmax").fit(np.array([[0.0], [5.0], [10.0]]))
+    >>> scaler.transform(np.array([[10.0]])).tolist()
+    [[1.0]]
+    """
+
+    def __init__(self, normalizer: Literal["standard", "minmax"] = "standard") -> None:
+        if normalizer not in ("standard", "minmax"):
+            raise ModelError(f"normalizer must be 'standard' or 'minmax'; got {normalizer!r}")
+        self.normalizer = normalizer
+        self._count = 0
+        self._mean: NDArray[np.float64] = np.zeros(0)
+        self._squares: NDArray[np.float64] = np.zeros(0)  # sum of squared distances from the mean
+        self._low, self._high = np.inf, -np.inf
+
+    def fit(self, data: Any) -> Self:
+        """Learn from an array (..., dims), a list of arrays, or a `DataGenerator` (window by window, never all in memory)."""
+        self.__init__(self.normalizer)  # type: ignore[misc]
+        for array in _arrays(data):
+            self.partial_fit(array)
+        if not self._count:
+            raise ModelError("there is nothing to fit the scaler on: the data is empty")
+        return self
+
+    def partial_fit(self, array: FloatArray) -> Self:
+        """Learn from one more array (..., dims); the order and cuts do not matter (Chan et al. 1979)."""
+        rows = np.asarray(array, dtype=np.float64).reshape(-1, np.shape(array)[-1])
+        if self._count and rows.shape[1] != len(self._mean):
+            raise ModelError(f"the scaler was fitted on {len(self._mean)} dims; got an array of shape {np.shape(array)}")
+        if not len(rows):
+            return self
+        mean = rows.mean(axis=0)
+        squares = np.square(rows - mean).sum(axis=0)
+        if self._count:
+            total = self._count + len(rows)
+            delta = mean - self._mean
+            squares = self._squares + squares + delta**2 * (self._count * len(rows) / total)
+            mean = self._mean + delta * (len(rows) / total)
+        self._count, self._mean, self._squares = self._count + len(rows), mean, squares
+        self._low, self._high = min(self._low, float(rows.min())), max(self._high, float(rows.max()))
+        return self
+
+    def transform(self, data: Any) -> Any:
+        """Give a rescaled copy, float32: of an array an array, of a list of arrays a list."""
+        if isinstance(data, list | tuple):
+            return [self.transform(array) for array in data]
+        offset, scale = self._parameters(np.shape(data))
+        return ((np.asarray(data) - offset) / scale).astype(np.float32)
+
+    def inverse_transform(self, data: Any) -> Any:
+        """Undo `transform`; what was constant comes back as its constant."""
+        if isinstance(data, list | tuple):
+            return [self.inverse_transform(array) for array in data]
+        offset, scale = self._parameters(np.shape(data))
+        return (np.asarray(data) * scale + offset).astype(np.float32)
+
+    def save(self, path: PathLike) -> Path:
+        """Write the scaler as JSON."""
+        return write_json(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path: PathLike) -> Self:
+        """Read a scaler from JSON."""
+        return cls.from_dict(read_json(path, error=ModelError))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the scaler as JSON values."""
+        self._parameters(self._mean.shape)
+        return {
+            "normalizer": self.normalizer,
+            "count": self._count,
+            "mean": self._mean.tolist(),
+            "squares": self._squares.tolist(),
+            "low": self._low,
+            "high": self._high,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Make a scaler from what `to_dict` gave."""
+        scaler = cls(values["normalizer"])
+        scaler._count, scaler._low, scaler._high = values["count"], values["low"], values["high"]
+        scaler._mean, scaler._squares = np.array(values["mean"]), np.array(values["squares"])
+        return scaler
+
+    def _parameters(self, shape: tuple[int, ...]) -> tuple[Any, Any]:
+        if not self._count:
+            raise ModelError("the scaler has not been fitted; call scaler.fit(X_train) first")
+        if not shape or shape[-1] != len(self._mean):
+            raise ModelError(f"the scaler was fitted on {len(self._mean)} dims; got an array of shape {shape}")
+        if self.normalizer == "minmax":
+            half = (self._high - self._low) / 2
+            return (self._high + self._low) / 2, half or 1.0
+        deviation = np.sqrt(self._squares / self._count)
+        # A constant dimension's computed deviation is rounding noise, not a scale.
+        noise = 1e-7 * np.maximum(np.abs(self._mean), 1e-30)
+        return self._mean, np.where(deviation > noise, deviation, 1.0)
+
+
+def _arrays(data: Any) -> Iterable[FloatArray]:
+    if hasattr(data, "clip_windows"):  # a DataGenerator
+        return (windows for windows, _ in data.clip_windows(scaled=False))
+    return data if isinstance(data, list | tuple) else [data]
