@@ -18,7 +18,7 @@ from dcasekit.annotations import Event
 from dcasekit.units import FloatArray, Hz
 
 _CHARACTER = 6.4  # pixels, mean width of a character at font size 12
-_LONGEST = 26  # characters of a label; the rest is cut and shown when pointed at
+_LONGEST = 26  # characters of a label; the middle of a longer one is cut, and shown when pointed at
 
 # Nine colours of "magma" (S. van der Walt, N. Smith, CC0): evenly spaced in lightness, good for the colour-blind.
 _MAGMA = "000004 1c1044 4f127b 812581 b5367a e55964 fb8761 fec287 fcfdbf"
@@ -69,7 +69,7 @@ def ticks(high: float, count: int = 4) -> list[float]:
 
 def line_chart(lines: Sequence[Line], *, title: str, x: str) -> str:
     """Draw lines over a common horizontal axis; the vertical axis begins at 0."""
-    width, height, left, right, top, bottom = 460, 240, 40, 84, 12, 26
+    width, height, left, right, top, bottom = 420, 230, 40, 84, 12, 26
     points = [point for line in lines for point in line.points if math.isfinite(point[1])]
     if not points:
         return ""
@@ -104,16 +104,16 @@ def line_chart(lines: Sequence[Line], *, title: str, x: str) -> str:
 def bar_chart(bars: Sequence[Bar], *, title: str) -> str:
     """Draw horizontal bars of shares, each with its label before it and its value behind it."""
     row, gutter = 24, _gutter([bar.label for bar in bars])
-    width, room = 460, 460 - gutter - 62
+    width, room = 420, 420 - gutter - 62
     parts = [f'<path class="grid" d="M{gutter} 0V{row * len(bars)}"/>']
     for index, bar in enumerate(bars):
         y, value = index * row, 0.0 if math.isnan(bar.value) else min(max(bar.value, 0.0), 1.0)
-        high = max(value, bar.interval[1] if bar.interval else 0.0)
+        high = value
         mark = f'<rect class="f{bar.color}" x="{gutter}" y="{y + 4}" width="{value * room:.1f}" height="{row - 8}" rx="2"/>'
-        if bar.interval:
-            low, high = (gutter + share * room for share in bar.interval)
-            mark += f'<path class="whisker" d="M{low:.1f} {y + row / 2}H{high:.1f}M{low:.1f} {y + 8}v8M{high:.1f} {y + 8}v8"/>'
-            high = (high - gutter) / room
+        if bar.interval and not math.isnan(bar.interval[0]):
+            high = max(value, bar.interval[1])
+            x0, x1 = (gutter + share * room for share in bar.interval)
+            mark += f'<path class="whisker" d="M{x0:.1f} {y + row / 2}H{x1:.1f}M{x0:.1f} {y + 8}v8M{x1:.1f} {y + 8}v8"/>'
         parts.append(f"<g><title>{escape(bar.label)}: {escape(bar.text)}</title>{mark}</g>")
         parts.append(_label(gutter - 8, y + row / 2 + 4, bar.label))
         parts.append(_text(gutter + high * room + 6, y + row / 2 + 4, bar.text, kind="value"))
@@ -153,7 +153,7 @@ def heat_map(counts: NDArray[np.int64], labels: Sequence[str], *, title: str) ->
 def timeline(reference: Sequence[Event], estimate: Sequence[Event], *, duration: float, title: str) -> str:
     """Draw events over time, two bars per label: above the reference (blue), below the estimate (orange)."""
     labels = list(dict.fromkeys(event.label for event in sorted((*reference, *estimate))))
-    row, gutter, width, top = 30, _gutter(labels), 460, 4
+    row, gutter, width, top = 30, _gutter(labels), 420, 4
     room, base = width - gutter - 12, top + row * max(len(labels), 1)
     parts = []
     for second in ticks(duration):
@@ -229,7 +229,7 @@ def _label(x: float, y: float, label: str, *, size: int = 12) -> str:
 
 
 def _cut(label: str) -> str:
-    return label if len(label) <= _LONGEST else label[: _LONGEST - 1] + "…"
+    return label if len(label) <= _LONGEST else f"{label[:16]}…{label[-9:]}"
 
 
 def _gutter(labels: Sequence[str]) -> float:

@@ -62,7 +62,7 @@ table { border-collapse: collapse; font-size: .9rem; width: 100%; font-variant-n
 th, td { padding: 5px 16px 5px 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line) }
 thead th { color: var(--soft); font-weight: 600; font-size: .8rem; vertical-align: bottom }
 tbody th { font-weight: 500 }
-td { overflow-wrap: anywhere }
+td { overflow-wrap: break-word }
 tr:last-child > * { border-bottom: 0 }
 .n { text-align: right; white-space: nowrap }
 thead .n { white-space: normal }

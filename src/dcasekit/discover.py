@@ -35,8 +35,7 @@ def module(family: str, name: str) -> ModuleType:
         close = difflib.get_close_matches(_key(name), stems, n=1, cutoff=0.6)
         hint = f" Did you mean {stems[close[0]]!r}?" if close else ""
         raise NameNotFoundError(
-            f"no {family.removesuffix('s')} named {name!r}.{hint} Known: {', '.join(stems.values())}. "
-            f"Your own: 'package.module:Class'."
+            f"no {family.removesuffix('s')} named {name!r}.{hint} Known: {', '.join(stems.values())}. Your own: 'package.module:Class'."
         )
     return importlib.import_module(f"dcasekit.{family}.{stem}")
 

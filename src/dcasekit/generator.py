@@ -218,9 +218,7 @@ class DataGenerator:
 def cut(frames: FloatArray, features: FeatureExtractor) -> FloatArray:
     """Cut the frames of a clip (frames, dims) into windows (windows, frames, dims); the last is filled up by reflection."""
     length = features.sequence_frames
-    return np.stack(
-        [_filled(frames[s : None if length is None else s + length], length) for s in features.windows(len(frames))]
-    )
+    return np.stack([_filled(frames[s : None if length is None else s + length], length) for s in features.windows(len(frames))])
 
 
 def time_edges(features: FeatureExtractor, frames: int, duration: Seconds, *, per_frame: bool) -> NDArray[np.float64]:

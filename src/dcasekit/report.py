@@ -194,13 +194,13 @@ def environment() -> dict[str, str]:
 def _facts(section: Section) -> list[tuple[str, str]]:
     """List the main facts as pairs of value and caption, the headline first."""
     results, model = section.pooled, section.model
-    (mean, deviation), (low, high) = section.spread(results.headline), results.interval
+    mean, deviation = section.spread(results.headline)
     caption = _name(results.headline) + (" in segments of 1 s" if results.task == "detection" else "")
     over = ""
     if len(section.folds) > 1:
         caption += f", mean of {len(section.folds)} folds, which deviate by ± {100 * deviation:.1f} points"
         over = f" of {percent(results.numbers[results.headline])} pooled"
-    facts = [(percent(mean), caption), (f"{percent(low)} to {percent(high)}", f"95 % interval{over}")]
+    facts = [(percent(mean), caption), (_range(results.interval), f"95 % interval{over}")]
     if results.task == "classification":
         facts.append((percent(float(results.truth.mean(axis=0).max())), "guessing the commonest class"))
     facts.append((f"{len(results.clips):,}", f"clips of {len(results.labels)} labels"))
@@ -230,9 +230,8 @@ def _folds(section: Section) -> Table:
     columns = ("fold", "clips", "95 % interval", *map(_name, keys))
 
     def row(name: str, results: Results) -> tuple[str, ...]:
-        low, high = results.interval
         values = (_show(key, results.numbers[key]) for key in keys)
-        return (name, f"{len(results.clips):,}", f"{percent(low)} to {percent(high)}", *values)
+        return (name, f"{len(results.clips):,}", _range(results.interval), *values)
 
     rows = [row(name, results) for name, results in section.folds.items()]
     if len(rows) > 1:
@@ -308,9 +307,7 @@ def _curves(histories: Mapping[str, History]) -> list[str]:
     cards = []
     for quantity in list(quantities)[:4]:
         lines = []
-        for color, (kind, names) in enumerate(
-            (("training", (quantity, f"train_{quantity}")), ("validation", (f"val_{quantity}",)))
-        ):
+        for color, (kind, names) in enumerate((("training", (quantity, f"train_{quantity}")), ("validation", (f"val_{quantity}",)))):
             lines += _fold_lines(histories, names, kind, color)
         note = "Thin: one fold each. Thick: their mean, up to the end of the shortest." if len(histories) > 1 else ""
         title = f"Learning curve: {_name(quantity)}"
@@ -346,13 +343,11 @@ def _confusion_chart(section: Section) -> str:
 
 def _label_chart(section: Section) -> str:
     key, rows = PER_LABEL[section.pooled.task][0], section.pooled.table()
-    known = sorted(rows, key=lambda row: -row[key] if row["clips"] else 1)
-    shown = known[-_MOST_LABELS:]
+    shown = rows if len(rows) <= _MOST_LABELS else [row for row in rows if row["clips"]]
+    shown = sorted(shown, key=lambda row: -row[key] if row["clips"] else 1)[-_MOST_LABELS:]
     bars = [Bar(f"{row['label']} ({row['clips']:,})", row[key], _show(key, row[key])) for row in shown]
     title = f"{_name(key)[0].upper()}{_name(key)[1:]} of each label"
-    note = "In brackets: clips that hold the label." + (
-        f" The {len(shown)} lowest of {len(rows)}." if len(rows) > len(shown) else ""
-    )
+    note = "In brackets: clips that hold the label." + (f" The {len(shown)} lowest of {len(rows)}." if len(rows) > len(shown) else "")
     return _html.card(title, bar_chart(bars, title=f"{title}, {section.name}"), note=note)
 
 
@@ -381,6 +376,10 @@ def _mistakes(results: Results) -> str:
 
 def _name(key: str) -> str:
     return _NAMES.get(key, key)
+
+
+def _range(interval: tuple[float, float]) -> str:
+    return "–" if np.isnan(interval[0]) else f"{percent(interval[0])} to {percent(interval[1])}"
 
 
 def _show(key: str, value: float) -> str:

@@ -46,9 +46,7 @@ class Arrays:
     seed : of the shuffling.
     """
 
-    def __init__(
-        self, x: Any, y: Any = None, *, labels: Sequence[str] | None = None, task: Task | None = None, seed: int = 0
-    ) -> None:
+    def __init__(self, x: Any, y: Any = None, *, labels: Sequence[str] | None = None, task: Task | None = None, seed: int = 0) -> None:
         self.seed = seed
         self.x = [np.asarray(part, np.float32) for part in (x if isinstance(x, list | tuple) else np.asarray(x)[:, None])]
         if not self.x or any(part.ndim != 3 or not len(part) for part in self.x):
@@ -93,9 +91,7 @@ class Arrays:
         return {"clips": clips, "truth": truth, "events": events, "paths": (), "groups": ()}
 
 
-def file_windows(
-    paths: Sequence[PathLike], *, features: FeatureExtractor, scaler: Scaler | None, labels: Sequence[str]
-) -> ClipWindows:
+def file_windows(paths: Sequence[PathLike], *, features: FeatureExtractor, scaler: Scaler | None, labels: Sequence[str]) -> ClipWindows:
     """Give the windows of audio files, computed as the model's training data were."""
     for path in map(Path, paths):
         frames = np.concatenate(list(features.compute_file(path)))

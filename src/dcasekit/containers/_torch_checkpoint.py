@@ -46,11 +46,7 @@ class Checkpoint:
             factor = (1 + math.cos(math.pi * progress)) / 2
         elif self.training.schedule == "one_cycle":
             rise = 0.1
-            factor = (
-                (0.04 + 0.96 * progress / rise)
-                if progress < rise
-                else (1 + math.cos(math.pi * (progress - rise) / (1 - rise))) / 2
-            )
+            factor = (0.04 + 0.96 * progress / rise) if progress < rise else (1 + math.cos(math.pi * (progress - rise) / (1 - rise))) / 2
         return self.training.learning_rate * factor
 
     def step(self, loss: Tensor) -> None:
@@ -87,9 +83,7 @@ class Checkpoint:
     def keep_best(self, history: list[Record]) -> None:
         """Keep the network's weights if this epoch is the best on validation data, or if there is none to choose with."""
         now = len(history)
-        if "val_loss" not in history[-1] or self._better(
-            history[-1], history[self.best_epoch - 1] if self.best_epoch else None
-        ):
+        if "val_loss" not in history[-1] or self._better(history[-1], history[self.best_epoch - 1] if self.best_epoch else None):
             self.best, self.best_epoch = copy.deepcopy(self.network.state_dict()), now
 
     def stopped(self, history: list[Record]) -> bool:
@@ -112,9 +106,7 @@ class Checkpoint:
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         state = self.optimizer.state_dict()["state"]
-        tensors |= {
-            f"optimizer.{index}.{key}": torch.as_tensor(value) for index, row in state.items() for key, value in row.items()
-        }
+        tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for index, row in state.items() for key, value in row.items()}
         about = {"settings": self._settings(), "history": history, "best_epoch": self.best_epoch, "done": self.done}
         about["scaler"] = self.scaler.state_dict()
         contiguous = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
@@ -137,9 +129,7 @@ class Checkpoint:
             about = json.loads(file.metadata()["run"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         if about["settings"] != json.loads(json.dumps(self._settings())):
-            changed = [
-                key for key, value in json.loads(json.dumps(self._settings())).items() if about["settings"].get(key) != value
-            ]
+            changed = [key for key, value in json.loads(json.dumps(self._settings())).items() if about["settings"].get(key) != value]
             raise ModelError(
                 f"{self._path()} was made with other settings or data ({', '.join(changed)} differ); delete it, or resume in another folder"
             )

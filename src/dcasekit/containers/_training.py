@@ -72,11 +72,7 @@ class Training:
         for name in ("epochs", "batch_size"):
             if not isinstance(value := getattr(self, name), int) or value < 1:
                 raise ModelError(f"{name} must be a positive int; got {value!r}")
-        if (
-            self.learning_rate <= 0
-            or not 0 <= self.average < 1
-            or (self.early_stopping is not None and self.early_stopping < 1)
-        ):
+        if self.learning_rate <= 0 or not 0 <= self.average < 1 or (self.early_stopping is not None and self.early_stopping < 1):
             raise ModelError(
                 "need learning_rate > 0, 0 <= average < 1 and early_stopping >= 1 or None (never); got "
                 f"{self.learning_rate}, {self.average}, {self.early_stopping}"

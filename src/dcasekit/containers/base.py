@@ -132,9 +132,7 @@ class ModelContainer(ABC):
     def evaluate(self, data: Any) -> Results:
         """Score clips and compare with the truth: a `DataGenerator`, or ``(X, Y)``."""
         source = self._data(data, 0)
-        return Results(
-            task=self.task, labels=self.labels, scores=tuple(self._answers(source.clip_windows())), **source.reference()
-        )
+        return Results(task=self.task, labels=self.labels, scores=tuple(self._answers(source.clip_windows())), **source.reference())
 
     def save(self, folder: PathLike) -> Path:
         """Write ``model.json`` and ``weights.safetensors``; nothing in them can run code."""
@@ -186,9 +184,7 @@ class ModelContainer(ABC):
 
     def _file_windows(self, paths: Sequence[PathLike]) -> Iterator[Any]:
         if self.features is None:
-            raise ModelError(
-                "the model was trained on arrays and has no front end; train it on a DataGenerator to predict files"
-            )
+            raise ModelError("the model was trained on arrays and has no front end; train it on a DataGenerator to predict files")
         return file_windows(paths, features=self.features, scaler=self.scaler, labels=self.labels)
 
     def _need_network(self) -> None:
@@ -212,9 +208,7 @@ def load(folder: PathLike) -> ModelContainer:
     try:
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != found["weights_sha256"]:
-            raise ModelError(
-                f"{path} is not the file that was saved with {folder / 'model.json'}: its checksum differs; copy both again"
-            )
+            raise ModelError(f"{path} is not the file that was saved with {folder / 'model.json'}: its checksum differs; copy both again")
         weights = load_arrays(content)
         container: ModelContainer = _class("models", found["class"], ModelContainer)(**found["settings"])
         container.build(tuple(found["shape"]), found["labels"], task=found["task"])

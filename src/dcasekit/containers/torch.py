@@ -98,9 +98,7 @@ class TorchModelContainer(ModelContainer):
         answers = []
         with torch.inference_mode():
             for first in range(0, len(windows), _WINDOWS_PER_ANSWER):
-                logits = network(
-                    torch.from_numpy(windows[first : first + _WINDOWS_PER_ANSWER].astype(np.float32)).to(device)
-                ).float()
+                logits = network(torch.from_numpy(windows[first : first + _WINDOWS_PER_ANSWER].astype(np.float32)).to(device)).float()
                 answers.append((logits.softmax(-1) if self.task == "classification" else logits.sigmoid()).cpu().numpy())
         return np.concatenate(answers)
 
@@ -143,9 +141,7 @@ class TorchModelContainer(ModelContainer):
             )
         return mean
 
-    def _loss(
-        self, network: nn.Module, batch: Batch, training: Training, rng: np.random.Generator, device: torch.device
-    ) -> Tensor:
+    def _loss(self, network: nn.Module, batch: Batch, training: Training, rng: np.random.Generator, device: torch.device) -> Tensor:
         x, y = batch.x, batch.y
         for function in training.augment:
             x, y = function(x, y, rng)
@@ -178,9 +174,7 @@ def _device(name: str) -> torch.device:
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(
-            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); use device='cpu' or 'auto'"
-        ) from error
+        raise ModelError(f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); use device='cpu' or 'auto'") from error
     return torch.device(name)
 
 

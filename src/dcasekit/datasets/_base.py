@@ -193,13 +193,9 @@ class Dataset(ABC):
             seen.add(clip.id)
             found = {*(clip.tags or ()), *(event.label for event in clip.events or ())}
             if unknown := sorted(found - known):
-                raise DatasetError(
-                    f"{self.name}: clip {clip.id!r} has the unknown label {unknown[0]!r}; known: {', '.join(self.labels)}"
-                )
+                raise DatasetError(f"{self.name}: clip {clip.id!r} has the unknown label {unknown[0]!r}; known: {', '.join(self.labels)}")
             if clip.fold not in self.folds:
-                raise DatasetError(
-                    f"{self.name}: clip {clip.id!r} has the unknown fold {clip.fold!r}; known: {', '.join(self.folds)}"
-                )
+                raise DatasetError(f"{self.name}: clip {clip.id!r} has the unknown fold {clip.fold!r}; known: {', '.join(self.folds)}")
             yield clip
 
 

@@ -46,9 +46,7 @@ class Protocol(ABC):
         fold = known[0] if fold is None and known else fold
         if fold is None or fold not in known:
             raise DatasetError(f"no fold {fold!r} to test on; there are: {', '.join(known) or 'none (no clips found)'}")
-        parts = [
-            tuple(clip for clip in clips if clip.fold in names) for names in self.parts(folds, fold, validation=validation)
-        ]
+        parts = [tuple(clip for clip in clips if clip.fold in names) for names in self.parts(folds, fold, validation=validation)]
         for name, part in (("train", parts[0]), ("test", parts[2])):
             if not part:
                 raise DatasetError(f"testing on {fold!r} leaves no clips to {name} on; the folds are: {', '.join(folds)}")

@@ -48,9 +48,7 @@ class ESC50(Dataset):
     )
     flatten = "ESC-50-master"
     licence = "CC BY-NC 3.0 (the ESC-10 subset: CC BY 3.0); each clip's own licence is in the dataset's LICENSE file"
-    citation = (
-        "K. J. Piczak, 'ESC: Dataset for Environmental Sound Classification', ACM Multimedia, 2015. doi:10.1145/2733373.2806390"
-    )
+    citation = "K. J. Piczak, 'ESC: Dataset for Environmental Sound Classification', ACM Multimedia, 2015. doi:10.1145/2733373.2806390"
 
     def load(self) -> Iterable[Clip]:
         """Read ``meta/esc50.csv``."""

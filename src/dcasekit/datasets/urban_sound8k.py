@@ -31,9 +31,7 @@ class UrbanSound8k(Dataset):
     )  # fmt: skip
     folds = tuple(f"fold{number}" for number in range(1, 11))
     archives = (
-        RemoteFile(
-            "https://zenodo.org/records/1203745/files/UrbanSound8K.tar.gz", checksum="md5:9aa69802bbf37fb986f71ec1483a196e"
-        ),
+        RemoteFile("https://zenodo.org/records/1203745/files/UrbanSound8K.tar.gz", checksum="md5:9aa69802bbf37fb986f71ec1483a196e"),
     )
     flatten = "UrbanSound8K"
     licence = "CC BY-NC 3.0"

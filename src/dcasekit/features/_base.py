@@ -140,9 +140,7 @@ class FeatureExtractor(ABC):
     @cached_property
     def dims(self) -> int:
         """Values per frame."""
-        return next(self.compute_blocks([np.zeros(4 * max(self.audio_win, self.audio_hop, self._longest), np.float32)])).shape[
-            1
-        ]
+        return next(self.compute_blocks([np.zeros(4 * max(self.audio_win, self.audio_hop, self._longest), np.float32)])).shape[1]
 
     @property
     def sequence_frames(self) -> int | None:

@@ -45,8 +45,7 @@ def mel_basis(mel: Mel, sr: Hz, n_fft: int) -> FloatArray:
     fmax = sr / 2 if mel.fmax is None else mel.fmax
     if not (0 <= mel.fmin < fmax <= sr / 2 and mel.bands > 0):
         raise FeatureError(
-            f"mel bands need 0 <= fmin < fmax <= sr / 2 = {sr / 2} Hz and bands > 0; "
-            f"got fmin={mel.fmin}, fmax={fmax}, bands={mel.bands}"
+            f"mel bands need 0 <= fmin < fmax <= sr / 2 = {sr / 2} Hz and bands > 0; got fmin={mel.fmin}, fmax={fmax}, bands={mel.bands}"
         )
     corners = _to_hz(np.linspace(_to_mel(mel.fmin, mel.scale), _to_mel(fmax, mel.scale), mel.bands + 2), mel.scale)
     bins = np.arange(1 + n_fft // 2)[:, None] * (sr / n_fft)

@@ -63,9 +63,7 @@ class STFT:
         return length
 
 
-def spectra(
-    blocks: Iterable[FloatArray], *, stft: STFT, audio_win: int, audio_hop: int, double: bool = False
-) -> Iterator[FloatArray]:
+def spectra(blocks: Iterable[FloatArray], *, stft: STFT, audio_win: int, audio_hop: int, double: bool = False) -> Iterator[FloatArray]:
     """Turn audio into spectra, a block of frames at a time.
 
     Parameters

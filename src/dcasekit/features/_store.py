@@ -85,9 +85,7 @@ class FeatureStore:
             return self.entries[clip]
         why = self.skipped.get(clip)
         raise FeatureError(
-            f"clip {clip!r} was skipped: {why}"
-            if why
-            else f"clip {clip!r} is not in {self.folder}; run features.extract(dataset)"
+            f"clip {clip!r} was skipped: {why}" if why else f"clip {clip!r} is not in {self.folder}; run features.extract(dataset)"
         )
 
     @cached_property
