@@ -136,7 +136,6 @@ def names(folder):
 def test_fetch(site, tmp_path, chunked):
     file = site.serve("sub/a%20b.zip?download=1", chunked=chunked)
     path = fetch(file, tmp_path / "new" / "folder")
-    assert path == tmp_path / "new" / "folder" / "a b.zip"
     assert path.read_bytes() == BODY
     assert names(tmp_path) == {"new/folder/a b.zip"}
 
@@ -194,9 +193,7 @@ def test_a_broken_download_goes_on_where_it_stopped(site, tmp_path, reset, modif
 
 def test_it_goes_on_in_a_later_call_too(site, tmp_path):
     file = site.serve("a.zip", cuts=[100_000], total_in_range=False)
-    with pytest.raises(
-        DownloadError, match=r"gave up after 1 .*closed after 100000 of 300000.*100000 bytes are kept in .*a.zip.part"
-    ):
+    with pytest.raises(DownloadError, match=r"gave up after 1 .*closed after 100000 of 300000.*100000 bytes are kept in .*a.zip.part"):
         fetch(file, tmp_path, retries=0)
     assert names(tmp_path) == {"a.zip.part", "a.zip.part.json"}
     assert fetch(file, tmp_path, retries=0).read_bytes() == BODY
@@ -260,6 +257,7 @@ def test_a_part_from_another_address_is_not_used(site, tmp_path):
     with pytest.raises(DownloadError):
         fetch(RemoteFile(site.serve("old/a.zip", BODY[::-1], cuts=[9]).url), tmp_path, retries=0)
     assert fetch(RemoteFile(site.serve("new/a.zip").url), tmp_path).read_bytes() == BODY
+    assert site.ranges() == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -324,18 +322,16 @@ def test_download(site, tmp_path):
     assert download(files, tmp_path, flatten="top")
     assert names(tmp_path) == {"x", "meta.csv", "doc.zip", MARKER}
     marker = json.loads((tmp_path / MARKER).read_text())
-    assert marker["files"]["meta.csv"]["checksum"] == md5(b"a,b")
+    assert (marker["finished"][:2], marker["files"]["meta.csv"]["checksum"]) == ("20", md5(b"a,b"))
     assert marker["files"]["doc.zip"]["checksum"].startswith("sha256:")
     assert marker["files"]["doc.zip"]["size"] == len(zipped(d=b"2"))
-    assert marker["finished"].startswith("20")
 
 
 def test_a_second_download_makes_no_request(site, tmp_path):
     files = [site.serve("a.zip", zipped(x=b"1")), site.serve("meta.csv", b"a,b")]
     assert download(files, tmp_path)
-    count = len(site.requests)
     assert not download([RemoteFile("https://mirror.invalid/a.zip", files[0].checksum), files[1]], tmp_path)
-    assert len(site.requests) == count == 2
+    assert len(site.requests) == 2
 
 
 def test_force_and_keep_archives(site, tmp_path):
@@ -358,8 +354,8 @@ def test_another_version_replaces_the_old_one(site, tmp_path):
     assert download(new, tmp_path)
     assert (tmp_path / "meta.csv").read_bytes() == b"new"
     assert [path for path, _ in site.requests] == ["audio.zip", "v1/meta.csv", "v2/meta.csv"]
-    (tmp_path / MARKER).unlink()
-    assert download(new, tmp_path)  # put there by hand, for all we know
+    (tmp_path / "meta.csv").unlink()
+    assert download(new[1:], tmp_path)  # known, but gone
     assert len(site.requests) == 4
 
 
@@ -380,6 +376,10 @@ def test_the_marker_comes_last_and_an_interrupted_download_goes_on(site, tmp_pat
     assert download(files, tmp_path)
     assert names(tmp_path) == {"a", "b", "c", MARKER}
     assert [path for path, _ in site.requests] == ["a.zip", "b.zip", "c.zip"]
+    monkeypatch.setattr(dl, "unpack", killed)
+    with pytest.raises(KeyboardInterrupt):
+        download(files, tmp_path, force=True)
+    assert MARKER not in names(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", '{"files": {}}'])

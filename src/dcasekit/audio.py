@@ -160,7 +160,7 @@ def _decode(path: Path, head: AudioInfo, first: int, last: int) -> FloatArray:
             )
     if len(audio) < count:
         raise AudioError(f"{path} is truncated: {len(audio)} of {count} samples can be read; copy or download it again")
-    return audio if head.channels == 1 else audio.reshape(-1, head.channels).mean(axis=1)
+    return audio if head.channels == 1 else audio.reshape(-1, head.channels).mean(axis=1, dtype=np.float32)
 
 
 def _decode_any(path: Path, first: int, last: int) -> FloatArray:

@@ -1,6 +1,7 @@
 """From clips and stored features to batches: windows and labels on one frame grid."""
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -100,7 +101,7 @@ class DataGenerator:
 
     def __len__(self) -> int:
         """Count the batches of one pass."""
-        return -(-len(self._start_of) // self.batch_size)
+        return math.ceil(len(self._start_of) / self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         """Give the batches of the first epoch."""

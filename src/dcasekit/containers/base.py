@@ -168,8 +168,7 @@ class ModelContainer(ABC):
         if isinstance(data, DataGenerator | Arrays):
             return data
         x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
-        known = {"labels": self.labels, "task": self.task} if self.labels else {}
-        return Arrays(x, y, seed=seed, **known)
+        return Arrays(x, y, labels=self.labels or None, task=self.task if self.labels else None, seed=seed)
 
     def _answers(self, clips: ClipWindows) -> list[Scores]:
         self._need_network()

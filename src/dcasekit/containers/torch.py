@@ -45,8 +45,8 @@ class TorchModelContainer(ModelContainer):
 
     Attributes
     ----------
-    network : `torch.nn.Module`: (windows, frames, dims) -> logits (windows, labels) or (windows, frames, labels). A method ``penalty()``, if
-        it has one, is added to the loss.
+    network : `torch.nn.Module`: (windows, frames, dims) -> logits (windows, labels) or (windows, frames,
+        labels). What its method ``penalty()`` gives, if it has one, is added to the loss.
     """
 
     def __post_init__(self) -> None:
@@ -155,7 +155,8 @@ class TorchModelContainer(ModelContainer):
             )
         default = "cross_entropy" if self.task == "classification" else "binary_cross_entropy"
         loss = _LOSSES[training.loss or default](logits.float(), target)
-        return loss + network.penalty() if hasattr(network, "penalty") else loss
+        penalty: Callable[[], Tensor] | None = getattr(network, "penalty", None)
+        return loss if penalty is None else loss + penalty()
 
     def _on(self, device: torch.device) -> nn.Module:
         self.network = self._need().to(device)

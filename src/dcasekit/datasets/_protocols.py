@@ -77,7 +77,7 @@ class TrainValidateTest(Protocol):
         return ("test",) if "test" in folds else ()
 
     def parts(self, folds: Sequence[str], fold: str, *, validation: bool) -> tuple[list[str], list[str], list[str]]:
-        """Validation clips are published apart: without validation they are left out, not trained on."""
+        """Leave published validation clips out where there is no validation; they are never trained on."""
         return ["train"], ["validate"] if validation else [], [fold]
 
 

@@ -326,7 +326,7 @@ def street(rng: Generator, n: int, sr: Hz) -> Array:
     """Vehicles passing: each comes as slowly as it goes, and is brightest when near."""
     t = np.arange(n, dtype=np.float32) / sr
     swell = np.zeros(n, np.float32)
-    for nearest in np.arange(-rng.uniform(0, 1.5), n / sr, rng.uniform(1.5, 3)).tolist():
+    for nearest in np.arange(-rng.uniform(0, 1.5), n / sr, rng.uniform(1.2, 2.5)).tolist():
         away = (t - nearest - rng.uniform(-0.3, 0.3)) / rng.uniform(0.15, 0.5)
         swell += rng.uniform(0.4, 1) / (1 + np.square(away))
     return rush(rng, n, sr, swell, swell**2)
@@ -353,7 +353,7 @@ def metro_station(rng: Generator, n: int, sr: Hz) -> Array:
 def seaside(rng: Generator, n: int, sr: Hz) -> Array:
     """Waves: each breaks at once, then draws back with a hiss of foam."""
     t = np.arange(n, dtype=np.float32) / sr
-    low, high, period = np.zeros(n, np.float32), np.zeros(n, np.float32), rng.uniform(1.5, 3.5)
+    low, high, period = np.zeros(n, np.float32), np.zeros(n, np.float32), rng.uniform(1.2, 3)
     for crash in np.arange(-rng.uniform(0, period), n / sr, period).tolist():
         since = (t - crash) / period + rng.uniform(-0.1, 0.1)
         size = rng.uniform(0.4, 1)
@@ -369,7 +369,7 @@ def placed(texture: DrySound) -> Sound:
     def sound(rng: Generator, duration: Seconds, sr: Hz) -> FloatArray:
         n = round(duration * sr)
         floor = noise(rng, n, sr, rng.uniform(30, 200), rng.uniform(1500, 8000), rng.uniform(2, 9))
-        x = floor + 10 ** rng.uniform(-0.3, 0.5) * unit(texture(rng, n, sr))
+        x = floor + 10 ** rng.uniform(-0.05, 0.6) * unit(texture(rng, n, sr))
         return limited(x * (0.8 + 0.4 * drift(rng, n, sr, 0.5)))
 
     return sound

@@ -27,7 +27,7 @@ class ESC50(Dataset):
     """
 
     task = "classification"
-    labels = (
+    labels: tuple[str, ...] = (
         "dog", "rooster", "pig", "cow", "frog", "cat", "hen", "insects", "sheep", "crow",
         "rain", "sea_waves", "crackling_fire", "crickets", "chirping_birds", "water_drops", "wind", "pouring_water",
         "toilet_flush", "thunderstorm",

@@ -191,7 +191,7 @@ def _decode(value: Any) -> Any:
     from dcasekit import features
 
     settings = {name: item for name, item in value.items() if name != "class"}
-    kind = getattr(features, value["class"])
-    if not is_dataclass(kind):
+    kind: Any = getattr(features, value["class"])
+    if not (isinstance(kind, type) and is_dataclass(kind)):
         raise FeatureError(f"{value['class']!r} is not a settings class of dcasekit.features")
     return kind(**settings)

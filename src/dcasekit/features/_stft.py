@@ -84,7 +84,7 @@ def spectra(blocks: Iterable[FloatArray], *, stft: STFT, audio_win: int, audio_h
     from scipy.fft import rfft
 
     n_fft = stft.length(audio_win)
-    window = _window(stft.window, stft.periodic, audio_win, n_fft).astype(np.float64 if double else np.float32)
+    window = _window(stft.window, stft.periodic, audio_win, n_fft).astype(np.float64 if double else np.float32, copy=False)
     for piece in _framed(_prepared(blocks, stft), stft, audio_win, n_fft, audio_hop):
         frames = sliding_window_view(piece, n_fft)[::audio_hop]
         for first in range(0, len(frames), _FRAMES_PER_BLOCK):
@@ -152,7 +152,7 @@ def _pad(edge: FloatArray, length: int, pad: str, side: Literal["left", "right"]
 
 
 @cache
-def _window(kind: Window, periodic: bool, length: int, n_fft: int) -> NDArray[np.float64]:
+def _window(kind: str, periodic: bool, length: int, n_fft: int) -> NDArray[np.float64]:
     if kind not in _COSINES:
         raise FeatureError(f"no window named {kind!r}; known: {', '.join(_COSINES)}")
     a0, a1, a2 = _COSINES[kind]

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -89,7 +89,7 @@ class FeatureStore:
         )
 
     @cached_property
-    def _index(self) -> dict[str, dict[str, list[float]]]:
+    def _index(self) -> dict[str, Any]:
         path = self.folder / "index.json"
         return dict(read_json(path, error=FeatureError)) if path.exists() else {}
 

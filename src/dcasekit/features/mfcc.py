@@ -36,7 +36,7 @@ class MFCC(SpectralFeature):
 
     def finish(self, levels: FloatArray) -> FloatArray:
         """Take the cosine transform of the levels."""
-        return levels @ _dct(self.mel.bands, self.coefficients)
+        return np.matmul(levels, _dct(self.mel.bands, self.coefficients))
 
 
 @cache

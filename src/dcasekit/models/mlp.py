@@ -47,7 +47,7 @@ class _Network(nn.Module):
         self.layers = nn.Sequential(*hidden, nn.Linear(sizes[-1], outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        logits = self.layers(x)  # (windows, frames, labels)
+        logits: Tensor = self.layers(x)  # (windows, frames, labels)
         # The published model averages probabilities, not logits: give back the logit of that average.
         if self.softmax:
             return logits.softmax(-1).mean(1).clamp_min(1e-7).log()

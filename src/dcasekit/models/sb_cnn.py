@@ -15,8 +15,10 @@ from dcasekit.models._layers import batch_norm, keras_start, l2
 
 @dataclass(kw_only=True, eq=False)
 class SB_CNN(TorchModelContainer):  # noqa: N801 - the paper's spelling
-    """CNN of J. Salamon and J. P. Bello, "Deep Convolutional Neural Networks and Data Augmentation for Environmental Sound
-    Classification", IEEE Signal Processing Letters 24(3), 2017.
+    """CNN of Salamon and Bello for environmental sounds.
+
+    J. Salamon, J. P. Bello, "Deep Convolutional Neural Networks and Data Augmentation for Environmental Sound Classification", IEEE Signal
+    Processing Letters 24(3), 2017.
 
     Input (windows, frames, dims), output (windows, labels). The defaults are DCASE-models' form; for (64 frames, 128 mel bands) and 10
     labels it has 241,914 numbers, 241,674 of them trained. The form of the paper: ``SB_CNN(pool_size=((4, 2), (4, 2)), batch_norm=False)``
@@ -62,7 +64,7 @@ class _Network(nn.Module):
             flat = self.convolutions.eval()(torch.zeros(1, 1, frames, dims)).numel()
         except RuntimeError:
             raise ModelError(
-                f"windows of {frames} frames and {dims} dims are too small for SB_CNN with filters {kernel} and pools {settings.pool_size}; "
+                f"windows of {frames} frames and {dims} dims are too small for filters {kernel} and pools {settings.pool_size}; "
                 "use a longer sequence_time, more bands, or smaller pools"
             ) from None
         self.dense = nn.Linear(flat, settings.n_dense)
