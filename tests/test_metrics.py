@@ -21,9 +21,7 @@ def events(text):
 
 
 REFERENCE = events("a x 0.0-3.2, a x 4.5-6.0, a y 1.0-2.0, a z 7.0-9.7, b y 0.5-4.0, b x 5.0-5.6, b y 8.0-9.0")
-ESTIMATE = events(
-    "a x 0.1-3.0, a x 4.4-5.0, a x 5.2-6.1, a z 1.1-2.1, a z 6.5-8.4, b y 0.6-3.5, b x 5.1-5.7, b x 6.0-6.5, b x 8.1-9.1"
-)
+ESTIMATE = events("a x 0.1-3.0, a x 4.4-5.0, a x 5.2-6.1, a z 1.1-2.1, a z 6.5-8.4, b y 0.6-3.5, b x 5.1-5.7, b x 6.0-6.5, b x 8.1-9.1")
 TEN_SECONDS = {"a": 10.0, "b": 10.0}
 
 
@@ -50,9 +48,7 @@ def test_classification_agrees_with_scikit_learn():
     assert numbers["accuracy"] == pytest.approx(oracle.accuracy_score(true, predicted))
     assert numbers["accuracy/macro"] == pytest.approx(oracle.balanced_accuracy_score(true, predicted))
     assert numbers["f1/macro"] == pytest.approx(oracle.f1_score(true, predicted, average="macro"))
-    for name, values in zip(
-        ("precision", "recall", "f1"), oracle.precision_recall_fscore_support(true, predicted)[:3], strict=True
-    ):
+    for name, values in zip(("precision", "recall", "f1"), oracle.precision_recall_fscore_support(true, predicted)[:3], strict=True):
         assert [numbers[f"{name}/{label}"] for label in labels] == pytest.approx(values)
     np.testing.assert_array_equal(classification.confusion(truth, scores), oracle.confusion_matrix(true, predicted))
 

@@ -61,8 +61,8 @@ def test_an_event_is_heard_from_its_onset_to_its_offset(label):
 
 @pytest.mark.parametrize("name", SOUNDS)
 def test_a_class_is_many_sounds(name):
-    levels = np.array([band_levels(SOUNDS[name](np.random.default_rng(seed), 2.0, SR)) for seed in range(6)])
-    assert levels.std(axis=0).mean() > 2  # dB, after peak normalisation
+    levels = np.array([band_levels(SOUNDS[name](np.random.default_rng(seed), 2.0, SR)) for seed in range(10)])
+    assert levels.std(axis=0).mean() > 1.5  # dB, after peak normalisation and before any device colours it
 
 
 def test_a_siren_glides_and_a_horn_does_not():
@@ -76,7 +76,7 @@ def test_a_siren_glides_and_a_horn_does_not():
 
 
 def test_the_average_spectrum_does_not_give_the_scene_away():
-    clips = [(s, soundscape(s, np.random.default_rng([1, i]), duration=3.0)) for i in range(16) for s in SCENES]
+    clips = [(s, soundscape(s, np.random.default_rng([1, i]), duration=3.0)) for i in range(12) for s in SCENES]
     levels = np.array([band_levels(clip.audio) for _, clip in clips])
     levels -= levels.mean(axis=1, keepdims=True)
     scenes = np.array([list(SCENES).index(s) for s, _ in clips])

@@ -125,15 +125,15 @@ def heat_map(counts: NDArray[np.int64], labels: Sequence[str], *, title: str) ->
 
     What is right is blue, what is confused is orange.
     """
-    cell = max(13, min(38, 620 // len(labels)))
-    size, gutter = min(12, cell - 2), _gutter(labels)
-    head = gutter * 0.75 + 22
+    cell = max(14, min(38, (620 if len(labels) <= 16 else 900) // len(labels)))
+    size, gutter = min(12, cell - 3), _gutter(labels)
+    head, turn = (gutter * 0.75 + 22, -45) if cell > 20 else (gutter + 22, -90)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     parts = [_text(gutter - 8, head - 8, "true ↓", anchor="end"), _text(gutter, 12, "predicted →")]
     for index, label in enumerate(labels):
         x, y = gutter + (index + 0.6) * cell, head + (index + 0.5) * cell + size / 3
         parts.append(_label(gutter - 8, y, label, size=size))
-        turned = f'<text class="tick" style="font-size:{size}px" transform="translate({x:.1f} {head - 6:.1f}) rotate(-45)">'
+        turned = f'<text style="font-size:{size}px" transform="translate({x:.1f} {head - 6:.1f}) rotate({turn})">'
         parts.append(f"{turned}{escape(_cut(label))}</text>")
     for row, column in np.argwhere(counts).tolist():
         share, n = shares[row, column], counts[row, column]
@@ -142,7 +142,7 @@ def heat_map(counts: NDArray[np.int64], labels: Sequence[str], *, title: str) ->
             f"<g><title>true {escape(labels[row])}, predicted {escape(labels[column])}: {n} ({percent(share)})</title>"
             f'<rect class="f{int(row != column)}" x="{x:.1f}" y="{y:.1f}" width="{cell - 1}" height="{cell - 1}" '
             f'fill-opacity="{0.1 + 0.9 * share:.2f}"/>'
-            f'<text class="{"over" if share > 0.5 else "value"}" style="font-size:{size}px" x="{x + cell / 2:.1f}" '
+            f'<text class="{"over" if share > 0.5 else "value"}" style="font-size:{min(size, 0.62 * cell):.0f}px" x="{x + cell / 2:.1f}" '
             f'y="{y + cell / 2 + size / 3:.1f}" text-anchor="middle">{n}</text></g>'
         )
     edge = len(labels) * cell

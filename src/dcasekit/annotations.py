@@ -3,7 +3,6 @@
 Time is in seconds, half-open ``[onset, offset)``. Unknown is ``None``, known to be empty is empty.
 """
 
-import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dcasekit.errors import AnnotationError
-from dcasekit.files import write_text
+from dcasekit.files import read_rows, write_rows
 from dcasekit.units import FloatArray, PathLike, Seconds
 
 # Two times closer than this are the same instant: decimal label files meet binary frame grids.
@@ -77,6 +76,13 @@ class Clip:
     events: tuple[Event, ...] | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.duration is not None and not 0 <= self.duration < math.inf:
+            raise AnnotationError(f"clip {self.id!r}: duration must be seconds >= 0 or None, got {self.duration}")
+        for label, value in (self.tags or {}).items():
+            if not 0 <= value <= 1:
+                raise AnnotationError(f"clip {self.id!r}: the value of tag {label!r} must be in [0, 1], got {value}")
+
 
 def tags_to_vector(tags: Mapping[str, float], labels: Sequence[str]) -> FloatArray:
     """Turn tags into an array of shape (labels,), in the order of `labels`.
@@ -133,11 +139,11 @@ def read_events(path: PathLike) -> dict[str, list[Event]]:
     AnnotationError : a row does not have four fields or its times are not numbers; the message gives file and line.
     """
     found: dict[str, list[Event]] = {}
-    for line, row in _rows(path):
+    for line, row in read_rows(path, error=AnnotationError):
         if len(row) < len(EVENT_COLUMNS):
             raise AnnotationError(f"{path}, line {line}: expected {' '.join(EVENT_COLUMNS)}, got {len(row)} fields: {row}")
         name, onset, offset, label = (cell.strip() for cell in row[:4])
-        if line == 1 and onset.lower() in ("onset", "event_onset", "start"):
+        if not found and onset.lower() in ("onset", "event_onset", "start"):
             continue
         events = found.setdefault(name, [])
         if onset or offset or label:
@@ -151,27 +157,17 @@ def read_events(path: PathLike) -> dict[str, list[Event]]:
 def write_events(path: PathLike, events: Mapping[str, Iterable[Event]]) -> Path:
     """Write an event list as TSV with a header; a file without events gets one row with empty fields.
 
-    Times keep six decimals (microseconds). Weights are not part of this format and are left out.
+    Times keep nine decimals (nanoseconds). Weights are not part of this format and are left out.
     """
-    lines = ["\t".join(EVENT_COLUMNS)]
+    table: list[tuple[str, ...]] = [EVENT_COLUMNS]
     for name, listed in events.items():
-        rows = [f"{name}\t{_decimal(e.onset)}\t{_decimal(e.offset)}\t{e.label}" for e in listed]
-        lines += rows or [f"{name}\t\t\t"]
-    return write_text(path, "\n".join(lines) + "\n")
+        rows = [(name, _decimal(e.onset), _decimal(e.offset), e.label) for e in listed]
+        table += rows or [(name, "", "", "")]
+    return write_rows(path, table)
 
 
 def _decimal(seconds: Seconds) -> str:
-    return f"{seconds:.6f}".rstrip("0").rstrip(".")
-
-
-def _rows(path: PathLike) -> list[tuple[int, list[str]]]:
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnnotationError(f"cannot read {path} as a UTF-8 label file: {error}") from error
-    delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
-    rows = csv.reader(text.splitlines(), delimiter=delimiter)
-    return [(number, row) for number, row in enumerate(rows, 1) if row]
+    return f"{seconds:.9f}".rstrip("0").rstrip(".")
 
 
 def _refuse_unknown(found: Iterable[str], labels: Sequence[str]) -> None:

@@ -19,6 +19,11 @@ from dcasekit.units import FloatArray, Hz, PathLike, Seconds
 # The mission's codecs; what `Folder`-like datasets look for. Other formats of libsndfile open as well.
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
+# libsndfile's seek lands some 100 samples off near an ogg's end, and an mp3's frame needs bits of those before: decode from the start.
+_INEXACT_SEEK = ("VORBIS", "OPUS", "MPEG")
+_SKIP = 1 << 20  # samples to decode at a time on the way
+_OGG_PAGE = 65307  # bytes, at most
+
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
@@ -47,12 +52,16 @@ def info(path: PathLike) -> AudioInfo:
     try:
         with path.open("rb") as file:
             head = _wav_header(file, path)
+            if head is None:
+                _refuse_cut_ogg(file, path)
     except FileNotFoundError:
         raise AudioError(f"{path} does not exist; check the folder, or download the dataset again") from None
     except IsADirectoryError:
         raise AudioError(f"{path} is a folder; expected an audio file") from None
     except PermissionError:
         raise AudioError(f"{path} may not be read; change its permissions (chmod +r)") from None
+    except OSError as error:
+        raise AudioError(f"{path} cannot be opened ({error.strerror}); check the path and the disk") from error
     if head is None:
         import soundfile
 
@@ -73,7 +82,7 @@ def read(path: PathLike, *, sr: Hz | None = None, start: Seconds = 0.0, stop: Se
     ----------
     path : wav (8, 16, 24, 32 bit or float), flac, ogg, mp3, or whatever libsndfile opens.
     sr : Hz to resample to (soxr, high quality); ``None`` keeps the file's own.
-    start, stop : seconds, truncated to samples; only that part is decoded. ``None``: to the end.
+    start, stop : seconds, truncated to samples; only that part is decoded (ogg, mp3: all before it, too). ``None``: to the end.
 
     Returns
     -------
@@ -88,7 +97,7 @@ def read(path: PathLike, *, sr: Hz | None = None, start: Seconds = 0.0, stop: Se
     last = head.samples if stop is None else min(int(stop * head.sr), head.samples)
     if not 0 <= first < last:
         raise AudioError(f"{path} lasts {head.duration:.3f} s; there is nothing between {start} s and {stop} s")
-    audio = _decode(Path(path), head, first, last)
+    [audio] = _decode(Path(path), head, first, last, last - first)
     return (audio, head.sr) if sr is None else (resample(audio, head.sr, sr), sr)
 
 
@@ -102,13 +111,12 @@ def blocks(path: PathLike, *, sr: Hz | None = None, seconds: Seconds = 60.0) -> 
     head = info(path)
     size = max(1, int(seconds * head.sr))
     stream = soxr.ResampleStream(head.sr, sr, 1, dtype="float32", quality="HQ") if sr not in (None, head.sr) else None
-    for first in range(0, head.samples, size):
-        last = min(first + size, head.samples)
-        block = _decode(Path(path), head, first, last)
-        if stream is not None:
-            block = stream.resample_chunk(block, last=last == head.samples)
-        if len(block):
-            yield block
+    done = 0
+    for block in _decode(Path(path), head, 0, head.samples, size):
+        done += len(block)
+        audio = block if stream is None else stream.resample_chunk(block, last=done == head.samples)
+        if len(audio):
+            yield audio
 
 
 def resample(audio: FloatArray, original: Hz, target: Hz) -> FloatArray:
@@ -144,35 +152,61 @@ def write(path: PathLike, audio: FloatArray, sr: Hz, *, subtype: str | None = No
     return Path(path)
 
 
-def _decode(path: Path, head: AudioInfo, first: int, last: int) -> FloatArray:
-    """Decode samples [first, last) to mono float32."""
-    count = (last - first) * head.channels
-    if head.data_start is not None:
-        # A plain 16-bit wav is bytes on disk: eight times faster than through a decoder.
-        pcm = np.fromfile(path, dtype="<i2", count=count, offset=head.data_start + 2 * first * head.channels)
-        audio = np.multiply(pcm, np.float32(1 / 32768), dtype=np.float32)
-    else:
-        audio = _decode_any(path, first, last).reshape(-1)
-        if not np.isfinite(audio).all():
-            raise AudioError(
-                f"{path}: {np.count_nonzero(~np.isfinite(audio))} samples are NaN or infinite; "
-                "repair or remove the file, or extract with on_error='skip'"
-            )
-    if len(audio) < count:
-        raise AudioError(f"{path} is truncated: {len(audio)} of {count} samples can be read; copy or download it again")
-    return audio if head.channels == 1 else audio.reshape(-1, head.channels).mean(axis=1, dtype=np.float32)
+def _decode(path: Path, head: AudioInfo, first: int, last: int, size: int) -> Iterator[FloatArray]:
+    """Decode samples [first, last) to mono float32, `size` at a time; the file stays open in between."""
+    source = _decode_any(path, first, last, size) if head.data_start is None else _decode_pcm(path, head, first, last, size)
+    read = first
+    for audio in source:
+        expected = min(size, last - read) * head.channels
+        if len(audio) < expected:
+            raise AudioError(f"{path} is truncated: {len(audio)} of {expected} samples can be read; copy or download it again")
+        read += size
+        yield audio if head.channels == 1 else audio.reshape(-1, head.channels).mean(axis=1, dtype=np.float32)
 
 
-def _decode_any(path: Path, first: int, last: int) -> FloatArray:
+def _decode_pcm(path: Path, head: AudioInfo, first: int, last: int, size: int) -> Iterator[FloatArray]:
+    """Read a plain 16-bit wav, channels interleaved: its samples are bytes on disk, eight times faster than through a decoder."""
+    for begin in range(first, last, size):
+        count = min(size, last - begin) * head.channels
+        pcm = np.fromfile(path, dtype="<i2", count=count, offset=(head.data_start or 0) + 2 * begin * head.channels)
+        yield np.multiply(pcm, np.float32(1 / 32768), dtype=np.float32)
+
+
+def _decode_any(path: Path, first: int, last: int, size: int) -> Iterator[FloatArray]:
+    """Read what libsndfile can, channels interleaved."""
     import soundfile
 
     try:
         with soundfile.SoundFile(str(path)) as file:
-            if first:
+            if file.subtype.startswith(_INEXACT_SEEK):
+                for begin in range(0, first, _SKIP):
+                    file.read(min(_SKIP, first - begin), dtype="float32")
+            elif first:
                 file.seek(first)
-            return np.asarray(file.read(last - first, dtype="float32"))
+            for begin in range(first, last, size):
+                audio: FloatArray = file.read(min(size, last - begin), dtype="float32").reshape(-1)
+                if not np.isfinite(audio).all():
+                    raise AudioError(
+                        f"{path}: {np.count_nonzero(~np.isfinite(audio))} samples are NaN or infinite; "
+                        "repair or remove the file, or extract with on_error='skip'"
+                    )
+                yield audio
     except soundfile.SoundFileError as error:
         raise AudioError(f"{path} cannot be decoded ({error}); the file is damaged: copy or download it again") from error
+
+
+def _refuse_cut_ogg(file: Any, path: Path) -> None:
+    """Refuse an ogg file that ends before its last page does: to libsndfile it is whole, only shorter."""
+    file.seek(0)
+    if file.read(4) != b"OggS":
+        return
+    file.seek(max(0, os.fstat(file.fileno()).st_size - _OGG_PAGE))
+    tail = file.read()
+    page = tail[tail.rfind(b"OggS\0") :]
+    table = page[27 : 27 + page[26]] if len(page) > 26 else b""
+    # The page says that it is the last (bit 2), how many segments it has, and how long each is.
+    if len(page) <= 26 or not page[5] & 4 or len(page) < 27 + page[26] + sum(table):
+        raise AudioError(f"{path} is truncated: an ogg file ends with a page marked as the last; copy or download it again")
 
 
 def _wav_header(file: Any, path: Path) -> AudioInfo | None:
@@ -187,8 +221,8 @@ def _wav_header(file: Any, path: Path) -> AudioInfo | None:
     while len(chunk := file.read(8)) == 8:
         name, size = struct.unpack("<4sI", chunk)
         if name == b"fmt " and 16 <= size <= 1024:
-            form = struct.unpack("<HHIIHH", file.read(size)[:16])
-            file.seek(size % 2, os.SEEK_CUR)
+            form = struct.unpack("<HHIIHH", file.read(16).ljust(16, b"\0"))
+            file.seek(size - 16 + size % 2, os.SEEK_CUR)
         elif name == b"data":
             start = file.tell()
             if size >= 0xFFFFFFF0:  # written to a pipe: the writer did not know the length

@@ -7,6 +7,7 @@ one whose name equals the file's stem, ignoring case and underscores (``sb_cnn.p
 
 import difflib
 import importlib
+import operator
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -64,7 +65,7 @@ def load(family: str, name: str) -> Any:
 def address(thing: type) -> str:
     """Say the shortest name under which `load` finds a class again: its stem, or ``"package.module:Class"``."""
     package, _, stem = thing.__module__.rpartition(".")
-    if package.removeprefix("dcasekit.") in FAMILIES and _key(stem) == _key(thing.__name__):
+    if package in {f"dcasekit.{family}" for family in FAMILIES} and _key(stem) == _key(thing.__name__):
         return stem
     return f"{thing.__module__}:{thing.__qualname__}"
 
@@ -87,8 +88,8 @@ def public(namespace: Mapping[str, Any], module_name: str) -> Any | None:
 def _load_address(name: str) -> Any:
     module_name, _, attribute = name.partition(":")
     try:
-        return getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
+        return operator.attrgetter(attribute)(importlib.import_module(module_name))
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise NameNotFoundError(
             f"cannot load {name!r}: {error}. Expected 'package.module:Class', importable from where Python runs."
         ) from error

@@ -4,10 +4,12 @@ Everything dcasekit writes goes through here: a temporary name in the same folde
 processes from finishing the same folder at once; the lock dies with the process that holds it.
 """
 
+import csv
+import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,31 @@ def read_json(path: PathLike, *, error: type[Exception]) -> Any:
         raise error(f"{path} does not exist") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as problem:
         raise error(f"{path} is not readable JSON ({problem}); it may be damaged: delete it and make it again") from problem
+
+
+def write_rows(path: PathLike, rows: Iterable[Sequence[str]]) -> Path:
+    """Write a TSV file atomically; a cell that holds a tab, a quotation mark or a line break is quoted."""
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter="\t", lineterminator="\n").writerows(rows)
+    return write_text(path, text.getvalue())
+
+
+def read_rows(path: PathLike, *, error: type[Exception]) -> list[tuple[int, list[str]]]:
+    """Read a TSV or CSV file (tabs if its first line has one): (line number, cells) of every row that is not empty.
+
+    Raise `error`, naming the file, if it is missing, not UTF-8, or its quotation marks do not pair.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            text = file.read()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise error(f"cannot read {path} as a UTF-8 table: {problem}") from problem
+    delimiter = "\t" if "\t" in text.lstrip("\r\n").partition("\n")[0] else ","
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        return [(reader.line_num, row) for row in reader if row]
+    except csv.Error as problem:
+        raise error(f"{path}, line {reader.line_num}: {problem}; a cell in quotation marks must end with one") from problem
 
 
 @contextmanager

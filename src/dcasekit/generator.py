@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dcasekit.annotations import TIME_TOLERANCE, Clip, Event, events_to_roll, tags_to_vector
 from dcasekit.datasets._base import Dataset, Task
-from dcasekit.errors import DatasetError
+from dcasekit.errors import DatasetError, FeatureError
 from dcasekit.features._base import FeatureExtractor
 from dcasekit.scaler import Scaler
 from dcasekit.scores import Scores
@@ -255,6 +255,8 @@ def join(answers: FloatArray, *, features: FeatureExtractor, frames: int, durati
         stop = min(start + length, frames)
         total[start:stop] += answer[source[: stop - start]]
         count[start:stop] += 1
+    if not count.all():
+        raise FeatureError("windows leave gaps that a model of frames cannot answer for; choose sequence_hop_time <= sequence_time")
     return Scores(total / count, edges, labels)
 
 

@@ -1,7 +1,8 @@
 """One function: map over clips, on this machine's cores or on a Dask or Ray cluster."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
@@ -50,8 +51,12 @@ def map_clips(
     from joblib import Parallel, delayed
 
     with _cluster(backend, address, jobs) as config:
-        parallel = Parallel(n_jobs=jobs, return_as="generator", **config)
-        yield from track(parallel(delayed(function)(item) for item in items), len(items), progress)
+        results = Parallel(n_jobs=jobs, **config)(delayed(function)(item) for item in items)
+        try:
+            for result in track(results, len(items), progress):  # noqa: UP028 - a reader's break is to reach `finally` first
+                yield result
+        finally:
+            _cancel(results)
 
 
 def track(iterable: Iterable[Result], total: int, progress: str | None) -> Iterator[Result]:
@@ -63,6 +68,14 @@ def track(iterable: Iterable[Result], total: int, progress: str | None) -> Itera
     from rich.progress import track as rich_track
 
     yield from rich_track(iterable, progress, total=total, console=Console(stderr=True), transient=True)
+
+
+def _cancel(results: Iterable[Any]) -> None:
+    """Stop work whose results are not wanted any more; whoever stopped reading knows why, joblib's warning adds nothing."""
+    if isinstance(results, Generator):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"\d+ tasks (which were still being|have been successfully)", UserWarning)
+            results.close()
 
 
 @contextmanager
@@ -77,7 +90,7 @@ def _cluster(backend: Backend, address: str | None, jobs: int) -> Iterator[dict[
             raise MissingExtraError("dask.distributed", "dask") from error
         local = {} if address else {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None}
         with Client(address, **local), parallel_config(backend="dask"):
-            yield {}
+            yield {"return_as": "generator"}
     elif backend == "ray":
         try:
             import ray
@@ -90,9 +103,9 @@ def _cluster(backend: Backend, address: str | None, jobs: int) -> Iterator[dict[
         register_ray()
         try:
             with parallel_config(backend="ray"):
-                yield {}
+                yield {"return_as": "list"}  # Ray's backend for joblib knows no generators
         finally:
             if started_here:
                 ray.shutdown()
     else:
-        yield {"backend": {"processes": "loky", "threads": "threading"}[backend]}
+        yield {"backend": {"processes": "loky", "threads": "threading"}[backend], "return_as": "generator"}

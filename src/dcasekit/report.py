@@ -52,6 +52,7 @@ _NAMES = {
 _PUBLISHED, _CONFUSED = "Beside published numbers", "Commonest confusions"  # tables that a page shows in a place of their own
 _NOT_CURVES = {"epoch", "seconds", "time", "lr", "learning_rate"}
 _MOST_LABELS = 60  # of a confusion matrix that can still be read; the bars then show the worst of them
+_TALL = 24  # bars below each other; more are set in two columns
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Report:
         """Give the numbers as Markdown tables."""
         parts = [f"# {self.title}\n"]
         for section in self.sections:
-            facts = "\n".join(f"- {caption}: {value}" for value, caption in _facts(section))
+            facts = "\n".join(f"- **{value}** {caption}".rstrip() for value, caption in _facts(section))
             notes = "\n".join(f"- {note}" for note in section.notes)
             parts += [f"## {section.name}\n", facts + "\n", f"### Notes\n\n{notes}\n" if notes else ""]
             parts += [table.markdown() for table in _tables(section)]
@@ -208,7 +209,7 @@ def _facts(section: Section) -> list[tuple[str, str]]:
         size = [f"{model['parameters']:,} parameters"] if "parameters" in model else []
         size += [f"{_html.si(model['macs'])} MACs"] if model.get("macs") else []
         facts.append((str(model.get("class", "model")), ", ".join(size)))
-    return [*facts, (_html.duration(section.seconds), "training and evaluation")] if section.seconds >= 0 else facts
+    return [*facts, (_html.duration(section.seconds), "run time")] if section.seconds >= 0 else facts
 
 
 def _tables(section: Section) -> list[Table]:
@@ -272,13 +273,14 @@ def _section(section: Section, anchor: str) -> str:
         found = next((tables.pop(title) for title in titles if title in tables), None)
         return _html.card(found.title, found.html(), wide=found.title != _CONFUSED) if found else ""
 
+    wide = "stack wide" if len(section.pooled.labels) > _TALL else "stack"
     cards = (
         _published_chart(section, tables.pop(_PUBLISHED, None)),
         _html.card("What differs, what to know", _html.bullets(section.notes), wide=True),
         take("Folds", "Numbers"),
         *_curves(section.histories),
         _confusion_chart(section),
-        f'<div class="stack">{_label_chart(section)}{take(_CONFUSED)}</div>',
+        f'<div class="{wide}">{_label_chart(section)}{take(_CONFUSED)}</div>',
         *_timelines(section.pooled),
         _html.card("Most confident mistakes", _mistakes(section.pooled), wide=True),
     )
@@ -348,7 +350,9 @@ def _label_chart(section: Section) -> str:
     bars = [Bar(f"{row['label']} ({row['clips']:,})", row[key], _show(key, row[key])) for row in shown]
     title = f"{_name(key)[0].upper()}{_name(key)[1:]} of each label"
     note = "In brackets: clips that hold the label." + (f" The {len(shown)} lowest of {len(rows)}." if len(rows) > len(shown) else "")
-    return _html.card(title, bar_chart(bars, title=f"{title}, {section.name}"), note=note)
+    columns = [bars] if len(bars) <= _TALL else [bars[: (len(bars) + 1) // 2], bars[(len(bars) + 1) // 2 :]]
+    charts = "".join(f"<div>{bar_chart(column, title=f'{title}, {section.name}')}</div>" for column in columns)
+    return _html.card(title, f'<div class="halves">{charts}</div>', note=note)
 
 
 def _timelines(results: Results) -> list[str]:

@@ -251,7 +251,7 @@ class Results:
             durations=_by_position(self._durations),
         )
 
-    def _resampled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _resampled(self, weights: FloatArray) -> NDArray[np.float64]:
         """Compute the headline for each draw of clips: weights (draws, clips) -> (draws,)."""
         if self.task == "classification":
             correct = self._clip_scores.argmax(axis=1) == self.truth.argmax(axis=1)

@@ -103,9 +103,12 @@ class Scaler:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Make a scaler from what `to_dict` gave."""
-        scaler = cls(values["normalizer"])
-        scaler._count, scaler._low, scaler._high = values["count"], values["low"], values["high"]
-        scaler._mean, scaler._squares = np.array(values["mean"]), np.array(values["squares"])
+        try:
+            scaler = cls(values["normalizer"])
+            scaler._count, scaler._low, scaler._high = values["count"], values["low"], values["high"]
+            scaler._mean, scaler._squares = np.array(values["mean"]), np.array(values["squares"])
+        except (KeyError, TypeError) as error:
+            raise ModelError(f"this is not what Scaler.to_dict gave ({error!r}); fit the scaler and save it again") from error
         return scaler
 
     def _parameters(self, shape: tuple[int, ...]) -> tuple[Any, Any]:

@@ -3,7 +3,6 @@
 The text form is the field's own: one TSV per clip, ``onset offset label1 label2 ...``.
 """
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dcasekit.annotations import Event
 from dcasekit.errors import AnnotationError
-from dcasekit.files import write_text
+from dcasekit.files import read_rows, write_rows
 from dcasekit.units import FloatArray, PathLike
 
 
@@ -96,11 +95,11 @@ def to_events(scores: Scores, *, threshold: float | Sequence[float] = 0.5) -> li
 
 def write_scores(path: PathLike, scores: Scores) -> Path:
     """Write one clip's scores as TSV: ``onset offset label1 label2 ...``; every number reads back to the same float32."""
-    lines = ["\t".join(("onset", "offset", *scores.labels))]
+    table = [("onset", "offset", *scores.labels)]
     grid = [np.format_float_positional(edge, trim="-") for edge in scores.edges]
     for start, end, row in zip(grid, grid[1:], scores.values, strict=False):
-        lines.append("\t".join((start, end, *(np.format_float_positional(value, trim="-") for value in row))))
-    return write_text(path, "\n".join(lines) + "\n")
+        table.append((start, end, *(np.format_float_positional(value, trim="-") for value in row)))
+    return write_rows(path, table)
 
 
 def read_scores(path: PathLike) -> Scores:
@@ -110,11 +109,7 @@ def read_scores(path: PathLike) -> Scores:
     ------
     AnnotationError : no such header, a cell that is not a number, or frames that leave gaps; the message names the file.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnnotationError(f"cannot read {path} as a score file: {error}") from error
-    rows = [row for row in csv.reader(lines, delimiter="\t" if lines and "\t" in lines[0] else ",") if row]
+    rows = [row for _, row in read_rows(path, error=AnnotationError)]
     if len(rows) < 2 or rows[0][:2] != ["onset", "offset"]:
         raise AnnotationError(f"{path}: expected a header 'onset offset label1 label2 ...' and at least one frame")
     try:

@@ -32,7 +32,8 @@ class Checkpoint:
     def __init__(self, network: nn.Module, training: Training, *, steps: int) -> None:
         self.network, self.training, self.steps = network, training, steps
         self.optimizer = _optimizer(network, training)
-        self.scaler = torch.amp.GradScaler(enabled=training.precision == "float16")
+        device = next(network.parameters()).device.type
+        self.scaler = torch.amp.GradScaler(device, enabled=training.precision == "float16")
         self.done = 0
         self.average = copy.deepcopy(network.state_dict()) if training.average else {}
         self.best: dict[str, Tensor] = {}
@@ -156,9 +157,10 @@ class Checkpoint:
         if best is None:
             return True
         least = self.training.considered_improvement
-        if self.training.monitor == "loss":
-            return now["val_loss"] < best["val_loss"] - least
         name = next(key for key in now if key.startswith("val_") and key != "val_loss")
+        # Validation data without a single event or tag have no metric; their loss can still choose.
+        if self.training.monitor == "loss" or math.isnan(now[name]):
+            return now["val_loss"] < best["val_loss"] - least
         return now[name] > best[name] + least or (now[name] == best[name] and not least and now["val_loss"] < best["val_loss"])
 
 

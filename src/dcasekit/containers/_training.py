@@ -119,4 +119,5 @@ def _loss(truth: FloatArray, values: FloatArray, loss: str | None, task: str) ->
 def _describe(function: Any) -> str:
     """Name a function, and what `functools.partial` fixed of it."""
     fixed = ", ".join(f"{name}={value!r}" for name, value in getattr(function, "keywords", {}).items())
-    return f"{getattr(function, 'func', function).__name__}({fixed})"
+    inner = getattr(function, "func", function)
+    return f"{getattr(inner, '__name__', type(inner).__name__)}({fixed})"

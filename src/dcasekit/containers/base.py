@@ -17,11 +17,11 @@ from dcasekit import discover
 from dcasekit.containers._data import Arrays, ClipWindows, Data, file_windows
 from dcasekit.containers._training import Training
 from dcasekit.datasets._base import Task
-from dcasekit.errors import ModelError
+from dcasekit.errors import DcasekitError, ModelError
 from dcasekit.features._base import FeatureExtractor
 from dcasekit.files import read_json, replacing, write_json
 from dcasekit.generator import DataGenerator
-from dcasekit.results import Results
+from dcasekit.results import Results, plain
 from dcasekit.scaler import Scaler
 from dcasekit.scores import Scores
 from dcasekit.units import FloatArray, PathLike
@@ -123,6 +123,7 @@ class ModelContainer(ABC):
         -------
         list of `Scores`, one per clip: one row per window, or per frame if the network answers frames.
         """
+        self._need_network()
         if isinstance(data, str | Path):
             raise ModelError(f"predict takes a list of files; got {str(data)!r}: write predict([{str(data)!r}])")
         if isinstance(data, list | tuple) and data and isinstance(data[0], str | Path):
@@ -131,6 +132,7 @@ class ModelContainer(ABC):
 
     def evaluate(self, data: Any) -> Results:
         """Score clips and compare with the truth: a `DataGenerator`, or ``(X, Y)``."""
+        self._need_network()
         source = self._data(data, 0)
         return Results(task=self.task, labels=self.labels, scores=tuple(self._answers(source.clip_windows())), **source.reference())
 
@@ -152,7 +154,7 @@ class ModelContainer(ABC):
             "features": self.features and {"class": discover.address(type(self.features)), "settings": self.features.settings},
             "scaler": self.scaler and self.scaler.to_dict(),
             "training": self.training,
-            "history": self.history,
+            "history": plain(self.history),
             "weights_sha256": digest,
             "versions": {"dcasekit": dcasekit.__version__, "python": platform.python_version(), "numpy": np.__version__},
         }
@@ -217,7 +219,9 @@ def load(folder: PathLike) -> ModelContainer:
             container.features = feature.from_settings(found["features"]["settings"])
         container.scaler = found["scaler"] and Scaler.from_dict(found["scaler"])
         container.history, container.training = found["history"], found["training"]
-    except (OSError, KeyError, TypeError, SafetensorError) as error:
+    except ModelError:
+        raise
+    except (DcasekitError, OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder} does not hold a complete model ({error!r}); save or copy it again") from error
     return container
 

@@ -12,7 +12,7 @@ from dcasekit import audio
 from dcasekit.annotations import Clip
 from dcasekit.datasets._protocols import CrossValidation, Protocol, Split
 from dcasekit.download import RemoteFile, download
-from dcasekit.errors import AudioError, DatasetError
+from dcasekit.errors import AnnotationError, AudioError, DatasetError
 from dcasekit.parallel import map_clips
 from dcasekit.units import Hz, PathLike
 
@@ -85,7 +85,10 @@ class Dataset(ABC):
         ------
         DatasetError : the label file is missing or wrong, an id occurs twice, or a label is unknown.
         """
-        clips = tuple(self._checked(self.load()))
+        try:
+            clips = tuple(self._checked(self.load()))
+        except AnnotationError as error:
+            raise DatasetError(f"{self.name}: {error}; mend the file, or run download()") from error
         if self._resampled is not None:
             clips = tuple(replace(clip, path=self._resampled / f"{clip.id}.wav") for clip in clips)
         return clips
@@ -143,8 +146,11 @@ class Dataset(ABC):
         bar = f"Validating {self.name}" if progress else None
         found = map_clips(_check_file, [clip.path for clip in self.clips], jobs=jobs, progress=bar)
         problems = [problem for problem in found if problem is not None]
+        if self._resampled is not None:  # copies of our own, which datasets that share a folder share as well
+            return problems
         listed = {clip.path for clip in self.clips}
         beside = {path for folder in {path.parent for path in listed} for path in _audio_in(folder)}
+        listed |= set(self._shared())
         problems += (Problem("extra", str(path), "not in the label file") for path in sorted(beside - listed))
         return problems
 
@@ -184,6 +190,10 @@ class Dataset(ABC):
     def license(self) -> str:
         """Give the terms of use."""
         return self.licence
+
+    def _shared(self) -> Iterable[Path]:
+        """Give the audio in the dataset's folders that belongs to another dataset."""
+        return ()
 
     def _checked(self, clips: Iterable[Clip]) -> Iterable[Clip]:
         known, seen = set(self.labels), set()

@@ -1,6 +1,7 @@
 """ESC-10: the ten-class subset of ESC-50."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from dcasekit.annotations import Clip
 from dcasekit.datasets.esc50 import ESC50
@@ -24,3 +25,6 @@ class ESC10(ESC50):
     def load(self) -> Iterable[Clip]:
         """Read the rows of ``meta/esc50.csv`` that are marked as ESC-10."""
         return (clip for clip in super().load() if clip.extra["esc10"] == "True")
+
+    def _shared(self) -> Iterable[Path]:
+        return (clip.path for clip in super().load())

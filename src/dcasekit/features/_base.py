@@ -15,10 +15,16 @@ from dcasekit import audio as audio_files
 from dcasekit import discover
 from dcasekit.datasets._base import Dataset
 from dcasekit.errors import FeatureError
+from dcasekit.features._log import Decibels, NaturalLog
+from dcasekit.features._mel import Mel
+from dcasekit.features._stft import STFT
 from dcasekit.features._store import FeatureStore, OnError, fill
 from dcasekit.files import write_json
 from dcasekit.parallel import Backend, map_clips
 from dcasekit.units import FloatArray, Hz, PathLike, Seconds
+
+# Settings classes that may stand inside a feature's settings.
+_NESTED: Mapping[str, Any] = {kind.__name__: kind for kind in (STFT, Mel, Decibels, NaturalLog)}
 
 # Raised when the numbers a class computes change, so that stores made before are not mistaken for current ones.
 _VERSION = 1
@@ -116,7 +122,8 @@ class FeatureExtractor(ABC):
         progress : show a progress bar.
         """
         store = self.store(dataset)
-        write_json(store.folder / "settings.json", {"class": type(self).__name__, **self.settings})
+        if not (about := store.folder / "settings.json").exists():
+            write_json(about, {"class": type(self).__name__, **self.settings})
         bar = f"Extracting {self.fingerprint}" if progress else None
         mapper = partial(map_clips, jobs=jobs, backend=backend, address=address, progress=bar)
         return fill(store, self.compute_file, dataset.clips, mapper=mapper, on_error=on_error)
@@ -130,7 +137,8 @@ class FeatureExtractor(ABC):
         if self.sequence_frames is None:
             return range(1)
         beyond = max(0, frames - self.sequence_frames)
-        return range(0, -(-beyond // self.sequence_hop) * self.sequence_hop + 1, self.sequence_hop)
+        # With a hop longer than a window, the one that would begin beyond the end is left out.
+        return range(0, min(-(-beyond // self.sequence_hop) * self.sequence_hop + 1, max(frames, 1)), self.sequence_hop)
 
     def get_shape(self, length_sec: Seconds = 10.0) -> tuple[int, int, int]:
         """Tell (windows, frames per window, dims) for a recording of so many seconds."""
@@ -188,10 +196,6 @@ def _encode(value: Any) -> Any:
 def _decode(value: Any) -> Any:
     if not (isinstance(value, Mapping) and "class" in value):
         return value
-    from dcasekit import features
-
-    settings = {name: item for name, item in value.items() if name != "class"}
-    kind: Any = getattr(features, value["class"])
-    if not (isinstance(kind, type) and is_dataclass(kind)):
-        raise FeatureError(f"{value['class']!r} is not a settings class of dcasekit.features")
-    return kind(**settings)
+    if (kind := _NESTED.get(value["class"])) is None:
+        raise FeatureError(f"{value['class']!r} is not a settings class of dcasekit.features; known: {', '.join(_NESTED)}")
+    return kind(**{name: item for name, item in value.items() if name != "class"})

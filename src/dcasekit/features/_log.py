@@ -1,5 +1,6 @@
 """From energy or magnitude to a logarithm, and what needs the whole clip to be known: its maximum."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,6 +8,8 @@ import numpy as np
 
 from dcasekit.errors import FeatureError
 from dcasekit.units import FloatArray
+
+_TINY = float(np.finfo(np.float32).tiny)  # a smaller floor would be 0 in float32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +29,9 @@ class Decibels:
     top_db: float | None = None
 
     def __post_init__(self) -> None:
-        if self.amin <= 0 or (self.ref != "max" and self.ref <= 0) or (self.top_db is not None and self.top_db < 0):
+        ref_is_good = self.ref == "max" if isinstance(self.ref, str) else 0 < self.ref < math.inf
+        top_is_good = self.top_db is None or 0 <= self.top_db < math.inf
+        if not (_TINY <= self.amin < math.inf and ref_is_good and top_is_good):
             raise FeatureError(f"decibels need amin > 0, ref > 0 or 'max', top_db >= 0 or None; got {self}")
 
     @property
@@ -68,8 +73,10 @@ class NaturalLog:
     needs_clip = False
 
     def __post_init__(self) -> None:
-        if self.floor <= 0:
-            raise FeatureError(f"the floor of a logarithm must be positive; got {self.floor}")
+        if not _TINY <= self.floor < math.inf:
+            raise FeatureError(f"the floor of a logarithm must be positive in float32; got {self.floor}")
+        if self.mode not in ("clip", "add", "zeros"):
+            raise FeatureError(f"mode of a logarithm must be one of 'clip', 'add', 'zeros'; got {self.mode!r}")
 
     def apply(self, spectrum: FloatArray, power: int) -> FloatArray:  # noqa: ARG002 - the logarithm of what is given
         """Take the logarithm of non-negative values, in place."""

@@ -33,6 +33,11 @@ class Mel:
     fmin: float = 0.0
     fmax: float | None = None
 
+    def __post_init__(self) -> None:
+        for name, known in (("scale", ("slaney", "htk")), ("norm", ("slaney", "peak", None))):
+            if (value := getattr(self, name)) not in known:
+                raise FeatureError(f"{name} of mel bands must be one of {', '.join(map(repr, known))}; got {value!r}")
+
 
 @cache
 def mel_basis(mel: Mel, sr: Hz, n_fft: int) -> FloatArray:

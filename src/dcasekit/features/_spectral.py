@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -26,8 +25,6 @@ class SpectralFeature(FeatureExtractor):
     stft: STFT = STFT()
     log: Log | None = Decibels()
 
-    _double: ClassVar[bool] = False  # see `spectra`
-
     @abstractmethod
     def bands(self, spectrum: FloatArray) -> FloatArray:
         """Map spectra (frames, bins) to what the logarithm is taken of (frames, bands); may overwrite its argument."""
@@ -38,7 +35,7 @@ class SpectralFeature(FeatureExtractor):
 
     def compute_blocks(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
         """Compute consecutive blocks of frames; one block for the clip where its maximum matters."""
-        frames = spectra(blocks, stft=self.stft, audio_win=self.audio_win, audio_hop=self.audio_hop, double=self._double)
+        frames = spectra(blocks, stft=self.stft, audio_win=self.audio_win, audio_hop=self.audio_hop)
         levels = map(self._levels, frames)
         if self.log is not None and self.log.needs_clip:
             yield self.finish(self.log.finish(np.concatenate(list(levels))))

@@ -75,9 +75,11 @@ class FeatureStore:
         ------
         FeatureError : the clip is not stored.
         """
-        entry = self.entry(clip)
+        self.entry(clip)
+        frames = self._frames
+        entry = self.entry(clip)  # again: opening may have found a newer file, in which it lies elsewhere
         stop = entry.frames if stop is None else min(stop, entry.frames)
-        return self._frames[entry.first + start : entry.first + stop]
+        return frames[entry.first + start : entry.first + stop]
 
     def entry(self, clip: str) -> Entry:
         """Give what is known about a stored clip."""
@@ -95,7 +97,12 @@ class FeatureStore:
 
     @cached_property
     def _frames(self) -> FloatArray:
-        frames: FloatArray = np.load(self.folder / str(self._index["data"]), mmap_mode="r", allow_pickle=False)
+        try:
+            frames: FloatArray = np.load(self.folder / str(self._index["data"]), mmap_mode="r", allow_pickle=False)
+        except FileNotFoundError:  # packed anew since the index was read
+            for name in ("_index", "entries"):
+                self.__dict__.pop(name, None)
+            frames = np.load(self.folder / str(self._index["data"]), mmap_mode="r", allow_pickle=False)
         return frames
 
 
@@ -119,7 +126,7 @@ def fill(
     ready = {clip for clip, entry in store.entries.items() if entry.made_from(stamps.get(clip))}
     if stamps.keys() <= ready:
         return store
-    ready |= {clip for clip, (_, entry) in _parts(store.folder).items() if entry.made_from(stamps.get(clip))}
+    ready |= _parts(store.folder, stamps).keys() & stamps.keys()
     todo = [clip for clip in clips if clip.id not in ready]
     skipped = {}
     problems = mapper(partial(_extract_clip, compute=compute, folder=store.folder), todo)
@@ -167,8 +174,8 @@ def _append(folder: Path, clip: str, blocks: Iterable[FloatArray], duration: Sec
         file.write(f"\n{line}\n")
 
 
-def _parts(folder: Path) -> dict[str, tuple[Path, Entry]]:
-    """Read what workers have finished: clip id -> (file, entry)."""
+def _parts(folder: Path, stamps: Mapping[str, tuple[int, int] | None]) -> dict[str, tuple[Path, Entry]]:
+    """Read what workers have finished: clip id -> (file, entry), without what was made from audio that has changed since."""
     found = {}
     for log in sorted(folder.glob("part-*.log")):
         data = log.with_suffix(".bin")
@@ -179,7 +186,8 @@ def _parts(folder: Path) -> dict[str, tuple[Path, Entry]]:
                 entry = Entry(*row)
             except (ValueError, TypeError):
                 continue  # empty, or torn by a kill
-            if entry.first + 4 * entry.frames * entry.dims <= size:
+            whole = entry.first + 4 * entry.frames * entry.dims <= size
+            if whole and entry.made_from(stamps.get(clip, entry[-2:])):
                 found[clip] = (data, entry)
     return found
 
@@ -187,7 +195,7 @@ def _parts(folder: Path) -> dict[str, tuple[Path, Entry]]:
 def _pack(folder: Path, stamps: Mapping[str, tuple[int, int] | None], skipped: Mapping[str, str]) -> None:
     """Join the packed file and the parts into a new packed file; the index goes last."""
     old = FeatureStore(folder)
-    parts = {clip: found for clip, found in _parts(folder).items() if found[1].made_from(stamps.get(clip, found[1][-2:]))}
+    parts = _parts(folder, stamps)
     kept = {clip: entry for clip, entry in old.entries.items() if clip not in parts and clip not in skipped}
     order = sorted(kept.keys() | parts.keys())
     entries, total = {}, 0
@@ -199,14 +207,15 @@ def _pack(folder: Path, stamps: Mapping[str, tuple[int, int] | None], skipped: M
     name = f"frames-{digest}.npy"
     if order:
         dims = next(iter(entries.values())).dims
-        maps = {path: np.memmap(path, np.float32, mode="r") for path in {path for path, _ in parts.values()}}
+        # Bytes, because a kill may have left a part that does not hold whole numbers of four bytes.
+        maps = {path: np.memmap(path, np.uint8, mode="r") for path in {path for path, _ in parts.values()}}
         with replacing(folder / name) as temporary, temporary.open("wb") as file:
             header = {"descr": "<f4", "fortran_order": False, "shape": (total, dims)}
             np.lib.format.write_array_header_1_0(file, header)
             for clip in order:
                 if clip in parts:
                     path, entry = parts[clip]
-                    file.write(maps[path][entry.first // 4 : entry.first // 4 + entry.frames * dims].data)
+                    file.write(maps[path][entry.first : entry.first + 4 * entry.frames * dims].data)
                 else:
                     file.write(np.ascontiguousarray(old.read(clip)).data)
             file.flush()

@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 
+from dcasekit.errors import FeatureError
 from dcasekit.features._mel import Mel, mel_basis
 from dcasekit.features._spectral import SpectralFeature
 from dcasekit.units import FloatArray
@@ -29,6 +30,11 @@ class MFCC(SpectralFeature):
 
     mel: Mel = Mel(bands=128)
     coefficients: int = 20
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.coefficients <= self.mel.bands:
+            raise FeatureError(f"coefficients must be from 1 to the number of mel bands, {self.mel.bands}; got {self.coefficients}")
 
     def bands(self, spectrum: FloatArray) -> FloatArray:
         """Sum the spectrum into mel bands."""

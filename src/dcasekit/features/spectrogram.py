@@ -21,8 +21,6 @@ class Spectrogram(SpectralFeature):
     (20, 43, 513)
     """
 
-    _double = True
-
     def bands(self, spectrum: FloatArray) -> FloatArray:
         """Keep every bin."""
         return spectrum

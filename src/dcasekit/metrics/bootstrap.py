@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dcasekit.errors import MetricError
-from dcasekit.metrics import Array
+from dcasekit.units import FloatArray
 
-Statistic = Callable[[Array], ArrayLike]
+Statistic = Callable[[FloatArray], ArrayLike]
 
-_CELLS = 2_000_000  # weights held at once, 16 MB
+_CELLS = 2_000_000  # weights held at once, 8 MB
 
 
 def interval(
@@ -33,8 +33,8 @@ def interval(
 
     Parameters
     ----------
-    statistic : from weights (draws, clips), which say how often each clip was drawn, to values (draws,). Any number that is a
-        function of sums over clips is one matrix product; see the example.
+    statistic : from weights (draws, clips), whole numbers as float32 that say how often each clip was drawn, to values
+        (draws,). Any number that is a function of sums over clips is one matrix product; see the example.
     n_clips : number of clips.
     groups : (clips,), the recording each clip comes from; whole groups are drawn, because parts of one recording
         are not independent. Default: each clip for itself.
@@ -73,7 +73,7 @@ def interval(
     return float(low), float(high)
 
 
-def _draw(rng: np.random.Generator, draws: int, units: int) -> Array:
+def _draw(rng: np.random.Generator, draws: int, units: int) -> FloatArray:
     """Draw as many units as there are, with replacement; count how often each came: (draws, units)."""
     picked = rng.integers(units, size=(draws, units)) + units * np.arange(draws)[:, None]
-    return np.bincount(picked.ravel(), minlength=draws * units).reshape(draws, units).astype(np.float64)
+    return np.bincount(picked.ravel(), minlength=draws * units).reshape(draws, units).astype(np.float32)

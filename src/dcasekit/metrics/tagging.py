@@ -8,9 +8,9 @@ scikit-learn. mAP is the mean over the labels that have at least one positive cl
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from dcasekit.metrics import Array, check_arrays, detection, mean, named, ratio
+from dcasekit.metrics import Array, check_arrays, detection, named, ratio
 
 
 def average_precision(truth: ArrayLike, scores: ArrayLike, *, weights: ArrayLike | None = None) -> Array:
@@ -30,10 +30,11 @@ def average_precision(truth: ArrayLike, scores: ArrayLike, *, weights: ArrayLike
     >>> average_precision([[1], [0], [1]], [[0.9], [0.8], [0.7]]).round(3).tolist()
     [0.833]
     """
-    hits, seen = _cumulative(*check_arrays(truth, scores), weights)
-    steps = [np.diff(found, prepend=0) * np.nan_to_num(ratio(found, all_)) for found, all_ in zip(hits, seen, strict=True)]
-    totals = [found[..., -1] for found in hits]
-    return np.stack([ratio(step.sum(axis=-1), total) for step, total in zip(steps, totals, strict=True)], axis=-1)
+    truth, scores = check_arrays(truth, scores)
+    each = np.ones(len(truth)) if weights is None else np.asarray(weights)
+    by_clip = np.ascontiguousarray(np.atleast_2d(each).T)  # (clips, draws): sorting clips then moves whole rows
+    values = [_average_precision(clips, score, by_clip) for clips, score in zip(truth.T >= 0.5, scores.T, strict=True)]
+    return np.stack(values, axis=-1).reshape(*each.shape[:-1], -1)
 
 
 def auc(truth: ArrayLike, scores: ArrayLike) -> Array:
@@ -41,11 +42,12 @@ def auc(truth: ArrayLike, scores: ArrayLike) -> Array:
 
     NaN where a label has no positive or no negative clip.
     """
-    hits, seen = _cumulative(*check_arrays(truth, scores), None)
+    truth, scores = check_arrays(truth, scores)
     areas = []
-    for found, all_ in zip(hits, seen, strict=True):
-        rise, false = np.append(0, found), np.append(0, all_ - found)
-        areas.append(ratio((np.diff(false) * (rise[1:] + rise[:-1]) / 2).sum(), rise[-1] * false[-1]))
+    for positive, score in zip(truth.T >= 0.5, scores.T, strict=True):
+        above, below = score[positive], np.sort(score[~positive])
+        beaten = np.searchsorted(below, above, side="left") + np.searchsorted(below, above, side="right")
+        areas.append(ratio(beaten.sum() / 2, len(above) * len(below)))
     return np.array(areas)
 
 
@@ -93,22 +95,18 @@ def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], thre
     return numbers
 
 
-def mean_average_precision(truth: ArrayLike, scores: ArrayLike) -> float:
-    """Average `average_precision` over the labels that have a positive clip (mAP)."""
-    return mean(average_precision(truth, scores))
-
-
-def _cumulative(truth: Array, scores: Array, weights: ArrayLike | None) -> tuple[list[Array], list[Array]]:
-    """Count, per label, positives and clips that score at least as high as each distinct score, from high to low."""
-    each = np.ones(len(truth)) if weights is None else np.asarray(weights, dtype=np.float64)
-    hits, seen = [], []
-    for positive, score in zip(truth.T >= 0.5, scores.T, strict=True):
-        order = np.argsort(-score, kind="stable")
-        last = np.flatnonzero(np.diff(score[order], append=-np.inf))  # the last clip of each group of equal scores
-        weight = each[..., order]
-        seen.append(weight.cumsum(axis=-1)[..., last])
-        hits.append((weight * positive[order]).cumsum(axis=-1)[..., last])
-    return hits, seen
+def _average_precision(positive: NDArray[np.bool_], score: Array, weights: NDArray[np.floating]) -> Array:
+    """Compute one label's average precision for all draws; weights are (clips, draws)."""
+    if not positive.any():
+        return np.full(weights.shape[1], np.nan)
+    order = np.argsort(-score, kind="stable")
+    hits = order[positive[order]]
+    first = np.flatnonzero(np.diff(score[hits], prepend=np.inf))  # of each group of positives with equal scores
+    end = np.searchsorted(-score[order], -score[hits[first]], side="right")  # clips that score at least as high
+    seen = np.add.reduceat(weights[order[: end[-1]]], np.append(0, end[:-1]), axis=0).cumsum(axis=0)
+    step = np.add.reduceat(weights[hits], first, axis=0)
+    found = step.cumsum(axis=0)
+    return ratio((step * np.nan_to_num(ratio(found, seen))).sum(axis=0), found[-1])
 
 
 def _ranking(truth: Array, scores: Array) -> tuple[Array, Array]:

@@ -1,0 +1,80 @@
+"""What the command line calls by name: datasets, features, models and recipes, listed without being imported."""
+
+import ast
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from dcasekit import discover
+from dcasekit._cli_settings import assignments, keywords
+from dcasekit.errors import DatasetError, DcasekitError, NameNotFoundError
+
+if TYPE_CHECKING:
+    from dcasekit.datasets import Dataset
+
+
+def leaves(family: str) -> list[dict[str, str]]:
+    """Give name and first docstring line of each leaf of a family; its file is read, not run, so no extra is needed."""
+    return [{"name": name, "about": _about(Path(__file__).parent / family / f"{name}.py")} for name in discover.names(family)]
+
+
+def facts(name: str, dataset: "Dataset") -> dict[str, Any]:
+    """Give the facts of a dataset that are known without its files."""
+    return {
+        "name": name,
+        "about": _first_line(dataset.__doc__),
+        "task": dataset.task,
+        "labels": list(dataset.labels),
+        "folds": list(dataset.folds),
+        "protocol": type(dataset.protocol).__name__,
+        "licence": dataset.license(),
+        "citation": dataset.cite(),
+    }
+
+
+def dataset(
+    name: str, data: Path | None, cache: Path | None = None, *, settings: Sequence[str] | None = None, exists: bool = True
+) -> "Dataset":
+    """Make a dataset object.
+
+    Parameters
+    ----------
+    data : its folder; ``None``: none is needed, because only facts are asked for.
+    settings : ``key=value`` of its constructor.
+    exists : whether the folder must be there.
+    """
+    kind = discover.load("datasets", name)
+    values = keywords(kind, assignments(settings, option="-D"), option="-D")
+    if exists and data is not None and not data.is_dir():
+        raise DatasetError(f"there is no folder {data}; check --data, or run: dcasekit datasets download {name} --data {data}")
+    found: Dataset = kind(data or Path(), cache=cache, **values)
+    return found
+
+
+def recipe(name: str) -> ModuleType:
+    """Import a recipe: a leaf's name, or ``package.module`` of one's own."""
+    if "." not in name:
+        found = discover.module("recipes", name)
+    else:
+        try:
+            found = importlib.import_module(name)
+        except DcasekitError:
+            raise
+        except ImportError as error:
+            raise NameNotFoundError(f"cannot import the recipe {name!r}: {error}") from error
+    if missing := [part for part in ("Config", "run") if not hasattr(found, part)]:
+        raise NameNotFoundError(f"{found.__file__} is no recipe: it has no {missing[0]}; a recipe has Config, QUICK and run")
+    return found
+
+
+def _about(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = [node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    found = discover.public({node.name: node for node in nodes}, path.stem)
+    return _first_line(ast.get_docstring(found or tree))
+
+
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").strip().partition("\n")[0]

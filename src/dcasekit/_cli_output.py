@@ -1,0 +1,144 @@
+"""What the command line says: documents and tables on standard output, everything else on standard error."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from typer.core import TyperGroup
+
+from dcasekit.errors import DcasekitError
+
+if TYPE_CHECKING:
+    from dcasekit.report import Report, Section
+    from dcasekit.results import Results
+
+DEBUG = "--debug"
+
+
+class Root(TyperGroup):
+    """The command's top: errors become one line and an exit code, unless they are to be debugged."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Let ``--debug`` stand anywhere: it is added to the end of a command that failed."""
+        rest = [arg for arg in args if arg != DEBUG]
+        return super().parse_args(ctx, [DEBUG, *rest] if len(rest) < len(args) else args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command: exit code 1 for an error of ours or of the disk, 130 for Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("interrupted; run the same command again to go on", err=True)
+            raise typer.Exit(130) from None
+        except (DcasekitError, OSError) as error:
+            if ctx.params["debug"] or isinstance(error, BrokenPipeError):
+                raise
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(1) from error
+
+
+class _Handler(logging.Handler):
+    """Write log records to whatever standard error is now: a progress bar stays below them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(f"{record.levelname.lower()}: {record.getMessage()}", err=True)
+
+
+def show_warnings() -> None:
+    """Show the library's warnings on standard error."""
+    logger = logging.getLogger("dcasekit")
+    if not any(isinstance(handler, _Handler) for handler in logger.handlers):
+        logger.addHandler(_Handler())
+
+
+def bars(quiet: bool) -> bool:
+    """Whether to show progress bars."""
+    return not quiet and sys.stderr.isatty()
+
+
+def document(content: Any) -> None:
+    """Print one JSON document."""
+    typer.echo(json.dumps(content, indent=2, allow_nan=False))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table; cells are plain text, numbers stand to the right."""
+    rows = list(rows)
+    shown = Table(box=None, header_style="bold", pad_edge=False)
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
+        shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in row))
+    Console().print(shown)
+
+
+def card(facts: Mapping[str, Any]) -> None:
+    """Print facts, one to a line."""
+    grid = Table.grid(padding=(0, 2))
+    for name, value in facts.items():
+        grid.add_row(Text(name, style="bold"), Text(_line(value)))
+    Console().print(grid)
+
+
+def tsv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print tab-separated values with a header."""
+    for row in (columns, *rows):
+        typer.echo("\t".join(row))
+
+
+def text(line: str) -> None:
+    """Print a line of plain text."""
+    typer.echo(line)
+
+
+def results_of(report: "Report", *, as_json: bool, page: Path | None = None, model: Path | None = None) -> None:
+    """Print a run's main numbers and where the rest is.
+
+    Parameters
+    ----------
+    page, model : the HTML report and the folder of the model, if they were saved.
+    """
+    files = {name: str(path) for name, path in (("report", page), ("model", model)) if path is not None}
+    headlines = [_headline(section) for section in report.sections]
+    if as_json:
+        document({"title": report.title, "sections": headlines, **files})
+        return
+    rows = [
+        (one["name"], one["number"], _decimal(one["value"]), " to ".join(map(_decimal, one["interval_95"])), one["clips"])
+        for one in headlines
+    ]
+    table(("", "number", "value", "95 % interval", "clips"), rows)
+    for name, path in files.items():
+        text(f"{name}: {path}")
+
+
+def _headline(section: "Section") -> dict[str, Any]:
+    from dcasekit.results import plain
+
+    pooled: Results = section.pooled
+    return {
+        "name": section.name,
+        "number": pooled.headline,
+        "value": plain(section.spread(pooled.headline)[0]),
+        "interval_95": plain(pooled.interval),
+        "clips": len(pooled.clips),
+        "folds": list(section.folds),
+    }
+
+
+def _decimal(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _line(value: Any) -> str:
+    if isinstance(value, Mapping):
+        value = [f"{key} {count}" for key, count in value.items()]
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

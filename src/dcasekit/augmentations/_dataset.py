@@ -1,0 +1,239 @@
+"""A dataset plus transformed copies of its clips: is a dataset itself."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dcasekit import audio as audio_files
+from dcasekit.annotations import Clip, Event
+from dcasekit.augmentations._base import Augmentation
+from dcasekit.datasets._base import Dataset
+from dcasekit.datasets._protocols import Split
+from dcasekit.discover import address
+from dcasekit.errors import AudioError, DatasetError
+from dcasekit.files import locked, read_json, write_json
+from dcasekit.parallel import map_clips
+from dcasekit.units import PathLike
+
+# Parts and folds by whose clips something is chosen or reported: originals only.
+_HELD_OUT = ("val", "validate", "validation", "test")
+
+
+class AugmentedDataset(Dataset):
+    """A dataset whose clips are those of another, followed by a copy of each per augmentation; `process` writes the copies.
+
+    A copy has its parent's fold, group and tags; its events are where they are heard. Its id is ``<parent's id>@<folder>``, and its
+    ``extra`` gains ``parent``, the id of the original, and ``augmentation``. Copies are for training: `split` puts none into validation or
+    test. An augmented dataset may be augmented again; then there are copies of copies.
+
+    Parameters
+    ----------
+    dataset : what to augment.
+    augmentations : objects, or the paper's dicts, e.g. ``{"type": "pitch_shift", "n_semitones": -1}``. One listed twice, if it is
+        random, gives two different copies.
+    seed : of everything random. A copy depends on it, on the augmentation and on its parent's id alone, so the order and number of
+        clips, augmentations and jobs change nothing.
+    cache : folder for the copies and what is derived from them; ``None``: that of `dataset`.
+
+    Examples
+    --------
+    >>> from dcasekit.datasets import ESC50
+    >>> AugmentedDataset(ESC50("/data/ESC-50"), [{"type": "pitch_shift", "n_semitones": -1}])
+    AugmentedDataset(ESC50('/data/ESC-50'), [PitchShift(n_semitones=-1.0)])
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        augmentations: Sequence[Augmentation | Mapping[str, Any]],
+        *,
+        seed: int = 0,
+        cache: PathLike | None = None,
+    ) -> None:
+        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+            raise DatasetError(f"seed must be an int of at least 0; got {seed!r}")
+        super().__init__(dataset.root, cache=dataset.cache if cache is None else cache)
+        for fact in ("task", "labels", "folds", "protocol", "archives", "flatten", "licence", "citation"):
+            setattr(self, fact, getattr(dataset, fact))
+        self.dataset, self.seed = dataset, seed
+        self.augmentations = tuple(a if isinstance(a, Augmentation) else Augmentation.from_dict(a) for a in augmentations)
+
+    def __repr__(self) -> str:
+        return f"AugmentedDataset({self.dataset!r}, {list(self.augmentations)})"
+
+    @property
+    def name(self) -> str:
+        """Name of the dataset that is augmented."""
+        return self.dataset.name
+
+    @property
+    def folders(self) -> dict[str, Augmentation]:
+        """Name of the folder of copies in ``<cache>/augmented`` -> augmentation, in the order given.
+
+        The name is the augmentation's fingerprint; a seed other than 0, and the number of a repetition, are appended.
+        """
+        seen: Counter[str] = Counter()
+        found = {}
+        for augmentation in self.augmentations:
+            seen[augmentation.fingerprint] += 1
+            again = seen[augmentation.fingerprint]
+            parts = [augmentation.fingerprint, f"seed{self.seed}" if self.seed else "", str(again) if again > 1 else ""]
+            found["-".join(part for part in parts if part)] = augmentation
+        return found
+
+    def load(self) -> Iterable[Clip]:
+        """Give the dataset's clips, then the copies.
+
+        Raises
+        ------
+        DatasetError : copies are missing, or annotations have changed since they were made.
+        """
+        yield from self.dataset.clips
+        for name in self.folders:
+            yield from self._copies(name)
+
+    def process(self, *, jobs: int | None = None, progress: bool = False) -> None:
+        """Write the copies that are missing, or whose original's audio or events have changed, to ``<cache>/augmented``.
+
+        Per copy a 16-bit wav, scaled down if it would exceed full scale, and a JSON file with its events, what was drawn, and what it
+        was made from; per augmentation ``complete.json``, last. Interrupted, it goes on where it stopped. Several processes may do
+        this at once. A dataset that is itself augmented is processed first.
+
+        Parameters
+        ----------
+        jobs : see `dcasekit.parallel.map_clips`.
+        progress : show a progress bar per augmentation.
+
+        Raises
+        ------
+        AudioError : a clip cannot be read.
+        """
+        if isinstance(self.dataset, AugmentedDataset):
+            self.dataset.process(jobs=jobs, progress=progress)
+        clips = self.dataset.clips
+        for name, augmentation in self.folders.items():
+            folder = self._folder(name)
+            work = partial(_write_copy, folder=folder, augmentation=augmentation, seed=self.seed)
+            bar = f"Augmenting {self.name}: {name}" if progress else None
+            records = {clip.id: record for clip, record in zip(clips, map_clips(work, clips, jobs=jobs, progress=bar), strict=True)}
+            settings = {"type": address(type(augmentation)), **augmentation.settings}
+            with locked(folder):  # datasets that share a cache, as ESC-10 and ESC-50 may, share the folder: add to what is listed
+                listed = {**_listed(folder), **records}
+                write_json(folder / "complete.json", {"augmentation": settings, "seed": self.seed, "copies": listed})
+        self.__dict__.pop("clips", None)
+
+    def split(self, fold: str | None = None, *, validation: bool = True) -> Split:
+        """Split as the dataset does; the copies of a training clip go with it, all others are left out.
+
+        The parameters are those of `Dataset.split`.
+        """
+        parts = self.dataset.split(fold, validation=validation)
+        own = {clip.id: clip for clip in self.clips}
+        train = {clip.id for clip in parts.train}
+        copies = (clip for clip in self.clips if clip.id not in train and clip.extra.get("parent") in train)
+        return Split(
+            train=(*(own[clip.id] for clip in parts.train), *copies),
+            validation=tuple(own[clip.id] for clip in parts.validation),
+            test=tuple(own[clip.id] for clip in parts.test),
+        )
+
+    def select(self, folds: Sequence[str]) -> tuple[Clip, ...]:
+        """Give the clips of some folds or parts, as `Dataset.select`; of a validation or test part, originals only."""
+        chosen: list[Clip] = []
+        for fold in folds:
+            clips = super().select([fold])
+            chosen += (clip for clip in clips if fold not in _HELD_OUT or "parent" not in clip.extra)
+        return tuple(chosen)
+
+    def download(self, *, force: bool = False, progress: bool = False) -> bool:
+        """Download the dataset that is augmented."""
+        self.__dict__.pop("clips", None)
+        return self.dataset.download(force=force, progress=progress)
+
+    def _folder(self, name: str) -> Path:
+        return self.cache / "augmented" / name
+
+    def _copies(self, name: str) -> Iterator[Clip]:
+        folder = self._folder(name)
+        listed = _listed(folder)
+        for clip in self.dataset.clips:
+            record = listed.get(clip.id)
+            if record is None or record["source"]["events"] != _plain(clip.events):
+                why = "is missing" if record is None else "was made before the annotations changed"
+                raise DatasetError(f"the copy of clip {clip.id!r} in {folder} {why}; run process() on the AugmentedDataset")
+            parent = clip.extra.get("parent", clip.id)
+            before = clip.extra.get("augmentation")
+            yield replace(
+                clip,
+                id=f"{clip.id}@{name}",
+                path=_copy_path(folder, clip.id),
+                duration=record["duration"],
+                group=clip.group or parent,  # a clip without a group is one of its own: its copies belong to it
+                events=None if record["events"] is None else tuple(Event(*event) for event in record["events"]),
+                extra={**clip.extra, "parent": parent, "augmentation": f"{before}@{name}" if before else name},
+            )
+
+
+def _write_copy(clip: Clip, *, folder: Path, augmentation: Augmentation, seed: int) -> dict[str, Any]:
+    """Write one copy unless it is there; give its record: ``duration``, ``events``, and the ``source`` it was made from."""
+    path = _copy_path(folder, clip.id)
+    about = path.with_name(f"{path.name}.json")
+    source = {**_stamp(clip.path), "events": _plain(clip.events)}
+    if path.exists() and about.exists():
+        record: dict[str, Any] = read_json(about, error=DatasetError)
+        if record["source"] == source and record["bytes"] == path.stat().st_size:
+            return _kept(record)
+    samples, sr = audio_files.read(clip.path)
+    rng = np.random.default_rng((seed, _number(clip.id), _number(folder.name)))
+    params = augmentation.draw(rng)
+    result, events = augmentation.apply(samples, clip.events, params, sr=sr)
+    peak = np.abs(result).max()
+    audio_files.write(path, result / peak if peak > 1 else result, sr, subtype="PCM_16")
+    record = {
+        "duration": len(result) / sr,
+        "events": _plain(events),
+        "params": params,
+        "scale": float(1 / peak) if peak > 1 else 1.0,
+        "bytes": path.stat().st_size,
+        "source": source,
+    }
+    write_json(about, record)
+    return _kept(record)
+
+
+def _kept(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: record[name] for name in ("duration", "events", "source")}
+
+
+def _listed(folder: Path) -> dict[str, Any]:
+    path = folder / "complete.json"
+    return dict(read_json(path, error=DatasetError)["copies"]) if path.exists() else {}
+
+
+def _copy_path(folder: Path, clip_id: str) -> Path:
+    return folder / f"{clip_id}.wav"
+
+
+def _plain(events: Iterable[Event] | None) -> list[list[Any]] | None:
+    """Write events as JSON values."""
+    return None if events is None else [list(astuple(event)) for event in events]
+
+
+def _stamp(path: Path) -> dict[str, int]:
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise AudioError(f"{path} cannot be read ({error}); check the folder, or download the dataset again") from error
+    return {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
+
+
+def _number(text: str) -> int:
+    """Hash a text to a number that is the same on every machine."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

@@ -1,0 +1,51 @@
+"""Louder or softer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dcasekit.augmentations._base import Augmentation, Events
+from dcasekit.errors import DatasetError
+from dcasekit.units import FloatArray, Hz
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain(Augmentation):
+    """Multiply by a random gain, drawn evenly in dB.
+
+    Parameters
+    ----------
+    min_db, max_db : dB, ``min_db <= max_db``; equal: always that gain. Where a copy would exceed full scale when written, it is only
+        raised to full scale.
+
+    Examples
+    --------
+    >>> audio, events = Gain(min_db=6, max_db=6).apply([0.1, -0.2], None, {"db": 6.0206}, sr=8000)
+    >>> audio.round(3).tolist()
+    [0.20000000298023224, -0.4000000059604645]
+    """
+
+    min_db: float
+    max_db: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.min_db > self.max_db:
+            raise DatasetError(f"Gain: min_db must not be above max_db; got {self.min_db} and {self.max_db} dB")
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Draw ``db``."""
+        return {"db": float(rng.uniform(self.min_db, self.max_db))}
+
+    def transform(
+        self,
+        audio: FloatArray,
+        events: Events,
+        params: Mapping[str, Any],
+        *,
+        sr: Hz,  # noqa: ARG002
+    ) -> tuple[FloatArray, Events]:
+        """Multiply."""
+        return audio * np.float32(10 ** (params["db"] / 20)), events

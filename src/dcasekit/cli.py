@@ -1,0 +1,385 @@
+"""The ``dcasekit`` command: everything the package does, from a shell.
+
+Standard output carries the answer alone: a table, or with ``--json`` one document, whose keys stay. Progress bars, warnings and errors go
+to standard error. Exit codes: 0 done; 1 an error, or problems found; 2 wrong usage; 130 interrupted.
+"""
+
+import inspect
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from dcasekit import __version__, _cli_leaves, _cli_output, discover
+from dcasekit import _cli_options as o
+from dcasekit._cli_settings import assignments, changed
+
+
+def _examples(*lines: str) -> str:
+    """Make the epilog of a command's help; a blank line is how Rich keeps them apart."""
+    return "\n\n".join(["[bold]Examples[/bold]", *(f"$ {line}" for line in lines)])
+
+
+app = typer.Typer(
+    cls=_cli_output.Root,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+    epilog=_examples(
+        "dcasekit run quickstart",
+        "dcasekit train --dataset esc10 --data data/ESC-50 --model sb_cnn --out runs/esc10",
+        "dcasekit predict dog.wav --model runs/esc10/model",
+    ),
+)
+datasets = typer.Typer(
+    name="datasets",
+    help="List, describe, download and check datasets.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    epilog=_examples("dcasekit datasets list", "dcasekit datasets download esc50 --data data/ESC-50"),
+)
+app.add_typer(datasets)
+
+
+def main() -> None:
+    """Run the command."""
+    app(prog_name="dcasekit")
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[  # noqa: ARG001 - read where errors are caught
+        bool, typer.Option(_cli_output.DEBUG, envvar="DCASEKIT_DEBUG", help="Show where an error comes from; may stand anywhere.")
+    ] = False,
+) -> None:
+    """From a folder of labelled recordings to an honest number, a model you can use, a report you can read.
+
+    Exit codes: 0 done; 1 an error, or problems found; 2 wrong usage; 130 interrupted.
+    """
+    _cli_output.show_warnings()
+    # For 'package.module:Class' of the folder one works in; last, so that its files hide no package.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    if version:
+        _cli_output.text(f"dcasekit {__version__}")
+    elif context.invoked_subcommand is None:
+        _cli_output.text(context.get_help())
+
+
+@datasets.command("list", epilog=_examples("dcasekit datasets list", "dcasekit datasets list --json"))
+def list_datasets(as_json: o.Json = False) -> None:
+    """List the datasets that are known.
+
+    JSON: a list of objects name, about, task, labels, folds, protocol, licence, citation.
+    """
+    found = [_cli_leaves.facts(name, _cli_leaves.dataset(name, None)) for name in discover.names("datasets")]
+    if as_json:
+        return _cli_output.document(found)
+    rows = [(one["name"], one["task"], len(one["labels"]), one["about"], one["licence"]) for one in found]
+    return _cli_output.table(("name", "task", "classes", "about", "licence"), rows)
+
+
+@datasets.command(epilog=_examples("dcasekit datasets info esc10", "dcasekit datasets info esc10 --data data/ESC-50 --json"))
+def info(
+    name: o.DatasetArgument,
+    data: Annotated[Path | None, typer.Option(metavar="PATH", help="Folder of the dataset, to count what is there.")] = None,
+    settings: o.DatasetSettings = None,
+    as_json: o.Json = False,
+) -> None:
+    """Describe a dataset: what it holds, how it is split, licence, citation; with --data also counts.
+
+    JSON: the object of `datasets list`, with --data also summary: clips, groups, folds and labels with their numbers of clips.
+    """
+    dataset = _cli_leaves.dataset(name, data, settings=settings)
+    facts = _cli_leaves.facts(name, dataset)
+    if data is not None:
+        facts["summary"] = dataset.summary()
+    if as_json:
+        return _cli_output.document(facts)
+    _cli_output.text((inspect.getdoc(dataset) or "").partition("\nExamples\n")[0].strip() + "\n")
+    _cli_output.card({key: value for key, value in facts.items() if key not in ("about", "summary")} | facts.get("summary", {}))
+    return None
+
+
+@datasets.command(epilog=_examples("dcasekit datasets download esc50 --data data/ESC-50"))
+def download(
+    name: o.DatasetArgument,
+    data: o.Data,
+    settings: o.DatasetSettings = None,
+    force: Annotated[bool, typer.Option("--force", help="Fetch again what is there.")] = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Fetch, verify and unpack a dataset; interrupted, the same command goes on."""
+    dataset = _cli_leaves.dataset(name, data, settings=settings, exists=False)
+    done = dataset.download(force=force, progress=_cli_output.bars(quiet))
+    _cli_output.text(f"{dataset.name} {'is now' if done else 'was already'} in {data}")
+    _cli_output.text(f"licence: {dataset.license()}\nplease cite: {dataset.cite()}")
+
+
+@datasets.command(epilog=_examples("dcasekit datasets validate esc50 --data data/ESC-50"))
+def validate(
+    name: o.DatasetArgument,
+    data: o.Data,
+    settings: o.DatasetSettings = None,
+    jobs: o.Jobs = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Check that every file is there and can be read; exit code 1 if not.
+
+    JSON: an object dataset, clips, problems; a problem has kind (missing, unreadable, extra), path and detail.
+    """
+    dataset = _cli_leaves.dataset(name, data, settings=settings)
+    problems = dataset.validate(jobs=jobs, progress=_cli_output.bars(quiet))
+    rows = [{"kind": problem.kind, "path": problem.path, "detail": problem.detail} for problem in problems]
+    if as_json:
+        _cli_output.document({"dataset": dataset.name, "clips": len(dataset.clips), "problems": rows})
+    elif rows:
+        _cli_output.table(tuple(rows[0]), [tuple(row.values()) for row in rows])
+    else:
+        _cli_output.text(f"{dataset.name}: {len(dataset.clips)} clips, no problems")
+    if rows:
+        raise typer.Exit(1)
+
+
+@app.command(epilog=_examples("dcasekit features", "dcasekit features --json"))
+def features(as_json: o.Json = False) -> None:
+    """List the features. JSON: a list of objects name, about."""
+    _list("features", as_json)
+
+
+@app.command(epilog=_examples("dcasekit models", "dcasekit models --json"))
+def models(as_json: o.Json = False) -> None:
+    """List the models. JSON: a list of objects name, about."""
+    _list("models", as_json)
+
+
+@app.command(epilog=_examples("dcasekit recipes", "dcasekit recipes --json"))
+def recipes(as_json: o.Json = False) -> None:
+    """List the recipes: published systems and baselines. JSON: a list of objects name, about."""
+    _list("recipes", as_json)
+
+
+@app.command(
+    epilog=_examples(
+        "dcasekit extract --dataset esc50 --data data/ESC-50",
+        "dcasekit extract --dataset esc50 --data data/ESC-50 -F sr=44100 -F mel.bands=128 --jobs 8",
+        "dcasekit extract --dataset esc50 --data /mnt/ESC-50 --backend dask --address tcp://10.0.0.1:8786",
+    )
+)
+def extract(  # noqa: PLR0913 - options of a command
+    *,
+    dataset: o.DatasetName,
+    data: o.Data,
+    dataset_settings: o.DatasetSettings = None,
+    cache: o.Cache = None,
+    feature: o.Feature = "mel_spectrogram",
+    feature_settings: o.FeatureSettings = None,
+    jobs: o.Jobs = None,
+    backend: o.Backend = "processes",
+    address: Annotated[str | None, typer.Option(help="Scheduler of the cluster, e.g. tcp://10.0.0.1:8786.")] = None,
+    on_error: o.OnError = "raise",
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Compute a feature of every clip and store it; interrupted, the same command goes on.
+
+    JSON: an object folder, clips (stored), skipped (clip to reason).
+    """
+    source = _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings)
+    extractor = _feature(feature, feature_settings)
+    store = extractor.extract(source, jobs=jobs, backend=backend, address=address, on_error=on_error, progress=_cli_output.bars(quiet))
+    if as_json:
+        return _cli_output.document({"folder": str(store.folder), "clips": len(store.entries), "skipped": dict(store.skipped)})
+    return _cli_output.text(f"{len(store.entries)} clips in {store.folder}" + (f", {len(store.skipped)} skipped" * bool(store.skipped)))
+
+
+@app.command(
+    epilog=_examples(
+        "dcasekit train --dataset esc10 --data data/ESC-50 --model sb_cnn --out runs/esc10",
+        "dcasekit train --dataset esc10 --data data/ESC-50 --model mlp -F mel.bands=128 -M l2_reg=0 -T epochs=9 --out runs/mlp",
+    )
+)
+def train(  # noqa: PLR0913 - options of a command
+    *,
+    dataset: o.DatasetName,
+    data: o.Data,
+    model: o.ModelName,
+    out: o.Out,
+    dataset_settings: o.DatasetSettings = None,
+    fold: o.Fold = None,
+    no_validation: Annotated[bool, typer.Option("--no-validation", help="Train on validation clips too; keep the last epoch.")] = False,
+    feature: o.Feature = "mel_spectrogram",
+    feature_settings: o.FeatureSettings = None,
+    model_settings: o.ModelSettings = None,
+    training_settings: o.TrainingSettings = None,
+    scaler: Annotated[Literal["standard", "minmax", "none"], typer.Option(help="How features are rescaled.")] = "standard",
+    target: Annotated[
+        Literal["clip", "window", "frame"] | None,
+        typer.Option(help="What the labels are of.  \\[default: follows the task]", show_default=False),
+    ] = None,
+    seed: o.Seed = 0,
+    cache: o.Cache = None,
+    jobs: o.Jobs = None,
+    on_error: o.OnError = "raise",
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Train a model, test it once on the test fold, and write model and report; interrupted, the same command goes on.
+
+    The epoch is chosen on the protocol's validation clips, never on the test fold.
+
+    JSON: an object title, sections (name, number, value, interval_95, clips, folds), report, model.
+    """
+    from dcasekit import _cli_training as work
+    from dcasekit.containers._training import Training
+
+    source = _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings)
+    run = work.TrainingRun(
+        dataset=source,
+        features=_feature(feature, feature_settings),
+        model=changed(discover.load("models", model)(), assignments(model_settings, option="-M"), option="-M"),
+        training=changed(Training(seed=seed), assignments(training_settings, option="-T"), option="-T"),
+        fold=work.fold_of(source, fold),
+        validation=not no_validation,
+        scaler=None if scaler == "none" else scaler,
+        target=target,
+    )
+    progress = _cli_output.bars(quiet)
+    run.features.extract(source, jobs=jobs, on_error=on_error, progress=progress)
+    report = run.run(out, progress=progress)
+    _cli_output.results_of(report, as_json=as_json, page=report.save(out), model=out / "model")
+
+
+@app.command(
+    epilog=_examples(
+        "dcasekit evaluate runs/esc10/model --dataset esc10 --data data/ESC-50",
+        "dcasekit evaluate runs/esc10/model --dataset esc10 --data data/ESC-50 --json",
+    )
+)
+def evaluate(  # noqa: PLR0913 - options of a command
+    *,
+    model: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder of a saved model.", show_default=False)],
+    dataset: o.DatasetName,
+    data: o.Data,
+    dataset_settings: o.DatasetSettings = None,
+    fold: o.Fold = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for a report.")] = None,
+    cache: o.Cache = None,
+    jobs: o.Jobs = None,
+    on_error: o.OnError = "raise",
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Test a saved model on a fold: by default the one that was kept for this when it was trained.
+
+    JSON: an object task, clips, independent_units, headline (name, value, interval_95), numbers, labels, confusion.
+    """
+    from dcasekit import _cli_training as work
+    from dcasekit import load
+
+    container, source = load(model), _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings)
+    fold = work.evaluation_fold(model, source, fold)
+    work.front_end(container).extract(source, jobs=jobs, on_error=on_error, progress=_cli_output.bars(quiet))
+    report = work.evaluation(container, source, fold)
+    page = None if out is None else report.save(out)
+    if as_json:
+        return _cli_output.document(report.sections[0].pooled.to_dict())
+    return _cli_output.results_of(report, as_json=False, page=page)
+
+
+@app.command(
+    epilog=_examples(
+        "dcasekit predict dog.wav --model runs/esc10/model",
+        "dcasekit predict recordings/*.wav --model runs/esc10/model --format tsv > labels.tsv",
+    )
+)
+def predict(  # noqa: PLR0913 - options of a command
+    *,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Audio files.", show_default=False)],
+    model: Annotated[Path, typer.Option(metavar="MODEL_DIR", help="Folder of a saved model.")],
+    form: Annotated[
+        Literal["table", "tsv", "json"] | None,
+        typer.Option("--format", help="How to print.  \\[default: tsv for events, table for labels]", show_default=False),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Labels per file.")] = 3,
+    threshold: Annotated[float, typer.Option(help="Score above which an event is there.")] = 0.5,
+    events: Annotated[
+        bool | None,
+        typer.Option(
+            "--events/--labels", help="Print events with times, or labels of files.  \\[default: follows the task]", show_default=False
+        ),
+    ] = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """Answer audio files with labels, or with events and their times.
+
+    A file that cannot be read is named on standard error, the others are answered; the exit code is then 1.
+
+    TSV: filename, label, score; of events filename, onset, offset, event_label (empty: no event in the file). JSON: a list of objects
+    file and labels (label, score) or events (onset, offset, label, score) or error.
+    """
+    from dcasekit import _cli_predict as work
+    from dcasekit import load
+
+    container = load(model)
+    events = container.task == "detection" if events is None else events
+    answers = work.answers(container, files, threshold=threshold if events else None, top=top, progress=_cli_output.bars(quiet))
+    work.show(answers, form or ("tsv" if events else "table"), events=events)
+    if any("error" in answer for answer in answers):
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog=_examples(
+        "dcasekit run quickstart",
+        "dcasekit run esc10 --data data/ESC-50 --quick",
+        "dcasekit run esc10 --data data/ESC-50 --set epochs=20 --seed 1 --out runs/esc10-short",
+    )
+)
+def run(  # noqa: PLR0913 - options of a command
+    *,
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE", help="Name of a recipe (`dcasekit recipes`), or 'package.module' of your own.", show_default=False
+        ),
+    ],
+    data: Annotated[Path | None, typer.Option(metavar="PATH", help="Folder of the dataset.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for the report.  \\[default: runs/RECIPE]", show_default=False)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed, in place of the recipe's.", show_default=False)] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Use the recipe's small settings.")] = False,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe.")] = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Run a recipe: a published system or a baseline, from data to report.
+
+    JSON: an object title, sections (name, number, value, interval_95, clips, folds), report.
+    """
+    module = _cli_leaves.recipe(recipe)
+    texts = assignments(settings, option="--set") | ({} if seed is None else {"seed": str(seed)})
+    config = changed(module.QUICK if quick else module.Config(), texts, option="--set")
+    out = out or Path("runs") / module.__name__.rpartition(".")[2]
+    report = module.run(config, data, out, progress=_cli_output.bars(quiet))
+    _cli_output.results_of(report, as_json=as_json, page=report.save(out))
+
+
+def _list(family: str, as_json: bool) -> None:
+    found = _cli_leaves.leaves(family)
+    if as_json:
+        return _cli_output.document(found)
+    return _cli_output.table(("name", "about"), [(leaf["name"], leaf["about"]) for leaf in found])
+
+
+def _feature(name: str, settings: list[str] | None) -> Any:
+    return changed(discover.load("features", name)(), assignments(settings, option="-F"), option="-F")
+
+
+if __name__ == "__main__":
+    main()
