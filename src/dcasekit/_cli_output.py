@@ -31,13 +31,13 @@ class Root(TyperGroup):
         return super().parse_args(ctx, [DEBUG, *rest] if len(rest) < len(args) else args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command: exit code 1 for an error of ours or of the disk, 130 for Ctrl-C."""
+        """Run the command: exit code 1 for an error of ours, of the disk, or a missing package; 130 for Ctrl-C."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             typer.echo("interrupted; run the same command again to go on", err=True)
             raise typer.Exit(130) from None
-        except (DcasekitError, OSError) as error:
+        except (DcasekitError, OSError, ModuleNotFoundError) as error:
             if ctx.params["debug"] or isinstance(error, BrokenPipeError):
                 raise
             typer.echo(f"error: {error}", err=True)

@@ -137,7 +137,7 @@ def evaluation_fold(folder: Path, dataset: Dataset, fold: str | None) -> str:
     run = read_json(folder.parent / RUN, error=ModelError) if (folder.parent / RUN).exists() else {}
     kept = run.get("fold") if run.get("dataset") == dataset.name else None
     if fold is not None and kept not in (None, fold):
-        _log.warning("this model was trained on clips of %s (its test fold is %s): the number will be too good", fold, kept)
+        _log.warning("this model was trained or chosen on clips of %s (its test fold is %s): the number will be too good", fold, kept)
     return fold_of(dataset, fold or kept)
 
 

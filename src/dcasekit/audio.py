@@ -54,6 +54,8 @@ def info(path: PathLike) -> AudioInfo:
             head = _wav_header(file, path)
             if head is None:
                 _refuse_cut_ogg(file, path)
+    except AudioError:
+        raise
     except FileNotFoundError:
         raise AudioError(f"{path} does not exist; check the folder, or download the dataset again") from None
     except IsADirectoryError:
@@ -178,6 +180,7 @@ def _decode_any(path: Path, first: int, last: int, size: int) -> Iterator[FloatA
 
     try:
         with soundfile.SoundFile(str(path)) as file:
+            file.seekable = lambda: False  # else soundfile seeks after every read, which makes mp3 decoders stumble
             if file.subtype.startswith(_INEXACT_SEEK):
                 for begin in range(0, first, _SKIP):
                     file.read(min(_SKIP, first - begin), dtype="float32")

@@ -63,3 +63,87 @@ def _stretches(rows: int, length: int, count: int, width: int, rng: np.random.Ge
     firsts = (rng.random((rows, count, 1)) * (length - widths + 1)).astype(np.int64)
     at = np.arange(length)
     return ((at >= firsts) & (at < firsts + widths)).any(axis=1)
+
+
+def random_crop(x: FloatArray, y: FloatArray, rng: np.random.Generator, *, frames: int) -> tuple[FloatArray, FloatArray]:
+    """Keep a random stretch of frames of each window, which may run over its end to its beginning.
+
+    Targets per frame are cut alike. For windows that were trained whole and are answered whole, this is time shift and crop in one.
+    """
+    start = rng.integers(0, x.shape[1], len(x))
+    index = (start[:, None] + np.arange(frames)) % x.shape[1]
+    rows = np.arange(len(x))[:, None]
+    return x[rows, index], y[rows, index] if y.ndim == 3 and y.shape[1] == x.shape[1] else y
+
+
+def frequency_shift(x: FloatArray, y: FloatArray, rng: np.random.Generator, *, bands: int = 2) -> tuple[FloatArray, FloatArray]:
+    """Move each window up or down by at most so many bands; the outermost band fills the gap."""
+    shift = rng.integers(-bands, bands + 1, len(x))
+    index = np.clip(np.arange(x.shape[2]) + shift[:, None], 0, x.shape[2] - 1)
+    return np.take_along_axis(x, index[:, None, :], axis=2), y
+
+
+def equalize(
+    x: FloatArray, y: FloatArray, rng: np.random.Generator, *, deviation: float = 5.0, knots: int = 6
+) -> tuple[FloatArray, FloatArray]:
+    """Add a random frequency response to each window of levels in dB, as another microphone would.
+
+    Parameters
+    ----------
+    deviation : dB, of the normally distributed gain at each knot; in between it is a straight line.
+    knots : spread evenly over the bands.
+    """
+    gains = rng.normal(0, deviation, (len(x), knots))
+    at = np.linspace(0, knots - 1, x.shape[2])
+    left = np.minimum(at.astype(np.int64), knots - 2)
+    response = gains[:, left] + (at - left) * (gains[:, left + 1] - gains[:, left])
+    return x + response[:, None, :].astype(np.float32), y
+
+
+def random_gain(x: FloatArray, y: FloatArray, rng: np.random.Generator, *, decibels: float = 6.0) -> tuple[FloatArray, FloatArray]:
+    """Raise or lower each window of levels in dB by at most so many decibels."""
+    return x + rng.uniform(-decibels, decibels, (len(x), 1, 1)).astype(np.float32), y
+
+
+def between_class(x: FloatArray, y: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """Mix sounds as sounds mix: the energies of two windows of levels in dB, at a random ratio of amplitudes, targets in that ratio.
+
+    Between-class learning (Tokozume, Ushiku, Harada 2018) in the energy domain; windows should be of about one level.
+    """
+    other = rng.permutation(len(x))
+    ratio = rng.random(len(x), dtype=np.float32)
+    share = (ratio**2 / (ratio**2 + (1 - ratio) ** 2))[:, None, None]
+    energy = _energy(x)
+    mixed = share * energy + (1 - share) * energy[other]
+    ratio_y = ratio.reshape(-1, *[1] * (y.ndim - 1))
+    return _decibels(mixed), ratio_y * y + (1 - ratio_y) * y[other]
+
+
+def add_noise(
+    x: FloatArray,
+    y: FloatArray,
+    rng: np.random.Generator,
+    *,
+    low: float = -90.0,
+    high: float = -40.0,
+    tilt: float = 20.0,
+) -> tuple[FloatArray, FloatArray]:
+    """Add the energy of a background noise to each window of levels in dB.
+
+    Parameters
+    ----------
+    low, high : dB, range of its level.
+    tilt : dB, the most by which it rises or falls from the middle band to the outermost.
+    """
+    level = rng.uniform(low, high, (len(x), 1, 1))
+    slope = rng.uniform(-tilt, tilt, (len(x), 1, 1)) * np.linspace(-1, 1, x.shape[2])
+    noise = rng.standard_normal(x.shape, dtype=np.float32) * 3 + (level + slope).astype(np.float32)
+    return _decibels(_energy(x) + _energy(noise)), y
+
+
+def _energy(decibels: FloatArray) -> FloatArray:
+    return np.exp(decibels * np.float32(np.log(10) / 10))
+
+
+def _decibels(energy: FloatArray) -> FloatArray:
+    return np.log(energy) * np.float32(10 / np.log(10))

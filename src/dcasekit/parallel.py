@@ -52,8 +52,9 @@ def map_clips(
 
     with _cluster(backend, address, jobs) as config:
         results = Parallel(n_jobs=jobs, **config)(delayed(function)(item) for item in items)
+        tracked = track(results, len(items), progress)
         try:
-            for result in track(results, len(items), progress):  # noqa: UP028 - a reader's break is to reach `finally` first
+            for result in tracked:  # noqa: UP028 - where the reader breaks off, `finally` is to come first
                 yield result
         finally:
             _cancel(results)

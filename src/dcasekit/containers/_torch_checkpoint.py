@@ -47,7 +47,7 @@ class Checkpoint:
             factor = (1 + math.cos(math.pi * progress)) / 2
         elif self.training.schedule == "one_cycle":
             rise = 0.1
-            factor = (0.04 + 0.96 * progress / rise) if progress < rise else (1 + math.cos(math.pi * (progress - rise) / (1 - rise))) / 2
+            factor = progress / rise if progress < rise else (1 + math.cos(math.pi * (progress - rise) / (1 - rise))) / 2
         return self.training.learning_rate * factor
 
     def step(self, loss: Tensor) -> None:
@@ -165,11 +165,16 @@ class Checkpoint:
 
 
 def _optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
-    settings: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
+    # Kernels decay; biases, and the scales of normalisation layers, do not.
+    groups = [
+        {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": training.weight_decay},
+        {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    settings: dict[str, Any] = {"lr": training.learning_rate}
     if training.optimizer == "sgd":
-        return torch.optim.SGD(network.parameters(), momentum=0.9, nesterov=True, **settings)
+        return torch.optim.SGD(groups, momentum=0.9, nesterov=True, **settings)
     kind = torch.optim.AdamW if training.optimizer == "adamw" else torch.optim.Adam
-    return kind(network.parameters(), **settings)
+    return kind(groups, **settings)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -15,9 +15,9 @@ from dcasekit.datasets._base import Task
 class CompactCNN(TorchModelContainer):
     """Four 3 x 3 convolutions, halved in time and frequency between them, then mean, deviation and maximum over time.
 
-    Our own network, for small data and small machines. Input (windows, frames, dims), output (windows, labels); any number of frames from 8 on.
-    With the defaults and ten labels 101,242 parameters. Each input dimension is brought to mean 0 and deviation 1 by batch statistics, so
-    features need no scaler.
+    Our own network, for small data and small machines. Input (windows, frames, dims), output (windows, labels); any number of frames and
+    dims from 8 on. With the defaults and ten labels 101,242 parameters. Each input dimension is brought to mean 0 and deviation 1 by batch
+    statistics, so features need no scaler.
 
     Parameters
     ----------

@@ -1,0 +1,61 @@
+"""LoopedMel: the mel spectrogram of what sounds, at one level."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from dcasekit.errors import FeatureError
+from dcasekit.features._log import Decibels
+from dcasekit.features.mel_spectrogram import MelSpectrogram
+from dcasekit.units import FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopedMel(MelSpectrogram):
+    """Mel spectrogram without the silence around a sound, and without its loudness: (frames, mel bands) in dB.
+
+    For clips that were padded to a length with digital silence, as ESC-50's, and normalised to no level. Frames at the floor
+    (``log.amin``) are cut from both ends and the rest is repeated to the clip's length; 0 dB is then the mean energy of the frames above
+    the floor. So what a network sees is the sound, not how long it was padded. Not for detection: times do not stay.
+
+    Parameters
+    ----------
+    sequence_time, sequence_hop_time, audio_win, audio_hop, sr, stft, mel, log : see `MelSpectrogram`; `log` must be `Decibels` of energy.
+    depth : dB below the mean at which values are cut.
+
+    Examples
+    --------
+    >>> sound = np.concatenate([np.zeros(8000), np.random.default_rng(0).normal(size=8000)]).astype(np.float32)
+    >>> levels = LoopedMel(sr=16000, audio_win=512, audio_hop=256).compute(sound)
+    >>> bool(abs(10 * np.log10(np.mean(10 ** (levels / 10)))) < 1)
+    True
+    """
+
+    depth: float = 80.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.log, Decibels) or self.stft.power != 2:
+            raise FeatureError(f"LoopedMel needs log=Decibels(...) and stft.power=2; got {self.log} and power={self.stft.power}")
+
+    def compute_blocks(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
+        """Compute the whole clip: its ends and its mean must be known."""
+        levels = np.concatenate(list(super().compute_blocks(blocks)))
+        floor = levels.min() if self._floor is None else self._floor
+        sounding = np.flatnonzero(levels.max(axis=1) > floor + 5)  # rounding and dither are silence, too
+        if len(sounding):
+            mean = 10 * np.log10(np.mean(10 ** (levels[sounding].astype(np.float64) / 10)))
+            looped = np.resize(levels[sounding[0] : sounding[-1] + 1], levels.shape)
+            levels = np.maximum(looped - np.float32(mean), np.float32(-self.depth))
+        else:
+            levels = np.full_like(levels, -self.depth)
+        yield levels
+
+    @property
+    def _floor(self) -> float | None:
+        """The level of digital silence; None if it depends on the clip."""
+        log = self.log
+        if not isinstance(log, Decibels) or log.ref == "max":
+            return None
+        return float(10 * np.log10(log.amin / log.ref))

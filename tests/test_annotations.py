@@ -1,0 +1,273 @@
+"""Events, clips and tags: what is refused, what the time grid does over ten minutes, what survives a file."""
+
+import math
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from dcasekit.annotations import Clip, Event, events_to_roll, read_events, tags_to_vector, write_events
+from dcasekit.errors import AnnotationError, DcasekitError
+
+TEN_MINUTES = 600
+HOPS = [Fraction(680, 22050), Fraction(512, 22050), Fraction(882, 44100), Fraction(1, 50), Fraction(480, 24000)]
+
+
+def grid(hop, seconds=TEN_MINUTES):
+    """Frame borders as the features make them: whole samples divided by the rate, once."""
+    frames = math.ceil(seconds / hop)
+    return np.arange(frames + 1) * hop.numerator / hop.denominator
+
+
+def active(roll):
+    return np.flatnonzero(roll[:, 0]).tolist()
+
+
+# Event and Clip
+
+
+def test_an_event_keeps_what_it_is_given():
+    event = Event(0.5, 2.0, "dog", 0.25)
+    assert (event.onset, event.offset, event.label, event.weight) == (0.5, 2.0, "dog", 0.25)
+    assert Event(1, 1, "click").offset == 1
+
+
+@pytest.mark.parametrize(
+    ("onset", "offset"), [(-0.1, 1), (2, 1), (math.nan, 1), (0, math.nan), (0, math.inf), (-math.inf, 0), (math.inf, math.inf)]
+)
+def test_an_event_with_impossible_times_is_refused(onset, offset):
+    with pytest.raises(AnnotationError, match="'dog'.*0 <= onset <= offset"):
+        Event(onset, offset, "dog")
+
+
+@pytest.mark.parametrize("weight", [-0.01, 1.01, math.nan, math.inf])
+def test_a_weight_outside_0_to_1_is_refused(weight):
+    with pytest.raises(AnnotationError, match="weight must be in \\[0, 1\\]"):
+        Event(0, 1, "dog", weight)
+
+
+def test_events_sort_by_time():
+    events = [Event(2, 3, "a"), Event(0, 3, "b"), Event(0, 1, "c")]
+    assert [event.label for event in sorted(events)] == ["c", "b", "a"]
+
+
+def test_an_event_and_a_clip_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        Event(0, 1, "dog").onset = 5
+    with pytest.raises(AttributeError):
+        Clip("a", Path("a.wav")).fold = "test"
+
+
+def test_unknown_and_empty_are_different():
+    unlabelled, silent = Clip("a", Path("a.wav")), Clip("b", Path("b.wav"), tags={}, events=())
+    assert unlabelled.tags is None
+    assert unlabelled.events is None
+    assert silent.tags == {}
+    assert silent.events == ()
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, math.nan])
+def test_a_tag_outside_0_to_1_is_refused_and_the_clip_named(value):
+    with pytest.raises(AnnotationError, match="clip 'a7'.*'dog'"):
+        Clip("a7", Path("a.wav"), tags={"cat": 1.0, "dog": value})
+
+
+@pytest.mark.parametrize("duration", [-1.0, math.nan, math.inf])
+def test_an_impossible_duration_is_refused_and_the_clip_named(duration):
+    with pytest.raises(AnnotationError, match="clip 'a7'.*duration"):
+        Clip("a7", Path("a.wav"), duration=duration)
+
+
+def test_an_annotation_error_is_a_value_error_of_our_tree():
+    assert issubclass(AnnotationError, DcasekitError)
+    assert issubclass(AnnotationError, ValueError)
+
+
+# tags
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.floats(0, 1, width=32)))
+def test_a_tag_vector_holds_each_tag_in_the_place_of_its_label(tags):
+    labels = tuple("fedcba")
+    vector = tags_to_vector(tags, labels)
+    assert vector.dtype == np.float32
+    assert {label: value for label, value in zip(labels, vector.tolist(), strict=True) if value} == {
+        label: value for label, value in tags.items() if value
+    }
+
+
+def test_an_unknown_tag_is_refused_and_the_known_ones_listed():
+    with pytest.raises(AnnotationError, match="'bird'.*cat, dog"):
+        tags_to_vector({"bird": 1.0}, ("cat", "dog"))
+
+
+# the time grid
+
+
+@pytest.mark.parametrize("hop", HOPS, ids=str)
+@given(data=st.data())
+def test_an_event_on_frame_borders_activates_exactly_these_frames_anywhere_in_ten_minutes(hop, data):
+    edges = grid(hop)
+    frames = len(edges) - 1
+    first = data.draw(st.integers(0, frames - 1))
+    last = data.draw(st.integers(first + 1, min(first + 40, frames)))
+    for time in (
+        lambda border: float(border * hop),  # the nearest double
+        lambda border: border * float(hop),  # a rounded hop, multiplied
+        lambda border: round(float(border * hop), 6),  # as a label file writes it
+        lambda border: border * hop.numerator / hop.denominator,
+    ):
+        roll = events_to_roll([Event(time(first), time(last), "dog")], ["dog"], edges)
+        assert active(roll) == list(range(first, last))
+
+
+@pytest.mark.parametrize("hop", HOPS, ids=str)
+def test_all_frames_of_ten_minutes_drawn_one_by_one_fill_the_roll_once(hop):
+    edges = grid(hop)
+    events = [
+        Event(round(a, 6), round(b, 6), "even" if t % 2 == 0 else "odd") for t, (a, b) in enumerate(zip(edges, edges[1:], strict=False))
+    ]
+    roll = events_to_roll(events, ["even", "odd"], edges)
+    parity = np.arange(len(roll)) % 2
+    np.testing.assert_array_equal(roll, np.stack([parity == 0, parity == 1], axis=1))
+
+
+@pytest.mark.parametrize("hop", HOPS, ids=str)
+@given(onset=st.integers(0, 599_999_999), length=st.integers(1, 5_000_000))
+def test_an_event_activates_the_frames_it_touches_by_exact_arithmetic(hop, onset, length):
+    start, end = Fraction(onset, 10**6), Fraction(onset + length, 10**6)
+    for time in (start, end):  # a border is a border within the tolerance; here only times clearly inside a frame
+        assume(min(time % hop, hop - time % hop) > Fraction(3, 10**6))
+    edges = grid(hop, 606)
+    roll = events_to_roll([Event(float(start), float(end), "dog")], ["dog"], edges)
+    assert active(roll) == list(range(math.floor(start / hop), math.ceil(end / hop)))
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 10), st.floats(0, 1, width=32)), max_size=6), st.randoms())
+def test_where_events_overlap_the_larger_weight_stands_in_any_order(spans, random):
+    events = [Event(onset, onset + length, "dog", weight) for onset, length, weight in spans]
+    expected = np.zeros(25, np.float32)  # events may lie beyond the grid's end
+    for onset, length, weight in spans:
+        for frame in range(onset, min(onset + length, 25)):
+            expected[frame] = max(expected[frame], weight)
+    random.shuffle(events)
+    np.testing.assert_array_equal(events_to_roll(events, ["dog"], np.arange(26))[:, 0], expected)
+
+
+def test_each_label_has_its_column_and_no_event_leaves_zeros():
+    roll = events_to_roll([Event(1, 2, "b")], ["a", "b", "c"], [0, 1, 2])
+    np.testing.assert_array_equal(roll, [[0, 0, 0], [0, 1, 0]])
+    assert roll.dtype == np.float32
+    assert not events_to_roll([], ["a"], [0, 1, 2]).any()
+
+
+@pytest.mark.parametrize("event", [Event(0, 4.9, "dog"), Event(9, 12, "dog"), Event(0, 5, "dog"), Event(8, 8, "dog")])
+def test_events_outside_the_grid_activate_nothing(event):
+    assert active(events_to_roll([event], ["dog"], [5, 6, 7, 8])) == []
+
+
+def test_an_event_across_the_grid_is_cut_to_it():
+    assert active(events_to_roll([Event(0, 99, "dog")], ["dog"], [5, 6, 7, 8])) == [0, 1, 2]
+
+
+def test_an_event_of_an_unknown_label_is_refused_and_the_known_ones_listed():
+    with pytest.raises(AnnotationError, match="'bird'.*cat, dog"):
+        events_to_roll([Event(0, 1, "bird")], ("cat", "dog"), [0, 1])
+
+
+# files
+
+NAMES = st.text(st.characters(codec="utf-8"), max_size=12).map(str.strip)
+TIMES = st.floats(0, 1e5)
+
+
+@st.composite
+def event_lists(draw):
+    spans = st.tuples(TIMES, TIMES).map(sorted)
+    events = st.builds(lambda span, label: Event(*span, label), spans, NAMES)
+    return draw(st.dictionaries(NAMES.filter(bool), st.lists(events, max_size=4), max_size=4))
+
+
+@given(events=event_lists())
+def test_an_event_list_survives_its_file(tmp_path, events):
+    found = read_events(write_events(tmp_path / "events.tsv", events))
+    assert list(found) == list(events)
+    for name, listed in events.items():
+        assert [event.label for event in found[name]] == [event.label for event in listed]
+        for event, original in zip(found[name], listed, strict=True):
+            assert event.onset == pytest.approx(original.onset, abs=1e-6)
+            assert event.offset == pytest.approx(original.offset, abs=1e-6)
+
+
+def test_the_file_is_the_field_s_own(tmp_path):
+    path = write_events(tmp_path / "events.tsv", {"a.wav": [Event(0, 10, "dog"), Event(0.25, 1.5, "cat")], "b.wav": []})
+    assert path.read_bytes() == (b"filename\tonset\toffset\tevent_label\na.wav\t0\t10\tdog\na.wav\t0.25\t1.5\tcat\nb.wav\t\t\t\n")
+
+
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"], ids=["plain", "bom"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["lf", "crlf"])
+@pytest.mark.parametrize("delimiter", [b"\t", b","], ids=["tab", "comma"])
+@pytest.mark.parametrize(
+    "header", [b"filename onset offset event_label", b"file start end label", b""], ids=["header", "other header", "none"]
+)
+@pytest.mark.parametrize("last", [b"", b"\n", b"\n\n"], ids=["no newline", "newline", "blank lines"])
+def test_an_event_list_is_read_however_it_was_written(tmp_path, bom, end, delimiter, header, last):
+    rows = ([header] if header else []) + [b"a.wav 0.5 1.25 dog", b"b.wav   ", b"a.wav 2 3 cat"]
+    text = b"\n".join(row.replace(b" ", delimiter) for row in rows) + last
+    (tmp_path / "events.txt").write_bytes(bom + text.replace(b"\n", end))
+    assert read_events(tmp_path / "events.txt") == {"a.wav": [Event(0.5, 1.25, "dog"), Event(2, 3, "cat")], "b.wav": []}
+
+
+def test_blank_lines_before_the_header_do_not_matter(tmp_path):
+    (tmp_path / "events.tsv").write_text("\n\nfilename\tonset\toffset\tevent_label\na.wav\t0\t1\tdog\n")
+    assert read_events(tmp_path / "events.tsv") == {"a.wav": [Event(0, 1, "dog")]}
+
+
+def test_a_comma_inside_quotation_marks_separates_nothing(tmp_path):
+    (tmp_path / "events.csv").write_text('filename,onset,offset,event_label\n"a, b.wav",0,1,"say ""hi"""\n')
+    assert read_events(tmp_path / "events.csv") == {"a, b.wav": [Event(0, 1, 'say "hi"')]}
+
+
+@pytest.mark.parametrize("text", ["", "\n", "filename\tonset\toffset\tevent_label\n"])
+def test_a_list_without_rows_holds_no_files(tmp_path, text):
+    (tmp_path / "events.tsv").write_text(text)
+    assert read_events(tmp_path / "events.tsv") == {}
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        ("a.wav\t0.5\t1.0", "expected filename onset offset event_label, got 3 fields"),
+        ("a.wav", "got 1 fields"),
+        ("a.wav\tzero\t1.0\tdog", "zero"),
+        ("a.wav\t0,5\t1\tdog", "0,5"),
+        ("a.wav\t0.5\t\tdog", "convert"),
+        ("a.wav\t2\t1\tdog", "onset <= offset"),
+        ("a.wav\t-1\t1\tdog", "onset <= offset"),
+        ("a.wav\tnan\t1\tdog", "onset <= offset"),
+        ('a.wav\t0\t1\t"dog', "quotation mark"),
+    ],
+)
+def test_a_bad_row_is_refused_with_file_and_line(tmp_path, row, complaint):
+    path = tmp_path / "events.tsv"
+    path.write_text(f"filename\tonset\toffset\tevent_label\na.wav\t0\t1\tcat\n{row}\n")
+    with pytest.raises(AnnotationError, match="events.tsv, line 3: ") as caught:
+        read_events(path)
+    assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [None, b"a.wav\t0\t1\td\xf6g\n"], ids=["missing", "not utf-8"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
+    path = tmp_path / "events.tsv"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(AnnotationError, match="events.tsv"):
+        read_events(path)
+
+
+def test_a_folder_is_no_event_list(tmp_path):
+    with pytest.raises(AnnotationError, match="cannot read"):
+        read_events(tmp_path)

@@ -1,0 +1,563 @@
+"""The `dcasekit` command: every command, its machine output, its exit codes, and what it says when something is wrong."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import dcasekit
+from dcasekit import audio, cli, discover
+from dcasekit._cli_settings import assignments, changed
+from dcasekit.errors import DatasetError, NameNotFoundError
+from dcasekit.features import Decibels, NaturalLog
+from dcasekit.features.mel_spectrogram import MelSpectrogram
+
+COMMANDS = [
+    "datasets list", "datasets info", "datasets download", "datasets validate", "features", "models", "recipes", "extract", "train",
+    "evaluate", "predict", "run",
+]  # fmt: skip
+SMALL = ["-F", "sr=8000", "-F", "audio_win=256", "-F", "audio_hop=200", "-F", "mel.bands=8"]
+TRAIN = ["--dataset", "esc10", "--model", "mlp", *SMALL, "-M", "hidden_layers_size=[8]", "-M", "dropout_rates=[0]", "-T", "device=cpu"]
+
+
+def run(*args: object, code: int = 0) -> tuple[str, str]:
+    """Run the command; give what it wrote to standard output and error."""
+    result = CliRunner().invoke(cli.app, [str(arg) for arg in args])
+    assert result.exit_code == code, (result.output, result.exception)
+    return result.stdout, result.stderr
+
+
+def flat(text: str) -> str:
+    """Undo the box and the line breaks of a usage error."""
+    return " ".join(text.replace("│", " ").split())
+
+
+def make_esc10(root: Path, folds: int = 3) -> Path:
+    """Two classes, told apart by pitch; two clips of each per fold."""
+    rows = []
+    rng = np.random.default_rng(0)
+    for fold in range(1, folds + 1):
+        for target, (label, hz) in enumerate((("dog", 400), ("rain", 2000))):
+            for take in "AB":
+                name = f"{fold}-{len(rows)}-{take}-{target}.wav"
+                sound = 0.3 * np.sin(2 * np.pi * hz * np.arange(8000) / 8000) + 0.01 * rng.standard_normal(8000)
+                audio.write(root / "audio" / name, sound.astype(np.float32), 8000)
+                rows.append([name, fold, target, label, "True", len(rows), take])
+    (root / "meta").mkdir()
+    with (root / "meta" / "esc50.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["filename", "fold", "target", "category", "esc10", "src_file", "take"], *rows])
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _terminal(monkeypatch, tmp_path):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("DCASEKIT_DEBUG", raising=False)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def data(tmp_path):
+    return make_esc10(tmp_path / "esc")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Give a dataset and the folder of a run on it: tested on fold2, so chosen on fold3."""
+    root = make_esc10(tmp_path_factory.mktemp("trained") / "esc")
+    out = root.parent / "run"
+    run("train", *TRAIN, "--data", root, "-T", "epochs=2", "--fold", "fold2", "--out", out)
+    return root, out
+
+
+# The command itself
+
+
+def test_no_argument_prints_help():
+    out, _ = run()
+    assert "Usage: dcasekit" in out or "Usage: root" in out
+    assert "train" in out
+
+
+def test_version():
+    assert run("--version")[0] == f"dcasekit {dcasekit.__version__}\n"
+
+
+def test_every_command_is_listed_here():
+    top = typer.main.get_command(cli.app)
+    found = {name for name in top.commands if name != "datasets"}
+    assert found | {f"datasets {name}" for name in top.commands["datasets"].commands} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", ["", "datasets", *COMMANDS])
+def test_help_has_an_example_and_says_what_the_json_is(command):
+    out, _ = run(*command.split(), "--help")
+    assert "Examples" in out
+    assert "$ dcasekit" in out
+    assert ("--json" not in out) or "JSON:" in out
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    script = (
+        "import sys; sys.argv = ['dcasekit', '--help']\nfrom dcasekit import cli\n"
+        "try:\n    cli.main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print(sorted({'torch', 'numpy', 'scipy', 'soundfile', 'joblib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")
+
+
+def test_module_runs():
+    done = subprocess.run([sys.executable, "-m", "dcasekit.cli", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"dcasekit {dcasekit.__version__}\n"
+
+
+def test_lists_need_no_torch():
+    script = (
+        "import sys; sys.modules['torch'] = None\nfrom typer.testing import CliRunner\nfrom dcasekit import cli\n"
+        "for command in (['models'], ['recipes'], ['features'], ['datasets', 'list']):\n"
+        "    assert CliRunner().invoke(cli.app, command).exit_code == 0, command\n"
+        "done = CliRunner().invoke(cli.app, ['train', *'--dataset esc10 --data . --model mlp --out o'.split()])\n"
+        "print(done.exit_code, done.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("1 error: ")
+    assert "torch" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize("args", [["trian"], ["train"], ["extract", "--jobs", "0"], ["predict"], ["datasets"]])
+def test_wrong_usage_is_exit_code_2(args):
+    run(*args, code=2)
+
+
+def test_errors_are_one_line_unless_debugged(tmp_path, monkeypatch):
+    args = ["datasets", "validate", "esc10", "--data", tmp_path / "none"]
+    out, err = run(*args, code=1)
+    assert out == ""
+    assert err.startswith("error: there is no folder")
+    assert err.count("\n") == 1
+    assert isinstance(CliRunner().invoke(cli.app, [*map(str, args), "--debug"]).exception, DatasetError)
+    monkeypatch.setenv("DCASEKIT_DEBUG", "1")
+    assert isinstance(CliRunner().invoke(cli.app, [*map(str, args)]).exception, DatasetError)
+
+
+def test_interrupt_is_exit_code_130(data, monkeypatch):
+    def interrupt(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MelSpectrogram, "extract", interrupt)
+    _, err = run("extract", "--dataset", "esc10", "--data", data, code=130)
+    assert err == "interrupted; run the same command again to go on\n"
+
+
+def test_disk_errors_are_one_line(data):
+    (data / "features").write_text("in the way")
+    _, err = run("extract", "--dataset", "esc10", "--data", data, code=1)
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+
+
+# Datasets
+
+
+def test_datasets_list():
+    found = {one["name"]: one for one in json.loads(run("datasets", "list", "--json")[0])}
+    assert set(found) == set(discover.names("datasets"))
+    assert found["esc10"]["folds"] == ["fold1", "fold2", "fold3", "fold4", "fold5"]
+    assert found["esc10"]["protocol"] == "CrossValidation"
+    assert len(found["esc50"]["labels"]) == 50
+    table, _ = run("datasets", "list")
+    assert "esc10" in table
+    assert "CC BY-NC" in table
+
+
+def test_datasets_info(data):
+    card, _ = run("datasets", "info", "esc10")
+    assert "400 clips of 5 s" in card
+    assert "Piczak" in card
+    assert ">>>" not in card
+    assert "fold3 4" in flat(run("datasets", "info", "ESC10", "--data", data)[0])
+    summary = json.loads(run("datasets", "info", "esc10", "--data", data, "--json")[0])["summary"]
+    assert summary["clips"] == 12
+    assert summary["labels"]["dog"] == 6
+
+
+def test_unknown_dataset_gets_did_you_mean(tmp_path):
+    _, err = run("extract", "--dataset", "esc5O", "--data", tmp_path, code=1)
+    assert "Did you mean 'esc50'?" in err
+
+
+def test_folder_without_the_dataset(tmp_path):
+    _, err = run("extract", "--dataset", "esc10", "--data", tmp_path, code=1)
+    assert "esc50.csv does not exist" in err
+
+
+def test_dataset_settings_and_download(tmp_path):
+    args = ["datasets", "download", "synthetic_sounds", "--data", tmp_path / "s", "-D", "clips=2", "-D", "seconds=1"]
+    out, _ = run(*args)
+    assert "SyntheticSounds is now in" in out
+    assert "licence: CC0" in out
+    assert "was already in" in run(*args)[0]
+    info = json.loads(run("datasets", "info", "synthetic_sounds", "-D", "task=tagging", "--data", tmp_path / "s", "--json")[0])
+    assert (info["task"], info["summary"]["clips"]) == ("tagging", 2)
+    assert "no setting 'clip'. Did you mean 'clips'?" in flat(run(*args, "-D", "clip=2", code=2)[1])
+    assert "clips must be int" in flat(run(*args, "-D", "clips=many", code=2)[1])
+
+
+def test_validate(data):
+    assert run("datasets", "validate", "esc10", "--data", data)[0] == "ESC10: 12 clips, no problems\n"
+    (data / "audio" / "1-0-A-0.wav").unlink()
+    (data / "audio" / "1-1-B-0.wav").write_text("no sound")
+    table, _ = run("datasets", "validate", "esc10", "--data", data, code=1)
+    assert "missing" in table
+    found = json.loads(run("datasets", "validate", "esc10", "--data", data, "--json", code=1)[0])
+    assert (found["dataset"], found["clips"]) == ("ESC10", 12)
+    assert [problem["kind"] for problem in found["problems"]] == ["missing", "unreadable"]
+
+
+@pytest.mark.parametrize("family", ["features", "models", "recipes"])
+def test_leaves_are_listed(family):
+    found = json.loads(run(family, "--json")[0])
+    assert [one["name"] for one in found] == list(discover.names(family))
+    assert all(one["about"] for one in found)
+    assert all(one["name"] in run(family)[0] for one in found)
+
+
+# Extract
+
+
+def test_extract(data, tmp_path):
+    args = ["extract", "--dataset", "esc10", "--data", data, "--cache", tmp_path / "cache", *SMALL]
+    found = json.loads(run(*args, "--json", "--jobs", "1")[0])
+    assert found["clips"] == 12
+    assert found["skipped"] == {}
+    settings = json.loads((Path(found["folder"]) / "settings.json").read_text())
+    assert (settings["sr"], settings["mel"]["bands"]) == (8000, 8)
+    assert run(*args)[0].startswith("12 clips in ")
+    assert not (data / "features").exists()
+
+
+def test_extract_skips_on_demand(data):
+    (data / "audio" / "1-0-A-0.wav").write_text("no sound")
+    args = ["extract", "--dataset", "esc10", "--data", data, *SMALL]
+    assert "1-0-A-0.wav is not an audio file" in run(*args, code=1)[1]
+    out, err = run(*args, "--on-error", "skip", "--json")
+    assert list(json.loads(out)["skipped"]) == ["1-0-A-0"]
+    assert "warning: skipped 1-0-A-0" in err
+
+
+# Train, evaluate
+
+
+def test_train_writes_model_and_report(trained):
+    root, out = trained
+    report = json.loads((out / "report.json").read_text())
+    assert report["data"]["fold"] == "fold2"
+    assert (report["data"]["training clips"], report["data"]["validation clips"], report["data"]["test clips"]) == (4, 4, 4)
+    assert report["settings"]["features"]["mel"]["bands"] == 8
+    model = dcasekit.load(out / "model")
+    assert model.settings["hidden_layers_size"] == [8]
+    assert len(model.history) == 2
+    assert "val_loss" in model.history[0]
+    assert model.scaler is not None
+    assert (out / "report.html").exists()
+
+
+def test_a_second_run_says_the_same_in_json(trained):
+    root, out = trained
+    text, _ = run("train", *TRAIN, "--data", root, "-T", "epochs=2", "--fold", "fold2", "--out", out, "--json")
+    found = json.loads(text)
+    assert found["report"] == str(out / "report.html")
+    assert found["model"] == str(out / "model")
+    (section,) = found["sections"]
+    assert (section["number"], section["clips"], section["folds"]) == ("accuracy", 4, ["fold2"])
+    before = json.loads((out / "report.json").read_text())["sections"][0]["headline"]
+    assert section["value"] == before["mean_of_folds"]
+
+
+def test_another_run_does_not_take_over_the_folder(trained):
+    root, out = trained
+    _, err = run("train", *TRAIN, "--data", root, "-T", "epochs=2", "--fold", "fold1", "--out", out, code=1)
+    assert "other settings (fold differ)" in err
+
+
+def test_interrupted_training_goes_on(data, tmp_path, monkeypatch):
+    from dcasekit.containers._torch_checkpoint import Checkpoint
+
+    args = ["train", *TRAIN, "--data", data, "-T", "epochs=3", "--scaler", "none", "--no-validation", "--json", "--out"]
+    save = Checkpoint.save
+
+    def save_once(self, history):
+        save(self, history)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", save_once)
+        assert "run the same command again" in run(*args, tmp_path / "killed", code=130)[1]
+    run(*args, tmp_path / "killed")
+    run(*args, tmp_path / "whole")
+    killed, whole = (dcasekit.load(tmp_path / name / "model") for name in ("killed", "whole"))
+    assert [record["loss"] for record in killed.history] == pytest.approx([record["loss"] for record in whole.history])
+    assert "val_loss" not in whole.history[0]
+
+
+@pytest.mark.parametrize(
+    ("extra", "code", "message"),
+    [
+        (["--fold", "fold9"], 1, "ESC10 has no fold 'fold9' to test on; there are: fold1, fold2, fold3"),
+        (["-T", "epoch=1"], 2, "no setting 'epoch'. Did you mean 'epochs'?"),
+        (["-T", "optimizer=adm"], 2, "optimizer must be 'adam' or 'adamw' or 'sgd'; got 'adm'"),
+        (["-T", "epochs=0"], 2, "epochs must be a positive int"),
+        (["-M", "n_layers=3"], 2, "Known: hidden_layers_size, dropout_rates, l2_reg"),
+        (["-F", "mel.bands=x"], 2, "mel.bands must be int; got 'x'"),
+        (["-F", "sr"], 2, "expected key=value; got 'sr'"),
+        (["--model", "sbcn"], 1, "Did you mean 'sb_cnn'?"),
+    ],
+)
+def test_bad_training_is_refused_with_a_reason(data, tmp_path, extra, code, message):
+    _, err = run("train", *TRAIN, "--data", data, "--out", tmp_path / "run", *extra, code=code)
+    assert message in flat(err)
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluate_takes_the_fold_kept_for_it(trained, tmp_path):
+    root, out = trained
+    args = ["evaluate", out / "model", "--dataset", "esc10", "--data", root]
+    found, err = run(*args, "--json")
+    assert err == ""
+    found = json.loads(found)
+    assert (found["task"], found["clips"], found["headline"]["name"]) == ("classification", 4, "accuracy")
+    table, _ = run(*args, "--fold", "fold2", "--out", tmp_path / "report")
+    assert "MLP on ESC10, fold2" in table
+    assert (tmp_path / "report" / "report.html").exists()
+
+
+def test_evaluate_warns_of_training_clips(trained):
+    root, out = trained
+    _, err = run("evaluate", out / "model", "--dataset", "esc10", "--data", root, "--fold", "fold1")
+    assert "its test fold is fold2" in err
+
+
+def test_evaluate_refuses_other_labels(trained):
+    root, out = trained
+    _, err = run("evaluate", out / "model", "--dataset", "esc50", "--data", root, code=1)
+    assert "the model answers other labels than ESC50 has: dog, rooster" in err
+
+
+def test_damaged_model_is_refused(trained, tmp_path):
+    root, _ = trained
+    (tmp_path / "model.json").write_text("{")
+    assert "not readable JSON" in run("predict", root / "audio" / "1-0-A-0.wav", "--model", tmp_path, code=1)[1]
+    assert "does not exist" in run("evaluate", tmp_path / "none", "--dataset", "esc10", "--data", root, code=1)[1]
+
+
+# Predict
+
+
+def test_predict(trained):
+    root, out = trained
+    files = sorted((root / "audio").iterdir())[:2]
+    found = json.loads(run("predict", *files, "--model", out / "model", "--format", "json", "--top", "2")[0])
+    assert [one["file"] for one in found] == [str(path) for path in files]
+    assert [len(one["labels"]) for one in found] == [2, 2]
+    assert found[0]["labels"][0]["score"] >= found[0]["labels"][1]["score"]
+    rows = [line.split("\t") for line in run("predict", *files, "--model", out / "model", "--format", "tsv")[0].splitlines()]
+    assert rows[0] == ["filename", "label", "score"]
+    assert len(rows) == 1 + 2 * 3
+    assert rows[1][1] == found[0]["labels"][0]["label"]
+    assert found[0]["labels"][0]["label"] in run("predict", *files, "--model", out / "model")[0]
+
+
+def test_predict_answers_the_good_files_and_names_the_bad(trained, tmp_path):
+    root, out = trained
+    good, bad = root / "audio" / "1-0-A-0.wav", tmp_path / "text.wav"
+    bad.write_text("no sound")
+    args = ["predict", bad, good, tmp_path / "missing.wav", "--model", out / "model"]
+    text, err = run(*args, "--format", "tsv", code=1)
+    assert {line.split("\t")[0] for line in text.splitlines()[1:]} == {str(good)}
+    assert [line.startswith("error: ") for line in err.splitlines()] == [True, True]
+    found = json.loads(run(*args, "--format", "json", code=1)[0])
+    assert ["error" in one for one in found] == [True, False, True]
+
+
+def test_predict_events(trained):
+    root, out = trained
+    args = ["predict", root / "audio" / "1-0-A-0.wav", "--events", "--model", out / "model"]
+    lines = run(*args, "--threshold", "0")[0].splitlines()
+    assert lines[0].split("\t") == ["filename", "onset", "offset", "event_label"]
+    assert lines[1].split("\t")[1:3] == ["0", "1"]
+    assert run(*args, "--threshold", "1")[0].splitlines()[1].split("\t")[1:] == ["", "", ""]
+    (found,) = json.loads(run(*args, "--threshold", "0", "--format", "json")[0])
+    assert set(found["events"][0]) == {"onset", "offset", "label", "score"}
+
+
+def test_detection_model_answers_events(tmp_path):
+    sounds = tmp_path / "sounds"
+    dataset = ["--dataset", "synthetic_sounds", "--data", sounds, "-D", "task=detection"]
+    run("datasets", "download", "synthetic_sounds", "--data", sounds, "-D", "clips=60", "-D", "seconds=1", "-D", "sr=8000")
+    small = ["-M", "hidden_layers_size=[4]", "-M", "dropout_rates=[0]", "-T", "device=cpu", "-T", "epochs=1"]
+    table, _ = run("train", *dataset, "--model", "mlp", *SMALL, *small, "--out", tmp_path / "run", "--target", "window")
+    assert "f1/micro" in table
+    clip = sounds / "audio" / "clip00000.wav"
+    assert run("predict", clip, "--model", tmp_path / "run" / "model")[0].startswith("filename\tonset\toffset\tevent_label\n")
+    assert "score" in run("predict", clip, "--labels", "--model", tmp_path / "run" / "model")[0]
+
+
+# Run
+
+RECIPE = '''
+"""Tiny: a recipe that trains nothing."""
+from dataclasses import asdict, dataclass
+import numpy as np
+from dcasekit.report import Report, Section, environment
+from dcasekit.results import Results
+from dcasekit.scores import Scores
+
+@dataclass(frozen=True)
+class Config:
+    rate: float = 0.5
+    clips: int = 8
+    seed: int = 0
+    name: str = "tiny"
+
+QUICK = Config(clips=4)
+
+def run(config, data, out, *, progress=False):
+    truth = np.eye(2, dtype=np.float32)[np.arange(config.clips) % 2]
+    scores = tuple(Scores(row[None], [0, 1], ("cat", "dog")) for row in truth)
+    results = Results("classification", ("cat", "dog"), tuple(map(str, range(config.clips))), truth, scores)
+    settings = asdict(config) | {"data": str(data)}
+    return Report("Tiny", settings, [Section("all", {"test": results})], environment())
+'''
+
+
+@pytest.fixture
+def recipe(tmp_path, monkeypatch):
+    """Give a recipe of one's own in the folder one works in; a name of its own keeps tests apart."""
+    name = f"own_{tmp_path.name}"
+    package = tmp_path / name
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "tiny.py").write_text(RECIPE)
+    (package / "empty.py").touch()
+    return f"{name}.tiny"
+
+
+def test_run_a_recipe(recipe, tmp_path):
+    out, err = run("run", recipe, "--data", tmp_path, "--set", "rate=1", "--seed", "7", "--quiet")
+    assert "accuracy" in out
+    assert f"report: {Path('runs/tiny/report.html')}" in out
+    assert err == ""
+    settings = json.loads(Path("runs/tiny/report.json").read_text())["settings"]
+    assert settings == {"rate": 1.0, "clips": 8, "seed": 7, "name": "tiny", "data": str(tmp_path)}
+
+
+def test_run_quick_json(recipe, tmp_path):
+    found = json.loads(run("run", recipe, "--quick", "--out", tmp_path / "o", "--set", "name=5", "--json")[0])
+    assert found["title"] == "Tiny"
+    assert found["sections"] == [
+        {"name": "all", "number": "accuracy", "value": 1.0, "interval_95": [1.0, 1.0], "clips": 4, "folds": ["test"]}
+    ]
+    assert json.loads((tmp_path / "o" / "report.json").read_text())["settings"]["name"] == "5"
+
+
+def test_run_refuses_unknown_settings_and_recipes(recipe):
+    assert "no setting 'rat'. Did you mean 'rate'?" in flat(run("run", recipe, "--set", "rat=1", code=2)[1])
+    assert "clips must be int; got '1.5'" in flat(run("run", recipe, "--set", "clips=1.5", code=2)[1])
+    assert "has no Config" in run("run", recipe.replace("tiny", "empty"), code=1)[1]
+    assert "cannot import the recipe" in run("run", "nowhere.at_all", code=1)[1]
+    assert "Did you mean 'quickstart'?" in run("run", "quickstrat", code=1)[1]
+    with pytest.raises(NameNotFoundError):
+        discover.module("recipes", "quickstrat")
+
+
+# Settings
+
+
+@dataclass(frozen=True)
+class Inner:
+    depth: int = 1
+
+
+@dataclass(frozen=True)
+class Outer:
+    flag: bool = False
+    rate: float = 0.5
+    limit: float | None = 1.0
+    kind: Literal[1, 2, "all"] = 1
+    name: str = ""
+    sizes: Sequence[int] = (1, 2)
+    pair: tuple[int, float] = (1, 2.0)
+    pools: Sequence[Sequence[int]] = ((1, 1),)
+    options: dict[str, int] = field(default_factory=dict)
+    folder: Path = Path()
+    inner: Inner | None = None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("flag=true", True), ("flag=False", False), ("rate=2", 2.0), ("rate=1e-3", 1e-3), ("limit=none", None), ("limit=null", None),
+        ("kind=all", "all"), ("kind=2", 2), ("name=12", "12"), ("name=none", "none"), ("name=a=b", "a=b"), ("name=", ""),
+        ("sizes=[3]", (3,)), ("pair=[1, 2]", (1, 2.0)), ("pools=[[2, 2], [4, 2]]", ((2, 2), (4, 2))), ('options={"a": 1}', {"a": 1}),
+        ("folder=/tmp/x", Path("/tmp/x")), ("inner=Inner", Inner()),
+    ],
+)  # fmt: skip
+def test_settings_are_typed(text, value):
+    name = text.partition("=")[0]
+    found = getattr(changed(Outer(), assignments([text], option="-x"), option="-x"), name)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("flag=1", "flag must be bool"), ("rate=fast", "rate must be float"), ("rate=true", "rate must be float"),
+        ("rate=NaN", "rate must be float"), ("limit=x", "limit must be float or none"), ("kind=3", "kind must be 1 or 2 or 'all'"),
+        ("sizes=3", r"sizes must be a list \[...\] of int"), ("sizes=[true]", "sizes must be"), ("pair=[1]", "pair must be"),
+        ("inner.depth=2", "inner is None, which has no settings"), ("flag.x=1", "flag is False"), ("speed=1", "no setting 'speed'"),
+    ],
+)  # fmt: skip
+def test_settings_of_other_types_are_refused(text, message):
+    with pytest.raises(typer.BadParameter, match=message):
+        changed(Outer(), assignments([text], option="-x"), option="-x")
+
+
+def test_settings_of_features():
+    texts = assignments(["log.top_db=80", "stft.n_fft=2048", "sequence_time=none", "mel.norm=null"], option="-F")
+    found = changed(MelSpectrogram(), texts, option="-F")
+    assert found.log == Decibels(top_db=80.0)
+    assert (found.stft.n_fft, found.sequence_time, found.mel.norm) == (2048, None, None)
+    assert changed(MelSpectrogram(), {"log": "none"}, option="-F").log is None
+    assert changed(MelSpectrogram(), {"log": "NaturalLog", "log.floor": "1"}, option="-F").log == NaturalLog(floor=1.0)
+
+
+def test_functions_are_named_by_address():
+    from dcasekit.batch_augmentations import mixup
+    from dcasekit.containers._training import Training
+
+    found = changed(Training(), {"augment": '["dcasekit.batch_augmentations:mixup"]'}, option="-T")
+    assert found.augment == (mixup,)
+    with pytest.raises(typer.BadParameter, match=r"a list \[...\] of a function"):
+        changed(Training(), {"augment": "mixup"}, option="-T")
+
+
+def test_console_script_is_installed():
+    script = Path(sys.executable).with_name("dcasekit.exe" if os.name == "nt" else "dcasekit")
+    if not script.exists():
+        pytest.skip("the package is not installed with its scripts")
+    done = subprocess.run([script, "features"], capture_output=True, text=True, check=True)
+    assert "mel_spectrogram" in done.stdout
