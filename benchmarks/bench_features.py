@@ -1,9 +1,9 @@
 """Feature extraction beside the librosa chain, in one run, on the same clips: whole chain from a wav file to the array on disk.
 
-The peer is what people write today, one process: soundfile in float64, librosa.resample, librosa's mel spectrogram and power_to_db, one .npy per
-clip. Ours is `MelSpectrogram.extract`. Rounds alternate, so that a busy machine slows both; the ratio of medians is the figure.
+The peer is what people write today, one process: soundfile in float64, librosa.resample, librosa's mel spectrogram and
+power_to_db, one .npy per clip. Ours is `MelSpectrogram.extract`. Rounds alternate, so that a busy machine slows both; the ratio of medians is the figure.
 
-    python benchmarks/bench_features.py [--data FOLDER_WITH_WAV] [--clips 240] [--rounds 5]
+    python benchmarks/bench_features.py [--data ESC10_FOLDER] [--clips 240] [--rounds 5]
 """
 
 import argparse
@@ -71,14 +71,14 @@ def main() -> None:
         librosa_chain(files[:2], work / "warm")  # numba compiles on the first call
         list(feature.extract(dataset, jobs=2).entries)  # worker processes start on the first call
         for round_ in range(options.rounds):
-            for label in seconds:
+            for label, times in seconds.items():
                 shutil.rmtree(work / "data" / "features", ignore_errors=True)
                 began = time.perf_counter()
                 if label.startswith("librosa"):
                     librosa_chain(files, work / f"librosa{round_}")
                 else:
                     feature.extract(dataset, jobs=int(label.split()[1]))
-                seconds[label].append(time.perf_counter() - began)
+                times.append(time.perf_counter() - began)
         began = time.perf_counter()
         feature.extract(dataset)
         again = time.perf_counter() - began

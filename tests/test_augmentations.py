@@ -563,6 +563,11 @@ def test_another_sampling_rate_before_or_after(esc):
     assert {audio.info(clip.path).sr for clip in before.clips} == {4000}
 
 
+def test_download_is_the_datasets_own(detection):
+    with pytest.raises(DatasetError, match="Detection has no recorded address"):
+        AugmentedDataset(detection, []).download()
+
+
 def test_what_goes_wrong_is_said(esc):
     with pytest.raises(NameNotFoundError, match="Did you mean"):
         AugmentedDataset(esc, [{"type": "pitchshift_", "n_semitones": 1}, {"type": "whitenoize", "snr": 1}])

@@ -112,7 +112,7 @@ def results_of(report: "Report", *, as_json: bool, page: Path | None = None, mod
         document({"title": report.title, "sections": headlines, **files})
         return
     rows = [
-        (one["name"], one["number"], _decimal(one["value"]), " to ".join(map(_decimal, one["interval_95"])), one["clips"])
+        (one["name"], one["number"], _decimal(one["value"]), " to ".join(dict.fromkeys(map(_decimal, one["interval_95"]))), one["clips"])
         for one in headlines
     ]
     table(("", "number", "value", "95 % interval", "clips"), rows)

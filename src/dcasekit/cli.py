@@ -299,7 +299,7 @@ def evaluate(  # noqa: PLR0913 - options of a command
 )
 def predict(  # noqa: PLR0913 - options of a command
     *,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Audio files.", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Audio files.", show_default=False)],
     model: Annotated[Path, typer.Option(metavar="MODEL_DIR", help="Folder of a saved model.")],
     form: Annotated[
         Literal["table", "tsv", "json"] | None,

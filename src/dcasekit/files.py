@@ -58,9 +58,11 @@ def read_json(path: PathLike, *, error: type[Exception]) -> Any:
 
 def write_rows(path: PathLike, rows: Iterable[Sequence[str]]) -> Path:
     """Write a TSV file atomically; a cell that holds a tab, a quotation mark or a line break is quoted."""
-    text = io.StringIO(newline="")
-    csv.writer(text, delimiter="\t", lineterminator="\n").writerows(rows)
-    return write_text(path, text.getvalue())
+    return write_text(path, "".join("\t".join(map(_quoted, row)) + "\n" for row in rows))
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in '\t"\r\n') else cell
 
 
 def read_rows(path: PathLike, *, error: type[Exception]) -> list[tuple[int, list[str]]]:

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -30,8 +30,6 @@ from dcasekit.errors import DatasetError, FeatureError, ModelError
 from dcasekit.features._base import FeatureExtractor
 from dcasekit.files import write_text
 from dcasekit.units import FloatArray, Hz, PathLike, Seconds
-
-__all__ = ["ContractError", "check_dataset", "check_feature", "check_model", "make_dataset"]
 
 
 class ContractError(AssertionError):
@@ -51,25 +49,20 @@ def make_dataset(name: str, root: PathLike, *, clips: int = 60, seconds: Seconds
     seconds : length of a clip.
     seed : the same one gives the same bytes.
     sr : Hz; UrbanSound8K's clips have this and other rates, as the true ones do.
-
-    Raises
-    ------
-    DatasetError : nobody has said yet how this dataset looks on disk.
     """
     kind = discover.load("datasets", name)
     stem = discover.address(kind)
-    if stem in _MAKES_ITSELF:
-        made: Dataset = kind(root, clips=clips, seconds=seconds, seed=seed)
+    made: Dataset = kind(root, clips=clips, seconds=seconds, seed=seed) if stem in _MAKES_ITSELF else kind(root)
+    if stem in _WRITERS:
+        _WRITERS[stem](kind, Path(root), clips, _Sounds(seconds, seed, sr))
+    elif stem in _MAKES_ITSELF:
         made.download()
-        return made
-    if stem not in _WRITERS:
+    else:
         raise DatasetError(
             f"there is no writer of small {kind.__name__} trees; add a function of (root, clips, sound) that writes its files to "
             f"{__file__} and name it in _WRITERS[{stem!r}]. Known: {', '.join(sorted([*_WRITERS, *_MAKES_ITSELF]))}"
         )
-    _WRITERS[stem](kind, Path(root), clips, _Sounds(seconds, seed, sr))
-    dataset: Dataset = kind(root)
-    return dataset
+    return made
 
 
 def check_dataset(dataset: Dataset) -> None:
@@ -77,7 +70,6 @@ def check_dataset(dataset: Dataset) -> None:
     _check_facts(type(dataset))
     _check_clips(dataset)
     _check_splits(dataset)
-    _need(dataset.validate(jobs=1) == [], f"validate() finds nothing wrong with a good tree; it found {dataset.validate(jobs=1)}")
     with TemporaryDirectory() as folder:
         _check_validate(dataset, Path(folder))
         _check_label_files(dataset, Path(folder))
@@ -85,9 +77,8 @@ def check_dataset(dataset: Dataset) -> None:
 
 def check_feature(feature: FeatureExtractor) -> None:
     """Check a feature with the settings it was made with."""
-    _check_values(feature)
-    _check_frame_grid(feature)
-    _check_settings(feature)
+    for check in (_check_values, _check_frame_grid, _check_settings):
+        check(feature)
 
 
 def check_model(
@@ -103,7 +94,7 @@ def check_model(
     new_process : also load it in a fresh interpreter, where its class must be importable.
     """
     model = type(container)(**json.loads(json.dumps(container.settings)))
-    _need(model.settings == json.loads(json.dumps(container.settings)) or model.settings == container.settings, "settings survive JSON")
+    _need(json.dumps(model.settings) == json.dumps(container.settings), "settings survive JSON")
     with _refused(TypeError, "an unknown setting", says="no_such_setting"):
         type(container)(**{**container.settings, "no_such_setting": 1})
     with _refused(ModelError, "an unknown setting of train()", says="epoch"):
@@ -137,7 +128,8 @@ def _write_esc(kind: type[Dataset], root: Path, clips: int, sounds: _Sounds) -> 
     others = [label for label in targets if label not in ten]
     labels = ten if kind.labels == ten else [*chain.from_iterable(zip(ten, others, strict=False)), *others[len(ten) :]]
     rows = ["filename,fold,target,category,esc10,src_file,take"]
-    for number, source in ((number, number // 2) for number in range(clips)):
+    for number in range(clips):
+        source = number // 2
         fold, label, take = 1 + source % 5, labels[source // 5 % len(labels)], "AB"[number % 2]
         name = f"{fold}-{100000 + source}-{take}-{targets.index(label)}.wav"
         rows.append(f"{name},{fold},{targets.index(label)},{label},{label in ten},{100000 + source},{take}")
@@ -149,7 +141,8 @@ def _write_urban_sound8k(kind: type[Dataset], root: Path, clips: int, sounds: _S
     """UrbanSound8K: a folder per fold; rates, depths and channels differ."""
     forms = ((sounds.sr, "PCM_16", 1), (sounds.sr, "PCM_24", 2), (sounds.sr * 3 // 2, "FLOAT", 1))
     rows = ["slice_file_name,fsID,start,end,salience,fold,classID,class"]
-    for number, source in ((number, number // 2) for number in range(clips)):
+    for number in range(clips):
+        source = number // 2
         fold, label, start = 1 + source % 10, source // 10 % len(kind.labels), number % 2 * sounds.seconds
         name = f"{200000 + source}-{label}-0-{number % 2}.wav"
         rows.append(f"{name},{200000 + source},{start},{start + sounds.seconds},1,{fold},{label},{kind.labels[label]}")
@@ -163,7 +156,7 @@ _WRITERS = {"esc10": _write_esc, "esc50": _write_esc, "urban_sound8k": _write_ur
 _MAKES_ITSELF = ("synthetic_sounds",)
 
 
-def _need(holds: bool, sentence: str) -> None:
+def _need(holds: object, sentence: str) -> None:
     if not holds:
         raise ContractError(f"does not hold: {sentence}")
 
@@ -183,7 +176,7 @@ def _refused(error: type[Exception], what: str, *, says: str = "") -> Iterator[N
 def _check_facts(kind: type[Dataset]) -> None:
     bare = kind("no/such/folder")
     for fact in ("licence", "citation", "labels", "folds", "task", "protocol"):
-        _need(bool(getattr(bare, fact, None)), f"{kind.__name__} states its {fact}, without any files")
+        _need(getattr(bare, fact, None), f"{kind.__name__} states its {fact}, without any files")
     _need(len((kind.__doc__ or "").strip()) > 80, f"{kind.__name__} has a docstring that is its card: what it is, its folds, its layout")
     _need(len(set(bare.labels)) == len(bare.labels) and len(set(bare.folds)) == len(bare.folds), "labels and folds are named once")
     _need(bare.cite() == kind.citation and bare.license() == kind.licence, "cite() and license() give what the class states")
@@ -194,17 +187,15 @@ def _check_facts(kind: type[Dataset]) -> None:
 
 def _check_clips(dataset: Dataset) -> None:
     clips = dataset.clips
-    _need(len(clips) > 0, "a good tree has clips")
-    _need(len({clip.id for clip in clips}) == len(clips), "ids are unique")
+    _need(0 < len(clips) == len({clip.id for clip in clips}), "a good tree has clips, with ids of their own")
     _need(not any(str(dataset.root) in clip.id or clip.id.startswith("/") for clip in clips), "ids do not depend on where the files lie")
     for clip in clips:
-        tags, events = clip.tags, clip.events
-        _need(clip.fold in dataset.folds, f"fold {clip.fold!r} of clip {clip.id!r} is one of the dataset's")
-        found = {*(tags or ()), *(event.label for event in events or ())}
-        _need(found <= set(dataset.labels), f"the labels of clip {clip.id!r} are the dataset's")
-        _need(all(0 <= value <= 1 for value in (tags or {}).values()), f"the tags of clip {clip.id!r} lie in [0, 1]")
-        if dataset.task == "classification" and tags is not None:
-            _need(sorted(tags.values())[-1:] == [1.0] and sum(tags.values()) == 1, f"clip {clip.id!r} has exactly one label")
+        found = {*(clip.tags or ()), *(event.label for event in clip.events or ())}
+        _need(clip.fold in dataset.folds and found <= set(dataset.labels), f"fold and labels of clip {clip.id!r} are the dataset's")
+        tags = sorted((clip.tags or {}).values())
+        _need(all(0 <= value <= 1 for value in tags), f"the tags of clip {clip.id!r} lie in [0, 1]")
+        if dataset.task == "classification" and clip.tags is not None:
+            _need(tags[-1:] == [1.0] and sum(tags) == 1, f"clip {clip.id!r} has exactly one label")
         _need(clip.duration is None or clip.duration > 0, f"the duration of clip {clip.id!r} is positive seconds, or None")
     if dataset.task == "detection":
         _need(any(clip.events is not None for clip in clips), "a dataset for detection knows the times of events")
@@ -215,7 +206,7 @@ def _check_splits(dataset: Dataset) -> None:
     for fold in (None, *dataset.protocol.rounds(dataset.present_folds)):
         for validation in (True, False):
             split = dataset.split(fold, validation=validation)
-            _need(bool(split.train) and bool(split.test), f"round {fold!r} has clips to train and to test on")
+            _need(split.train and split.test, f"round {fold!r} has clips to train and to test on")
             parts = (split.train, split.validation, split.test)
             for what in ("id", "group"):
                 held = [{value for clip in part if (value := getattr(clip, what))} for part in parts]
@@ -233,19 +224,17 @@ def _twin(dataset: Dataset, folder: Path) -> Dataset:
 
 
 def _check_validate(dataset: Dataset, folder: Path) -> None:
+    _need(dataset.validate(jobs=1) == [], f"validate() finds nothing wrong with a good tree; it found {dataset.validate(jobs=1)}")
     twin = _twin(dataset, folder / "files")
-    _need(
-        [clip.id for clip in twin.clips] == [clip.id for clip in dataset.clips], "the same files elsewhere give the same ids in one order"
-    )
+    _need([clip.id for clip in twin.clips] == [clip.id for clip in dataset.clips], "the same files elsewhere give the same ids")
     deleted, damaged, first = twin.clips[-1].path, twin.clips[0].path, twin.clips[1].path
     deleted.unlink()
     damaged.write_text("not audio")
     extra = first.with_name(f"extra{first.suffix}")
     shutil.copy(first, extra)
     found = {(problem.kind, Path(problem.path)) for problem in twin.validate(jobs=1)}
-    for kind, path in (("missing", deleted), ("unreadable", damaged), ("extra", extra)):
-        _need((kind, path) in found, f"validate() finds the {kind} file {path.name}; it found {found}")
-    _need(len(found) == 3, f"validate() finds nothing else; it found {found}")
+    expected = {("missing", deleted), ("unreadable", damaged), ("extra", extra)}
+    _need(found == expected, f"validate() finds what is wrong and nothing else: {expected}; it found {found}")
 
 
 def _check_label_files(dataset: Dataset, folder: Path) -> None:
@@ -282,11 +271,9 @@ def _check_label_text(twin: Dataset, file: Path, text: str) -> None:
             _need(file.name in str(error), f"the error about a missing column names {file.name}; it says: {error}")
         else:
             _need(found == ids, f"without column {name!r} of {file.name} the clips are the same, or DatasetError is raised")
-    try:
+    with suppress(DatasetError):
         twice = _reread(twin, file, text.rstrip("\n") + "\n" + text.splitlines()[-1] + "\n")
         _need(len(set(twice)) == len(twice), "a row that occurs twice is refused, or is no clip of its own")
-    except DatasetError:
-        return
 
 
 def _reread(twin: Dataset, file: Path, text: str) -> list[str]:
@@ -295,44 +282,36 @@ def _reread(twin: Dataset, file: Path, text: str) -> list[str]:
     return [clip.id for clip in twin.clips]
 
 
-def _noise(feature: FeatureExtractor, seconds: Seconds) -> FloatArray:
-    return np.random.default_rng(0).normal(0, 0.1, round(seconds * feature.sr)).astype(np.float32)
-
-
 def _check_values(feature: FeatureExtractor) -> None:
-    noise = _noise(feature, 2.0)
+    noise = np.random.default_rng(0).normal(0, 0.1, 2 * feature.sr).astype(np.float32)
     sounds = {"noise": noise, "silence": np.zeros_like(noise), "full scale": np.sign(noise)}
     for name, sound in sounds.items():
         before = sound.copy()
         frames = feature.compute(sound)
         _need(frames.ndim == 2 and frames.shape[1] == feature.dims, f"{name} gives (frames, dims = {feature.dims}); got {frames.shape}")
         _need(frames.dtype == np.float32 and bool(np.isfinite(frames).all()), f"{name} gives finite float32; got {frames.dtype}")
-        _need(bool((sound == before).all()), "compute() leaves its argument as it was")
-    _need(bool((feature.compute(noise) == feature.compute(noise)).all()), "the same audio gives the same numbers")
+        _need((sound == before).all(), "compute() leaves its argument as it was")
+    _need((feature.compute(noise) == feature.compute(noise)).all(), "the same audio gives the same numbers")
     for name, wrong in {"two channels": np.zeros((len(noise), 2)), "NaN": np.full(len(noise), np.nan), "no samples": noise[:0]}.items():
-        with _refused(FeatureError, f"audio with {name}" if wrong.size else "audio without samples"):
+        with _refused(FeatureError, f"audio with {name}"):
             feature.compute(wrong)
-    for samples in (1, feature.audio_win // 2, feature.audio_win - 1):
-        try:
-            short = feature.compute(noise[: max(1, samples)])
-        except FeatureError:
-            continue
-        _need(len(short) > 0 and bool(np.isfinite(short).all()), f"{samples} samples are refused with FeatureError or give frames")
+    for samples in (1, feature.audio_win // 2 + 1, feature.audio_win - 1):
+        with suppress(FeatureError):
+            short = feature.compute(noise[:samples])
+            _need(len(short) and np.isfinite(short).all(), f"{samples} samples are refused with FeatureError or give frames")
 
 
 def _check_frame_grid(feature: FeatureExtractor) -> None:
-    noise = _noise(feature, 3.0)
+    noise = np.random.default_rng(0).normal(0, 0.1, 3 * feature.sr).astype(np.float32)
     whole = feature.compute(noise)
-    scale = float(np.abs(whole).max()) + 1e-9
     for size in (997, feature.audio_hop, 4 * feature.audio_win + 1):
         pieces = [noise[first : first + size] for first in range(0, len(noise), size)]
         blocks = np.concatenate(list(feature.compute_blocks(pieces)))
-        same = blocks.shape == whole.shape and bool(np.allclose(blocks, whole, rtol=1e-4, atol=1e-4 * scale))
+        same = blocks.shape == whole.shape and np.allclose(blocks, whole, rtol=1e-4, atol=1e-4 * np.abs(whole).max())
         _need(same, f"it does not matter where audio is cut into blocks (here each {size} samples)")
     base = len(noise) // 2
-    for more in (1, 2, 7):
-        frames, longer = len(feature.compute(noise[:base])), len(feature.compute(noise[: base + more * feature.audio_hop]))
-        _need(longer == frames + more, f"{more} x audio_hop more samples give {more} more frames; got {longer - frames}")
+    counts = {len(feature.compute(noise[: base + more * feature.audio_hop])) - more for more in range(5)}
+    _need(len(counts) == 1, f"each audio_hop more samples give one frame more; frames less what was added: {counts}")
     windows = feature.windows(len(whole))
     shape = (len(windows), feature.sequence_frames or len(whole), feature.dims)
     _need(feature.get_shape(3.0) == shape, f"get_shape(3.0) is (windows, frames, dims) = {shape}; got {feature.get_shape(3.0)}")
@@ -346,8 +325,7 @@ def _check_settings(feature: FeatureExtractor) -> None:
     _need(again == feature and again.fingerprint == feature.fingerprint, "its settings survive JSON")
     other = [replace(feature, audio_hop=feature.audio_hop + 1), replace(feature, sr=feature.sr * 2)]
     _need(len({feature.fingerprint, *(one.fingerprint for one in other)}) == 3, "another setting gives another fingerprint")
-    cut = replace(feature, sequence_time=2.0, sequence_hop_time=2.0)
-    _need(cut.fingerprint == feature.fingerprint, "how windows are cut does not change the fingerprint")
+    _need(replace(feature, sequence_time=2.0).fingerprint == feature.fingerprint, "how windows are cut does not change the fingerprint")
     _need(re.fullmatch(r"[\w.-]+", feature.fingerprint) is not None, f"the fingerprint is a file name; got {feature.fingerprint!r}")
     for name, wrong in {"no_such_setting": 1, "audio_hop": 0.01, "sr": -1, "sequence_time": 0.0}.items():
         with _refused(FeatureError, f"{name}={wrong}", says=name):
@@ -377,9 +355,9 @@ def _check_answers(container: ModelContainer, model: ModelContainer, x: FloatArr
         for scores in built.predict([x[:2], x[2:3]]):
             _need(scores.labels == tuple(labels), "predict gives scores of the labels it was built with")
             _need(bool((np.diff(scores.edges) > 0).all()) and scores.edges[0] == 0, "the edges of scores begin at 0 and ascend")
-            _need(bool(((scores.values >= 0) & (scores.values <= 1)).all()), f"answers to {task} lie in [0, 1]")
-            summed = task != "classification" or np.allclose(scores.values.sum(axis=1), 1, atol=1e-4)
-            _need(bool(summed), "answers to classification sum to 1")
+            _need(((scores.values >= 0) & (scores.values <= 1)).all(), f"answers to {task} lie in [0, 1]")
+            one_label = task == "classification"
+            _need(not one_label or np.allclose(scores.values.sum(axis=1), 1, atol=1e-4), "answers to classification sum to 1")
     with _refused(ModelError, "a window of other dims"):
         model.predict(np.zeros((1, model.shape[0], model.shape[1] + 1), np.float32))
     with _refused(ModelError, "predicting before training"):
@@ -399,8 +377,7 @@ def _check_saved(model: ModelContainer, x: FloatArray, folder: Path, *, new_proc
         command = [sys.executable, "-c", code, *sys.path]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 - our own code
         _need(done.returncode == 0, f"a saved model is loaded by a new process; it said: {done.stderr[-1000:]}")
-        same = np.allclose(np.load(folder / "y.npy"), answers, rtol=0, atol=1e-6)
-        _need(bool(same), "a model loaded by a new process answers the same")
+        _need(np.allclose(np.load(folder / "y.npy"), answers, rtol=0, atol=1e-6), "a model loaded by a new process answers the same")
     _check_damaged(saved)
 
 

@@ -69,7 +69,7 @@ def _turned(now: Spectra, earlier: Spectra, last: Spectra | None, factor: float)
     peaks = _nearest_peaks(np.abs(now))
     fresh, delays = _attacks(now, factor)
     delayed = np.zeros_like(now)
-    per_sample = np.broadcast_to(np.arange(now.shape[1]) * np.float32(np.pi / (now.shape[1] - 1)), now.shape)
+    per_sample = np.broadcast_to(np.linspace(0, np.pi, now.shape[1], dtype=np.float32), now.shape)
     delayed[fresh] = np.exp(-1j * per_sample[fresh] * delays[fresh])
     for spectrum, before, peak, begins, attack in zip(now, earlier, peaks, fresh, delayed, strict=True):
         turn = np.ones_like(spectrum) if last is None else (last * before.conj())[peak]

@@ -24,7 +24,7 @@ class Config:
 
     clips: int = 400
     seconds: float = 5.0
-    epochs: int = 15
+    epochs: int = 12
     batch_size: int = 16
     learning_rate: float = 3e-3
     seed: int = 0
@@ -61,7 +61,7 @@ def run(config: Config, data: Path | None, out: Path, *, progress: bool = False)
             data or out / "sounds", cache=out / "cache", task=task, clips=config.clips, seconds=config.seconds, sr=SR, seed=config.seed
         )
         dataset.download(progress=progress)
-        features = MelSpectrogram(sr=SR, audio_win=512, audio_hop=256, mel=Mel(bands=40), **WINDOWS[task])
+        features = MelSpectrogram(sr=SR, audio_win=800, audio_hop=400, mel=Mel(bands=40), **WINDOWS[task])
         features.extract(dataset, progress=progress)
         split = dataset.split("fold1")
         began = time.perf_counter()

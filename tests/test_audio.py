@@ -1,0 +1,418 @@
+"""Reading and writing audio: every codec, every way to ask for a part, every way a file can be broken."""
+
+import os
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dcasekit import audio
+from dcasekit.errors import AudioError, DcasekitError
+
+SR = 22050
+
+
+def tone(seconds=1.3, sr=SR, seed=0):
+    """A sweep with some noise: no two places sound the same, so a wrong place is noticed."""
+    time = np.arange(round(seconds * sr)) / sr
+    noise = np.random.default_rng(seed).standard_normal(len(time))
+    return (0.3 * np.sin(2 * np.pi * (200 + 900 * time) * time) + 0.01 * noise).astype(np.float32)
+
+
+CODINGS = [
+    ("wav", "PCM_U8", 2**-6),
+    ("wav", "PCM_16", 2**-14),
+    ("wav", "PCM_24", 2**-22),
+    ("wav", "PCM_32", 2**-22),
+    ("wav", "FLOAT", 0),
+    ("wav", "DOUBLE", 0),
+    ("flac", "PCM_16", 2**-14),
+    ("flac", "PCM_24", 2**-22),
+    ("ogg", "VORBIS", 0.15),
+    ("mp3", "MPEG_LAYER_III", 0.15),
+]
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    """One file per coding: 1.3 s, long enough for several ogg pages and mp3 frames."""
+    folder = tmp_path_factory.mktemp("recordings")
+    return {
+        f"{suffix} {subtype}": audio.write(folder / f"{subtype}.{suffix}", tone(), SR, subtype=subtype) for suffix, subtype, _ in CODINGS
+    }
+
+
+CODED = pytest.mark.parametrize("coding", [f"{suffix} {subtype}" for suffix, subtype, _ in CODINGS])
+
+
+def riff(*chunks, form=b"WAVE"):
+    """A RIFF file of chunks (name, content), each padded to even length."""
+    body = form + b"".join(name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2) for name, content in chunks)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def pcm_format(channels=1, sr=SR, bits=16, tag=1):
+    size = channels * bits // 8
+    return b"fmt ", struct.pack("<HHIIHH", tag, channels, sr, sr * size, size, bits)
+
+
+# what is read
+
+
+@pytest.mark.parametrize(("suffix", "subtype", "tolerance"), CODINGS)
+def test_what_was_written_is_read(recordings, suffix, subtype, tolerance):
+    path = recordings[f"{suffix} {subtype}"]
+    found, sr = audio.read(path)
+    assert (sr, found.dtype, found.shape) == (SR, np.float32, tone().shape)
+    np.testing.assert_allclose(found, tone(), rtol=0, atol=tolerance)
+    head = audio.info(path)
+    assert (head.samples, head.sr, head.channels, head.subtype) == (len(tone()), SR, 1, subtype)
+    assert head.duration == len(tone()) / SR
+
+
+@CODED
+def test_mono_is_what_libsndfile_decodes(recordings, coding):
+    expected, _ = soundfile.read(recordings[coding], dtype="float32")
+    np.testing.assert_array_equal(audio.read(recordings[coding])[0], expected)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize(("suffix", "subtype"), [("wav", "PCM_16"), ("wav", "PCM_24"), ("wav", "FLOAT"), ("flac", "PCM_16")])
+def test_several_channels_become_their_mean(tmp_path, channels, suffix, subtype):
+    sound = np.stack([tone(0.2, seed=seed) * (seed + 1) / channels for seed in range(channels)], axis=1)
+    path = audio.write(tmp_path / f"a.{suffix}", sound, SR, subtype=subtype)
+    found, _ = audio.read(path)
+    decoded, _ = soundfile.read(path, dtype="float64")
+    assert audio.info(path).channels == channels
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, decoded.mean(axis=1), rtol=0, atol=1e-7)
+    np.testing.assert_allclose(np.concatenate(list(audio.blocks(path, seconds=0.03))), found, rtol=0, atol=0)
+
+
+def test_opposite_channels_cancel(tmp_path):
+    path = audio.write(tmp_path / "a.wav", np.stack([tone(0.1), -tone(0.1)], axis=1), SR, subtype="FLOAT")
+    assert not audio.read(path)[0].any()
+
+
+@pytest.mark.parametrize("target", [8000, 16000, 44100, SR])
+@CODED
+def test_resampling_is_soxr_s_of_the_whole_file(recordings, coding, target):
+    whole, _ = audio.read(recordings[coding])
+    found, sr = audio.read(recordings[coding], sr=target)
+    assert (sr, found.dtype) == (target, np.float32)
+    expected = whole if target == SR else soxr.resample(whole, SR, target, quality="HQ")
+    np.testing.assert_array_equal(found, expected)
+
+
+# parts
+
+
+@CODED
+@settings(max_examples=25)
+@given(data=st.data())
+def test_a_part_is_a_slice_of_the_whole(recordings, coding, data):
+    whole, _ = audio.read(recordings[coding])
+    first = data.draw(st.integers(0, len(whole) - 1))
+    last = data.draw(st.integers(first + 1, len(whole) + 100))
+    part, _ = audio.read(recordings[coding], start=(first + 0.5) / SR, stop=(last + 0.5) / SR)
+    np.testing.assert_array_equal(part, whole[first:last])
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "mp3", "flac"])
+def test_the_end_of_a_compressed_file_is_in_its_place(tmp_path, suffix):
+    """libsndfile 1.2.2 seeks to a place 100 samples off in the last page of an ogg file."""
+    path = audio.write(tmp_path / f"a.{suffix}", tone(3), SR)
+    whole, _ = audio.read(path)
+    for first in range(len(whole) - 16000, len(whole), 1999):
+        np.testing.assert_array_equal(audio.read(path, start=(first + 0.5) / SR)[0], whole[first:])
+
+
+@pytest.mark.parametrize(("start", "stop"), [(1.3, None), (2, None), (0.5, 0.5), (0.6, 0.5), (-0.1, 0.5), (0, 0), (0, -1)])
+def test_a_part_where_nothing_is_is_refused(recordings, start, stop):
+    with pytest.raises(AudioError, match="PCM_16.wav lasts 1.300 s; there is nothing between"):
+        audio.read(recordings["wav PCM_16"], start=start, stop=stop)
+
+
+@pytest.mark.parametrize("target", [None, 16000, 44100])
+@CODED
+@settings(max_examples=6)
+@given(seconds=st.floats(0.02, 1.5))
+def test_joined_blocks_are_the_whole_file(recordings, coding, target, seconds):
+    whole, _ = audio.read(recordings[coding], sr=target)
+    joined = np.concatenate(list(audio.blocks(recordings[coding], sr=target, seconds=seconds)))
+    assert joined.shape == whole.shape
+    np.testing.assert_allclose(joined, whole, rtol=0, atol=1e-6 if target else 0)
+
+
+@CODED
+def test_a_block_lasts_as_long_as_asked(recordings, coding):
+    lengths = [len(block) for block in audio.blocks(recordings[coding], seconds=0.5)]
+    assert lengths == [SR // 2, SR // 2, len(tone()) - 2 * (SR // 2)]
+
+
+def test_blocks_shorter_than_a_sample_are_one_sample(tmp_path):
+    path = audio.write(tmp_path / "a.wav", tone()[:50], SR)
+    assert [len(block) for block in audio.blocks(path, seconds=1e-9)] == [1] * 50
+
+
+def test_a_reader_may_stop_between_blocks(recordings):
+    for path in recordings.values():
+        blocks = audio.blocks(path, seconds=0.1)
+        next(blocks)
+        blocks.close()
+
+
+# 16-bit wav: read without a decoder
+
+SAMPLES = np.random.default_rng(1).integers(-32768, 32768, 1001, dtype=np.int16)
+SAMPLES[:4] = [-32768, 32767, 0, -1]
+DATA = (b"data", SAMPLES.astype("<i2").tobytes())
+
+
+def check_against_soundfile(path, channels=1):
+    decoded, sr = soundfile.read(path, dtype="float32", always_2d=True)
+    found, found_sr = audio.read(path)
+    assert sr == found_sr
+    assert audio.info(path).samples == len(decoded)
+    expected = decoded[:, 0] if channels == 1 else decoded.mean(axis=1, dtype=np.float32)
+    np.testing.assert_array_equal(found.view(np.int32), expected.view(np.int32))
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [pcm_format(), DATA],
+        [pcm_format(), (b"LIST", b"INFOISFT\x05\0\0\0dcase\0"), DATA],
+        [(b"JUNK", b"x" * 27), pcm_format(), (b"bext", b"y" * 603), DATA],  # odd sizes, one pad byte each
+        [(b"LIST", b"INFO"), (b"fact", struct.pack("<I", 1001)), pcm_format(), DATA, (b"LIST", b"INFOafter")],
+        [(pcm_format()[0], pcm_format()[1] + b"\0\0"), DATA],  # an 18-byte format, its extension empty
+        [(pcm_format()[0], pcm_format()[1] + b"\1\0\7"), DATA],  # of odd size
+        [pcm_format(sr=192000), DATA],
+        [pcm_format(sr=8000), (b"abcd", b""), DATA],
+    ],
+    ids=["plain", "LIST before", "odd chunks", "LIST around", "long fmt", "odd fmt", "192 kHz", "empty chunk"],
+)
+def test_a_plain_wav_is_read_bit_for_bit_whatever_its_chunks(tmp_path, chunks):
+    path = tmp_path / "a.wav"
+    path.write_bytes(riff(*chunks))
+    assert audio.info(path).data_start is not None, "this is the fast path"
+    check_against_soundfile(path)
+    np.testing.assert_array_equal(audio.read(path)[0], SAMPLES / np.float32(32768))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 7])
+def test_a_plain_wav_of_several_channels_is_read_bit_for_bit(tmp_path, channels):
+    path = tmp_path / "a.wav"
+    path.write_bytes(riff(pcm_format(channels), (b"data", DATA[1][: 2 * channels * (1001 // channels)])))
+    check_against_soundfile(path, channels)
+
+
+def test_an_extensible_16_bit_wav_is_left_to_libsndfile_and_agrees(tmp_path):
+    tag, content = pcm_format(tag=0xFFFE)
+    guid = bytes.fromhex("0100000000001000800000aa00389b71")
+    path = tmp_path / "a.wav"
+    path.write_bytes(riff((tag, content + struct.pack("<HHI", 22, 16, 4) + guid), DATA))
+    assert audio.info(path).data_start is None
+    check_against_soundfile(path)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "PCM_32", "FLOAT", "ULAW", "IMA_ADPCM"])
+def test_any_other_wav_is_left_to_libsndfile_and_agrees(tmp_path, subtype):
+    path = audio.write(tmp_path / "a.wav", tone(0.2), SR, subtype=subtype)
+    assert audio.info(path).data_start is None
+    check_against_soundfile(path)
+
+
+def test_a_wav_from_a_pipe_ends_where_the_file_does(tmp_path):
+    path = tmp_path / "a.wav"
+    content = bytearray(riff(pcm_format(), DATA))
+    content[4:8] = content[40:44] = b"\xff\xff\xff\xff"
+    path.write_bytes(content)
+    np.testing.assert_array_equal(audio.read(path)[0], SAMPLES / np.float32(32768))
+
+
+@pytest.mark.parametrize("format", ["AIFF", "RF64", "W64", "CAF"])
+def test_formats_not_promised_open_as_well(tmp_path, format):
+    soundfile.write(tmp_path / "a.sound", tone(0.1), SR, format=format, subtype="PCM_16")
+    check_against_soundfile(tmp_path / "a.sound")
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_one_sample_is_a_recording(tmp_path, suffix):
+    path = audio.write(tmp_path / f"a.{suffix}", np.float32([0.5]), SR)
+    assert audio.read(path)[0].tolist() == [0.5]
+    assert [block.tolist() for block in audio.blocks(path)] == [[0.5]]
+
+
+# writing
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32"])
+def test_samples_beyond_full_scale_are_cut_not_wrapped(tmp_path, subtype):
+    found, _ = audio.read(audio.write(tmp_path / "a.wav", np.float32([-5, -1, 0, 1, 5]), SR, subtype=subtype))
+    np.testing.assert_allclose(found, [-1, -1, 0, 1, 1], atol=2**-6)
+
+
+def test_float_files_keep_samples_beyond_full_scale(tmp_path):
+    found, _ = audio.read(audio.write(tmp_path / "a.wav", np.float32([-5, 5]), SR, subtype="FLOAT"))
+    assert found.tolist() == [-5, 5]
+
+
+def test_16_bits_written_again_are_the_same_16_bits(tmp_path):
+    first = audio.write(tmp_path / "a.wav", SAMPLES / np.float32(32768), SR)
+    second = audio.write(tmp_path / "b.wav", audio.read(first)[0], SR)
+    assert first.read_bytes() == second.read_bytes()
+    np.testing.assert_array_equal(soundfile.read(first, dtype="int16")[0], SAMPLES)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_not_written(tmp_path, value):
+    old = audio.write(tmp_path / "a.wav", tone(0.1), SR).read_bytes()
+    with pytest.raises(AudioError, match="a.wav: 1 samples are not finite"):
+        audio.write(tmp_path / "a.wav", np.float32([0, value]), SR)
+    assert (tmp_path / "a.wav").read_bytes() == old
+    assert os.listdir(tmp_path) == ["a.wav"]
+
+
+@pytest.mark.parametrize(
+    ("name", "sr", "subtype"),
+    [("a.wav", SR, "VORBIS"), ("a.wav", SR, "NONSENSE"), ("a.xyz", SR, None), ("a", SR, None), ("a.mp3", 12345, None)],
+)
+def test_a_format_that_cannot_be_written_leaves_the_folder_as_it_was(tmp_path, name, sr, subtype):
+    (tmp_path / name).write_bytes(b"old")
+    with pytest.raises(AudioError, match=f"cannot write .*{name}.*known suffixes: .wav, .flac, .ogg, .mp3"):
+        audio.write(tmp_path / name, tone(0.1), sr, subtype=subtype)
+    assert (tmp_path / name).read_bytes() == b"old"
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_folders_on_the_way_are_made(tmp_path):
+    assert audio.read(audio.write(tmp_path / "new" / "folder" / "a.wav", tone(0.1), SR))[1] == SR
+
+
+# broken files
+
+
+def refuse(path, complaint, remedy):
+    """Reading fails in every way of reading, with an error of ours that names the file and says what to do."""
+    for attempt in (lambda: audio.read(path), lambda: list(audio.blocks(path)), lambda: audio.read(path, sr=8000)):
+        with pytest.raises(AudioError) as caught:
+            attempt()
+        message = str(caught.value)
+        assert str(path) in message
+        assert complaint in message
+        assert remedy in message
+        assert isinstance(caught.value, DcasekitError)
+        assert isinstance(caught.value, OSError)
+
+
+@pytest.mark.parametrize("suffix", audio.SUFFIXES)
+def test_a_missing_file_is_refused(tmp_path, suffix):
+    refuse(tmp_path / f"a{suffix}", "does not exist", "check the folder")
+
+
+@pytest.mark.parametrize("suffix", audio.SUFFIXES)
+def test_an_empty_file_is_refused(tmp_path, suffix):
+    (tmp_path / f"a{suffix}").touch()
+    refuse(tmp_path / f"a{suffix}", "is empty", "download it again")
+
+
+@pytest.mark.parametrize("suffix", audio.SUFFIXES)
+@pytest.mark.parametrize("content", [b"just some text\n" * 20, b"<html><body>404</body></html>", b"x"], ids=["text", "html", "one byte"])
+def test_a_file_that_is_no_audio_is_refused(tmp_path, suffix, content):
+    (tmp_path / f"a{suffix}").write_bytes(content)
+    refuse(tmp_path / f"a{suffix}", "not an audio file", "convert it")
+
+
+def test_a_folder_is_refused(tmp_path):
+    (tmp_path / "a.wav").mkdir()
+    refuse(tmp_path / "a.wav", "is a folder", "expected an audio file")
+
+
+def test_a_file_used_as_a_folder_is_refused(tmp_path):
+    (tmp_path / "a.wav").touch()
+    refuse(tmp_path / "a.wav" / "b.wav", "cannot be opened", "check the path")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_refused(tmp_path):
+    audio.write(tmp_path / "a.wav", tone(0.1), SR).chmod(0)
+    refuse(tmp_path / "a.wav", "may not be read", "chmod")
+
+
+def test_a_refused_permission_is_told_with_its_remedy(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    path = audio.write(tmp_path / "a.wav", tone(0.1), SR)
+    monkeypatch.setattr("pathlib.Path.open", refused)
+    refuse(path, "may not be read", "chmod")
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_a_file_without_samples_is_refused(tmp_path, suffix, subtype):
+    soundfile.write(tmp_path / f"a.{suffix}", np.zeros(0), SR, subtype=subtype)
+    refuse(tmp_path / f"a.{suffix}", "holds no samples", "remove it")
+
+
+@pytest.mark.parametrize("cut", [0.02, 0.1, 0.37, 0.5, 0.83, 0.97, -1])
+@CODED
+def test_a_file_cut_short_is_refused(tmp_path, recordings, coding, cut):
+    content = recordings[coding].read_bytes()
+    path = tmp_path / recordings[coding].name
+    path.write_bytes(content[: cut if cut < 0 else int(len(content) * cut)])
+    refuse(path, str(path), " again" if cut > 0.1 else "")
+
+
+@pytest.mark.parametrize("length", range(1, 44))
+def test_a_wav_cut_within_its_header_is_refused(tmp_path, length):
+    path = tmp_path / "a.wav"
+    path.write_bytes(riff(pcm_format(), DATA)[:length])
+    refuse(path, "not an audio file", "convert it")
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_a_cut_wav_is_refused_before_anything_is_decoded(tmp_path, subtype):
+    path = audio.write(tmp_path / "a.wav", tone(0.1), SR, subtype=subtype)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(AudioError, match="a.wav is truncated: its header promises"):
+        audio.info(path)
+
+
+@pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
+def test_damage_inside_a_flac_does_not_pass_as_sound(tmp_path, place):
+    path = audio.write(tmp_path / "a.flac", tone(), SR)
+    content = bytearray(path.read_bytes())
+    middle = int(len(content) * place)
+    content[middle : middle + 2000] = bytes(2000)
+    path.write_bytes(content)
+    refuse(path, "a.flac", "again")
+
+
+def test_an_ogg_is_whole_only_with_its_last_page(tmp_path):
+    path = audio.write(tmp_path / "a.ogg", tone(3), SR)
+    content = path.read_bytes()
+    audio.info(path)
+    path.write_bytes(content[: content.rfind(b"OggS")])  # cut exactly between two pages
+    refuse(path, "is truncated", "download it again")
+
+
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_not_finite_are_refused(tmp_path, subtype, value):
+    sound = tone(0.2)
+    sound[[100, 2000]] = value
+    soundfile.write(tmp_path / "a.wav", sound, SR, subtype=subtype)
+    refuse(tmp_path / "a.wav", "2 samples are NaN or infinite", "repair or remove")
+
+
+def test_damage_in_another_part_does_not_matter(tmp_path):
+    sound = tone(0.2)
+    sound[2000] = np.nan
+    soundfile.write(tmp_path / "a.wav", sound, SR, subtype="FLOAT")
+    np.testing.assert_array_equal(audio.read(tmp_path / "a.wav", stop=2000.5 / SR)[0], sound[:2000])
