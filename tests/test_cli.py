@@ -293,6 +293,12 @@ def test_another_run_does_not_take_over_the_folder(trained):
     assert "other settings (fold differ)" in err
 
 
+def test_a_run_that_learned_nothing_keeps_no_folder(data, tmp_path):
+    args = ["train", *TRAIN, "--data", data, "-T", "epochs=1", "--out", tmp_path / "run"]
+    assert "need one dropout rate per hidden layer" in run(*args, "-M", "hidden_layers_size=[8, 8]", code=1)[1]
+    run(*args)
+
+
 def test_interrupted_training_goes_on(data, tmp_path, monkeypatch):
     from dcasekit.containers._torch_checkpoint import Checkpoint
 

@@ -146,10 +146,11 @@ def claim(out: Path, run: Mapping[str, Any]) -> None:
 
     Raises
     ------
-    ModelError : it belongs to another run, whose checkpoint must not be taken for this one's.
+    ModelError : it holds what another run learned; its checkpoint must not be taken for this one's.
     """
     path = out / RUN
-    before = read_json(path, error=ModelError) if path.exists() else run
+    learned = path.exists() and any((out / name).exists() for name in ("checkpoint", "model"))
+    before = read_json(path, error=ModelError) if learned else run
     if changed := sorted(name for name in {*run, *before} if run.get(name) != before.get(name)):
         raise ModelError(
             f"{out} holds a run with other settings ({', '.join(changed)} differ); choose another --out, or delete that folder"

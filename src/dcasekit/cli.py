@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     epilog=_examples(
         "dcasekit run quickstart",
-        "dcasekit train --dataset esc10 --data data/ESC-50 --model sb_cnn --out runs/esc10",
+        "dcasekit train --dataset esc10 --data data/ESC-50 --model compact_cnn --out runs/esc10",
         "dcasekit predict dog.wav --model runs/esc10/model",
     ),
 )
@@ -199,8 +199,8 @@ def extract(  # noqa: PLR0913 - options of a command
 
 @app.command(
     epilog=_examples(
-        "dcasekit train --dataset esc10 --data data/ESC-50 --model sb_cnn --out runs/esc10",
-        "dcasekit train --dataset esc10 --data data/ESC-50 --model mlp -F mel.bands=128 -M l2_reg=0 -T epochs=9 --out runs/mlp",
+        "dcasekit train --dataset esc10 --data data/ESC-50 --model compact_cnn --out runs/esc10",
+        "dcasekit train --dataset esc10 --data data/ESC-50 --model sb_cnn -F sequence_time=2 -F mel.bands=128 -T epochs=9 --out runs/sb",
     )
 )
 def train(  # noqa: PLR0913 - options of a command

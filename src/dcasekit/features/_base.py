@@ -123,7 +123,7 @@ class FeatureExtractor(ABC):
         """
         store = self.store(dataset)
         if not (about := store.folder / "settings.json").exists():
-            write_json(about, {"class": type(self).__name__, **self.settings})
+            write_json(about, {"class": type(self).__name__, **self._stored_settings})
         bar = f"Extracting {self.fingerprint}" if progress else None
         mapper = partial(map_clips, jobs=jobs, backend=backend, address=address, progress=bar)
         return fill(store, self.compute_file, dataset.clips, mapper=mapper, on_error=on_error)
@@ -168,8 +168,7 @@ class FeatureExtractor(ABC):
     @cached_property
     def fingerprint(self) -> str:
         """Name of the store: the class and a hash of every setting that changes a stored number."""
-        kept = {name: value for name, value in self.settings.items() if name not in self._WINDOWING}
-        digest = hashlib.sha256(json.dumps([_VERSION, kept], sort_keys=True).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps([_VERSION, self._stored_settings], sort_keys=True).encode()).hexdigest()
         return f"{discover.address(type(self)).replace(':', '.')}-{digest[:12]}"
 
     @classmethod
@@ -180,6 +179,10 @@ class FeatureExtractor(ABC):
         except TypeError as error:
             known = ", ".join(field.name for field in fields(cls))
             raise FeatureError(f"{cls.__name__}: {error}; its settings are: {known}") from error
+
+    @property
+    def _stored_settings(self) -> dict[str, Any]:
+        return {name: value for name, value in self.settings.items() if name not in self._WINDOWING}
 
     @property
     def _longest(self) -> int:

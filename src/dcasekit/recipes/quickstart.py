@@ -9,13 +9,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import get_args
 
+from dcasekit.annotations import Event
 from dcasekit.datasets._base import Task
 from dcasekit.datasets.synthetic_sounds import SyntheticSounds
 from dcasekit.features import Mel
 from dcasekit.features.mel_spectrogram import MelSpectrogram
 from dcasekit.generator import DataGenerator
+from dcasekit.metrics import segment
 from dcasekit.models.compact_cnn import CompactCNN
 from dcasekit.report import Report, Section, environment
+from dcasekit.results import Results
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,6 @@ WINDOWS: dict[str, dict[str, float | None]] = {
     "classification": {"sequence_time": None},
     "tagging": {"sequence_time": None},
     "detection": {"sequence_time": 1.0, "sequence_hop_time": 0.5},
-}
-# What an answer that knows only how often each class occurs would get; printed beside the result.
-CHANCE = {
-    "classification": "accuracy by chance: 1 of 5 scenes",
-    "tagging": "mean average precision by chance: the mean share of clips with a tag",
-    "detection": "segment F1 of always answering every class: precision is the share of active segments",
 }
 
 
@@ -87,6 +84,7 @@ def run(config: Config, data: Path | None, out: Path, *, progress: bool = False)
                 histories={"test": history},
                 model={"class": "CompactCNN", **model.cost(), **model.settings},
                 seconds=time.perf_counter() - began,
+                published={"chance": chance(results)},
             )
         )
     report = Report(
@@ -97,3 +95,17 @@ def run(config: Config, data: Path | None, out: Path, *, progress: bool = False)
     )
     report.save(out)
     return report
+
+
+def chance(results: Results) -> tuple[float, str]:
+    """Compute the main number of an answer that knows nothing of the clip."""
+    if results.task == "classification":
+        return 1 / len(results.labels), "one scene for every clip"
+    if results.task == "tagging":
+        return float(results.truth.mean()), "random scores: the mean share of clips that hold a tag"
+    reference = results.events or {}
+    always = {
+        clip: [Event(0.0, float(scores.edges[-1]), label) for label in results.labels]
+        for clip, scores in zip(results.clips, results.scores, strict=True)
+    }
+    return segment.evaluate(reference, always, labels=results.labels)["f1/micro"], "every event, always"

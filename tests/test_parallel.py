@@ -1,0 +1,104 @@
+"""Mapping over clips: the same results in the same order, wherever the work is done."""
+
+import os
+import sys
+import threading
+from functools import partial
+
+import pytest
+
+from dcasekit.errors import DcasekitError, MissingExtraError
+from dcasekit.parallel import map_clips
+
+LOCAL = pytest.mark.parametrize(
+    ("backend", "jobs"), [("processes", 1), ("processes", 2), ("threads", 1), ("threads", 3), ("processes", None), ("threads", None)]
+)
+
+# The functions that travel are built in or wrapped ones: a worker does not know this file as a module.
+SQUARE = partial(pow, exp=2)
+INVERSE = partial(divmod, 12)  # divmod(12, x): fails at 0
+
+
+@LOCAL
+@pytest.mark.parametrize("count", [0, 1, 3, 50])
+def test_results_come_in_the_order_of_the_items(backend, jobs, count):
+    assert list(map_clips(SQUARE, range(count), jobs=jobs, backend=backend)) == [x**2 for x in range(count)]
+
+
+@LOCAL
+def test_an_error_reaches_the_caller_as_it_is(backend, jobs):
+    with pytest.raises(ZeroDivisionError):
+        list(map_clips(INVERSE, [3, 2, 0, 1], jobs=jobs, backend=backend))
+
+
+@LOCAL
+def test_what_came_before_an_error_was_given(backend, jobs):
+    results = map_clips(INVERSE, [6, 5, 0], jobs=jobs, backend=backend)
+    if jobs in (1, None):  # with several workers the error may come first
+        assert next(results) == (2, 0)
+    with pytest.raises(ZeroDivisionError):
+        list(results)
+
+
+@LOCAL
+def test_a_reader_may_stop_early_without_a_warning(backend, jobs):
+    results = map_clips(abs, list(range(-300, 0)), jobs=jobs, backend=backend)
+    assert next(results) == 300
+    results.close()
+
+
+def test_workers_are_other_processes_threads_or_this_one():
+    here = os.getpid()
+    assert set(map_clips(partial(eval, "__import__('os').getpid()"), [{}] * 4, jobs=1)) == {here}
+    assert here not in set(map_clips(partial(eval, "__import__('os').getpid()"), [{}] * 4, jobs=2))
+    threads = set(map_clips(lambda _: threading.get_ident(), range(50), jobs=2, backend="threads"))
+    assert threading.get_ident() not in threads
+
+
+@pytest.mark.parametrize("jobs", [0, -1])
+def test_less_than_one_worker_is_refused(jobs):
+    with pytest.raises(ValueError, match=f"at least 1 or None .*; got {jobs}"):
+        list(map_clips(abs, [1], jobs=jobs))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_progress_bar_goes_to_standard_error_and_changes_nothing(capsys, jobs):
+    assert list(map_clips(abs, [-1, 2, -3], jobs=jobs, backend="threads", progress="Counting")) == [1, 2, 3]
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("backend", "module", "line"), [("dask", "dask.distributed", "dcasekit[dask]"), ("ray", "ray", "dcasekit[ray]")])
+def test_a_missing_extra_says_how_to_install_it(monkeypatch, backend, module, line):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError) as caught:
+        list(map_clips(abs, [1, 2], backend=backend))
+    assert f"{module} is not installed" in str(caught.value)
+    assert f"pip install '{line}'" in str(caught.value)
+    assert isinstance(caught.value, DcasekitError)
+    assert isinstance(caught.value, ImportError)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.filterwarnings("ignore:.*:ResourceWarning")  # sockets and loops of a cluster that is closing
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:(distributed|tornado|dask)")
+def test_a_dask_cluster_gives_the_same_results_and_errors():
+    distributed = pytest.importorskip("distributed", reason="needs the extra 'dask'")
+    settings = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": None, "protocol": "tcp"}
+    with distributed.LocalCluster(host="127.0.0.1", **settings) as cluster:
+        over = partial(map_clips, backend="dask", address=cluster.scheduler_address)
+        assert list(over(SQUARE, range(50))) == [x**2 for x in range(50)]
+        assert list(over(SQUARE, [], jobs=2)) == []
+        with pytest.raises(ZeroDivisionError):
+            list(over(INVERSE, [3, 0, 1], jobs=2))
+        assert list(over(SQUARE, [3], jobs=2)) == [9], "an error leaves the cluster usable"
+    assert list(map_clips(SQUARE, range(5), jobs=2, backend="dask")) == [0, 1, 4, 9, 16], "a cluster of its own"
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.filterwarnings("ignore")  # Ray's own, of many kinds
+def test_a_ray_cluster_gives_the_same_results_and_errors():
+    ray = pytest.importorskip("ray", reason="needs the extra 'ray'")
+    assert list(map_clips(SQUARE, range(20), jobs=2, backend="ray")) == [x**2 for x in range(20)]
+    with pytest.raises(ZeroDivisionError):
+        list(map_clips(INVERSE, [3, 0, 1], jobs=2, backend="ray"))
+    assert not ray.is_initialized(), "what was started here is stopped here"
