@@ -7,6 +7,7 @@ with `functools.partial`. `train(augment=[...])` applies them in order.
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dcasekit.units import FloatArray
 
@@ -57,12 +58,12 @@ def spec_augment(
     return np.where(hidden, x.mean(axis=(1, 2), keepdims=True), x), y
 
 
-def _stretches(rows: int, length: int, count: int, width: int, rng: np.random.Generator) -> np.ndarray:
+def _stretches(rows: int, length: int, count: int, width: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Draw `count` random stretches per row: (rows, length), True inside."""
     widths = rng.integers(0, min(width, length) + 1, (rows, count, 1))
     firsts = (rng.random((rows, count, 1)) * (length - widths + 1)).astype(np.int64)
     at = np.arange(length)
-    return ((at >= firsts) & (at < firsts + widths)).any(axis=1)
+    return np.logical_or.reduce((at >= firsts) & (at < firsts + widths), axis=1)
 
 
 def random_crop(x: FloatArray, y: FloatArray, rng: np.random.Generator, *, frames: int) -> tuple[FloatArray, FloatArray]:
@@ -112,7 +113,7 @@ def between_class(x: FloatArray, y: FloatArray, rng: np.random.Generator) -> tup
     """
     other = rng.permutation(len(x))
     ratio = rng.random(len(x), dtype=np.float32)
-    share = (ratio**2 / (ratio**2 + (1 - ratio) ** 2))[:, None, None]
+    share: FloatArray = (ratio**2 / (ratio**2 + (1 - ratio) ** 2))[:, None, None]
     energy = _energy(x)
     mixed = share * energy + (1 - share) * energy[other]
     ratio_y = ratio.reshape(-1, *[1] * (y.ndim - 1))

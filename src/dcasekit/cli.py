@@ -367,7 +367,7 @@ def run(  # noqa: PLR0913 - options of a command
     config = changed(module.QUICK if quick else module.Config(), texts, option="--set")
     out = out or Path("runs") / module.__name__.rpartition(".")[2]
     report = module.run(config, data, out, progress=_cli_output.bars(quiet))
-    _cli_output.results_of(report, as_json=as_json, page=report.save(out))
+    _cli_output.results_of(report, as_json=as_json, page=out / "report.html")
 
 
 def _list(family: str, as_json: bool) -> None:

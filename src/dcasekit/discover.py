@@ -13,7 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dcasekit.errors import NameNotFoundError
+from dcasekit.errors import MissingExtraError, NameNotFoundError
+
+# Packages that leaves import, and the extras they come with.
+_EXTRAS = {"torch": "torch", "keras": "keras", "sklearn": "sklearn"}
 
 FAMILIES = ("datasets", "augmentations", "features", "metrics", "models", "recipes")
 
@@ -38,7 +41,13 @@ def module(family: str, name: str) -> ModuleType:
         raise NameNotFoundError(
             f"no {family.removesuffix('s')} named {name!r}.{hint} Known: {', '.join(stems.values())}. Your own: 'package.module:Class'."
         )
-    return importlib.import_module(f"dcasekit.{family}.{stem}")
+    try:
+        return importlib.import_module(f"dcasekit.{family}.{stem}")
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRAS:
+            raise
+        raise MissingExtraError(package, _EXTRAS[package]) from error
 
 
 def load(family: str, name: str) -> Any:

@@ -1,5 +1,7 @@
 """From clips and stored features to batches: windows and labels on one frame grid."""
 
+import hashlib
+import json
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -98,6 +100,18 @@ class DataGenerator:
         """(frames, dims) of one window; of the longest clip if a window is a whole clip."""
         longest = max(self._store.entry(clip.id).frames for clip in self.clips)
         return self.features.sequence_frames or longest, self._store.entry(self.clips[0].id).dims
+
+    @property
+    def size(self) -> int:
+        """Number of windows."""
+        return len(self._start_of)
+
+    @property
+    def identity(self) -> str:
+        """Hash of what decides the batches: clips, features, windows, targets, scaler, seed."""
+        features, scaler = self.features.settings, self.scaler and self.scaler.to_dict()
+        facts = [[clip.id for clip in self.clips], features, self.target, self.labels, scaler, self.seed, self.train]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def __len__(self) -> int:
         """Count the batches of one pass."""

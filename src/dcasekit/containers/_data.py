@@ -1,5 +1,6 @@
 """What a container trains on and predicts: a data generator, arrays in memory, or audio files, behind one face."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,10 @@ class Data(Protocol):
     def task(self) -> Task: ...  # noqa: D102
     @property
     def shape(self) -> tuple[int, int]: ...  # noqa: D102
+    @property
+    def size(self) -> int: ...  # noqa: D102
+    @property
+    def identity(self) -> str: ...  # noqa: D102
     def batches(self, epoch: int, batch_size: int) -> Iterator[Batch]: ...  # noqa: D102
     def clip_windows(self) -> ClipWindows: ...  # noqa: D102
     def reference(self) -> dict[str, Any]: ...  # noqa: D102
@@ -67,6 +72,19 @@ class Arrays:
     def shape(self) -> tuple[int, int]:
         """(frames, dims) of one window."""
         return self.x[0].shape[1], self.x[0].shape[2]
+
+    @property
+    def size(self) -> int:
+        """Number of windows."""
+        return sum(len(part) for part in self.x)
+
+    @property
+    def identity(self) -> str:
+        """Hash of what decides the batches: the arrays and the seed."""
+        digest = hashlib.sha256(repr((self.labels, self.task, self.seed)).encode())
+        for part in (*self.x, *self.y):
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
 
     def batches(self, epoch: int, batch_size: int) -> Iterator[Batch]:
         """Give shuffled batches; the same seed and epoch give the same ones."""

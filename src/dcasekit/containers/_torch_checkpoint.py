@@ -3,7 +3,7 @@
 import copy
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dcasekit.containers._data import Data
 from dcasekit.containers._training import Training
 from dcasekit.errors import ModelError
 from dcasekit.files import replacing
@@ -27,10 +26,12 @@ class Checkpoint:
     network : trained in place.
     training : the settings.
     steps : batches per epoch.
+    run : what else decides the result, model and data, as JSON values; a checkpoint of another run is refused.
     """
 
-    def __init__(self, network: nn.Module, training: Training, *, steps: int) -> None:
+    def __init__(self, network: nn.Module, training: Training, *, steps: int, run: Mapping[str, Any]) -> None:
         self.network, self.training, self.steps = network, training, steps
+        self.run: dict[str, Any] = json.loads(json.dumps({**training.to_dict(), **run}))
         self.optimizer = _optimizer(network, training)
         device = next(network.parameters()).device.type
         self.scaler = torch.amp.GradScaler(device, enabled=training.precision == "float16")
@@ -108,32 +109,23 @@ class Checkpoint:
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         state = self.optimizer.state_dict()["state"]
         tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for index, row in state.items() for key, value in row.items()}
-        about = {"settings": self._settings(), "history": history, "best_epoch": self.best_epoch, "done": self.done}
+        about = {"run": self.run, "history": history, "best_epoch": self.best_epoch, "done": self.done}
         about["scaler"] = self.scaler.state_dict()
         contiguous = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
         with replacing(self._path()) as temporary:
-            save_file(contiguous, temporary, metadata={"run": json.dumps(about)})
+            save_file(contiguous, temporary, metadata={"state": json.dumps(about)})
 
-    def restore(self, data: Data, validation: Data | None) -> list[Record]:
+    def restore(self) -> list[Record]:
         """Take up the run saved in the folder, if there is one; give back its history."""
-        self._about = {
-            "windows": list(data.shape),
-            "labels": list(data.labels),
-            "steps": self.steps,
-            "validated": validation is not None,
-        }
         if self.training.resume is None or not self._path().exists():
             return []
         from safetensors import safe_open
 
         with safe_open(self._path(), framework="pt") as file:
-            about = json.loads(file.metadata()["run"])
+            about = json.loads(file.metadata()["state"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        if about["settings"] != json.loads(json.dumps(self._settings())):
-            changed = [key for key, value in json.loads(json.dumps(self._settings())).items() if about["settings"].get(key) != value]
-            raise ModelError(
-                f"{self._path()} was made with other settings or data ({', '.join(changed)} differ); delete it, or resume in another folder"
-            )
+        if changed := [name for name, value in self.run.items() if about["run"].get(name) != value]:
+            raise ModelError(f"{self._path()} belongs to another run: {', '.join(changed)} differ; delete it, or resume in another folder")
         device = next(self.network.parameters()).device
         self.network.load_state_dict(_part(tensors, "network."))
         self.average = {name: tensor.to(device) for name, tensor in _part(tensors, "average.").items()}
@@ -149,9 +141,6 @@ class Checkpoint:
 
     def _path(self) -> Path:
         return Path(str(self.training.resume)) / "checkpoint.safetensors"
-
-    def _settings(self) -> dict[str, Any]:
-        return {**self.training.to_dict(), **self._about}
 
     def _better(self, now: Record, best: Record | None) -> bool:
         if best is None:

@@ -1,31 +1,28 @@
 """The PyTorch container: training as a ladder of short rungs, prediction, weights."""
 
 import logging
+import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
+from dcasekit import discover
 from dcasekit.containers._data import Data
+from dcasekit.containers._torch_checkpoint import Checkpoint
 from dcasekit.containers._training import Training, validation_record
 from dcasekit.containers.base import ModelContainer, Record, Weights
 from dcasekit.datasets._base import Task
-from dcasekit.errors import MissingExtraError, ModelError
+from dcasekit.errors import ModelError
 from dcasekit.generator import Batch
 from dcasekit.parallel import track
 from dcasekit.units import FloatArray
-
-try:
-    import torch
-    from torch import Tensor, nn
-except ImportError as error:
-    raise MissingExtraError("PyTorch", "torch") from error
-
-from dcasekit.containers._torch_checkpoint import Checkpoint  # noqa: E402 - it imports torch as well
 
 _log = logging.getLogger(__name__)
 
@@ -59,8 +56,13 @@ class TorchModelContainer(ModelContainer):
 
     def build(self, shape: tuple[int, int], labels: Sequence[str], *, task: Task = "classification", seed: int = 0) -> Self:
         """Make the network, with new weights; see `ModelContainer.build`."""
-        with _seeded(seed):
-            self.network = self.network_for(*shape, len(labels), task)
+        try:
+            with _seeded(seed):
+                self.network = self.network_for(*shape, len(labels), task)
+        except (TypeError, ValueError, IndexError, RuntimeError) as error:
+            if isinstance(error, ModelError):
+                raise
+            raise ModelError(f"{type(self).__name__} cannot be built with the settings {self.settings}: {error}") from error
         self.shape, self.labels, self.task = (shape[0], shape[1]), tuple(labels), task
         return self
 
@@ -68,8 +70,10 @@ class TorchModelContainer(ModelContainer):
         """Train epoch by epoch; keep the best on validation data, or the last."""
         device = _device(training.device)
         network = self._on(device)
-        state = Checkpoint(network, training, steps=sum(1 for _ in data.batches(0, training.batch_size)))
-        history = state.restore(data, validation)
+        run: dict[str, Any] = {"model": [discover.address(type(self)), self.settings], "data": data.identity, "labels": self.labels}
+        run["validation"] = None if validation is None else validation.identity
+        state = Checkpoint(network, training, steps=math.ceil(data.size / training.batch_size), run=run)
+        history = state.restore()
         epochs = range(len(history), training.epochs)
         if state.stopped(history):
             epochs = range(0)

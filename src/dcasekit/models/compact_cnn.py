@@ -40,7 +40,8 @@ class _Network(nn.Module):
         layers: list[nn.Module] = []
         for before, after in pairwise((1, *filters)):
             layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
-        self.convolutions = nn.Sequential(*layers[:-1]).to(memory_format=torch.channels_last)  # the faster layout on CPUs
+        self.convolutions = nn.Sequential(*layers[:-1])
+        self.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the faster layout on CPUs
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(3 * filters[-1], outputs)
 

@@ -1,5 +1,5 @@
 """Recipes: published systems and baselines, one straight file each.
 
 A recipe has ``Config``, a frozen dataclass of all its settings, ``QUICK``, a `Config` that finishes in seconds and proves nothing but that
-everything runs, and ``run(config, data, out, *, progress=False)``, which gives a `Report`.
+everything runs, and ``run(config, data, out, *, progress=False)``, which gives a `Report` and has saved it, and the models, in `out`.
 """
