@@ -54,6 +54,8 @@ class Scaler:
             raise ModelError(f"the scaler was fitted on {len(self._mean)} dims; got an array of shape {np.shape(array)}")
         if not len(rows):
             return self
+        if not np.isfinite(rows).all():
+            raise ModelError("the scaler can only be fitted on finite values; the data hold NaN or infinity")
         mean = rows.mean(axis=0)
         squares = np.square(rows - mean).sum(axis=0)
         if self._count:

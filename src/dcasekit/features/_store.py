@@ -15,7 +15,7 @@ import platform
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -128,14 +128,24 @@ def fill(
         return store
     ready |= _parts(store.folder, stamps).keys() & stamps.keys()
     todo = [clip for clip in clips if clip.id not in ready]
-    skipped = {}
-    problems = mapper(partial(_extract_clip, compute=compute, folder=store.folder), todo)
+    skipped: dict[str, str] = {}
+    first: DcasekitError | None = None
+    stop = _own_part(store.folder, "stop")
+    stop.unlink(missing_ok=True)
+    problems = mapper(partial(_extract_clip, compute=compute, folder=store.folder, stop=stop), todo)
     for clip, problem in zip(todo, problems, strict=True):
-        if problem is not None and on_error == "raise":
-            raise problem
-        if problem is not None:
+        if problem is None:
+            continue
+        if on_error == "raise":
+            # Workers pass over what is left; to break off here could leave joblib's processes waiting for ever.
+            first = first or problem
+            stop.touch()
+        else:
             skipped[clip.id] = str(problem)
             _log.warning("skipped %s: %s", clip.id, problem)
+    stop.unlink(missing_ok=True)
+    if first is not None:
+        raise first
     with locked(store.folder):
         _pack(store.folder, stamps, skipped)
     if skipped:
@@ -143,23 +153,31 @@ def fill(
     return FeatureStore(store.folder)
 
 
-def _extract_clip(clip: Clip, *, compute: Callable[[Path], Iterator[FloatArray]], folder: Path) -> DcasekitError | None:
-    """Compute one clip and append it to this worker's part; give back what went wrong, if anything did."""
-    from threadpoolctl import threadpool_limits
-
+def _extract_clip(clip: Clip, *, compute: Callable[[Path], Iterator[FloatArray]], folder: Path, stop: Path) -> DcasekitError | None:
+    """Compute one clip and append it to this worker's part, unless `stop` exists; give back what went wrong, if anything did."""
+    if stop.exists():
+        return None
     try:
         stamp = _stamp(clip.path)
         duration = audio.info(clip.path).duration
         # The matrices are small: BLAS threads would only wait for each other and for the other workers.
-        with threadpool_limits(1, user_api="blas"), locked(folder, shared=True):
+        with _blas().limit(limits=1, user_api="blas"), locked(folder, shared=True):
             _append(folder, clip.id, compute(clip.path), duration, stamp or (0, 0))
     except (AudioError, FeatureError) as error:
         return error
     return None
 
 
+@cache
+def _blas() -> Any:
+    """Control over the BLAS of this process; finding it takes as long as a clip does, so it is done once."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
 def _append(folder: Path, clip: str, blocks: Iterable[FloatArray], duration: Seconds, stamp: tuple[int, int]) -> None:
-    part = folder / f"part-{platform.node()}-{os.getpid()}-{threading.get_ident()}.bin"
+    part = _own_part(folder, "bin")
     frames = dims = 0
     with part.open("ab") as file:
         first = file.tell()
@@ -172,6 +190,11 @@ def _append(folder: Path, clip: str, blocks: Iterable[FloatArray], duration: Sec
     line = json.dumps([clip, *Entry(first, frames, dims, duration, *stamp)])
     with part.with_suffix(".log").open("a", encoding="utf-8") as file:
         file.write(f"\n{line}\n")
+
+
+def _own_part(folder: Path, suffix: str) -> Path:
+    """Name a file that no other worker writes to."""
+    return folder / f"part-{platform.node()}-{os.getpid()}-{threading.get_ident()}.{suffix}"
 
 
 def _parts(folder: Path, stamps: Mapping[str, tuple[int, int] | None]) -> dict[str, tuple[Path, Entry]]:
