@@ -1,4 +1,4 @@
-"""Property tests run the same examples every time, without a clock and without a folder of their own in the repository."""
+"""Property tests run the same examples every time and are never judged by the clock."""
 
 from hypothesis import HealthCheck, settings
 

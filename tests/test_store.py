@@ -469,7 +469,7 @@ class Many(Dataset):
         return (Clip(id=f"{n:05d}", path=self.root / f"{n:05d}.wav", fold="fold1", tags={"a": 1.0}) for n in range(10_000))
 
 
-def test_ten_thousand_stored_clips_are_recognised_at_once(tmp_path, record_property):
+def test_ten_thousand_stored_clips_are_recognised_at_once(tmp_path):
     dataset = Many(tmp_path)
     store = MEL.store(dataset)
     store.folder.mkdir(parents=True)
@@ -484,7 +484,6 @@ def test_ten_thousand_stored_clips_are_recognised_at_once(tmp_path, record_prope
         began = time.perf_counter()
         found = MEL.extract(Many(tmp_path))
         seconds.append(time.perf_counter() - began)
-    record_property("seconds", seconds)
     assert len(found.entries) == 10_000
     assert found.read("09999").shape == (1, 16)
     assert min(seconds) < 3.0, seconds  # 1 s is the aim; a busy machine may take thrice as long

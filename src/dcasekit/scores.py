@@ -34,9 +34,9 @@ class Scores:
 
     def __init__(self, values: ArrayLike, edges: ArrayLike, labels: Sequence[str]) -> None:
         array, grid = np.asarray(values, dtype=np.float32), np.asarray(edges, dtype=np.float64)
-        if array.ndim != 2 or array.shape[1] != len(labels) or grid.shape != (len(array) + 1,):
+        if array.ndim != 2 or not len(array) or array.shape[1] != len(labels) or grid.shape != (len(array) + 1,):
             raise AnnotationError(
-                f"scores need values (frames, {len(labels)} labels) and frames + 1 edges; got values of shape "
+                f"scores need values (frames, {len(labels)} labels), at least one frame, and frames + 1 edges; got values of shape "
                 f"{array.shape} and {grid.shape} edges"
             )
         if not np.isfinite(array).all():

@@ -88,7 +88,7 @@ class SyntheticSounds(Dataset):
 
     def load(self) -> Iterator[Clip]:
         """Read ``clips.tsv`` and ``events.tsv``."""
-        rows = list(read_table(self.root / "clips.tsv", _COLUMNS, delimiter="\t"))
+        rows = list(read_table(self.root / "clips.tsv", _COLUMNS))
         events = read_events(self.root / "events.tsv")
         for row in rows:
             spans = tuple(events[row["filename"]])

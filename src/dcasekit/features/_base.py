@@ -153,12 +153,12 @@ class FeatureExtractor(ABC):
     @property
     def sequence_frames(self) -> int | None:
         """Frames per window; ``None``: all of the clip."""
-        return None if self.sequence_time is None else max(1, int(self.sequence_time * self.sr / self.audio_hop))
+        return None if self.sequence_time is None else self._whole_frames(self.sequence_time)
 
     @property
     def sequence_hop(self) -> int:
         """Frames from window to window."""
-        return max(1, int(self.sequence_hop_time * self.sr / self.audio_hop))
+        return self._whole_frames(self.sequence_hop_time)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -168,7 +168,7 @@ class FeatureExtractor(ABC):
     @cached_property
     def fingerprint(self) -> str:
         """Name of the store: the class and a hash of every setting that changes a stored number."""
-        digest = hashlib.sha256(json.dumps([_VERSION, self._stored_settings], sort_keys=True).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps([_VERSION, _as_floats(self._stored_settings)], sort_keys=True).encode()).hexdigest()
         return f"{discover.address(type(self)).replace(':', '.')}-{digest[:12]}"
 
     @classmethod
@@ -184,6 +184,10 @@ class FeatureExtractor(ABC):
     def _stored_settings(self) -> dict[str, Any]:
         return {name: value for name, value in self.settings.items() if name not in self._WINDOWING}
 
+    def _whole_frames(self, seconds: Seconds) -> int:
+        """Count the whole frames in so many seconds, at least one; 0.7 s of 20 ms frames are 35, whatever binary numbers say."""
+        return max(1, int(seconds * self.sr / self.audio_hop + 1e-6))
+
     @property
     def _longest(self) -> int:
         return max((getattr(getattr(self, "stft", None), "n_fft", None) or 0), 1)
@@ -194,6 +198,13 @@ def _encode(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {"class": type(value).__name__, **asdict(value)}
     return value
+
+
+def _as_floats(value: Any) -> Any:
+    """Make equal settings look equal: 50 Hz is 50.0 Hz."""
+    if isinstance(value, Mapping):
+        return {name: _as_floats(item) for name, item in value.items()}
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _decode(value: Any) -> Any:

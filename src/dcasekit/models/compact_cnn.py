@@ -13,7 +13,7 @@ from dcasekit.datasets._base import Task
 
 @dataclass(kw_only=True, eq=False)
 class CompactCNN(TorchModelContainer):
-    """Four 3 x 3 convolutions, halved in time and frequency between them, then mean, deviation and maximum over time.
+    """Four 3 x 3 convolutions with pooling between them, then mean, deviation and maximum over time.
 
     Our own network, for small data and small machines. Input (windows, frames, dims), output (windows, labels); any number of frames and
     dims from 8 on. With the defaults and ten labels 101,242 parameters. Each input dimension is brought to mean 0 and deviation 1 by batch
@@ -21,29 +21,32 @@ class CompactCNN(TorchModelContainer):
 
     Parameters
     ----------
-    filters : of each convolution; batch normalisation and ReLU follow it, and max pooling by 2 all but the last.
+    filters : of each convolution; batch normalisation and ReLU follow it.
+    pool_size : (time, frequency) of the max pooling between two convolutions.
     dropout : before the dense layer.
     """
 
     filters: Sequence[int] = (16, 32, 64, 128)
+    pool_size: Sequence[Sequence[int]] = ((2, 2), (2, 2), (2, 2))
     dropout: float = 0.2
 
     def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> nn.Module:  # noqa: ARG002
         """Make the network; it takes any number of frames."""
-        return _Network(self.filters, dims, outputs, self.dropout)
+        return _Network(self, dims, outputs)
 
 
 class _Network(nn.Module):
-    def __init__(self, filters: Sequence[int], dims: int, outputs: int, dropout: float) -> None:
+    def __init__(self, settings: CompactCNN, dims: int, outputs: int) -> None:
         super().__init__()
         self.scale = nn.BatchNorm1d(dims, affine=False)
         layers: list[nn.Module] = []
-        for before, after in pairwise((1, *filters)):
-            layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
-        self.convolutions = nn.Sequential(*layers[:-1])
+        for (before, after), pool in zip(pairwise((1, *settings.filters)), [*settings.pool_size, None], strict=True):
+            layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+            layers += [nn.MaxPool2d((pool[0], pool[1]))] if pool else []
+        self.convolutions = nn.Sequential(*layers)
         self.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the faster layout on CPUs
-        self.dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(3 * filters[-1], outputs)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.out = nn.Linear(3 * settings.filters[-1], outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         scaled = self.scale(x.transpose(1, 2)).transpose(1, 2)

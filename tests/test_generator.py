@@ -1,0 +1,387 @@
+"""The generator: windows, labels and scores on one frame grid, in every form, with nothing lost or cut."""
+
+import itertools
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dcasekit import DataGenerator, Scaler, audio, testing
+from dcasekit.annotations import Clip, Event
+from dcasekit.datasets import CrossValidation, Dataset
+from dcasekit.errors import DatasetError, FeatureError
+from dcasekit.features import RawAudio
+from dcasekit.generator import cut, join, time_edges
+
+SR, HOP = 8000, 100
+FEATURE = RawAudio(sr=SR, audio_hop=HOP, sequence_time=0.1, sequence_hop_time=0.05)  # 8 frames, every 4
+
+
+class Made(Dataset):
+    """Clips that are handed over."""
+
+    labels, folds, licence, citation = ("a", "b", "c"), ("fold1", "fold2", "fold3"), "none", "none"
+    protocol = CrossValidation()
+
+    def __init__(self, root, clips, task="classification"):
+        super().__init__(root)
+        self.made, self.task = clips, task
+
+    def load(self) -> Iterable[Clip]:
+        return self.made
+
+
+def ramp(path, frames, offset=0.0):
+    """Audio whose frame i is constant and says so: (offset + i) / 1000."""
+    return audio.write(path, np.repeat((offset + np.arange(frames)) / 1000, HOP).astype(np.float32), SR, subtype="FLOAT")
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Nine clips of 5 to 29 frames, a third in each fold; clip n's frames begin at 100 n."""
+    clips = []
+    for number in range(9):
+        path = ramp(tmp_path / f"{number}.wav", 5 + 3 * number, 100 * number)
+        clips.append(Clip(id=f"clip{number}", path=path, fold=f"fold{number % 3 + 1}", tags={"abc"[number % 3]: 1.0}, events=()))
+    made = Made(tmp_path, clips)
+    FEATURE.extract(made)
+    return made
+
+
+def numbers(x):
+    """Which clip and frame each frame of each window is."""
+    return np.round(x[..., 0] * 1000).astype(int)
+
+
+def rows(x, y):
+    return sorted((tuple(window), tuple(target)) for window, target in zip(numbers(x).tolist(), y.tolist(), strict=True))
+
+
+# ---- one grid
+
+LONG = 10 * 60 * SR // HOP  # frames of ten minutes
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("long")
+    path = audio.write(folder / "long.wav", np.zeros(LONG * HOP, np.float32), SR, subtype="PCM_16")
+    made = Made(folder, [Clip(id="long", path=path, fold="fold1", events=())], task="detection")
+    for feature in (FEATURE, replace(FEATURE, audio_hop=340)):
+        feature.extract(made)
+    return made
+
+
+spans = st.lists(
+    st.tuples(st.integers(0, LONG - 1), st.integers(1, 400), st.sampled_from("abc"))
+    | st.tuples(st.just(LONG - 3), st.just(3), st.just("c")),
+    max_size=4,
+)
+
+
+@pytest.mark.parametrize("hop", [HOP, 340])  # 340 / 8000 s is no binary fraction
+@settings(max_examples=15)
+@given(drawn=spans)
+def test_frames_of_a_long_clip_are_labelled_where_the_event_is(long, hop, drawn):
+    feature = replace(FEATURE, audio_hop=hop)
+    frames = LONG * HOP // hop
+    roll = np.zeros((frames + 500, 3), np.float32)
+    events = []
+    for first, length, label in drawn:
+        first = min(first, frames - 1)
+        last = min(first + length, frames)
+        events.append(Event(first * hop / SR, last * hop / SR, label))
+        roll[first:last, "abc".index(label)] = 1
+    clip = replace(long.clips[0], events=tuple(events))
+    x, y = DataGenerator(long, feature, folds=[clip], train=False, target="frame").get_data()
+    starts = feature.windows(-(-LONG * HOP // hop))
+    length = feature.sequence_frames
+    assert x[0].shape[:2] == y[0].shape[:2] == (len(starts), length)
+    inside = [n for n, start in enumerate(starts) if start + length <= frames]
+    expected = np.lib.stride_tricks.sliding_window_view(roll[:frames], length, axis=0)[:: feature.sequence_hop].swapaxes(1, 2)
+    np.testing.assert_array_equal(y[0][inside], expected[: len(inside)])
+
+
+@settings(max_examples=15)
+@given(drawn=spans)
+def test_windows_of_a_long_clip_are_labelled_where_the_event_is(long, drawn):
+    events = [Event(first * HOP / SR, min(first + length, LONG) * HOP / SR, label) for first, length, label in drawn]
+    clip = replace(long.clips[0], events=tuple(events))
+    _, y = DataGenerator(long, FEATURE, folds=[clip], train=False).get_data()
+    starts = np.asarray(FEATURE.windows(LONG))
+    # Windows of 8 frames every 4: each answers for the 4 frames around its centre, the first and last to the clip's ends.
+    begin = np.where(starts == 0, 0, starts + 2)
+    end = np.where(starts == starts[-1], LONG, starts + 6)
+    expected = np.zeros((len(starts), 3), np.float32)
+    for first, length, label in drawn:
+        expected[(begin < min(first + length, LONG)) & (end > first), "abc".index(label)] = 1
+    np.testing.assert_array_equal(y[0], expected)
+
+
+def test_soft_labels_and_the_larger_weight(dataset):
+    clip = replace(dataset.clips[8], events=(Event(0, 0.2, "a", 0.5), Event(0.1, 0.3, "a", 0.8), Event(0, 9, "b", 0.1)))
+    _, y = DataGenerator(dataset, FEATURE, folds=[clip], train=False, target="frame").get_data()
+    assert y[0][0, 0].tolist() == pytest.approx([0.5, 0.1, 0])
+    assert y[0][2, 0].tolist() == pytest.approx([0.8, 0.1, 0])
+
+
+# ---- forms
+
+
+def test_get_data_for_training_gives_arrays(dataset):
+    x, y = DataGenerator(dataset, FEATURE, folds=["fold1", "fold2"]).get_data()
+    expected = sum(len(FEATURE.windows(5 + 3 * n)) for n in range(9) if n % 3 < 2)
+    assert x.shape == (expected, 8, HOP)
+    assert y.shape == (expected, 3)
+    assert x.dtype == y.dtype == np.float32
+    clips = numbers(x)[:, 0] // 100
+    np.testing.assert_array_equal(y, np.eye(3)[clips % 3])
+    assert (np.diff(clips) != 0).sum() > 8  # shuffled
+
+
+def test_get_data_for_testing_gives_lists_in_order(dataset):
+    generator = DataGenerator(dataset, FEATURE, folds=["fold3", "fold1"], train=False)
+    x, y = generator.get_data()
+    assert [clip.id for clip in generator.clips] == ["clip2", "clip5", "clip8", "clip0", "clip3", "clip6"]
+    assert isinstance(x, list)
+    for windows, targets, clip in zip(x, y, (2, 5, 8, 0, 3, 6), strict=True):
+        frames = 5 + 3 * clip
+        assert len(windows) == len(targets) == len(FEATURE.windows(frames))
+        for window, start in zip(numbers(windows), FEATURE.windows(frames), strict=True):
+            real = min(8, frames - start)
+            np.testing.assert_array_equal(window[:real], 100 * clip + start + np.arange(real))
+        np.testing.assert_array_equal(targets, np.tile(np.eye(3)[clip % 3], (len(windows), 1)))
+
+
+@pytest.mark.parametrize("target", ["clip", "window", "frame"])
+def test_all_forms_hold_the_same_windows(dataset, target):
+    train = DataGenerator(dataset, FEATURE, folds=["train"], target=target, batch_size=5)
+    test = DataGenerator(dataset, FEATURE, folds=["train"], target=target, train=False, batch_size=7)
+    of_arrays = rows(*train.get_data())
+    x, y = test.get_data()
+    assert rows(np.concatenate(x), np.concatenate(y)) == of_arrays
+    for generator, size in ((train, 5), (test, 7)):
+        batches = list(generator)
+        assert len(batches) == len(generator)
+        assert [len(batch.x) for batch in batches[:-1]] == [size] * (len(batches) - 1)
+        assert rows(np.concatenate([batch.x for batch in batches]), np.concatenate([batch.y for batch in batches])) == of_arrays
+
+
+def test_seeds_and_epochs(dataset):
+    first, again, other = (DataGenerator(dataset, FEATURE, folds=["train"], seed=seed) for seed in (5, 5, 6))
+
+    def order(generator, epoch):
+        return [tuple(row) for batch in generator.batches(epoch, 4) for row in numbers(batch.x)]
+
+    assert order(first, 2) == order(again, 2)
+    assert order(first, 0) == order(first, 0)
+    assert order(first, 0) != order(first, 1)
+    assert order(first, 0) != order(other, 0)
+    assert sorted(order(first, 0)) == sorted(order(first, 1)) == sorted(order(other, 7))
+    still = DataGenerator(dataset, FEATURE, folds=["train"], train=False)
+    assert order(still, 0) == order(still, 1)
+
+
+def test_folds_parts_and_clips(dataset):
+    def ids(folds, **settings):
+        return [clip.id for clip in DataGenerator(dataset, FEATURE, folds=folds, **settings).clips]
+
+    assert ids(["test"]) == ids(["fold1"]) == ["clip0", "clip3", "clip6"]
+    assert ids(["val"]) == ids(["validation"]) == ids(["fold2"])
+    assert ids(["train"]) == ids(["fold3"])
+    assert ids(dataset.split("fold3").train) == ids(["fold2"])
+    assert ids(dataset.split("fold3", validation=False).train) == ["clip0", "clip1", "clip3", "clip4", "clip6", "clip7"]
+    with pytest.raises(DatasetError, match="no fold 'fold9'; it has fold1, fold2, fold3"):
+        ids(["fold9"])
+    with pytest.raises(DatasetError, match=r"write folds=\['fold1'\]"):
+        ids("fold1")
+    with pytest.raises(DatasetError, match="no clips to make batches of"):
+        ids([])
+
+
+def test_features_that_are_not_extracted_are_asked_for(dataset):
+    with pytest.raises(FeatureError, match="run features.extract"):
+        DataGenerator(dataset, replace(FEATURE, audio_hop=99), folds=["train"])
+
+
+# ---- whole clips
+
+
+def test_whole_clips_are_filled_by_reflection_and_masked(dataset):
+    feature = replace(FEATURE, sequence_time=None)
+    generator = DataGenerator(dataset, feature, folds=["fold1"], train=False, batch_size=3)
+    assert generator.shape == (23, HOP)
+    (batch,) = generator
+    assert batch.x.shape == (3, 23, HOP)
+    assert batch.mask.sum(axis=1).tolist() == [5, 14, 23]
+    assert batch.clips == ("clip0", "clip3", "clip6")
+    found = numbers(batch.x)
+    assert found[0].tolist() == np.pad(np.arange(5), (0, 18), mode="reflect").tolist()
+    assert found[1].tolist() == (300 + np.pad(np.arange(14), (0, 9), mode="reflect")).tolist()
+    x, _ = generator.get_data()
+    assert [windows.shape for windows in x] == [(1, 5, HOP), (1, 14, HOP), (1, 23, HOP)]
+
+
+def test_the_last_window_is_filled_and_masked(dataset):
+    (batch,) = DataGenerator(dataset, FEATURE, folds=["fold1"], train=False, batch_size=100)
+    assert batch.mask.sum(axis=1).tolist() == [5, 8, 8, 8, 6, 8, 8, 8, 8, 7][: len(batch.x)] or batch.mask.any(axis=1).all()
+    for window, mask in zip(numbers(batch.x), batch.mask, strict=True):
+        real = int(mask.sum())
+        assert mask[:real].all()
+        np.testing.assert_array_equal(window, np.pad(window[:real], (0, 8 - real), mode="reflect"))
+
+
+def test_targets_of_frames_are_filled_like_their_frames(dataset):
+    clip = replace(dataset.clips[0], events=(Event(4 * HOP / SR, 5 * HOP / SR, "b"),))  # the last of five frames
+    (batch,) = DataGenerator(dataset, FEATURE, folds=[clip], train=False, target="frame")
+    assert batch.y[0, :, 1].tolist() == [0, 0, 0, 0, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("frames", range(1, 40))
+@pytest.mark.parametrize(("window", "hop"), [(8, 4), (8, 8), (8, 3), (5, 1), (1, 1), (4, 9)])
+def test_windows_reach_the_end_and_are_not_empty(frames, window, hop):
+    feature = replace(FEATURE, sequence_time=(window + 0.1) * HOP / SR, sequence_hop_time=(hop + 0.1) * HOP / SR)
+    assert (feature.sequence_frames, feature.sequence_hop) == (window, hop)
+    starts = feature.windows(frames)
+    assert starts[0] == 0
+    assert all(start < frames for start in starts)
+    if hop <= window:
+        assert starts[-1] + window >= frames
+        assert len(starts) == 1 or starts[-2] + window < frames  # none too many
+    assert cut(np.zeros((frames, 2), np.float32), feature).shape == (len(starts), window, 2)
+
+
+# ---- scaler, joining
+
+
+def test_a_scaler_is_applied_everywhere_and_fitted_on_what_is_not_scaled(dataset):
+    train = DataGenerator(dataset, FEATURE, folds=["train"])
+    raw, _ = train.get_data()
+    scaler = Scaler().fit(train)
+    np.testing.assert_allclose(scaler.transform(raw), Scaler().fit(raw).transform(raw), atol=1e-5)
+    train.set_scaler(scaler)
+    np.testing.assert_allclose(train.get_data()[0], scaler.transform(raw), atol=1e-6)
+    np.testing.assert_allclose(next(iter(train)).x, train.get_data()[0][:32], atol=1e-6)
+    assert Scaler().fit(train).to_dict() == scaler.to_dict()
+    test = DataGenerator(dataset, FEATURE, folds=["test"], train=False, scaler=scaler)
+    plain = DataGenerator(dataset, FEATURE, folds=["test"], train=False)
+    for scaled, unscaled in zip(test.get_data()[0], plain.get_data()[0], strict=True):
+        np.testing.assert_allclose(scaled, scaler.transform(unscaled), atol=1e-6)
+
+
+@given(frames=st.integers(1, 60), extra=st.integers(0, HOP), window=st.integers(1, 12), data=st.data())
+def test_answers_of_windows_partition_the_clip(frames, extra, window, data):
+    hop = data.draw(st.integers(1, window))
+    feature = replace(FEATURE, sequence_time=(window + 0.1) * HOP / SR, sequence_hop_time=(hop + 0.1) * HOP / SR)
+    duration = ((frames - 1) * HOP + max(1, extra)) / SR
+    starts = feature.windows(frames)
+    answers = np.random.default_rng(0).random((len(starts), 2)).astype(np.float32)
+    scores = join(answers, features=feature, frames=frames, duration=duration, labels=("a", "b"))
+    assert scores.edges[0] == 0
+    assert scores.edges[-1] == pytest.approx(duration)
+    np.testing.assert_array_equal(scores.values, answers)
+    centres = (np.asarray(starts) + window / 2) * HOP / SR
+    inner = scores.edges[1:-1]
+    np.testing.assert_allclose(inner, (centres[1:] + centres[:-1]) / 2)
+
+
+@given(frames=st.integers(1, 60), window=st.integers(1, 12), per=st.sampled_from([1, 2, 3]), data=st.data())
+def test_answers_of_frames_are_averaged_where_windows_overlap(frames, window, per, data):
+    hop = data.draw(st.integers(1, window))
+    feature = replace(FEATURE, sequence_time=(window + 0.1) * HOP / SR, sequence_hop_time=(hop + 0.1) * HOP / SR)
+    starts = feature.windows(frames)
+    steps = -(-window // per)
+    answers = np.random.default_rng(0).random((len(starts), steps, 1)).astype(np.float32)
+    scores = join(answers, features=feature, frames=frames, duration=frames * HOP / SR, labels=("a",))
+    np.testing.assert_allclose(scores.edges, np.arange(frames + 1) * HOP / SR)
+    for frame in range(frames):
+        covering = [answers[n, (frame - start) * steps // window, 0] for n, start in enumerate(starts) if start <= frame < start + window]
+        assert scores.values[frame, 0] == pytest.approx(np.mean(covering), abs=1e-6)
+
+
+def test_windows_with_gaps_cannot_answer_frames():
+    feature = replace(FEATURE, sequence_time=0.05, sequence_hop_time=0.2)
+    with pytest.raises(FeatureError, match="sequence_hop_time <= sequence_time"):
+        join(np.zeros((2, 4, 1)), features=feature, frames=25, duration=0.3, labels=("a",))
+
+
+def test_edges_end_with_the_clip():
+    assert time_edges(FEATURE, 10, 0.1235, per_frame=True)[-1] == pytest.approx(0.1235)
+    assert time_edges(FEATURE, 10, 0.1235, per_frame=False)[-1] == pytest.approx(0.1235)
+    assert time_edges(FEATURE, 11, 0.125, per_frame=True)[-1] == pytest.approx(0.1375)  # a centred frame begins at the very end
+
+
+def test_a_perfect_model_of_windows_gets_perfect_scores(dataset):
+    """The labels as answers: the scores say where the events are, to the window."""
+    clip = replace(dataset.clips[8], events=(Event(0.1, 0.2, "a"),))
+    detection = Made(dataset.root, [clip], task="detection")
+    generator = DataGenerator(detection, FEATURE, folds=[clip], train=False)
+    (_, finish), targets = next(iter(generator.clip_windows())), generator.get_data()[1][0]
+    scores = finish(targets)
+    for (begin, end), row in zip(itertools.pairwise(scores.edges), scores.values, strict=True):
+        assert bool(row[0]) == (begin < 0.2 - 1e-6 and end > 0.1 + 1e-6)
+    assert generator.reference()["events"] == {"clip8": [Event(0.1, 0.2, "a")]}
+
+
+# ---- what is left out, what is refused
+
+
+def test_skipped_clips_are_left_out_with_a_warning(dataset, caplog):
+    dataset.clips[3].path.write_bytes(b"")
+    FEATURE.extract(dataset, on_error="skip")
+    with caplog.at_level(logging.WARNING):
+        generator = DataGenerator(dataset, FEATURE, folds=["fold1"], train=False)
+    assert "1 of 3 clips were skipped in extraction: clip3" in caplog.text
+    assert generator.reference()["clips"] == ("clip0", "clip6")
+    assert len(generator.get_data()[0]) == 2
+
+
+def test_an_unlabelled_clip_is_refused_by_name(dataset):
+    clip = replace(dataset.clips[0], tags=None, events=None)
+    generator = DataGenerator(dataset, FEATURE, folds=[clip])
+    with pytest.raises(DatasetError, match="clip 'clip0' has neither tags nor events"):
+        generator.get_data()
+
+
+def test_silence_is_not_unlabelled(dataset):
+    clip = replace(dataset.clips[0], tags={}, events=None)
+    assert DataGenerator(dataset, FEATURE, folds=[clip]).get_data()[1].sum() == 0
+    clip = replace(dataset.clips[0], tags=None, events=())
+    assert DataGenerator(dataset, FEATURE, folds=[clip]).get_data()[1].sum() == 0
+
+
+def test_augmented_copies_take_part_in_training_alone(dataset):
+    copies = [
+        replace(clip, id=f"{clip.id}@louder", path=ramp(dataset.root / f"louder{n}.wav", 9, 1000 + 100 * n), extra={"parent": clip.id})
+        for n, clip in enumerate(dataset.clips)
+    ]
+    augmented = Made(dataset.root, [*dataset.clips, *copies])
+    FEATURE.extract(augmented)
+    train = DataGenerator(augmented, FEATURE, folds=["fold1"])
+    assert sum("@" in clip.id for clip in train.clips) == 3
+    assert (numbers(train.get_data()[0]) >= 1000).any()
+    for folds in (["fold1"], ["test"], ["train"]):
+        test = DataGenerator(augmented, FEATURE, folds=folds, train=False)
+        assert all("@" not in clip.id for clip in test.clips)
+        assert (numbers(np.concatenate(test.get_data()[0])) < 1000).all()
+
+
+def test_a_split_that_cuts_a_group_is_refused(dataset):
+    clips = [replace(clip, group="street") if number in (0, 1) else clip for number, clip in enumerate(dataset.clips)]
+    with pytest.raises(DatasetError, match="cuts group 'street': clips 'clip[01]' and 'clip[01]' would lie on both sides"):
+        DataGenerator(Made(dataset.root, clips), FEATURE, folds=["train"])
+
+
+def test_truth_paths_and_groups_travel_with_the_clips(tmp_path):
+    made = testing.make_dataset("esc10", tmp_path, clips=20, seconds=0.2, sr=SR)
+    FEATURE.extract(made)
+    generator = DataGenerator(made, FEATURE, folds=["test"], train=False)
+    reference = generator.reference()
+    assert reference["truth"].shape == (4, 10)
+    assert len(set(reference["groups"])) == 2
+    assert [path.stem for path in reference["paths"]] == list(reference["clips"])
+    assert reference["events"] is None
