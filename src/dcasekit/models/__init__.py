@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import dcasekit.containers.torch  # noqa: F401 - where PyTorch is missing, this says which extra to install; a model's own import would not
 from dcasekit import discover
 
 

@@ -48,49 +48,47 @@ def run(config: Config, data: Path | None, out: Path, *, progress: bool = False)
     data : folder for the sounds; ``None``: inside `out`.
     out : folder for the report, and a model per task.
     """
-    sections = []
-    for task in get_args(Task):
-        dataset = SyntheticSounds(
-            data or out / "sounds", cache=out / "cache", task=task, clips=config.clips, seconds=config.seconds, sr=SR, seed=config.seed
-        )
-        dataset.download(progress=progress)
-        features = MelSpectrogram(sr=SR, audio_win=800, audio_hop=400, mel=Mel(bands=40), sequence_time=WINDOW[task])
-        features.extract(dataset, progress=progress)
-        split = dataset.split("fold1")
-        began = time.perf_counter()
-        model = CompactCNN()
-        history = model.train(
-            DataGenerator(dataset, features, folds=split.train, seed=config.seed),
-            DataGenerator(dataset, features, folds=split.validation, train=False),
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            learning_rate=config.learning_rate,
-            optimizer="adamw",
-            weight_decay=0.01,
-            schedule="one_cycle",
-            seed=config.seed,
-            progress=progress,
-        )
-        results = model.evaluate(DataGenerator(dataset, features, folds=split.test, train=False))
-        model.save(out / "models" / task)
-        sections.append(
-            Section(
-                name={"classification": "Scenes", "tagging": "Tags", "detection": "Events"}[task],
-                folds={"test": results},
-                histories={"test": history},
-                model={"class": "CompactCNN", **model.cost(), **model.settings},
-                seconds=time.perf_counter() - began,
-                published={"chance": chance(results)},
-            )
-        )
     report = Report(
         title="Quickstart: scenes, tags and events on synthetic sounds",
         settings=asdict(config),
-        sections=sections,
+        sections=[section(config, task, data or out / "sounds", out, progress=progress) for task in get_args(Task)],
         environment=environment(),
     )
     report.save(out)
     return report
+
+
+def section(config: Config, task: Task, data: Path, out: Path, *, progress: bool) -> Section:
+    """Train and evaluate for one task."""
+    dataset = SyntheticSounds(data, cache=out / "cache", task=task, clips=config.clips, seconds=config.seconds, sr=SR, seed=config.seed)
+    dataset.download(progress=progress)
+    features = MelSpectrogram(sr=SR, audio_win=800, audio_hop=400, mel=Mel(bands=40), sequence_time=WINDOW[task])
+    features.extract(dataset, progress=progress)
+    split = dataset.split("fold1")
+    began = time.perf_counter()
+    model = CompactCNN()
+    history = model.train(
+        DataGenerator(dataset, features, folds=split.train, seed=config.seed),
+        DataGenerator(dataset, features, folds=split.validation, train=False),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        optimizer="adamw",
+        weight_decay=0.01,
+        schedule="one_cycle",
+        seed=config.seed,
+        progress=progress,
+    )
+    results = model.evaluate(DataGenerator(dataset, features, folds=split.test, train=False))
+    model.save(out / "models" / task)
+    return Section(
+        name={"classification": "Scenes", "tagging": "Tags", "detection": "Events"}[task],
+        folds={"test": results},
+        histories={"test": history},
+        model={"class": "CompactCNN", **model.cost(), **model.settings},
+        seconds=time.perf_counter() - began,
+        published={"chance": chance(results)},
+    )
 
 
 def chance(results: Results) -> tuple[float, str]:
