@@ -445,7 +445,9 @@ def run(config, data, out, *, progress=False):
     scores = tuple(Scores(row[None], [0, 1], ("cat", "dog")) for row in truth)
     results = Results("classification", ("cat", "dog"), tuple(map(str, range(config.clips))), truth, scores)
     settings = asdict(config) | {"data": str(data)}
-    return Report("Tiny", settings, [Section("all", {"test": results})], environment())
+    report = Report("Tiny", settings, [Section("all", {"test": results})], environment())
+    report.save(out)
+    return report
 '''
 
 

@@ -338,7 +338,7 @@ class Blocked(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         heavy = {"torch", "sklearn", "keras", "dask", "distributed", "ray", "pandas", "matplotlib", "plotly", "librosa"}
         if name.partition(".")[0] in heavy:
-            raise ImportError(f"{name} is blocked")
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Blocked())
 import numpy as np
