@@ -220,7 +220,7 @@ def test_an_augmentation_may_be_an_object():
     [
         ("constant", [1, 1, 1, 1]),
         ("cosine", [(1 + math.cos(math.pi * n / 4)) / 2 for n in range(4)]),
-        ("one_cycle", [0.04, *((1 + math.cos(math.pi * (n / 4 - 0.1) / 0.9)) / 2 for n in (1, 2, 3))]),
+        ("one_cycle", [0, *((1 + math.cos(math.pi * (n / 4 - 0.1) / 0.9)) / 2 for n in (1, 2, 3))]),
     ],
 )
 def test_schedules(schedule, expected):
@@ -433,12 +433,11 @@ def test_a_killed_training_resumes_to_the_same_model(tmp_path):
     killed, undisturbed = start("killed", 0.5), start("undisturbed", 0)
     checkpoint = tmp_path / "killed-run" / "checkpoint.safetensors"
     end = time.monotonic() + 60
-    while not checkpoint.exists() or checkpoint.stat().st_mtime + 0.6 > time.time():  # at least two epochs, or one and a half
+    while not checkpoint.exists():
         assert time.monotonic() < end
         assert killed.poll() is None
         time.sleep(0.02)
-        if checkpoint.exists() and time.time() - checkpoint.stat().st_mtime > 0.2:
-            break
+    time.sleep(0.8)  # in the middle of the second or third epoch
     os.kill(killed.pid, signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     assert not (tmp_path / "killed-model").exists()
@@ -471,19 +470,19 @@ def test_a_stopped_training_resumes_to_the_same_model(tmp_path, optimizer, stop)
 )
 def test_resuming_with_other_settings_is_refused(tmp_path, change):
     trained(resume=tmp_path, epochs=2)
-    with pytest.raises(ModelError, match=rf"was made with other settings or data \(.*{next(iter(change))}.*differ\); delete it"):
+    with pytest.raises(ModelError, match=rf"belongs to another run: .*{next(iter(change))}.* differ; delete it"):
         trained(**{"resume": tmp_path, "epochs": 2, **change})
 
 
 def test_resuming_with_other_data_is_refused(tmp_path):
     trained(resume=tmp_path)
-    with pytest.raises(ModelError, match="steps"):
+    with pytest.raises(ModelError, match="data differ; delete it"):
         MLP(**SMALL).train(data(each=20), epochs=5, batch_size=8, device="cpu", learning_rate=0.01, resume=tmp_path)
 
 
 def test_resuming_another_network_is_refused(tmp_path):
     trained(resume=tmp_path)
-    with pytest.raises(ModelError, match="checkpoint"):
+    with pytest.raises(ModelError, match="belongs to another run"):
         MLP(hidden_layers_size=(4,), dropout_rates=(0.2,)).train(
             data(), epochs=5, batch_size=8, device="cpu", learning_rate=0.01, resume=tmp_path
         )
@@ -492,7 +491,7 @@ def test_resuming_another_network_is_refused(tmp_path):
 def test_a_damaged_checkpoint_is_refused_by_name(tmp_path):
     trained(resume=tmp_path)
     (tmp_path / "checkpoint.safetensors").write_bytes(b"damaged")
-    with pytest.raises(ModelError, match="checkpoint.safetensors"):
+    with pytest.raises(ModelError, match="checkpoint.safetensors is no checkpoint that can be read"):
         trained(resume=tmp_path)
 
 

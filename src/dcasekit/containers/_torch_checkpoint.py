@@ -119,11 +119,14 @@ class Checkpoint:
         """Take up the run saved in the folder, if there is one; give back its history."""
         if self.training.resume is None or not self._path().exists():
             return []
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
-        with safe_open(self._path(), framework="pt") as file:
-            about = json.loads(file.metadata()["state"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        try:
+            with safe_open(self._path(), framework="pt") as file:
+                about = json.loads(file.metadata()["state"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+            raise ModelError(f"{self._path()} is no checkpoint that can be read ({error}); delete it to train from the start") from error
         if changed := [name for name, value in self.run.items() if about["run"].get(name) != value]:
             raise ModelError(f"{self._path()} belongs to another run: {', '.join(changed)} differ; delete it, or resume in another folder")
         device = next(self.network.parameters()).device

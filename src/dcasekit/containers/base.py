@@ -222,7 +222,7 @@ def load(folder: PathLike) -> ModelContainer:
     except ModelError:
         raise
     except (DcasekitError, OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{folder} does not hold a complete model ({error!r}); save or copy it again") from error
+        raise ModelError(f"{folder} does not hold a complete model ({type(error).__name__}: {error}); save or copy it again") from error
     return container
 
 

@@ -24,7 +24,7 @@ from dcasekit.report import Report, Section, environment
 class Config:
     """Settings of the recipe."""
 
-    epochs: int = 240
+    epochs: int = 160
     batch_size: int = 16
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
@@ -89,7 +89,7 @@ def run(config: Config, data: Path | None, out: Path, *, progress: bool = False)
 
 def train(config: Config, dataset: ESC10, fold: str, out: Path, *, progress: bool) -> CompactCNN:
     """Train a network on all folds but one, and save it."""
-    model = CompactCNN(pool_size=((4, 2), (2, 2), (2, 2)))
+    model = CompactCNN()
     model.train(
         DataGenerator(dataset, FEATURES, folds=dataset.split(fold, validation=False).train, seed=config.seed),
         epochs=config.epochs,

@@ -1,0 +1,325 @@
+"""Every leaf there is keeps the contract of its family, and the checks themselves find what breaks it."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from dcasekit import discover, testing
+from dcasekit.annotations import Event
+from dcasekit.augmentations import Augmentation
+from dcasekit.containers.torch import TorchModelContainer
+from dcasekit.datasets import ESC50
+from dcasekit.errors import DatasetError, FeatureError, ModelError
+from dcasekit.features import Mel, MelSpectrogram
+from dcasekit.models import MLP
+from dcasekit.testing import ContractError
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("name", discover.names("datasets"))
+def test_dataset(name, tmp_path):
+    testing.check_dataset(testing.make_dataset(name, tmp_path / name, clips=60, seconds=0.2))
+
+
+@pytest.mark.parametrize("task", ["tagging", "detection"])
+def test_synthetic_sounds_in_its_other_tasks(tmp_path, task):
+    kind = discover.load("datasets", "synthetic_sounds")
+    dataset = kind(tmp_path / task, clips=60, seconds=1.0, sr=8000, task=task)
+    dataset.download()
+    testing._check_clips(dataset)
+    testing._check_splits(dataset)
+
+
+@pytest.mark.parametrize("name", discover.names("features"))
+def test_feature(name):
+    testing.check_feature(discover.load("features", name)())
+
+
+@pytest.mark.parametrize("name", discover.names("features"))
+def test_feature_with_other_settings(name):
+    kind = discover.load("features", name)
+    settings = {"mel": Mel(bands=10)} if "mel" in kind.__dataclass_fields__ else {}
+    if "coefficients" in kind.__dataclass_fields__:
+        settings["coefficients"] = 5
+    testing.check_feature(kind(sr=8000, audio_win=200, audio_hop=80, sequence_time=None, **settings))
+
+
+@pytest.mark.parametrize("name", discover.names("models"))
+def test_model(name):
+    testing.check_model(discover.load("models", name)(), new_process=name == "mlp")
+
+
+# ---- augmentations
+
+
+def augmentations():
+    for name in discover.names("augmentations"):
+        for settings in ({}, {"n_semitones": -1}, {"factor": 1.1}, {"snr": 20}, {"min_db": -3, "max_db": 3}):
+            try:
+                yield Augmentation.from_dict({"type": name, **settings})
+                break
+            except DatasetError:
+                continue
+        else:
+            yield pytest.param(name, marks=pytest.mark.xfail(reason=f"no settings are known here for {name}; add some"))
+
+
+@pytest.mark.parametrize("augmentation", list(augmentations()), ids=lambda augmentation: getattr(augmentation, "fingerprint", augmentation))
+def test_augmentation(augmentation):
+    noise = np.random.default_rng(0).normal(0, 0.1, 8000).astype(np.float32)
+    before, events = noise.copy(), (Event(0.2, 0.5, "a"), Event(0.0, 1.0, "b", 0.5))
+    params = json.loads(json.dumps(augmentation.draw(np.random.default_rng(1)), allow_nan=False))
+    first, moved = augmentation.apply(noise, events, params, sr=8000)
+    again, _ = augmentation.apply(noise, events, params, sr=8000)
+    np.testing.assert_array_equal(first, again)  # the draw determines the result
+    np.testing.assert_array_equal(noise, before)
+    assert first.dtype == np.float32
+    assert first.ndim == 1
+    assert np.isfinite(first).all()
+    assert [event.label for event in moved] == ["a", "b"]
+    assert all(event.offset <= len(first) / 8000 + 1e-3 for event in moved)
+    assert [event.weight for event in moved] == [1.0, 0.5]
+    assert augmentation.apply(noise, None, params, sr=8000)[1] is None  # unknown times stay unknown
+    assert np.isfinite(augmentation.apply(np.zeros(8000, np.float32), (), params, sr=8000)[0]).all()
+    settings = json.loads(json.dumps({"type": discover.address(type(augmentation)), **augmentation.settings}))
+    assert Augmentation.from_dict(settings) == augmentation
+    assert Augmentation.from_dict(settings).fingerprint == augmentation.fingerprint
+    for wrong in (np.zeros((2, 10)), np.zeros(0), np.array([np.nan])):
+        with pytest.raises(DatasetError):
+            augmentation.apply(wrong, None, params, sr=8000)
+    with pytest.raises(DatasetError, match="no_such_setting"):
+        Augmentation.from_dict({**settings, "no_such_setting": 1})
+
+
+# ---- the checks find what they are for
+
+
+class Ids(ESC50):
+    """A dataset whose ids hold the folder, which differs from machine to machine; the rest is that of ESC-50, as it should be."""
+
+    def load(self) -> Iterable:
+        from dataclasses import replace
+
+        return (replace(clip, id=str(clip.path)) for clip in super().load())
+
+
+class Uncarded(ESC50):
+    """Short."""
+
+
+class Careless(ESC50):
+    """A dataset that gives no clips where its label file is missing, instead of saying so and naming the remedy, as it should."""
+
+    def load(self) -> Iterable:
+        return super().load() if (self.root / "meta" / "esc50.csv").exists() else ()
+
+
+class Leaking(ESC50):
+    """A dataset without groups whose folds cut what belongs together, and which hides it: it says so of every clip of its folds."""
+
+    def split(self, fold=None, *, validation=True):
+        from dataclasses import replace
+
+        split = super().split(fold, validation=validation)
+        return replace(split, train=split.train + split.test)
+
+
+class Eager(ESC50):
+    """A dataset that needs its files to be constructed, so that nobody can download them with it, as they should be able to."""
+
+    def __init__(self, root, *, cache=None):
+        super().__init__(root, cache=cache)
+        _ = self.clips
+
+
+class Blind(ESC50):
+    """A dataset whose validate finds nothing, whatever is missing, unreadable or beside its files, which is not what it is for."""
+
+    def validate(self, *, jobs=None, progress=False):  # noqa: ARG002
+        return []
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (Ids, "ids do not depend on where the files lie"),
+        (Uncarded, "docstring that is its card"),
+        (Careless, "nothing was raised"),
+        (Leaking, "no id lies in two parts"),
+        (Eager, "esc50.csv does not exist"),
+        (Blind, "validate\\(\\) finds"),
+    ],
+)
+def test_a_dataset_that_breaks_the_contract_is_found(tmp_path, kind, says):
+    testing.make_dataset("esc50", tmp_path, clips=20, seconds=0.1, sr=8000)
+    with pytest.raises((ContractError, DatasetError), match=says):
+        testing.check_dataset(kind(tmp_path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Silent(MelSpectrogram):
+    """Is not finite on silence."""
+
+    log: None = None
+
+    def compute_blocks(self, blocks):
+        with np.errstate(divide="ignore"):
+            yield from [np.log(block) for block in super().compute_blocks(blocks)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blockwise(MelSpectrogram):
+    """Subtracts the mean of each block, whatever its length."""
+
+    def compute_blocks(self, blocks):
+        for block in blocks:
+            frames = np.concatenate(list(super().compute_blocks([np.resize(block, max(len(block), self.audio_win))])))
+            yield frames - frames.mean(axis=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wide(MelSpectrogram):
+    """Computes float64."""
+
+    def compute_blocks(self, blocks):
+        for block in super().compute_blocks(blocks):
+            yield block.astype(np.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forgetful(MelSpectrogram):
+    """One fingerprint for every setting."""
+
+    fingerprint = "forgetful"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sparse(MelSpectrogram):
+    """Every second frame."""
+
+    def compute_blocks(self, blocks):
+        yield np.concatenate(list(super().compute_blocks(blocks)))[::2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (Silent, "silence gives finite float32"),
+        (Blockwise, "where audio is cut into blocks|audio without|no samples"),
+        (Wide, "finite float32; got float64"),
+        (Forgetful, "another setting gives another fingerprint"),
+        (Sparse, "one frame more"),
+    ],
+)
+def test_a_feature_that_breaks_the_contract_is_found(kind, says):
+    with pytest.raises((ContractError, FeatureError), match=says):
+        testing.check_feature(kind(sr=8000, audio_win=256, audio_hop=128, mel=Mel(bands=12)))
+
+
+@dataclass(kw_only=True, eq=False)
+class Unseeded(MLP):
+    """Draws other weights each time."""
+
+    def build(self, shape, labels, *, task="classification", seed=0):
+        return super().build(shape, labels, task=task, seed=seed + int(torch.randint(10**6, ())))
+
+
+@dataclass(kw_only=True, eq=False)
+class Stubborn(MLP):
+    """Learns nothing."""
+
+    def fit(self, data, validation, training):  # noqa: ARG002
+        return [{"epoch": n, "loss": 1.0} for n in range(training.epochs)]
+
+
+@dataclass(kw_only=True, eq=False)
+class Sloppy(MLP):
+    """Takes any weights."""
+
+    def set_weights(self, weights):
+        pass
+
+
+@dataclass(kw_only=True, eq=False)
+class Logits(MLP):
+    """Answers logits."""
+
+    def answer(self, windows):
+        with torch.inference_mode():
+            return 10 * self.network(torch.from_numpy(windows)).numpy()
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (Unseeded, "the same seed gives the same weights"),
+        (Stubborn, "training lowers the loss"),
+        (Sloppy, "answers the same, bit for bit"),
+        (Logits, "lie in"),
+    ],
+)
+def test_a_model_that_breaks_the_contract_is_found(kind, says, monkeypatch):
+    monkeypatch.setattr(discover, "address", lambda thing: f"{thing.__module__}:{thing.__qualname__}")
+    monkeypatch.setitem(__import__("sys").modules, kind.__module__, __import__("types").SimpleNamespace(**{kind.__name__: kind}))
+    with pytest.raises(ContractError, match=says):
+        testing.check_model(kind(hidden_layers_size=(8,), dropout_rates=(0.0,)), shape=(4, 6), new_process=False)
+
+
+def test_a_model_of_ones_own_passes(monkeypatch):
+    @dataclass(kw_only=True, eq=False)
+    class Mine(TorchModelContainer):
+        """A linear layer on the mean over time."""
+
+        bias: bool = True
+
+        def network_for(self, frames, dims, outputs, task):  # noqa: ARG002
+            class Network(torch.nn.Module):
+                def __init__(self, bias):
+                    super().__init__()
+                    self.out = torch.nn.Linear(dims, outputs, bias=bias)
+
+                def forward(self, x):
+                    return self.out(x.mean(1))
+
+            return Network(self.bias)
+
+    Mine.__qualname__ = "Mine"
+    monkeypatch.setitem(__import__("sys").modules, Mine.__module__, __import__("types").SimpleNamespace(Mine=Mine))
+    testing.check_model(Mine(), new_process=False)
+
+
+# ---- making small trees
+
+
+def test_an_unknown_name_is_refused_with_the_nearest():
+    with pytest.raises(LookupError, match="Did you mean 'esc50'"):
+        testing.make_dataset("esc5O", "nowhere")
+
+
+def test_a_dataset_without_a_writer_says_how_to_add_one(tmp_path, monkeypatch):
+    monkeypatch.delitem(testing._WRITERS, "esc50")
+    with pytest.raises(
+        DatasetError, match=r"no writer of small ESC50 trees; add a function .*testing\.py and name it in _WRITERS\['esc50'\]"
+    ):
+        testing.make_dataset("esc50", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_dataset_can_be_made():
+    assert {*testing._WRITERS, *testing._MAKES_ITSELF} == set(discover.names("datasets"))
+
+
+def test_a_contract_error_is_an_assertion():
+    assert issubclass(ContractError, AssertionError)
+    assert not issubclass(ModelError, AssertionError)
