@@ -4,8 +4,10 @@ What ``make demo`` runs. The same features and the same small network serve the 
 three folds, its best epoch is chosen on a fourth, and it is reported on the fifth.
 """
 
+import os
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -17,6 +19,7 @@ from dcasekit.features.mel_spectrogram import MelSpectrogram
 from dcasekit.generator import DataGenerator
 from dcasekit.metrics import segment
 from dcasekit.models.compact_cnn import CompactCNN
+from dcasekit.parallel import map_clips
 from dcasekit.report import Report, Section, environment
 from dcasekit.results import Results
 
@@ -48,28 +51,44 @@ def run(config: Config, data: Path | None, out: Path, *, progress: bool = False)
     data : folder for the sounds; ``None``: inside `out`.
     out : folder for the report, and a model per task.
     """
+    dataset = sounds(config, "classification", data, out)
+    dataset.download(progress=progress)
+    features("classification").extract(dataset, progress=progress)  # stored frames serve the three tasks
+    # One process with one thread per task: on few cores, and beside other work, threads inside a small network cost more than they give.
+    tasks = get_args(Task)
+    jobs = min(len(tasks), os.cpu_count() or 1)
+    bar = "Training for scenes, tags, events" if progress else None
+    done = map_clips(partial(section, config, data, out), tasks, jobs=jobs, progress=bar)
     report = Report(
         title="Quickstart: scenes, tags and events on synthetic sounds",
         settings=asdict(config),
-        sections=[section(config, task, data or out / "sounds", out, progress=progress) for task in get_args(Task)],
+        sections=list(done),
         environment=environment(),
     )
     report.save(out)
     return report
 
 
-def section(config: Config, task: Task, data: Path, out: Path, *, progress: bool) -> Section:
+def sounds(config: Config, task: Task, data: Path | None, out: Path) -> SyntheticSounds:
+    """Give the sounds with the labels of a task."""
+    folder = data or out / "sounds"
+    return SyntheticSounds(folder, cache=out / "cache", task=task, clips=config.clips, seconds=config.seconds, sr=SR, seed=config.seed)
+
+
+def features(task: Task) -> MelSpectrogram:
+    """Give the features of a task."""
+    return MelSpectrogram(sr=SR, audio_win=800, audio_hop=400, mel=Mel(bands=40), sequence_time=WINDOW[task])
+
+
+def section(config: Config, data: Path | None, out: Path, task: Task) -> Section:
     """Train and evaluate for one task."""
-    dataset = SyntheticSounds(data, cache=out / "cache", task=task, clips=config.clips, seconds=config.seconds, sr=SR, seed=config.seed)
-    dataset.download(progress=progress)
-    features = MelSpectrogram(sr=SR, audio_win=800, audio_hop=400, mel=Mel(bands=40), sequence_time=WINDOW[task])
-    features.extract(dataset, progress=progress)
+    dataset, mel = sounds(config, task, data, out), features(task)
     split = dataset.split("fold1")
     began = time.perf_counter()
     model = CompactCNN()
     history = model.train(
-        DataGenerator(dataset, features, folds=split.train, seed=config.seed),
-        DataGenerator(dataset, features, folds=split.validation, train=False),
+        DataGenerator(dataset, mel, folds=split.train, seed=config.seed),
+        DataGenerator(dataset, mel, folds=split.validation, train=False),
         epochs=config.epochs,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
@@ -77,9 +96,8 @@ def section(config: Config, task: Task, data: Path, out: Path, *, progress: bool
         weight_decay=0.01,
         schedule="one_cycle",
         seed=config.seed,
-        progress=progress,
     )
-    results = model.evaluate(DataGenerator(dataset, features, folds=split.test, train=False))
+    results = model.evaluate(DataGenerator(dataset, mel, folds=split.test, train=False))
     model.save(out / "models" / task)
     return Section(
         name={"classification": "Scenes", "tagging": "Tags", "detection": "Events"}[task],
