@@ -1,8 +1,10 @@
 """Every leaf there is keeps the contract of its family, and the checks themselves find what breaks it."""
 
 import json
+import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -109,8 +111,6 @@ class Ids(ESC50):
     """A dataset whose ids hold the folder, which differs from machine to machine; the rest is that of ESC-50, as it should be."""
 
     def load(self) -> Iterable:
-        from dataclasses import replace
-
         return (replace(clip, id=str(clip.path)) for clip in super().load())
 
 
@@ -129,8 +129,6 @@ class Leaking(ESC50):
     """A dataset without groups whose folds cut what belongs together, and which hides it: it says so of every clip of its folds."""
 
     def split(self, fold=None, *, validation=True):
-        from dataclasses import replace
-
         split = super().split(fold, validation=validation)
         return replace(split, train=split.train + split.test)
 
@@ -271,7 +269,7 @@ class Logits(MLP):
 )
 def test_a_model_that_breaks_the_contract_is_found(kind, says, monkeypatch):
     monkeypatch.setattr(discover, "address", lambda thing: f"{thing.__module__}:{thing.__qualname__}")
-    monkeypatch.setitem(__import__("sys").modules, kind.__module__, __import__("types").SimpleNamespace(**{kind.__name__: kind}))
+    monkeypatch.setitem(sys.modules, kind.__module__, SimpleNamespace(**{kind.__name__: kind}))
     with pytest.raises(ContractError, match=says):
         testing.check_model(kind(hidden_layers_size=(8,), dropout_rates=(0.0,)), shape=(4, 6), new_process=False)
 
@@ -295,7 +293,7 @@ def test_a_model_of_ones_own_passes(monkeypatch):
             return Network(self.bias)
 
     Mine.__qualname__ = "Mine"
-    monkeypatch.setitem(__import__("sys").modules, Mine.__module__, __import__("types").SimpleNamespace(Mine=Mine))
+    monkeypatch.setitem(sys.modules, Mine.__module__, SimpleNamespace(Mine=Mine))
     testing.check_model(Mine(), new_process=False)
 
 

@@ -372,6 +372,20 @@ def test_bad_input_is_skipped_listed_and_counted(folder, kind, caplog):
         store.read("bad")
 
 
+def test_after_a_failure_the_rest_is_passed_over(folder, monkeypatch):
+    bad_text(folder.root / "a-bad.wav")  # the first of five
+    computed = []
+    original = MelSpectrogram.compute_file
+    monkeypatch.setattr(MelSpectrogram, "compute_file", lambda self, path: computed.append(path) or original(self, path))
+    with pytest.raises(AudioError, match=r"a-bad\.wav"):
+        MEL.extract(folder, jobs=1)
+    assert computed == []
+    (folder.root / "a-bad.wav").unlink()
+    folder.__dict__.pop("clips")
+    assert len(MEL.extract(folder, jobs=1).entries) == len(computed) == 4
+    assert not list(MEL.store(folder).folder.glob("part-*"))
+
+
 def test_a_mended_file_is_no_longer_skipped(folder):
     bad_text(folder.root / "bad.wav")
     MEL.extract(folder, on_error="skip")
