@@ -50,7 +50,9 @@ def map_clips(
         return
     from joblib import Parallel, delayed
 
-    with _cluster(backend, address, jobs) as config:
+    with _cluster(backend, address, jobs) as config, warnings.catch_warnings():
+        # joblib renews a worker whose memory grew much, as it does when a large package is imported there, and warns of it.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
         results = Parallel(n_jobs=jobs, **config)(delayed(function)(item) for item in items)
         tracked = track(results, len(items), progress)
         try:

@@ -157,6 +157,10 @@ class AugmentedDataset(Dataset):
         self.__dict__.pop("clips", None)
         return self.dataset.download(force=force, progress=progress)
 
+    def _shared(self) -> Iterable[Path]:
+        """Give what the wrapped dataset's folders hold of another dataset."""
+        return self.dataset._shared()  # noqa: SLF001 - a dataset asks a dataset
+
     def _folder(self, name: str) -> Path:
         return self.cache / "augmented" / name
 

@@ -91,6 +91,8 @@ class SyntheticSounds(Dataset):
         rows = list(read_table(self.root / "clips.tsv", _COLUMNS))
         events = read_events(self.root / "events.tsv")
         for row in rows:
+            if row["filename"] not in events:
+                raise DatasetError(f"{self.root / 'events.tsv'} does not list {row['filename']}; run download(force=True)")
             spans = tuple(events[row["filename"]])
             yield Clip(
                 id=Path(row["filename"]).stem,
