@@ -1,7 +1,9 @@
 """ESC-10: environmental sound classification from scratch, under the predefined folds.
 
 Every fold is tested once with a network that has seen none of it: trained on the other folds for a fixed number of epochs, last weights.
-Nothing was chosen on a test fold: features, augmentation and network were chosen by training on one fold and validating on another.
+Features, augmentation and network were chosen by training on one of the folds 1-3 and validating on another (80 clips each); the mean
+over the three pairs, last epoch, was 74.6 % with mixing, crop and gain alone; 80.0 % with looping, equalizing and masks; 82.1 % with
+statistics over time instead of their mean; 83.3 % with noise; 85.8 % with half the hop. The standard error of each is about 2.5 points.
 """
 
 import os
@@ -84,7 +86,9 @@ def run(config: Config, data: Path | None, out: Path, *, progress: bool = False)
         published=PUBLISHED,
         notes=[
             f"{len(dataset.clips)} clips in {len(models)} of the {len(dataset.folds)} published folds; each fold is tested with a network "
-            "trained on the others, last epoch, no selection on any fold.",
+            "trained on the others, last epoch, nothing selected on the fold.",
+            "The settings were chosen by training on one of the folds 1-3 and validating on another: each of the three has served to "
+            "validate, none was under test when a setting was chosen.",
             *(f"left out: {clip}: {why}" for clip, why in store.skipped.items()),
         ],
     )
