@@ -1,7 +1,8 @@
 """Feature extraction beside the librosa chain, in one run, on the same clips: whole chain from a wav file to the array on disk.
 
 The peer is what people write today, one process: soundfile in float64, librosa.resample, librosa's mel spectrogram and
-power_to_db, one .npy per clip. Ours is `MelSpectrogram.extract`. Rounds alternate, so that a busy machine slows both; the ratio of medians is the figure.
+power_to_db, one .npy per clip. Ours is `MelSpectrogram.extract`. Rounds alternate, so that a busy machine slows both; the ratio of medians
+is the figure.
 
     python benchmarks/bench_features.py [--data ESC10_FOLDER] [--clips 240] [--rounds 5]
 """
