@@ -112,8 +112,9 @@ def blocks(path: PathLike, *, sr: Hz | None = None, seconds: Seconds = 60.0) -> 
 
     head = info(path)
     size = max(1, int(seconds * head.sr))
-    if head.samples <= size:
-        yield read(path, sr=sr)[0]
+    if head.samples <= size:  # in one go, which is faster
+        [audio] = _decode(Path(path), head, 0, head.samples, size)
+        yield audio if sr is None else resample(audio, head.sr, sr)
         return
     stream = soxr.ResampleStream(head.sr, sr, 1, dtype="float32", quality="HQ") if sr not in (None, head.sr) else None
     done = 0

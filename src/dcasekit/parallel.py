@@ -53,7 +53,9 @@ def map_clips(
     with _cluster(backend, address, jobs) as config, warnings.catch_warnings():
         # joblib renews a worker whose memory grew much, as it does when a large package is imported there, and warns of it.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
-        results = Parallel(n_jobs=jobs, **config)(delayed(function)(item) for item in items)
+        # Several items travel at once; few enough for the work to be even and for the progress bar to move.
+        batch = max(1, min(32, len(items) // (8 * jobs)))
+        results = Parallel(n_jobs=jobs, batch_size=batch, **config)(delayed(function)(item) for item in items)
         tracked = track(results, len(items), progress)
         try:
             for result in tracked:  # noqa: UP028 - where the reader breaks off, `finally` is to come first

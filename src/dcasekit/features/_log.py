@@ -42,8 +42,8 @@ class Decibels:
     def apply(self, spectrum: FloatArray, power: int) -> FloatArray:
         """Take the logarithm of non-negative values, in place."""
         np.maximum(spectrum, np.float32(self.amin), out=spectrum)
-        np.log10(spectrum, out=spectrum)
-        spectrum *= np.float32(20 / power)
+        np.log(spectrum, out=spectrum)  # several times faster than log10, and as exact
+        spectrum *= np.float32(20 / power / np.log(10))
         if self.ref != "max":
             spectrum -= np.float32(20 / power * np.log10(max(self.ref, self.amin)))
         return spectrum

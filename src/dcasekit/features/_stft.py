@@ -10,7 +10,7 @@ from functools import cache
 from typing import Literal
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from dcasekit.errors import FeatureError
@@ -27,7 +27,7 @@ _COSINES = {
 }
 
 # As many frames as keep one block's arrays (about a MB) near the processor.
-_FRAMES_PER_BLOCK = 64
+_FRAMES_PER_BLOCK = 128
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +90,9 @@ def spectra(blocks: Iterable[FloatArray], *, stft: STFT, audio_win: int, audio_h
     n_fft = stft.length(audio_win)
     window = _window(stft.window, stft.periodic, audio_win, n_fft)
     for piece in _framed(_prepared(blocks, stft), stft, audio_win, n_fft, audio_hop):
-        frames = sliding_window_view(piece, n_fft)[::audio_hop]
+        step = piece.strides[0]
+        shape = (_count(len(piece), n_fft, audio_hop), n_fft)
+        frames = as_strided(piece, shape, (audio_hop * step, step), writeable=False)
         for first in range(0, len(frames), _FRAMES_PER_BLOCK):
             spectrum = rfft(frames[first : first + _FRAMES_PER_BLOCK] * window, axis=1, overwrite_x=True)
             energy = np.square(spectrum.real)
@@ -119,29 +121,41 @@ def _framed(blocks: Iterable[FloatArray], stft: STFT, audio_win: int, n_fft: int
     rest = np.zeros(0, np.float32)  # samples from the next frame's beginning on
     started, total = not half, 0
     skip = 0  # samples to drop where the hop jumps beyond what has arrived
-    for block in blocks:
+    for block, last in _with_last(blocks):
         total += len(block)
         tail = np.concatenate([tail, block[-(half + 1) :]])[-(half + 1) :]
-        rest = np.concatenate([rest, block])
-        if not started and len(rest) > half:
-            rest, started = np.concatenate([_pad(rest[: half + 1], half, stft.pad, "left"), rest]), True
+        parts = [rest, block]
+        if not started and (total > half or last):
+            head = np.concatenate([rest, block[: half + 1]])[: half + 1] if len(rest) <= half else rest[: half + 1]
+            parts, started = [_pad(head, half, stft.pad, "left"), *parts], True
+        if last:
+            _refuse_short(total, stft, audio_win, n_fft)
+            parts.append(_pad(tail, half, stft.pad, "right"))
+        rest = np.concatenate(parts)
         if started:
             rest, skip = rest[skip:], max(0, skip - len(rest))
             if (count := _count(len(rest), n_fft, hop)) > 0:
                 yield rest[: (count - 1) * hop + n_fft]
                 rest, skip = rest[count * hop :], max(0, count * hop - len(rest))
-    needed = n_fft if not stft.center else max(audio_win, half + 1 if stft.pad == "reflect" else 0)
+
+
+def _with_last(blocks: Iterable[FloatArray]) -> Iterator[tuple[FloatArray, bool]]:
+    """Say with each block whether it is the last; a recording without any is one empty block."""
+    before = None
+    for block in blocks:
+        if before is not None:
+            yield before, False
+        before = block
+    yield (np.zeros(0, np.float32) if before is None else before), True
+
+
+def _refuse_short(total: int, stft: STFT, audio_win: int, n_fft: int) -> None:
+    needed = n_fft if not stft.center else max(audio_win, n_fft // 2 + 1 if stft.pad == "reflect" else 0)
     if total < needed:
         raise FeatureError(
             f"the audio has {total} samples, fewer than the {needed} of one window; pad it, choose a shorter window, "
             "or extract with on_error='skip'"
         )
-    if half:
-        if not started:  # zero padding of a recording shorter than half a frame
-            rest = np.concatenate([np.zeros(half, np.float32), rest])
-        rest = np.concatenate([rest, _pad(tail, half, stft.pad, "right")])[skip:]
-        if (count := _count(len(rest), n_fft, hop)) > 0:
-            yield rest[: (count - 1) * hop + n_fft]
 
 
 def _count(samples: int, n_fft: int, hop: int) -> int:
