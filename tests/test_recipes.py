@@ -1,0 +1,78 @@
+import json
+import os
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+import dcasekit
+from dcasekit import discover
+from dcasekit.errors import DatasetError
+from dcasekit.recipes import esc10, quickstart
+from dcasekit.testing import make_dataset
+
+
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch):
+    """Train where coverage and monkeypatching reach; tests of map_clips see to the processes."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
+
+@pytest.mark.parametrize("name", discover.names("recipes"))
+def test_a_recipe_says_its_settings_and_has_a_quick_form(name):
+    recipe = discover.module("recipes", name)
+    assert recipe.__doc__
+    assert isinstance(recipe.QUICK, recipe.Config)
+    assert recipe.Config() != recipe.QUICK
+    assert callable(recipe.run)
+
+
+def test_quickstart_reports_three_tasks_beside_chance_and_saves_a_model_for_each(tmp_path):
+    config = replace(quickstart.QUICK, clips=60, seconds=1.5)
+    report = quickstart.run(config, None, tmp_path)
+    content = json.loads((tmp_path / "report.json").read_text())
+    assert [section["name"] for section in content["sections"]] == ["Scenes", "Tags", "Events"] == [s.name for s in report.sections]
+    for section in content["sections"]:
+        assert 0 < section["published"]["chance"]["value"] < 0.5
+        assert section["model"]["parameters"] > 50_000
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+    sound = next((tmp_path / "sounds" / "audio").glob("*.wav"))
+    for task in ("classification", "tagging", "detection"):
+        model = dcasekit.load(tmp_path / "models" / task)
+        [scores] = model.predict([sound])
+        assert model.task == task
+        assert scores.edges[-1] == pytest.approx(1.5)
+
+
+def test_esc10_tests_every_fold_once_and_goes_on_after_an_interruption(tmp_path, monkeypatch):
+    data = make_dataset("esc10", tmp_path / "data", clips=60, sr=44100)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*")}
+    folds = data.present_folds
+    trained = []
+    train = esc10.train
+
+    def interrupted(config, dataset, out, fold):
+        if fold == folds[1] and not trained:
+            trained.append("interrupted")
+            raise KeyboardInterrupt
+        train(config, dataset, out, fold)
+
+    monkeypatch.setattr(esc10, "train", interrupted)
+    out = tmp_path / "out"
+    config = replace(esc10.QUICK, batch_size=8, crop_frames=64)
+    with pytest.raises(KeyboardInterrupt):
+        esc10.run(config, tmp_path / "data", out)
+    kept = (out / "checkpoints" / folds[0] / "checkpoint.safetensors").stat().st_mtime_ns
+    monkeypatch.setattr(esc10, "shutil", SimpleNamespace(rmtree=lambda path: None))  # to look at what was kept
+    report = esc10.run(config, tmp_path / "data", out)
+    assert (out / "checkpoints" / folds[0] / "checkpoint.safetensors").stat().st_mtime_ns == kept, "the first fold was trained again"
+    [section] = report.sections
+    assert tuple(section.folds) == folds
+    assert sorted(section.pooled.clips) == sorted(clip.id for clip in data.clips), "every clip is tested once"
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*")} == before, "the data folder was written to"
+    assert dcasekit.load(out / "models" / folds[0]).predict([data.clips[0].path])
+
+
+def test_esc10_says_that_it_needs_recordings(tmp_path):
+    with pytest.raises(DatasetError, match="--data"):
+        esc10.run(esc10.QUICK, None, tmp_path)
