@@ -1,5 +1,6 @@
-"""Property tests run the same examples every time and are never judged by the clock."""
+"""Property tests run the same examples every time and are never judged by the clock; training tests use one thread."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -11,3 +12,14 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # tmp_path: every example overwrites the last one's files
 )
 settings.load_profile("repeatable")
+
+
+@pytest.fixture
+def one_thread():
+    """Let PyTorch use one thread: inside networks this small, and beside other tests, more only wait for each other."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -27,12 +27,7 @@ LABELS = ("a", "b", "c")
 SMALL = {"hidden_layers_size": (16,), "dropout_rates": (0.2,)}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @dataclass(kw_only=True, eq=False)

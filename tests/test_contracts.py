@@ -20,13 +20,7 @@ from dcasekit.features import Mel, MelSpectrogram
 from dcasekit.models import MLP
 from dcasekit.testing import ContractError
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("name", discover.names("datasets"))

@@ -10,12 +10,7 @@ from dcasekit.models import MLP, SB_CNN, CompactCNN
 LABELS = tuple("abcdefghij")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def numbers(model):
