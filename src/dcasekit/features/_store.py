@@ -127,13 +127,13 @@ def fill(
     if stamps.keys() <= ready:
         return store
     ready |= _parts(store.folder, stamps).keys() & stamps.keys()
-    todo = [clip for clip in clips if clip.id not in ready]
+    missing = [clip for clip in clips if clip.id not in ready]
     skipped: dict[str, str] = {}
     first: DcasekitError | None = None
     stop = Path(_own_part(store.folder, "stop"))
     stop.unlink(missing_ok=True)
-    problems = mapper(partial(_extract_clip, compute=compute, folder=store.folder, stop=str(stop)), todo)
-    for clip, problem in zip(todo, problems, strict=True):
+    problems = mapper(partial(_extract_clip, compute=compute, folder=store.folder, stop=str(stop)), missing)
+    for clip, problem in zip(missing, problems, strict=True):
         if problem is None:
             continue
         if on_error == "raise":
