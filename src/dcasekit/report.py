@@ -274,12 +274,15 @@ def _section(section: Section, anchor: str) -> str:
         return _html.card(found.title, found.html(), wide=found.title != _CONFUSED) if found else ""
 
     wide = "stack wide" if len(section.pooled.labels) > _TALL else "stack"
+    curves = _curves(section.histories)
+    matrix = _confusion_chart(section)
+    # A single curve stands above the matrix, so that no half row stays empty.
+    pictures = [*curves, matrix] if len(curves) != 1 or wide != "stack" else [f'<div class="stack">{curves[0]}{matrix}</div>']
     cards = (
         _published_chart(section, tables.pop(_PUBLISHED, None)),
         _html.card("What differs, what to know", _html.bullets(section.notes), wide=True),
         take("Folds", "Numbers"),
-        *_curves(section.histories),
-        _confusion_chart(section),
+        *pictures,
         f'<div class="{wide}">{_label_chart(section)}{take(_CONFUSED)}</div>',
         *_timelines(section.pooled),
         _html.card("Most confident mistakes", _mistakes(section.pooled), wide=True),
