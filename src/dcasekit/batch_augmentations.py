@@ -16,10 +16,7 @@ BatchAugmentation = Callable[[FloatArray, FloatArray, np.random.Generator], tupl
 
 def time_shift(x: FloatArray, y: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
     """Rotate each window in time by a random number of frames; targets per frame (windows, frames, labels) go with it."""
-    frames = x.shape[1]
-    index = (np.arange(frames) - rng.integers(0, frames, len(x))[:, None]) % frames
-    rows = np.arange(len(x))[:, None]
-    return x[rows, index], y[rows, index] if y.ndim == 3 and y.shape[1] == frames else y
+    return random_crop(x, y, rng, frames=x.shape[1])
 
 
 def mixup(x: FloatArray, y: FloatArray, rng: np.random.Generator, *, alpha: float = 0.2) -> tuple[FloatArray, FloatArray]:

@@ -126,7 +126,7 @@ def _framed(blocks: Iterable[FloatArray], stft: STFT, audio_win: int, n_fft: int
         tail = np.concatenate([tail, block[-(half + 1) :]])[-(half + 1) :]
         parts = [rest, block]
         if not started and (total > half or last):
-            head = np.concatenate([rest, block[: half + 1]])[: half + 1] if len(rest) <= half else rest[: half + 1]
+            head = np.concatenate([rest, block[: half + 1]])[: half + 1]
             parts, started = [_pad(head, half, stft.pad, "left"), *parts], True
         if last:
             _refuse_short(total, stft, audio_win, n_fft)
