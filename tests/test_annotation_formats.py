@@ -1,0 +1,416 @@
+"""Annotation files as the field's tools write them, and what comes back of what we write."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dcasekit.annotations import Event, read_annotation, read_tag_list, write_annotation
+from dcasekit.errors import AnnotationError
+
+FORMATS = ["tsv", "audacity", "raven", "jams"]
+DOGS = [Event(0.5, 1.25, "dog"), Event(2, 3, "car horn")]
+
+
+def saved(folder, name, text, **options):
+    path = folder / name
+    path.write_bytes(text.encode(**options))
+    return path
+
+
+# there and back
+
+BREAKS = {"audacity": "\t\r\n", "raven": "\t\r\n", "tsv": "", "jams": ""}
+
+
+def events(format):
+    labels = st.text(st.characters(codec="utf-8", exclude_characters=BREAKS[format]), max_size=12).map(str.strip)
+    weights = st.just(1.0) if format in ("audacity", "raven") else st.floats(0, 1)
+    spans = st.tuples(st.floats(0, 1e5), st.floats(0, 1e5)).map(sorted)
+    return st.lists(st.builds(lambda span, label, weight: Event(*span, label, weight), spans, labels, weights), max_size=5)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@given(data=st.data())
+def test_what_is_written_is_read_back_to_the_nanosecond(tmp_path, format, data):
+    written = data.draw(events(format))
+    suffix = {"tsv": ".tsv", "audacity": ".txt", "raven": ".selections.txt", "jams": ".jams"}[format]
+    expected = [Event(round(event.onset, 9), round(event.offset, 9), event.label, event.weight) for event in written]
+    path = write_annotation(tmp_path / f"a{suffix}", written)
+    assert read_annotation(path) == expected
+    assert read_annotation(path, format=format) == expected
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_no_events_are_read_back_as_none(tmp_path, format):
+    assert read_annotation(write_annotation(tmp_path / "a.any", [], format=format), format=format) == []
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_two_equal_events_stay_two(tmp_path, format):
+    twice = [Event(1, 2, "dog"), Event(1, 2, "dog")]
+    assert read_annotation(write_annotation(tmp_path / "a.any", twice, format=format), format=format) == twice
+
+
+@pytest.mark.parametrize("format", ["audacity", "raven"])
+def test_audacity_and_raven_drop_weights(tmp_path, format):
+    path = write_annotation(tmp_path / "a.any", [Event(0, 1, "dog", 0.25)], format=format)
+    assert read_annotation(path, format=format) == [Event(0, 1, "dog")]
+
+
+def test_the_files_are_the_tools_own(tmp_path):
+    rows = write_annotation(tmp_path / "a.tsv", DOGS)
+    assert rows.read_bytes() == b"onset\toffset\tevent_label\n0.5\t1.25\tdog\n2\t3\tcar horn\n"
+    assert write_annotation(tmp_path / "s.tsv", [DOGS[0], Event(2, 3, "cat", 0.1)]).read_bytes() == (
+        b"onset\toffset\tevent_label\tweight\n0.5\t1.25\tdog\t1.0\n2\t3\tcat\t0.1\n"
+    )
+    assert write_annotation(tmp_path / "a.txt", DOGS).read_bytes() == b"0.5\t1.25\tdog\n2\t3\tcar horn\n"
+    assert write_annotation(tmp_path / "a.Table.1.selections.txt", DOGS).read_text().splitlines() == [
+        "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tAnnotation",
+        "1\tSpectrogram 1\t1\t0.5\t1.25\t0\t4000\tdog",
+        "2\tSpectrogram 1\t1\t2\t3\t0\t4000\tcar horn",
+    ]
+
+
+def test_a_jams_file_has_what_the_schema_asks_for(tmp_path):
+    content = json.loads(write_annotation(tmp_path / "a.jams", [Event(0.1, 0.3, "dog", 0.5)], duration=10).read_text())
+    assert content["file_metadata"]["duration"] == 10
+    [annotation] = content["annotations"]
+    assert set(annotation) >= {"annotation_metadata", "data", "namespace"}
+    assert annotation["namespace"] == "segment_open"
+    assert annotation["data"] == [{"time": 0.1, "duration": 0.2, "value": "dog", "confidence": 0.5}]
+    unknown = json.loads(write_annotation(tmp_path / "b.jams", []).read_text())
+    assert "duration" not in unknown["file_metadata"]  # the schema wants a number there, or nothing
+
+
+@pytest.mark.parametrize("format", ["audacity", "raven"])
+@pytest.mark.parametrize("label", ["a\tb", "a\nb", "a\rb"])
+def test_a_label_that_would_break_the_file_is_refused_before_it_is_written(tmp_path, format, label):
+    path = write_annotation(tmp_path / "a.txt", DOGS, format=format)
+    before = path.read_bytes()
+    with pytest.raises(AnnotationError, match=r"a\.txt: the label .* write TSV or JAMS"):
+        write_annotation(path, [Event(0, 1, label)], format=format)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("duration", [-1.0, float("nan"), float("inf")])
+def test_an_impossible_duration_is_refused(tmp_path, duration):
+    with pytest.raises(AnnotationError, match=r"a\.jams: duration"):
+        write_annotation(tmp_path / "a.jams", DOGS, duration=duration)
+
+
+# tables
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0.5\t1.25\tdog\n2.000\t3.000\tcar horn\n",  # DCASE 2016 task 3, .ann
+        "0.5,1.25,dog\n2.0,3.0,car horn\n",
+        "onset,offset,event_label\n0.5,1.25,dog\n2.0,3.0,car horn\n",
+        "Start\tEnd\tLabel\n0.5\t1.25\tdog\n2\t3\tcar horn\n",
+        "Label\tOnset (s)\tOffset (s)\ndog\t0.5\t1.25\ncar horn\t2\t3\n",
+        "a.wav\t0.5\t1.25\tdog\na.wav\t2\t3\tcar horn\n",
+        "audio/street/a.wav\tstreet\t0.5\t1.25\tdog\tm\ta\naudio/street/a.wav\tstreet\t2\t3\tcar horn\tm\ta\n",  # TUT Sound Events
+        # DESED's recordings from films: "start" is that of the clip in the film
+        "filename\tevent_label\tonset\toffset\tstart\tname\na.wav\tdog\t0.5\t1.25\t90\tx\na.wav\tcar horn\t2\t3\t90\tx\n",
+        "0,5\t1,25\tdog\n2,0\t3,0\tcar horn\n",
+        '0.5\t1.25\t"dog"\r\n\r\n2\t3\t" car horn "\r\n',
+        "﻿0.5\t1.25\tdog\n2\t3\tcar horn",
+    ],
+)
+def test_a_table_is_read_however_it_was_written(tmp_path, text):
+    path = saved(tmp_path, "a.ann", text)
+    assert read_annotation(path) == DOGS
+    assert read_annotation(path, format="tsv") == DOGS
+
+
+@pytest.mark.parametrize("header", ["", "onset\toffset\tevent_label\tvalue\n", "onset\toffset\tevent\tweight\n"])
+def test_soft_labels_are_weights(tmp_path, header):
+    """MAESTRO Real: one row for each class and second."""
+    path = saved(tmp_path, "cafe_restaurant_00.txt", header + "0\t1\tpeople talking\t0.7215\n0\t1\tfootsteps\t0\n")
+    assert read_annotation(path) == [Event(0, 1, "people talking", 0.7215), Event(0, 1, "footsteps", 0.0)]
+
+
+def test_a_row_that_names_only_the_recording_says_that_it_has_no_events(tmp_path):
+    assert read_annotation(saved(tmp_path, "a.tsv", "filename\tonset\toffset\tevent_label\na.wav\t\t\t\n")) == []
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.txt", "a.ann"])
+def test_an_empty_file_holds_no_events(tmp_path, name):
+    assert read_annotation(saved(tmp_path, name, "")) == []
+
+
+# Audacity
+
+LABEL_TRACK = '0.500000\t1.250000\tdog\n\\\t200.000000\t6928.456055\n2.150000\t2.150000\ta "click"\n3.400000\t6.100000\t\n'
+
+
+@pytest.mark.parametrize("name", ["a.txt", "Label Track.TXT"])
+@pytest.mark.parametrize("bom", ["", "﻿"], ids=["plain", "bom"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["lf", "crlf"])
+def test_a_label_track_with_frequencies_points_and_empty_labels(tmp_path, name, bom, end):
+    path = saved(tmp_path, name, bom + LABEL_TRACK.replace("\n", end))
+    assert read_annotation(path) == [Event(0.5, 1.25, "dog"), Event(2.15, 2.15, 'a "click"'), Event(3.4, 6.1, "")]
+
+
+def test_a_label_track_with_decimal_commas_and_one_sided_labels(tmp_path):
+    path = saved(tmp_path, "a.txt", "0,500000\t1,250000\tdog\n2,5\tclick\n3\t4\n")
+    assert read_annotation(path) == [Event(0.5, 1.25, "dog"), Event(2.5, 2.5, "click"), Event(3, 4, "")]
+
+
+# Raven
+
+RAVEN = (
+    "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tDelta Time (s)\tAnnotation\n"
+    "1\tWaveform 1\t1\t6.709509878\t15.096397225\t1739.012\t3798.813\t8.3869\twren\n"
+    "1\tSpectrogram 1\t1\t6.709509878\t15.096397225\t1739.012\t3798.813\t8.3869\twren\n"
+    '2\tWaveform 1\t1\t29.383026016\t40.257059266\t1587.060\t4136.485\t10.8740\tsay "hi"\n'
+    '2\tSpectrogram 1\t1\t29.383026016\t40.257059266\t1587.060\t4136.485\t10.8740\tsay "hi"\n'
+    '3\tSpectrogram 1\t1\t29.383026016\t40.257059266\t1587.060\t4136.485\t10.8740\tsay "hi"\n'
+)
+BIRDS = [
+    Event(6.709509878, 15.096397225, "wren"),
+    Event(29.383026016, 40.257059266, 'say "hi"'),
+    Event(29.383026016, 40.257059266, 'say "hi"'),
+]
+
+
+def test_a_selection_seen_in_two_views_is_one_event_and_two_selections_are_two(tmp_path):
+    assert read_annotation(saved(tmp_path, "a.Table.1.selections.txt", RAVEN)) == BIRDS
+    assert read_annotation(saved(tmp_path, "a.txt", RAVEN.replace(".", ",").replace("\n", "\r\n"))) == BIRDS
+
+
+def test_a_table_of_birdnet_is_read_by_its_common_names(tmp_path):
+    text = (
+        "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\t"
+        "Common Name\tSpecies Code\tConfidence\tBegin Path\n"
+        "1\tSpectrogram 1\t1\t0.0\t3.0\t0\t15000\tEurasian Blackbird\teurbla\t87 %\t/a.wav\n"
+    )
+    assert read_annotation(saved(tmp_path, "a.BirdNET.selections.txt", text)) == [Event(0, 3, "Eurasian Blackbird")]
+
+
+def test_a_selection_table_without_a_known_label_column_names_those_it_has(tmp_path):
+    path = saved(tmp_path, "a.txt", RAVEN.replace("Annotation", "Notes"))
+    with pytest.raises(AnnotationError, match=r"a\.txt, line 1: no column for the label; .*Begin Time \(s\).*Notes; name one of them"):
+        read_annotation(path)
+
+
+def test_a_selection_table_of_several_recordings_is_refused(tmp_path):
+    text = "Selection\tBegin Time (s)\tEnd Time (s)\tBegin File\tSpecies\n1\t0\t1\ta.wav\twren\n2\t61\t62\tb.wav\twren\n"
+    with pytest.raises(AnnotationError, match=r"lists 2 recordings \(a.wav, b.wav"):
+        read_annotation(saved(tmp_path, "a.selections.txt", text))
+
+
+# JAMS
+
+
+def jams(*annotations):
+    return json.dumps({"annotations": list(annotations), "file_metadata": {"duration": 10.0, "jams_version": "0.3.4"}, "sandbox": {}})
+
+
+def observed(time, duration, value, confidence=1.0):
+    return {"time": time, "duration": duration, "value": value, "confidence": confidence}
+
+
+def sound(label, role, **more):
+    about = {"source_file": f"{role}/{label}.wav", "source_time": 0.0, "event_time": 1.0, "event_duration": 2.0, "snr": 6.0}
+    return {"label": label, "role": role, **about, **more}
+
+
+@pytest.mark.parametrize("namespace", ["scaper", "sound_event"])
+def test_a_soundscape_of_scaper_has_its_foreground_as_events(tmp_path, namespace):
+    data = [
+        observed(0.0, 10.0, sound("park", "background")),
+        observed(1.1, 2.2, sound("siren", "foreground", pitch_shift=None, time_stretch=None)),
+        observed(0.1, 0.2, sound("car_horn", "foreground")),
+    ]
+    path = saved(tmp_path, "soundscape_1.jams", jams({"namespace": namespace, "data": data, "annotation_metadata": {}, "sandbox": {}}))
+    assert read_annotation(path) == [Event(1.1, 3.3, "siren"), Event(0.1, 0.3, "car_horn")]
+
+
+def test_events_of_several_annotations_are_read_and_other_namespaces_are_not(tmp_path):
+    path = saved(
+        tmp_path,
+        "a.jams",
+        jams(
+            {"namespace": "beat", "data": [observed(0.5, 0, 1)]},
+            {"namespace": "segment_open", "data": [observed(0.5, 0.75, "dog", None)]},
+            {"namespace": "tag_open", "data": [observed(0, 10, "park", 0.5)]},
+        ),
+    )
+    assert read_annotation(path) == [Event(0.5, 1.25, "dog"), Event(0, 10, "park", 0.5)]
+
+
+def test_a_jams_file_without_sound_events_names_its_namespaces(tmp_path):
+    path = saved(tmp_path, "a.jams", jams({"namespace": "chord", "data": []}, {"namespace": "beat", "data": []}))
+    with pytest.raises(AnnotationError, match=r"a\.jams holds no sound events: its namespaces are beat, chord; .*segment_open"):
+        read_annotation(path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", "3", "", '{"annotations": [{}]}', '{"annotations": 3}', '{"annotations": null}'])
+def test_what_is_no_jams_is_refused(tmp_path, text):
+    with pytest.raises(AnnotationError, match=r"a\.jams is no JAMS file"):
+        read_annotation(saved(tmp_path, "a.jams", text))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [{"time": 0, "duration": 1}],
+        [observed(0, 1, 3)],
+        [observed(0, 1, {"role": "foreground"})],
+        [observed(None, 1, "dog")],
+        [observed(0, "long", "dog")],
+        [observed(0, 1, "dog", "sure")],
+        [observed(0, 1, "dog", 2)],
+        [observed(0, -1, "dog")],
+        [observed(-1, 2, "dog")],
+        [observed(float("nan"), 1, "dog")],
+        ["dog"],
+        {"time": [0], "duration": [1], "value": ["dog"]},
+    ],
+)
+def test_a_bad_observation_is_refused_with_its_place(tmp_path, data):
+    good = {"namespace": "segment_open", "data": [observed(0, 1, "cat")]}
+    path = saved(tmp_path, "a.jams", jams(good, {"namespace": "scaper", "data": data}))
+    with pytest.raises(AnnotationError, match=r"a\.jams, annotation 1, observation 0: "):
+        read_annotation(path)
+
+
+# what is refused
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "complaint"),
+    [
+        ("a.tsv", "1\t2", "got 2 fields"),
+        ("a.csv", "1,5,2,5,dog", "got 5 fields"),
+        ("a.tsv", "1\tzwei\tdog", "'zwei' is not a number"),
+        ("a.tsv", "1.250,5\t1300\tdog", "'1.250,5' is not a number"),
+        ("a.tsv", "2\t1\tdog", "onset <= offset"),
+        ("a.tsv", "-1\t1\tdog", "onset <= offset"),
+        ("a.tsv", "nan\t1\tdog", "onset <= offset"),
+        ("a.tsv", "0\tinf\tdog", "onset <= offset"),
+        ("a.tsv", '0\t1\t"dog', "quotation marks"),
+        ("a.txt", "1", "expected start, end and label"),
+        ("a.txt", "1\tzwei\tdog", "'zwei' is not a number"),
+        ("a.txt", "1\t2\tdog\tcat", "4 cells"),
+        ("a.txt", "2\t1\tdog", "onset <= offset"),
+        ("a.txt", "dog\t1\t2", "'dog' is not a number"),
+    ],
+)
+def test_a_bad_row_is_refused_with_file_and_line(tmp_path, name, row, complaint):
+    path = saved(tmp_path, name, ("0,1,cat" if name == "a.csv" else "0\t1\tcat") + f"\n\n{row}\n")
+    with pytest.raises(AnnotationError, match=rf"{name}, line 3: ") as caught:
+        read_annotation(path)
+    assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [("3\tWaveform 1\t1\t2", "got 4 fields"), ("3\tW\t1\tx\t2\t0\t1\t1\tdog", "'x'"), ("3\tW\t1\t4\t2\t0\t1\t1\tdog", "onset <= offset")],
+)
+def test_a_bad_selection_is_refused_with_file_and_line(tmp_path, row, complaint):
+    with pytest.raises(AnnotationError, match=r"a\.txt, line 7: ") as caught:
+        read_annotation(saved(tmp_path, "a.txt", f"{RAVEN}{row}\n"))
+    assert complaint in str(caught.value)
+
+
+def test_a_weight_that_is_none_is_refused_and_its_row_shown(tmp_path):
+    with pytest.raises(AnnotationError, match=r"line 1: 'annotator_3' is not a number; .* a header"):
+        read_annotation(saved(tmp_path, "a.tsv", "0\t1\tdog\tannotator_3\n"))
+    with pytest.raises(AnnotationError, match=r"line 1: .*weight must be in \[0, 1\], got 5"):
+        read_annotation(saved(tmp_path, "a.tsv", "0\t1\tdog\t5\n"))
+
+
+@pytest.mark.parametrize("row", ["0,5,1,25,dog", "a.wav,0,5,1,25,dog"])
+def test_decimal_commas_between_commas_are_refused(tmp_path, row):
+    with pytest.raises(AnnotationError, match=r"a\.csv, line 1: "):
+        read_annotation(saved(tmp_path, "a.csv", f"{row}\n"))
+
+
+@pytest.mark.parametrize(("header", "kind"), [("onset\tduration\tlabel", "offset"), ("onset\toffset\tsound", "label")])
+def test_a_header_that_lacks_a_column_is_refused_and_its_columns_named(tmp_path, header, kind):
+    path = saved(tmp_path, "a.tsv", f"{header}\n0\t1\tdog\n")
+    with pytest.raises(AnnotationError, match=rf"a\.tsv, line 1: no column for the {kind}; the columns are onset, "):
+        read_annotation(path)
+
+
+def test_a_table_of_several_recordings_is_refused(tmp_path):
+    with pytest.raises(AnnotationError, match=r"a\.tsv lists 2 recordings \(a.wav, b.wav .*read_events"):
+        read_annotation(saved(tmp_path, "a.tsv", "a.wav\t0\t1\tdog\nb.wav\t0\t1\tdog\n"))
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.xml", "a"])
+def test_an_unknown_suffix_is_refused_and_the_formats_named(tmp_path, name):
+    path = saved(tmp_path, name, "0\t1\tdog\n")
+    with pytest.raises(AnnotationError, match=rf"{name}: no format .*tsv, audacity, raven, jams"):
+        read_annotation(path)
+    assert read_annotation(path, format="audacity") == [Event(0, 1, "dog")]
+    with pytest.raises(AnnotationError, match=rf"{name}: the name must end in .*tsv, audacity, raven, jams"):
+        write_annotation(path, DOGS)
+
+
+def test_an_unknown_format_is_refused_and_the_formats_named(tmp_path):
+    with pytest.raises(AnnotationError, match="'textgrid'; the formats are: tsv, audacity, raven, jams"):
+        read_annotation(tmp_path / "a.txt", format="textgrid")
+    with pytest.raises(AnnotationError, match="'textgrid'; the formats are: tsv, audacity, raven, jams"):
+        write_annotation(tmp_path / "a.txt", DOGS, format="textgrid")
+
+
+@pytest.mark.parametrize("format", [None, *FORMATS])
+@pytest.mark.parametrize("content", [None, "0\t1\tgrün\n".encode("latin-1")], ids=["missing", "not utf-8"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, format, content):
+    path = tmp_path / "a.txt"
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(AnnotationError, match=r"cannot read .*a\.txt.*UTF-8"):
+        read_annotation(path, format=format)
+
+
+# clip-level lists
+
+TAGS = {"a.wav": {"Dog": 1.0, "Speech": 1.0}, "b.wav": {"Cat": 1.0}, "c.wav": {}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "filename\tevent_labels\na.wav\tDog,Speech\nb.wav\tCat\nc.wav\t\n",  # DESED's weak.tsv
+        "a.wav\tDog;Speech\nb.wav\tCat\nc.wav\t\n",
+        "a.wav\tDog, Speech,\nb.wav\tCat\nc.wav\t\n",
+        'filename,labels\na.wav,"Dog,Speech"\nb.wav,Cat\nc.wav,\n',
+        'fname,labels,mids,split\na.wav,"Dog,Speech","/m/1,/m/2",train\nb.wav,Cat,/m/3,train\nc.wav,,,val\n',  # FSD50K
+        "label\tfilename\nDog\ta.wav\nSpeech\ta.wav\nCat\tb.wav\n\tc.wav\n",
+        "﻿filename\tevent_label\r\na.wav\tDog;Speech\r\nb.wav\tCat\r\nc.wav\t\r\n",
+    ],
+)
+def test_a_tag_list_is_read_however_it_was_written(tmp_path, text):
+    assert read_tag_list(saved(tmp_path, "weak.tsv", text)) == TAGS
+
+
+def test_where_semicolons_separate_a_comma_is_part_of_a_label(tmp_path):
+    path = saved(tmp_path, "tags.tsv", "a.wav\tAir horn, truck horn;Train horn\nb.wav\tAir horn, truck horn\n")
+    assert read_tag_list(path) == {"a.wav": {"Air horn, truck horn": 1.0, "Train horn": 1.0}, "b.wav": {"Air horn, truck horn": 1.0}}
+
+
+def test_an_empty_tag_list_holds_no_files(tmp_path):
+    assert read_tag_list(saved(tmp_path, "tags.tsv", "filename\tevent_labels\n")) == {}
+    assert read_tag_list(saved(tmp_path, "tags.tsv", "")) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "complaint"),
+    [
+        ("filename\tevent_labels\na.wav\n", 2, "expected 2 cells"),
+        ("filename,event_labels\na.wav,Cat\nb.wav,Dog,Speech\n", 3, "quotation marks"),
+        ("a.wav,Cat\nb.wav,Dog,Speech\n", 2, "quotation marks"),
+        ("filename\tnotes\na.wav\tCat\n", 1, "no column for the label; the columns are filename, notes"),
+    ],
+)
+def test_a_bad_row_of_a_tag_list_is_refused_with_file_and_line(tmp_path, text, line, complaint):
+    with pytest.raises(AnnotationError, match=rf"weak\.tsv, line {line}: ") as caught:
+        read_tag_list(saved(tmp_path, "weak.tsv", text))
+    assert complaint in str(caught.value)
