@@ -3,6 +3,7 @@
 Audio is float32 in [-1, 1], mono ``(samples,)``; the mean of the channels where a file has several.
 """
 
+import io
 import os
 import struct
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 # libsndfile's seek lands some 100 samples off near an ogg's end, and an mp3's frame needs bits of those before: decode from the start.
 _INEXACT_SEEK = ("VORBIS", "OPUS", "MPEG")
 _SKIP = 1 << 20  # samples to decode at a time on the way
+_ENCODE = 1 << 16  # samples to encode at a time: the Vorbis encoder keeps what it is given on the stack, which a long clip exceeds
 _OGG_PAGE = 65307  # bytes, at most
 
 
@@ -77,7 +79,9 @@ def info(path: PathLike) -> AudioInfo:
     return head
 
 
-def read(path: PathLike, *, sr: Hz | None = None, start: Seconds = 0.0, stop: Seconds | None = None) -> tuple[FloatArray, Hz]:
+def read(
+    path: PathLike, *, sr: Hz | None = None, start: Seconds = 0.0, stop: Seconds | None = None, channel: int | None = None
+) -> tuple[FloatArray, Hz]:
     """Read a file, or a part of it, as mono.
 
     Parameters
@@ -85,6 +89,7 @@ def read(path: PathLike, *, sr: Hz | None = None, start: Seconds = 0.0, stop: Se
     path : wav (8, 16, 24, 32 bit or float), flac, ogg, mp3, or whatever libsndfile opens.
     sr : Hz to resample to (soxr, high quality); ``None`` keeps the file's own.
     start, stop : seconds, truncated to samples; only that part is decoded (ogg, mp3: all before it, too). ``None``: to the end.
+    channel : read this channel alone, counted from 0; ``None``: the mean of all.
 
     Returns
     -------
@@ -99,11 +104,11 @@ def read(path: PathLike, *, sr: Hz | None = None, start: Seconds = 0.0, stop: Se
     last = head.samples if stop is None else min(int(stop * head.sr), head.samples)
     if not 0 <= first < last:
         raise AudioError(f"{path} lasts {head.duration:.3f} s; there is nothing between {start} s and {stop} s")
-    [audio] = _decode(Path(path), head, first, last, last - first)
+    [audio] = _decode(Path(path), head, first, last, last - first, channel)
     return (audio, head.sr) if sr is None else (resample(audio, head.sr, sr), sr)
 
 
-def blocks(path: PathLike, *, sr: Hz | None = None, seconds: Seconds = 60.0) -> Iterator[FloatArray]:
+def blocks(path: PathLike, *, sr: Hz | None = None, seconds: Seconds = 60.0, channel: int | None = None) -> Iterator[FloatArray]:
     """Yield a file's audio piece by piece, so that a recording of any length passes through little memory.
 
     Joined, the blocks are the whole file at rate `sr`. The parameters are those of `read`; a block lasts about `seconds`.
@@ -113,12 +118,12 @@ def blocks(path: PathLike, *, sr: Hz | None = None, seconds: Seconds = 60.0) -> 
     head = info(path)
     size = max(1, int(seconds * head.sr))
     if head.samples <= size:  # in one go, which is faster
-        [audio] = _decode(Path(path), head, 0, head.samples, size)
+        [audio] = _decode(Path(path), head, 0, head.samples, size, channel)
         yield audio if sr is None else resample(audio, head.sr, sr)
         return
     stream = soxr.ResampleStream(head.sr, sr, 1, dtype="float32", quality="HQ") if sr not in (None, head.sr) else None
     done = 0
-    for block in _decode(Path(path), head, 0, head.samples, size):
+    for block in _decode(Path(path), head, 0, head.samples, size, channel):
         done += len(block)
         audio = block if stream is None else stream.resample_chunk(block, last=done == head.samples)
         if len(audio):
@@ -158,16 +163,50 @@ def write(path: PathLike, audio: FloatArray, sr: Hz, *, subtype: str | None = No
     return Path(path)
 
 
-def _decode(path: Path, head: AudioInfo, first: int, last: int, size: int) -> Iterator[FloatArray]:
+def recode(audio: FloatArray, sr: Hz, *, format: str, compression: float) -> FloatArray:
+    """Encode ``(samples,)`` audio within [-1, 1] in memory with ``"ogg"`` (Vorbis) or ``"mp3"``, and decode it: as many samples.
+
+    Parameters
+    ----------
+    compression : in [0, 1], libsndfile's level: 0 the best quality, 1 the smallest file.
+
+    Raises
+    ------
+    AudioError : the codec does not know this sampling rate.
+    """
+    import soundfile
+
+    memory = io.BytesIO()
+    try:
+        # Level 1 itself is refused by the mp3 encoder.
+        level = min(compression, 0.99)
+        with soundfile.SoundFile(memory, "w", samplerate=sr, channels=1, format=format.upper(), compression_level=level) as file:
+            for begin in range(0, len(audio), _ENCODE):
+                file.write(audio[begin : begin + _ENCODE])
+    except soundfile.SoundFileError as error:
+        raise AudioError(f"audio of {sr} Hz cannot be encoded as {format} ({error}); resample it to 44100 or 48000 Hz, or lower") from error
+    memory.seek(0)
+    with soundfile.SoundFile(memory) as file:
+        file.seekable = lambda: False  # as in `_decode_any`
+        return np.asarray(file.read(file.frames, dtype="float32"))
+
+
+def _decode(path: Path, head: AudioInfo, first: int, last: int, size: int, channel: int | None) -> Iterator[FloatArray]:
     """Decode samples [first, last) to mono float32, `size` at a time; the file stays open in between."""
+    if channel is not None and not 0 <= channel < head.channels:
+        raise AudioError(f"{path} has {head.channels} channels, counted from 0; there is no channel {channel}")
     source = _decode_any(path, first, last, size) if head.data_start is None else _decode_pcm(path, head, first, last, size)
     read = first
-    for audio in source:
+    for block in source:
         expected = min(size, last - read) * head.channels
-        if len(audio) < expected:
-            raise AudioError(f"{path} is truncated: {len(audio)} of {expected} samples can be read; copy or download it again")
+        if len(block) < expected:
+            raise AudioError(f"{path} is truncated: {len(block)} of {expected} samples can be read; copy or download it again")
         read += size
-        yield audio if head.channels == 1 else audio.reshape(-1, head.channels).mean(axis=1, dtype=np.float32)
+        if head.channels == 1:
+            yield block
+        else:
+            every = block.reshape(-1, head.channels)
+            yield every.mean(axis=1, dtype=np.float32) if channel is None else np.ascontiguousarray(every[:, channel])
 
 
 def _decode_pcm(path: Path, head: AudioInfo, first: int, last: int, size: int) -> Iterator[FloatArray]:

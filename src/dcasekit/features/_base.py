@@ -92,10 +92,10 @@ class FeatureExtractor(ABC):
             raise FeatureError(f"expected mono audio, (samples,), all finite; got shape {audio.shape}")
         return np.concatenate(list(self.compute_blocks([audio])))
 
-    def compute_file(self, path: PathLike) -> Iterator[FloatArray]:
-        """Compute the feature of a file block by block; a long recording is never whole in memory."""
+    def compute_file(self, path: PathLike, *, channel: int | None = None) -> Iterator[FloatArray]:
+        """Compute the feature of a file, or of one channel of it, block by block; a long recording is never whole in memory."""
         try:
-            yield from self.compute_blocks(audio_files.blocks(path, sr=self.sr))
+            yield from self.compute_blocks(audio_files.blocks(path, sr=self.sr, channel=channel))
         except FeatureError as error:
             raise FeatureError(f"{path}: {error}") from error
 

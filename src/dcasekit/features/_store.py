@@ -118,7 +118,7 @@ def fill(
 
     Parameters
     ----------
-    compute : path of an audio file -> consecutive blocks of frames.
+    compute : path of an audio file and ``channel`` -> consecutive blocks of frames.
     mapper : `dcasekit.parallel.map_clips` with its settings.
     on_error : see `FeatureExtractor.extract`.
     """
@@ -153,7 +153,7 @@ def fill(
     return FeatureStore(store.folder)
 
 
-def _extract_clip(clip: Clip, *, compute: Callable[[Path], Iterator[FloatArray]], folder: Path, stop: str) -> DcasekitError | None:
+def _extract_clip(clip: Clip, *, compute: Callable[..., Iterator[FloatArray]], folder: Path, stop: str) -> DcasekitError | None:
     """Compute one clip and append it to this worker's part, unless `stop` exists; give back what went wrong, if anything did."""
     if os.path.exists(stop):
         return None
@@ -162,7 +162,7 @@ def _extract_clip(clip: Clip, *, compute: Callable[[Path], Iterator[FloatArray]]
         duration = audio.info(clip.path).duration
         # The matrices are small: BLAS threads would only wait for each other and for the other workers.
         with _tuned_process().limit(limits=1, user_api="blas"), locked(folder, shared=True):
-            _append(folder, clip.id, compute(clip.path), duration, stamp or (0, 0))
+            _append(folder, clip.id, compute(clip.path, channel=clip.channel), duration, stamp or (0, 0))
     except (AudioError, FeatureError) as error:
         return error
     return None
