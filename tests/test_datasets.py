@@ -43,10 +43,10 @@ class Listed(Dataset):
 
     def __init__(self, *clips, protocol=CrossValidation()):  # noqa: B008 - it is frozen
         super().__init__("nowhere")
-        self.listed, self.protocol = clips, protocol
+        self.given, self.protocol = clips, protocol
 
     def load(self):
-        return self.listed
+        return self.given
 
 
 def clip(name, fold, group="", **more):
@@ -122,10 +122,12 @@ def test_a_part_of_the_folds_will_do(esc50):
 
 def test_summary_and_names(esc50):
     summary = esc50.summary()
-    assert summary["clips"] == 40
-    assert summary["groups"] == 20
-    assert summary["folds"] == dict.fromkeys(esc50.folds, 8)
-    assert Counter(summary["labels"].values()) == {10: 4, 0: 46}
+    assert (summary.clips, summary.groups, summary.missing) == (40, 20, 0)
+    assert summary.folds == dict.fromkeys(esc50.folds, 8)
+    assert Counter(row.clips for row in summary.labels) == {10: 4, 0: 46}
+    assert [(row.round, row.train, row.validation, row.test, row.test_groups) for row in summary.rounds][:1] == [("fold1", 24, 8, 8, 4)]
+    assert "dog" in str(summary)
+    assert "median" not in str(summary)  # times are unknown
     assert repr(esc50) == f"ESC50('{esc50.root}')"
     assert esc50.name == "ESC50"
 
@@ -223,7 +225,7 @@ def test_validate_finds_what_is_wrong_and_nothing_else(us8k):
     (gone.parent / "notes.txt").write_text("not audio, and no audio file either")
     audio.write(gone.parent / "more.WAV".lower(), np.zeros(9, np.float32), 8000)
     found = {(problem.kind, Path(problem.path).name) for problem in us8k.validate(jobs=1)}
-    assert found == {("missing", gone.name), ("unreadable", text.name), ("unreadable", cut.name), ("extra", "more.wav")}
+    assert found == {("missing", gone.name), ("unreadable", text.name), ("truncated", cut.name), ("extra", "more.wav")}
     assert all(problem.detail for problem in us8k.validate(jobs=1))
 
 

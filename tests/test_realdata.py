@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dcasekit import DataGenerator, Scaler, audio
-from dcasekit.datasets import ESC10
+from dcasekit.datasets import ESC10, Soundscapes
 from dcasekit.features import MelSpectrogram
 from dcasekit.models import MLP
 
@@ -48,7 +48,7 @@ def test_all_clips_are_there_and_readable(dataset):
     assert dataset.present_folds == ("fold1", "fold2", "fold3")
     assert dataset.validate() == []
     assert Counter(clip.fold for clip in dataset.clips) == {"fold1": 80, "fold2": 80, "fold3": 80}
-    per_label = dataset.summary()["labels"]
+    per_label = {row.label: row.clips for row in dataset.summary().labels}
     assert per_label == dict.fromkeys(dataset.labels, 24)
     # These ogg files are not cut to the millisecond: 226 of 240 last 5.00 s when rounded, two last 7 s.
     durations = np.array([audio.info(clip.path).duration for clip in dataset.clips])
@@ -95,3 +95,17 @@ def test_one_epoch_is_better_than_chance_and_not_too_good(dataset, feature):
     assert 0.2 < results.numbers["accuracy"] < 0.9
     assert low < results.numbers["accuracy"] < high
     assert len(results.clips) == 80
+
+
+def test_soundscapes_of_the_clips_are_labelled_where_they_sound(dataset, tmp_path):
+    made = Soundscapes(tmp_path, foreground=dataset, clips=12)
+    made.download()
+    assert made.validate() == []
+    for clip in made.clips:
+        samples, sr = audio.read(clip.path)
+        # The background is steady but for its lowest octaves: frames of 20 ms whose differences are 12 dB above it hold an event.
+        steps = np.diff(samples)
+        frames = np.sqrt(np.mean(steps[: len(steps) // 882 * 882].reshape(-1, 882) ** 2, axis=1))
+        loud = np.flatnonzero(frames > 4 * np.quantile(frames, 0.1) + 1e-4)
+        inside = [any(event.onset - 0.03 <= at * 882 / sr <= event.offset + 0.03 for event in clip.events) for at in loud]
+        assert len(clip.events) == 0 or np.mean(inside) > 0.99

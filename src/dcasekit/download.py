@@ -20,7 +20,7 @@ from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -55,6 +55,7 @@ class RemoteFile:
     name : file name on disk; by default the last part of the address.
     size : bytes, if known; checked where there is no checksum.
     unpack : unpack it if it is an archive; other files are kept as they are.
+    into : folder below the dataset's to unpack into, e.g. ``"audio/train"``; by default the dataset's own.
     """
 
     url: str
@@ -62,6 +63,7 @@ class RemoteFile:
     name: str | None = None
     size: int | None = None
     unpack: bool = True
+    into: str = ""
 
     def __post_init__(self) -> None:
         if not re.fullmatch("https?://[!-~]+", self.url):
@@ -200,7 +202,7 @@ def download(
                     fetch(file, folder, force=file.filename in done, retries=retries, timeout=timeout, progress=progress)
                 if unpacked:
                     logger.info("unpacking %s", paths[-1])
-                    unpack(paths[-1], folder, flatten=flatten)
+                    unpack(paths[-1], folder / group[-1].into, flatten=flatten)
                 done |= {file.filename: wanted[file.filename] | _provenance(file, folder) for file in group}
                 write_json(state, {"files": done})
             for path in paths if unpacked and not keep_archives else ():
@@ -227,7 +229,7 @@ def _groups(files: Sequence[RemoteFile]) -> list[list[RemoteFile]]:
 def _wanted(file: RemoteFile, flatten: str | Sequence[str] | None) -> dict[str, Any]:
     """Give what makes a fetched file the one that is asked for; a pinned one may move to another address."""
     tops = [flatten] if isinstance(flatten, str) else list(flatten or [])
-    return {"source": file.checksum or file.url, "unpack": file.unpack, "flatten": tops}
+    return {"source": file.checksum or file.url, "unpack": file.unpack, "flatten": tops} | ({"into": file.into} if file.into else {})
 
 
 def _provenance(file: RemoteFile, folder: Path) -> dict[str, Any]:
@@ -340,8 +342,7 @@ class _HttpRedirects(HTTPRedirectHandler):
 def _open(file: RemoteFile, part: Path, headers: dict[str, str], timeout: Seconds) -> HTTPResponse:
     try:
         request = Request(file.url, headers=headers)  # noqa: S310  (RemoteFile takes http and https only)
-        response: HTTPResponse = build_opener(_HttpRedirects).open(request, timeout=timeout)
-        return response
+        return cast(HTTPResponse, build_opener(_HttpRedirects).open(request, timeout=timeout))
     except HTTPError as error:
         error.close()
         message = f"{file.url}: the server answered {error.code} {error.reason}"

@@ -4,9 +4,10 @@ from typing import Any
 
 from dcasekit import discover
 from dcasekit.datasets._base import Dataset
-from dcasekit.datasets._protocols import CrossValidation, Split, TrainTest, TrainValidateTest
+from dcasekit.datasets._mixing import Mixing
+from dcasekit.datasets._protocols import CrossValidation, ListedFolds, Split, TrainTest, TrainValidateTest
 
-__all__ = ["CrossValidation", "Dataset", "Split", "TrainTest", "TrainValidateTest"]
+__all__ = ["CrossValidation", "Dataset", "ListedFolds", "Mixing", "Split", "TrainTest", "TrainValidateTest"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,18 +1,21 @@
 """The dataset: files on disk to clips, labels and an evaluation protocol."""
 
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from dcasekit import audio
 from dcasekit.annotations import Clip
+from dcasekit.datasets._files import Problem, find_problems
 from dcasekit.datasets._protocols import CrossValidation, Protocol, Split
+from dcasekit.datasets._summary import Summary, summarize
+from dcasekit.datasets._validation import Balance, hold_out
 from dcasekit.download import RemoteFile, download
-from dcasekit.errors import AnnotationError, AudioError, DatasetError
+from dcasekit.errors import AnnotationError, DatasetError
 from dcasekit.parallel import map_clips
 from dcasekit.units import Hz, PathLike
 
@@ -20,15 +23,6 @@ Task = Literal["classification", "tagging", "detection"]
 
 # The paper's names for the parts of the default split, and the fold names of fixed splits.
 _PARTS = {"train": "train", "val": "validation", "validate": "validation", "validation": "validation", "test": "test"}
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong with a file: ``kind`` is ``"missing"``, ``"unreadable"`` or ``"extra"``."""
-
-    kind: str
-    path: str
-    detail: str
 
 
 class Dataset(ABC):
@@ -48,7 +42,9 @@ class Dataset(ABC):
     labels : in the dataset's own order.
     folds : as published.
     protocol : how it is split.
-    archives : what `download` fetches, and `flatten`, the archive's top folder that is stripped.
+    archives : what `download` fetches, and `flatten`, the top folder or folders of the archives that are stripped.
+    files_may_lack : ``True`` where nobody can have all of the audio any more (it came from video links): `clips` are those whose file
+        is there, `missing` are the others.
     """
 
     task: Task
@@ -56,7 +52,8 @@ class Dataset(ABC):
     folds: ClassVar[tuple[str, ...]]
     protocol: ClassVar[Protocol] = CrossValidation()
     archives: ClassVar[tuple[RemoteFile, ...]] = ()
-    flatten: ClassVar[str | None] = None
+    flatten: ClassVar[str | tuple[str, ...] | None] = None
+    files_may_lack: ClassVar[bool] = False
     licence: ClassVar[str]
     citation: ClassVar[str]
 
@@ -85,13 +82,24 @@ class Dataset(ABC):
         ------
         DatasetError : the label file is missing or wrong, an id occurs twice, or a label is unknown.
         """
+        lacking = set(self.missing)
+        clips = (clip for clip in self.listed if clip.id not in lacking)
+        if self._resampled is not None:
+            clips = (replace(clip, path=self._resampled / f"{clip.id}.wav", channel=None) for clip in clips)
+        return tuple(clips)
+
+    @cached_property
+    def listed(self) -> tuple[Clip, ...]:
+        """What the label files list, whether the audio is there or not: `clips` and `missing`."""
         try:
-            clips = tuple(self._checked(self.load()))
+            return tuple(self._checked(self.load()))
         except AnnotationError as error:
             raise DatasetError(f"{self.name}: {error}; mend the file, or run download()") from error
-        if self._resampled is not None:
-            clips = tuple(replace(clip, path=self._resampled / f"{clip.id}.wav") for clip in clips)
-        return clips
+
+    @cached_property
+    def missing(self) -> tuple[str, ...]:
+        """Ids of the clips that are left out because their file is not there; empty unless `files_may_lack`."""
+        return tuple(clip.id for clip in self.listed if not clip.path.exists()) if self.files_may_lack else ()
 
     @property
     def present_folds(self) -> tuple[str, ...]:
@@ -128,6 +136,30 @@ class Dataset(ABC):
         """
         return self.protocol.split(self.clips, self.present_folds, fold, validation=validation)
 
+    def validation_split(
+        self, amount: float = 0.3, *, balance: Balance | None = "identifier", seed: int = 0, fold: str | None = None, attempts: int = 100
+    ) -> Split:
+        """Split by the protocol, and draw validation clips from the training clips, without cutting a group.
+
+        Parameters
+        ----------
+        amount : in (0, 1), the share of clips to validate on; rounded up where it is taken, so the result is somewhat larger.
+        balance : ``"class"``: this share of every label's clips; ``"identifier"``: of every label's groups;
+            ``"identifier_two_level_hierarchy"``: of every label's locations in every city, groups being ``city-location``; ``None``:
+            of all clips together.
+        seed : of the draw, the Mersenne Twister's and the order of draws dcase_util's of Python before 3.11, so that its published
+            splits come out file for file.
+        fold : the round, as for `split`.
+        attempts : draws per label, of which the one closest to `amount` is taken; ``"class"`` and ``None`` need one.
+
+        Raises
+        ------
+        DatasetError : the draw would cut a group, or groups or labels are not of the kind `balance` needs.
+        """
+        whole = self.split(fold, validation=False)
+        train, validation = hold_out(whole.train, amount, balance=balance, seed=seed, attempts=attempts)
+        return Split(train, validation, whole.test)
+
     def download(self, *, force: bool = False, progress: bool = False) -> bool:
         """Fetch, verify and unpack the dataset into `root`; ``False`` if it was there already.
 
@@ -138,21 +170,24 @@ class Dataset(ABC):
         if not self.archives:
             raise DatasetError(f"{self.name} has no recorded address; put its files into {self.root}")
         done = download(self.archives, self.root, flatten=self.flatten, force=force, progress=progress)
-        self.__dict__.pop("clips", None)
+        self._forget()
         return done
 
-    def validate(self, *, jobs: int | None = None, progress: bool = False) -> list[Problem]:
-        """Check that every clip's file is there and its header can be read, and that no audio lies beside them unlisted."""
+    def validate(self, *, content: bool = True, jobs: int | None = None, progress: bool = False) -> list[Problem]:
+        """Look for missing, unreadable, truncated, silent and duplicate files, and for audio beside them that no label file lists.
+
+        Parameters
+        ----------
+        content : ``False``: read headers only, thousands of files a second; what only the samples show (silent and duplicate files,
+            and truncated ones of formats whose header does not tell the length) is then not looked for.
+        jobs : see `dcasekit.parallel.map_clips`.
+        progress : show a progress bar.
+        """
         bar = f"Validating {self.name}" if progress else None
-        found = map_clips(_check_file, [clip.path for clip in self.clips], jobs=jobs, progress=bar)
-        problems = [problem for problem in found if problem is not None]
-        if self._resampled is not None:  # copies of our own, which datasets that share a folder share as well
-            return problems
-        listed = {clip.path for clip in self.clips}
-        beside = {path for folder in {path.parent for path in listed} for path in _audio_in(folder)}
-        listed |= set(self._shared())
-        problems += (Problem("extra", str(path), "not in the label file") for path in sorted(beside - listed))
-        return problems
+        clips = self.clips if self._resampled is not None else self.listed
+        # Copies of our own lie in a folder which datasets that share it fill together: nothing there is extra.
+        known = None if self._resampled is not None else self._shared()
+        return find_problems([clip.path for clip in clips], known, content=content, jobs=jobs, progress=bar)
 
     def change_sampling_rate(self, sr: Hz, *, jobs: int | None = None, progress: bool = False) -> None:
         """Write a copy of the audio at another rate into ``<cache>/audio<sr>`` and use it from now on.
@@ -164,24 +199,16 @@ class Dataset(ABC):
             raise DatasetError(f"the sampling rate must be a positive number of Hz; got {sr}")
         folder = self.cache / f"audio{sr}"
         self._resampled = None
-        self.__dict__.pop("clips", None)
+        self._forget()
         work = partial(_resample_file, folder=folder, sr=sr)
         for _ in map_clips(work, self.clips, jobs=jobs, progress=f"Resampling {self.name}" if progress else None):
             pass
         self._resampled = folder
-        self.__dict__.pop("clips", None)
+        self._forget()
 
-    def summary(self) -> dict[str, Any]:
-        """Count what is there: clips, groups, clips per fold, and clips with each label."""
-        tags: Counter[str] = Counter(label for clip in self.clips for label, value in (clip.tags or {}).items() if value > 0)
-        return {
-            "name": self.name,
-            "task": self.task,
-            "clips": len(self.clips),
-            "groups": len({clip.group or clip.id for clip in self.clips}),
-            "folds": dict(Counter(clip.fold for clip in self.clips)),
-            "labels": {label: tags[label] for label in self.labels},
-        }
+    def summary(self) -> Summary:
+        """Count what is there, by label and by split; print it to see the tables."""
+        return summarize(self.name, self.task, self.labels, self.clips, self._rounds(), missing=len(self.missing))
 
     def cite(self) -> str:
         """Give the publication to cite."""
@@ -190,6 +217,18 @@ class Dataset(ABC):
     def license(self) -> str:
         """Give the terms of use."""
         return self.licence
+
+    def _forget(self) -> None:
+        """Read the label files anew when they are asked for again."""
+        for name in ("clips", "listed", "missing"):
+            self.__dict__.pop(name, None)
+
+    def _rounds(self) -> dict[str, Split]:
+        found = {}
+        for fold in self.protocol.rounds(self.present_folds):
+            with suppress(DatasetError):  # only a part of the dataset is there: this round has nothing to train or to test on
+                found[fold] = self.split(fold)
+        return found
 
     def _shared(self) -> Iterable[Path]:
         """Give the audio in the dataset's folders that belongs to another dataset."""
@@ -209,22 +248,8 @@ class Dataset(ABC):
             yield clip
 
 
-def _audio_in(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*") if path.suffix.lower() in audio.SUFFIXES]
-
-
-def _check_file(path: Path) -> Problem | None:
-    if not path.exists():
-        return Problem("missing", str(path), "listed in the label file, not on disk; download the dataset again")
-    try:
-        audio.info(path)
-    except AudioError as error:
-        return Problem("unreadable", str(path), str(error))
-    return None
-
-
 def _resample_file(clip: Clip, *, folder: Path, sr: Hz) -> None:
     target = folder / f"{clip.id}.wav"
     if not target.exists() or target.stat().st_mtime_ns < clip.path.stat().st_mtime_ns:
-        samples, _ = audio.read(clip.path, sr=sr)
+        samples, _ = audio.read(clip.path, sr=sr, channel=clip.channel)
         audio.write(target, samples.clip(-1, 1), sr, subtype="PCM_16")

@@ -21,12 +21,12 @@ class Protocol(ABC):
     """A published way to evaluate on a dataset."""
 
     @abstractmethod
-    def parts(self, folds: Sequence[str], fold: str, *, validation: bool) -> tuple[list[str], list[str], list[str]]:
-        """Name the folds to train on, to validate on and to test on."""
+    def rounds(self, folds: Sequence[str]) -> tuple[str, ...]:
+        """Name what `split` can be asked for: every fold of a cross-validation, else the folds that are tested on."""
 
     @abstractmethod
-    def rounds(self, folds: Sequence[str]) -> tuple[str, ...]:
-        """Name what `split` can be asked for: every fold of a cross-validation, else ``"test"``."""
+    def part(self, clip: Clip, folds: Sequence[str], fold: str, *, validation: bool) -> str:
+        """Say what a clip is for when `fold` is tested on: ``"train"``, ``"validation"``, ``"test"``, or ``""`` for nothing."""
 
     def split(self, clips: Sequence[Clip], folds: Sequence[str], fold: str | None = None, *, validation: bool = True) -> Split:
         """Split clips for one round.
@@ -46,52 +46,87 @@ class Protocol(ABC):
         fold = known[0] if fold is None and known else fold
         if fold is None or fold not in known:
             raise DatasetError(f"no fold {fold!r} to test on; there are: {', '.join(known) or 'none (no clips found)'}")
-        parts = [tuple(clip for clip in clips if clip.fold in names) for names in self.parts(folds, fold, validation=validation)]
-        for name, part in (("train", parts[0]), ("test", parts[2])):
-            if not part:
+        parts: dict[str, list[Clip]] = {"train": [], "validation": [], "test": [], "": []}
+        for clip in clips:
+            parts[self.part(clip, folds, fold, validation=validation)].append(clip)
+        for name in ("train", "test"):
+            if not parts[name]:
                 raise DatasetError(f"testing on {fold!r} leaves no clips to {name} on; the folds are: {', '.join(folds)}")
-        refuse_cut_groups(parts)
-        return Split(*parts)
+        split = Split(*(tuple(parts[name]) for name in ("train", "validation", "test")))
+        refuse_cut_groups((split.train, split.validation, split.test))
+        return split
 
 
 @dataclass(frozen=True, slots=True)
 class CrossValidation(Protocol):
-    """Predefined folds: test on one, validate on the next (circular), train on the rest."""
+    """Predefined folds: test on one, validate on the next (circular), train on the rest.
+
+    Parameters
+    ----------
+    held_out : folds that lie apart: never trained or validated on; tested on with a model trained on all other folds.
+    """
+
+    held_out: tuple[str, ...] = ()
+
+    def rounds(self, folds: Sequence[str]) -> tuple[str, ...]:
+        """Every fold is tested once, those that lie apart last."""
+        return (*self._inner(folds), *(fold for fold in folds if fold in self.held_out))
+
+    def part(self, clip: Clip, folds: Sequence[str], fold: str, *, validation: bool) -> str:
+        """Take the next fold to validate on; for a fold that lies apart, none."""
+        if clip.fold == fold:
+            return "test"
+        inner = self._inner(folds)
+        following = inner[(inner.index(fold) + 1) % len(inner)] if validation and fold in inner else None
+        return "validation" if clip.fold == following else "train" if clip.fold in inner else ""
+
+    def _inner(self, folds: Sequence[str]) -> tuple[str, ...]:
+        return tuple(fold for fold in folds if fold not in self.held_out)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFolds(Protocol):
+    """Folds whose validation clips are published too: ``clip.extra[fold]`` says what a clip is for in each round."""
 
     def rounds(self, folds: Sequence[str]) -> tuple[str, ...]:
         """Every fold is tested once."""
         return tuple(folds)
 
-    def parts(self, folds: Sequence[str], fold: str, *, validation: bool) -> tuple[list[str], list[str], list[str]]:
-        """Take the next fold to validate on."""
-        following = [folds[(folds.index(fold) + 1) % len(folds)]] if validation else []
-        return [name for name in folds if name not in (fold, *following)], following, [fold]
+    def part(self, clip: Clip, folds: Sequence[str], fold: str, *, validation: bool) -> str:  # noqa: ARG002
+        """Look it up; without validation, its clips are trained on."""
+        part = clip.extra[fold]
+        return "train" if part == "validation" and not validation else part
 
 
 @dataclass(frozen=True, slots=True)
 class TrainValidateTest(Protocol):
-    """Fixed folds ``train``, ``validate``, ``test``."""
+    """Fixed folds to train, to validate and to test on. Published validation clips are never trained on.
+
+    Parameters
+    ----------
+    train, validate, test : names of folds; each one of `test` is a round of its own.
+    """
+
+    train: tuple[str, ...] = ("train",)
+    validate: tuple[str, ...] = ("validate",)
+    test: tuple[str, ...] = ("test",)
 
     def rounds(self, folds: Sequence[str]) -> tuple[str, ...]:
-        """There is one round."""
-        return ("test",) if "test" in folds else ()
+        """Test on each test fold that is there."""
+        return tuple(fold for fold in self.test if fold in folds)
 
-    def parts(self, folds: Sequence[str], fold: str, *, validation: bool) -> tuple[list[str], list[str], list[str]]:
-        """Leave published validation clips out where there is no validation; they are never trained on."""
-        return ["train"], ["validate"] if validation else [], [fold]
+    def part(self, clip: Clip, folds: Sequence[str], fold: str, *, validation: bool) -> str:  # noqa: ARG002
+        """Look the clip's fold up."""
+        if clip.fold == fold:
+            return "test"
+        return "train" if clip.fold in self.train else "validation" if validation and clip.fold in self.validate else ""
 
 
 @dataclass(frozen=True, slots=True)
-class TrainTest(Protocol):
-    """Fixed folds ``train`` and ``test``; validation clips must be drawn from ``train`` and are none here."""
+class TrainTest(TrainValidateTest):
+    """Fixed folds to train and to test on: no validation clips; `Dataset.validation_split` draws them from the training clips."""
 
-    def rounds(self, folds: Sequence[str]) -> tuple[str, ...]:
-        """There is one round."""
-        return ("test",) if "test" in folds else ()
-
-    def parts(self, folds: Sequence[str], fold: str, *, validation: bool) -> tuple[list[str], list[str], list[str]]:  # noqa: ARG002
-        """Validate on nothing: the test fold is not for choosing."""
-        return ["train"], [], [fold]
+    validate: tuple[str, ...] = ()
 
 
 def refuse_cut_groups(parts: Iterable[Iterable[Clip]]) -> None:

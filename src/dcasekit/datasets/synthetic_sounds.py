@@ -83,7 +83,7 @@ class SyntheticSounds(Dataset):
         write_text(self.root / "clips.tsv", "\n".join(rows) + "\n")
         write_events(self.root / "events.tsv", events)
         write_json(marker, self._settings)
-        self.__dict__.pop("clips", None)
+        self._forget()
         return True
 
     def load(self) -> Iterator[Clip]:

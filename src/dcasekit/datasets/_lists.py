@@ -1,0 +1,26 @@
+"""Read the tables without header that datasets come with."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dcasekit.errors import DatasetError
+from dcasekit.files import read_rows
+
+
+def read_list(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield where (file and line) and the cells of every row of a tab- or comma-separated table without header.
+
+    Parameters
+    ----------
+    columns : what the first cells of a row mean; there may be more.
+
+    Raises
+    ------
+    DatasetError : no such file, not text, or a row is short; the message names file and line.
+    """
+    if not path.exists():
+        raise DatasetError(f"{path} does not exist; run download(), or check the dataset's folder")
+    for line, row in read_rows(path, error=DatasetError):
+        if len(row) < len(columns):
+            raise DatasetError(f"{path}, line {line}: expected {', '.join(columns)}, got {row}; mend the file")
+        yield f"{path}, line {line}", row

@@ -1,0 +1,127 @@
+"""What a dataset holds, in numbers: the tables of the acoustic scene tutorial."""
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dcasekit.annotations import Clip
+from dcasekit.datasets._protocols import Split
+from dcasekit.units import Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class LabelCount:
+    """Clips and groups that hold a label, and its events: how many, their total and median duration (``None``: times unknown)."""
+
+    label: str
+    clips: int
+    groups: int
+    events: int | None
+    total: Seconds | None
+    median: Seconds | None
+
+
+@dataclass(frozen=True, slots=True)
+class RoundCount:
+    """Clips and groups to train, to validate and to test on in one round of the protocol."""
+
+    round: str
+    train: int
+    train_groups: int
+    validation: int
+    validation_groups: int
+    test: int
+    test_groups: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Counts of a dataset; as text the tables, as `to_dict` what JSON knows.
+
+    Parameters
+    ----------
+    name, task : of the dataset.
+    clips, groups, missing : how many are there; groups of which no two parts of a split share one; clips whose file lacks.
+    seconds : total duration of the clips whose duration the label files give; ``None``: they give none.
+    folds : name -> number of clips.
+    labels, rounds : one row each.
+    """
+
+    name: str
+    task: str
+    clips: int
+    groups: int
+    missing: int
+    seconds: Seconds | None
+    folds: Mapping[str, int]
+    labels: tuple[LabelCount, ...]
+    rounds: tuple[RoundCount, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all counts as JSON values."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        absent = f", {self.missing} more are listed but not there" if self.missing else ""
+        length = "" if self.seconds is None else f", {self.seconds / 3600:.2f} h"
+        head = f"{self.name}: {self.task}, {self.clips} clips in {self.groups} groups{length}{absent}"
+        return "\n\n".join([head, *(_table([asdict(row) for row in rows]) for rows in (self.labels, self.rounds) if rows)])
+
+
+def summarize(name: str, task: str, labels: Sequence[str], clips: Sequence[Clip], rounds: Mapping[str, Split], *, missing: int) -> Summary:
+    """Count."""
+    durations = [clip.duration for clip in clips if clip.duration is not None]
+    folds = dict.fromkeys((clip.fold for clip in clips), 0)
+    holders: dict[str, list[Clip]] = {label: [] for label in labels}
+    spans: dict[str, list[Seconds]] = {label: [] for label in labels}
+    for clip in clips:
+        folds[clip.fold] += 1
+        for label in {*(tag for tag, value in (clip.tags or {}).items() if value > 0), *(event.label for event in clip.events or ())}:
+            holders[label].append(clip)
+        for event in clip.events or ():
+            spans[event.label].append(event.offset - event.onset)
+    timed = any(clip.events is not None for clip in clips)
+    return Summary(
+        name=name,
+        task=task,
+        clips=len(clips),
+        groups=_groups(clips),
+        missing=missing,
+        seconds=sum(durations) if durations else None,
+        folds=folds,
+        labels=tuple(
+            LabelCount(
+                label=label,
+                clips=len(holders[label]),
+                groups=_groups(holders[label]),
+                events=len(spans[label]) if timed else None,
+                total=sum(spans[label]) if timed else None,
+                median=statistics.median(spans[label]) if spans[label] else None,
+            )
+            for label in labels
+        ),
+        rounds=tuple(
+            RoundCount(fold, *(count for part in (split.train, split.validation, split.test) for count in (len(part), _groups(part))))
+            for fold, split in rounds.items()
+        ),
+    )
+
+
+def _groups(clips: Iterable[Clip]) -> int:
+    return len({clip.group or clip.id for clip in clips})
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Set rows as text, columns that are unknown throughout left out."""
+    shown = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    cells = [[name.replace("_", " ") for name in shown], *([_cell(row[name]) for name in shown] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(shown))]
+    return "\n".join(
+        "  ".join(cell.rjust(width) if at else cell.ljust(width) for at, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in cells
+    )
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,65 @@
+"""Urban acoustic scenes (Tampere, DCASE task 1): what the editions share."""
+
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+from typing import ClassVar
+
+from dcasekit.annotations import Clip
+from dcasekit.datasets._base import Dataset
+from dcasekit.datasets._lists import read_list
+from dcasekit.datasets._protocols import TrainTest
+from dcasekit.datasets._tables import read_table
+from dcasekit.download import RemoteFile
+from dcasekit.errors import DatasetError
+
+_COLUMNS = ("filename", "scene_label", "identifier", "source_label")
+
+
+def zenodo(record: int, name: str, doc: str, meta: str, audio: str) -> tuple[RemoteFile, ...]:
+    """Give the archives of an edition on Zenodo; `doc`, `meta` and `audio` (one after the other) are their md5 sums."""
+    sums = {"doc": doc, "meta": meta} | {f"audio.{number}": md5 for number, md5 in enumerate(audio.split(), 1)}
+    url = f"https://zenodo.org/records/{record}/files/{name}"
+    return tuple(RemoteFile(f"{url}.{part}.zip", checksum=f"md5:{md5}") for part, md5 in sums.items())
+
+
+class UrbanScenes(Dataset):
+    """Clips of ten scenes, each from a numbered location in a city; a meta table, and lists for one published split.
+
+    An edition adds its archives, its order of labels, and the suffix of its lists.
+    """
+
+    task = "classification"
+    folds: ClassVar[tuple[str, ...]] = ("train", "test", "unused")
+    protocol = TrainTest()
+    lists: ClassVar[str] = ".csv"  # with a header; .txt: without
+
+    def load(self) -> Iterable[Clip]:
+        """Read ``meta.csv`` and the lists in ``evaluation_setup``."""
+        listed = self._list("fold1_train", "train")
+        for name, found in self._list("fold1_evaluate", "test").items():
+            if name in listed:
+                raise DatasetError(f"{self.root / 'evaluation_setup'}: {name} is in both fold1_train and fold1_evaluate; mend the lists")
+            listed[name] = found
+        meta = self.root / "meta.csv"
+        for row in read_table(meta, _COLUMNS):
+            name, scene, place = row["filename"], row["scene_label"], row["identifier"]
+            fold, same, where = listed.pop(name, ("unused", scene, ""))
+            if same != scene:
+                raise DatasetError(f"{where}: {name} is {same!r}, in {meta} it is {scene!r}; mend one of them, or run download() anew")
+            yield Clip(
+                id=PurePosixPath(name).stem,
+                path=self.root / name,
+                fold=fold,
+                group=place,
+                tags={scene: 1.0},
+                extra={"city": place.rpartition("-")[0], "device": row["source_label"]},
+            )
+        for name, (*_, where) in listed.items():
+            raise DatasetError(f"{where}: {name} is not in {meta}; mend one of them, or run download() anew")
+
+    def _list(self, stem: str, fold: str) -> dict[str, tuple[str, str, str]]:
+        """Read one list: file name -> fold, scene, and where that is written."""
+        path = self.root / "evaluation_setup" / f"{stem}{self.lists}"
+        if self.lists == ".txt":
+            return {row[0]: (fold, row[1], where) for where, row in read_list(path, ("filename", "scene label"))}
+        return {row["filename"]: (fold, row["scene_label"], str(path)) for row in read_table(path, ("filename", "scene_label"))}

@@ -1,0 +1,68 @@
+"""Check that a feature keeps its contract."""
+
+import json
+import re
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+
+from dcasekit.errors import FeatureError
+from dcasekit.features._base import FeatureExtractor
+from dcasekit.testing._contract import need, refused
+
+
+def check_feature(feature: FeatureExtractor) -> None:
+    """Check a feature with the settings it was made with."""
+    for check in (_check_values, _check_frame_grid, _check_settings):
+        check(feature)
+
+
+def _check_values(feature: FeatureExtractor) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 2 * feature.sr).astype(np.float32)
+    sounds = {"noise": noise, "silence": np.zeros_like(noise), "full scale": np.sign(noise)}
+    for name, sound in sounds.items():
+        before = sound.copy()
+        frames = feature.compute(sound)
+        need(frames.ndim == 2 and frames.shape[1] == feature.dims, f"{name} gives (frames, dims = {feature.dims}); got {frames.shape}")
+        need(frames.dtype == np.float32 and bool(np.isfinite(frames).all()), f"{name} gives finite float32; got {frames.dtype}")
+        need((sound == before).all(), "compute() leaves its argument as it was")
+    need((feature.compute(noise) == feature.compute(noise)).all(), "the same audio gives the same numbers")
+    for name, wrong in {"two channels": np.zeros((len(noise), 2)), "NaN": np.full(len(noise), np.nan), "no samples": noise[:0]}.items():
+        with refused(FeatureError, f"audio with {name}"):
+            feature.compute(wrong)
+    for samples in (1, feature.audio_win // 2 + 1, feature.audio_win - 1):
+        with suppress(FeatureError):
+            short = feature.compute(noise[:samples])
+            need(len(short) and np.isfinite(short).all(), f"{samples} samples are refused with FeatureError or give frames")
+
+
+def _check_frame_grid(feature: FeatureExtractor) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 3 * feature.sr).astype(np.float32)
+    whole = feature.compute(noise)
+    for size in (997, feature.audio_hop, 4 * feature.audio_win + 1):
+        pieces = [noise[first : first + size] for first in range(0, len(noise), size)]
+        blocks = np.concatenate(list(feature.compute_blocks(pieces)))
+        same = blocks.shape == whole.shape and np.allclose(blocks, whole, rtol=1e-4, atol=1e-4 * np.abs(whole).max())
+        need(same, f"it does not matter where audio is cut into blocks (here each {size} samples)")
+    base = len(noise) // 2
+    counts = {len(feature.compute(noise[: base + more * feature.audio_hop])) - more for more in range(5)}
+    need(len(counts) == 1, f"each audio_hop more samples give one frame more; frames less what was added: {counts}")
+    windows = feature.windows(len(whole))
+    shape = (len(windows), feature.sequence_frames or len(whole), feature.dims)
+    need(feature.get_shape(3.0) == shape, f"get_shape(3.0) is (windows, frames, dims) = {shape}; got {feature.get_shape(3.0)}")
+    need(windows[-1] + shape[1] >= len(whole) and windows[0] == 0, "the windows reach from the first frame to the last")
+
+
+def _check_settings(feature: FeatureExtractor) -> None:
+    kind = type(feature)
+    settings = json.loads(json.dumps(feature.settings, allow_nan=False))
+    again = kind.from_settings(settings)
+    need(again == feature and again.fingerprint == feature.fingerprint, "its settings survive JSON")
+    other = [replace(feature, audio_hop=feature.audio_hop + 1), replace(feature, sr=feature.sr * 2)]
+    need(len({feature.fingerprint, *(one.fingerprint for one in other)}) == 3, "another setting gives another fingerprint")
+    need(replace(feature, sequence_time=2.0).fingerprint == feature.fingerprint, "how windows are cut does not change the fingerprint")
+    need(re.fullmatch(r"[\w.-]+", feature.fingerprint) is not None, f"the fingerprint is a file name; got {feature.fingerprint!r}")
+    for name, wrong in {"no_such_setting": 1, "audio_hop": 0.01, "sr": -1, "sequence_time": 0.0}.items():
+        with refused(FeatureError, f"{name}={wrong}", says=name):
+            kind.from_settings({**settings, name: wrong})

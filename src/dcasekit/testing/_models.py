@@ -1,0 +1,108 @@
+"""Check that a model keeps its contract."""
+
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from dcasekit.containers.base import ModelContainer, load
+from dcasekit.errors import ModelError
+from dcasekit.testing._contract import need, refused
+from dcasekit.units import FloatArray
+
+
+def check_model(
+    container: ModelContainer, *, shape: tuple[int, int] = (64, 40), labels: Sequence[str] = ("a", "b", "c"), new_process: bool = True
+) -> None:
+    """Check a model: it is built from settings alone, learns, answers, is the same for the same seed, and survives the disk.
+
+    Parameters
+    ----------
+    container : with the settings to check; it is not changed.
+    shape : (frames, dims) of the windows it is tried on.
+    labels : at least two.
+    new_process : also load it in a fresh interpreter, where its class must be importable.
+    """
+    model = type(container)(**json.loads(json.dumps(container.settings)))
+    need(json.dumps(model.settings) == json.dumps(container.settings), "settings survive JSON")
+    with refused(TypeError, "an unknown setting", says="no_such_setting"):
+        type(container)(**{**container.settings, "no_such_setting": 1})
+    with refused(ModelError, "an unknown setting of train()", says="epoch"):
+        model.train((np.zeros((2, *shape)), np.eye(2)), epoch=1)
+    x, y = _separable(shape, len(labels))
+    _check_training(model, x, y)
+    _check_answers(container, model, x, labels)
+    with TemporaryDirectory() as folder:
+        _check_saved(model, x, Path(folder), new_process=new_process)
+
+
+def _separable(shape: tuple[int, int], labels: int, each: int = 12) -> tuple[FloatArray, FloatArray]:
+    """Windows that hold the pattern of their label, and noise."""
+    rng = np.random.default_rng(0)
+    patterns = rng.normal(0, 1, (labels, 1, shape[1]))
+    x = np.repeat(patterns, each, axis=0) + rng.normal(0, 0.3, (labels * each, *shape))
+    return x.astype(np.float32), np.repeat(np.eye(labels, dtype=np.float32), each, axis=0)
+
+
+def _check_training(model: ModelContainer, x: FloatArray, y: FloatArray) -> None:
+    losses = [record["loss"] for record in model.train((x, y), epochs=6, batch_size=6, device="cpu")]
+    need(len(losses) == 6 and losses[-1] < losses[0], f"training lowers the loss on windows that are easy to tell apart; got {losses}")
+    need(min(model.cost().values()) > 0, f"cost() counts parameters and multiply-accumulates; got {model.cost()}")
+    seeded = [copy.copy(model).build(model.shape, model.labels, seed=seed).weights() for seed in (3, 3, 4)]
+    same = [all(np.array_equal(seeded[0][name], other[name]) for name in other) for other in seeded]
+    need(same == [True, True, False], "the same seed gives the same weights, another one others")
+
+
+def _check_answers(container: ModelContainer, model: ModelContainer, x: FloatArray, labels: Sequence[str]) -> None:
+    for task in ("classification", "tagging", "detection"):
+        built = copy.copy(container).build(model.shape, labels, task=task)
+        for scores in built.predict([x[:2], x[2:3]]):
+            need(scores.labels == tuple(labels), "predict gives scores of the labels it was built with")
+            need(bool((np.diff(scores.edges) > 0).all()) and scores.edges[0] == 0, "the edges of scores begin at 0 and ascend")
+            need(((scores.values >= 0) & (scores.values <= 1)).all(), f"answers to {task} lie in [0, 1]")
+            one_label = task == "classification"
+            need(not one_label or np.allclose(scores.values.sum(axis=1), 1, atol=1e-4), "answers to classification sum to 1")
+    with refused(ModelError, "a window of other dims"):
+        model.predict(np.zeros((1, model.shape[0], model.shape[1] + 1), np.float32))
+    with refused(ModelError, "predicting before training"):
+        type(container)(**container.settings).predict(x)
+
+
+def _check_saved(model: ModelContainer, x: FloatArray, folder: Path, *, new_process: bool) -> None:
+    answers = model.answer(x)
+    saved = model.save(folder / "model")
+    names = sorted(path.name for path in saved.iterdir())
+    need(names == ["model.json", "weights.safetensors"], f"a model is saved as model.json and weights.safetensors; got {names}")
+    need(np.array_equal(load(saved).answer(x), answers), "a loaded model answers the same, bit for bit")
+    if new_process:
+        np.save(folder / "x.npy", x)
+        code = "import sys; sys.path[:] = sys.argv[1:]; import numpy, dcasekit; "
+        code += "numpy.save('y.npy', dcasekit.load('model').answer(numpy.load('x.npy')))"
+        command = [sys.executable, "-c", code, *sys.path]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 - our own code
+        need(done.returncode == 0, f"a saved model is loaded by a new process; it said: {done.stderr[-1000:]}")
+        need(np.allclose(np.load(folder / "y.npy"), answers, rtol=0, atol=1e-6), "a model loaded by a new process answers the same")
+    _check_damaged(saved)
+
+
+def _check_damaged(saved: Path) -> None:
+    weights, about = saved / "weights.safetensors", saved / "model.json"
+    good, found = weights.read_bytes(), json.loads(about.read_text(encoding="utf-8"))
+    for what, content in {"changed weights": good[:-1] + bytes([good[-1] ^ 1]), "cut weights": good[:-10], "no weights": b""}.items():
+        weights.write_bytes(content)
+        with refused(ModelError, f"a model with {what}"):
+            load(saved)
+    weights.write_bytes(good)
+    feature = {"class": "mel_spectrogram", "settings": {"stft": {"class": "Nothing"}}}
+    wrong = {"shape": "big", "scaler": {"normalizer": "standard"}, "class": "subprocess:Popen", "features": feature}
+    wrong |= {"labels": [*found["labels"], "one more"], "settings": {**found["settings"], "no_such_setting": 1}}
+    texts = [json.dumps({**found, key: value}) for key, value in wrong.items()]
+    for text in (*texts, json.dumps({**found, "class": "no_such_model"}), "{", "[]"):
+        about.write_text(text, encoding="utf-8")
+        with refused(ModelError, f"the model file {text[:200]!r}"):
+            load(saved)
