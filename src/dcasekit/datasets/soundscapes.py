@@ -1,0 +1,200 @@
+"""Soundscapes: a detection dataset made from the clips of a classification dataset."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from dcasekit import audio
+from dcasekit.annotations import Clip, events_to_tags, read_annotation
+from dcasekit.datasets._base import Dataset
+from dcasekit.datasets._mixing import Mixing, Placed, mix
+from dcasekit.datasets._protocols import CrossValidation, Protocol, TrainTest, TrainValidateTest
+from dcasekit.errors import DatasetError
+from dcasekit.files import read_json, write_json, write_rows
+from dcasekit.parallel import map_clips
+from dcasekit.units import PathLike, Seconds
+
+_COLUMNS = ("onset", "offset", "event_label", "source", "source_start", "snr_db")
+
+
+class Soundscapes(Dataset):
+    """Soundscapes: strongly labelled mixtures of the clips of a classification dataset, as scaper makes them.
+
+    Events are cut out of clips of `foreground`, at drawn times, lengths and levels, over a background; labels are exact to the sample.
+    `download` makes the files, `Soundscapes(root)` alone reads what was made. The folds are those of the foreground: a soundscape of a
+    fold uses clips of that fold only, for backgrounds as well, so nothing that is heard in testing was heard in training. Soundscapes of
+    one fold share sources: do not split a fold further.
+
+    Layout: ``audio/<fold>/*.wav`` (mono, 16 bit), ``annotations/<fold>/*.tsv`` (onset, offset, event_label; and source, the clip the
+    event comes from, whose licence goes on, where in it the event begins, and its level over the background, dB), ``settings.json``,
+    written last.
+
+    Parameters
+    ----------
+    root, cache : see `Dataset`.
+    foreground : its clips have one label each. ``None``: read what is there.
+    background : a dataset; its folds are matched by name where it has the same, else its groups are dealt out to the folds. ``None``: brown
+        noise.
+    clips : how many soundscapes; they go round the folds.
+    seconds : length of each.
+    mixing : how many events, how long, how loud; see `Mixing`. ``None``: its defaults.
+    seed : the same seed gives the same bytes (with one version of NumPy and of the codecs).
+
+    Examples
+    --------
+    >>> from dcasekit.datasets import ESC10
+    >>> Soundscapes("/data/mixed", foreground=ESC10("/data/ESC-50"), clips=500).folds
+    ('fold1', 'fold2', 'fold3', 'fold4', 'fold5')
+    """
+
+    task = "detection"
+    licence = "that of the foreground and background clips, which the annotations name"
+    citation = (
+        "J. Salamon et al., 'Scaper: A library for soundscape synthesis and augmentation', WASPAA 2017 (the method); and the foreground's."
+    )
+
+    def __init__(
+        self,
+        root: PathLike,
+        *,
+        cache: PathLike | None = None,
+        foreground: Dataset | None = None,
+        background: Dataset | None = None,
+        clips: int = 100,
+        seconds: Seconds = 10.0,
+        mixing: Mixing | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(root, cache=cache)
+        if clips < 1 or seconds <= 0 or seed < 0:
+            raise DatasetError(f"need clips >= 1, seconds > 0 and seed >= 0; got {clips}, {seconds}, {seed}")
+        self.foreground, self.background = foreground, background
+        self.count, self.seconds, self.mixing, self.seed = clips, seconds, mixing or Mixing(), seed
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:  # type: ignore[override] # a class of any foreground states it when it knows it
+        """Those of the foreground."""
+        return self.foreground.labels if self.foreground else tuple(self._made["labels"])
+
+    @cached_property
+    def folds(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Those of the foreground."""
+        return self.foreground.folds if self.foreground else tuple(self._made["folds"])
+
+    @cached_property
+    def protocol(self) -> Protocol:  # type: ignore[override]
+        """Cross-validation over the folds, or train (validate) test where they are named so."""
+        if not {"train", "test"} <= set(self.folds):
+            return CrossValidation()
+        return TrainValidateTest() if "validate" in self.folds else TrainTest()
+
+    def download(self, *, force: bool = False, progress: bool = False) -> bool:
+        """Make the soundscapes; ``False`` if they are there already, made with the same settings. Interrupted, it goes on.
+
+        Raises
+        ------
+        DatasetError : no foreground was given, or a clip of it has not exactly one label.
+        """
+        if self.foreground is None:
+            raise DatasetError(f"Soundscapes are made, not fetched: Soundscapes({str(self.root)!r}, foreground=ESC50(...)).download()")
+        settings = self._settings()
+        marker, unfinished = self.root / "settings.json", self.root / "unfinished.json"
+        if not force and marker.exists() and read_json(marker, error=DatasetError) == settings:
+            return False
+        resumed = not force and unfinished.exists() and read_json(unfinished, error=DatasetError) == settings
+        marker.unlink(missing_ok=True)
+        write_json(unfinished, settings)
+        work = partial(_make, dataset=self, sources=self._sources(), grounds=self._grounds(), resumed=resumed)
+        for _ in map_clips(work, range(self.count), progress="Mixing soundscapes" if progress else None):
+            pass
+        write_json(marker, settings)
+        unfinished.unlink()
+        self._forget()
+        return True
+
+    def load(self) -> Iterable[Clip]:
+        """Read ``settings.json`` and the annotation of every soundscape."""
+        made = self._made
+        for index in range(made["clips"]):
+            name, fold = _place(index, made["present"])
+            events = tuple(read_annotation(self.root / "annotations" / f"{name}.tsv"))
+            path = self.root / "audio" / f"{name}.wav"
+            yield Clip(id=name, path=path, duration=made["seconds"], fold=fold, tags=events_to_tags(events), events=events)
+
+    @property
+    def _made(self) -> Any:
+        path = self.root / "settings.json"
+        if not path.exists():
+            raise DatasetError(f"{path} does not exist; make the soundscapes: Soundscapes(root, foreground=...).download()")
+        return read_json(path, error=DatasetError)
+
+    def _settings(self) -> dict[str, Any]:
+        assert self.foreground is not None  # noqa: S101 - download() has looked
+        return {
+            "foreground": self.foreground.name,
+            "background": self.background.name if self.background else None,
+            "labels": list(self.labels),
+            "folds": list(self.folds),
+            "present": list(self.foreground.present_folds),
+            "clips": self.count,
+            "seconds": self.seconds,
+            "mixing": {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.mixing).items()},
+            "seed": self.seed,
+        }
+
+    def _sources(self) -> dict[str, dict[str, list[Clip]]]:
+        """Foreground clips by fold and label."""
+        found: dict[str, dict[str, list[Clip]]] = defaultdict(lambda: defaultdict(list))
+        for clip in self.foreground.clips if self.foreground else ():
+            labels = [label for label, value in (clip.tags or {}).items() if value == 1]
+            if len(labels) != 1 or len(clip.tags or ()) != 1:
+                raise DatasetError(
+                    f"a foreground clip needs one label; {clip.id!r} has {len(clip.tags or ())}: use a classification dataset"
+                )
+            found[clip.fold][labels[0]].append(clip)
+        return {fold: dict(labels) for fold, labels in found.items()}
+
+    def _grounds(self) -> dict[str, list[Clip]]:
+        """Background clips by fold."""
+        assert self.foreground is not None  # noqa: S101
+        folds = self.foreground.present_folds
+        found: dict[str, list[Clip]] = {fold: [] for fold in folds}
+        if self.background is None:
+            return found
+        matched = set(folds) <= set(self.background.present_folds)
+        groups: dict[str, str] = {}
+        for clip in self.background.clips:
+            dealt = groups.setdefault(clip.group or clip.id, folds[len(groups) % len(folds)])
+            if clip.fold in found or not matched:
+                found[clip.fold if matched else dealt].append(clip)
+        if empty := [fold for fold, clips in found.items() if not clips]:
+            raise DatasetError(f"{self.background.name} has too few groups of clips to give {empty[0]} a background of its own")
+        return found
+
+
+def _place(index: int, folds: Sequence[str]) -> tuple[str, str]:
+    fold = folds[index % len(folds)]
+    return f"{fold}/soundscape{index:05d}", fold
+
+
+def _make(
+    index: int, *, dataset: Soundscapes, sources: dict[str, dict[str, list[Clip]]], grounds: dict[str, list[Clip]], resumed: bool
+) -> None:
+    """Make one soundscape, unless an interrupted call has; the seed and its index alone decide on it."""
+    name, fold = _place(index, list(grounds))
+    path, about = dataset.root / "audio" / f"{name}.wav", dataset.root / "annotations" / f"{name}.tsv"
+    if resumed and path.exists() and about.exists():
+        return
+    rng = np.random.default_rng((dataset.seed, index))
+    sound, placed = mix(sources[fold], grounds[fold], dataset.seconds, dataset.mixing, rng)
+    audio.write(path, sound, dataset.mixing.sr, subtype="PCM_16")
+    write_rows(about, [_COLUMNS, *map(_row, placed)])
+
+
+def _row(one: Placed) -> tuple[str, ...]:
+    event = one.event
+    return (f"{event.onset:.6f}", f"{event.offset:.6f}", event.label, one.source, f"{one.start:.6f}", f"{one.snr:.3f}")
