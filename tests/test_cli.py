@@ -18,13 +18,15 @@ from typer.testing import CliRunner
 import dcasekit
 from dcasekit import audio, cli, discover
 from dcasekit._cli_settings import assignments, changed
+from dcasekit.annotations import read_annotation, read_events
+from dcasekit.augmentations import PitchShift, WhiteNoise
 from dcasekit.errors import DatasetError, NameNotFoundError
 from dcasekit.features import Decibels, NaturalLog
 from dcasekit.features.mel_spectrogram import MelSpectrogram
 
 COMMANDS = [
-    "datasets list", "datasets info", "datasets download", "datasets validate", "features", "models", "recipes", "extract", "train",
-    "evaluate", "predict", "run",
+    "datasets list", "datasets info", "datasets stats", "datasets download", "datasets validate", "datasets split", "datasets convert",
+    "features", "models", "recipes", "extract", "augment", "train", "evaluate", "predict", "run",
 ]  # fmt: skip
 SMALL = ["-F", "sr=8000", "-F", "audio_win=256", "-F", "audio_hop=200", "-F", "mel.bands=8"]
 TRAIN = ["--dataset", "esc10", "--model", "mlp", *SMALL, "-M", "hidden_layers_size=[8]", "-M", "dropout_rates=[0]", "-T", "device=cpu"]
@@ -188,10 +190,10 @@ def test_datasets_info(data):
     assert "400 clips of 5 s" in card
     assert "Piczak" in card
     assert ">>>" not in card
-    assert "fold3 4" in flat(run("datasets", "info", "ESC10", "--data", data)[0])
+    assert "ESC10: classification, 12 clips in 12 groups" in flat(run("datasets", "info", "ESC10", "--data", data)[0])
     summary = json.loads(run("datasets", "info", "esc10", "--data", data, "--json")[0])["summary"]
     assert summary["clips"] == 12
-    assert summary["labels"]["dog"] == 6
+    assert summary["labels"][0] | {"groups": 0} == {"label": "dog", "clips": 6, "groups": 0, "events": None, "total": None, "median": None}
 
 
 def test_unknown_dataset_gets_did_you_mean(tmp_path):
@@ -225,6 +227,67 @@ def test_validate(data):
     found = json.loads(run("datasets", "validate", "esc10", "--data", data, "--json", code=1)[0])
     assert (found["dataset"], found["clips"]) == ("ESC10", 12)
     assert [problem["kind"] for problem in found["problems"]] == ["missing", "unreadable"]
+
+
+def test_stats(data):
+    table, _ = run("datasets", "stats", "esc10", "--data", data)
+    assert table.startswith("ESC10: classification, 12 clips in 12 groups")
+    assert [line.split() for line in table.splitlines() if line.startswith("fold1")][0][::2] == ["fold1", "4", "4", "4"]
+    found = json.loads(run("datasets", "stats", "esc10", "--data", data, "--json")[0])
+    assert (found["clips"], found["folds"]) == (12, {"fold1": 4, "fold2": 4, "fold3": 4})
+
+
+def test_split_writes_the_parts(data, tmp_path):
+    found = json.loads(run("datasets", "split", "esc10", "--data", data, "--fold", "fold2", "--out", tmp_path, "--json")[0])
+    rows = [line.split("\t") for line in (tmp_path / "test.tsv").read_text().splitlines()]
+    assert rows[0] == ["clip", "filename", "group", "labels"]
+    assert [row[0] for row in rows[1:]] == found["test"]
+    assert all((data / row[1]).exists() for row in rows[1:])
+    drawn = ["datasets", "split", "esc10", "--data", data, "--validation", "0.5", "--balance", "class", "--json"]
+    parts = json.loads(run(*drawn)[0])
+    assert [len(parts[name]) for name in ("train", "validation", "test")] == [4, 4, 4]
+    assert parts == json.loads(run(*drawn)[0])
+    assert parts != json.loads(run(*drawn, "--seed", "1")[0])
+    assert "needs groups of the form" in run(*drawn[:-2], "identifier_two_level_hierarchy", code=1)[1]
+
+
+def test_convert(data, tmp_path):
+    out, _ = run("datasets", "convert", "esc10", "--data", data, "--to", "tags", "--out", tmp_path)
+    assert "labels of 12 clips are now in" in out
+    assert "audio/1-0-A-0.wav\tdog" in (tmp_path / "tags.tsv").read_text()
+    assert (
+        "no clip of ESC10 has events" in run("datasets", "convert", "esc10", "--data", data, "--to", "jams", "--out", tmp_path, code=1)[1]
+    )
+    sounds = ["synthetic_sounds", "--data", tmp_path / "s", "-D", "clips=2", "-D", "seconds=2", "-D", "task=detection"]
+    run("datasets", "download", *sounds)
+    run("datasets", "convert", *sounds, "--to", "events", "--out", tmp_path)
+    made = read_events(tmp_path / "s" / "events.tsv")
+    assert read_events(tmp_path / "events.tsv") == {f"audio/{name}": events for name, events in made.items()}
+    for form, suffix in (("audacity", "txt"), ("raven", "txt"), ("jams", "jams"), ("tsv", "tsv")):
+        run("datasets", "convert", *sounds, "--to", form, "--out", tmp_path / form)
+        for name, events in made.items():
+            assert read_annotation(tmp_path / form / f"{Path(name).stem}.{suffix}") == events
+
+
+def test_augment(data, tmp_path):
+    args = [
+        "augment",
+        "--dataset",
+        "esc10",
+        "--data",
+        data,
+        "--cache",
+        tmp_path,
+        "-A",
+        "pitch_shift:n_semitones=-1",
+        "-A",
+        "white_noise:snr=20",
+    ]
+    found = json.loads(run(*args, "--json")[0])
+    assert [one["augmentation"] for one in found] == [repr(PitchShift(n_semitones=-1)), repr(WhiteNoise(snr=20))]
+    assert all(len(list(Path(one["folder"]).glob("*.wav"))) == one["copies"] == 12 for one in found)
+    assert "no setting 'n_semitone'" in flat(run(*args[:-4], "-A", "pitch_shift:n_semitone=1", code=2)[1])
+    assert "Did you mean 'pitch_shift'" in run(*args[:-4], "-A", "pitch_shif:n_semitones=1", code=1)[1]
 
 
 @pytest.mark.parametrize("family", ["features", "models", "recipes"])

@@ -12,6 +12,7 @@ from dcasekit._cli_settings import assignments, keywords
 from dcasekit.errors import DatasetError, DcasekitError, NameNotFoundError
 
 if TYPE_CHECKING:
+    from dcasekit.augmentations import Augmentation
     from dcasekit.datasets import Dataset
 
 
@@ -25,10 +26,10 @@ def facts(name: str, dataset: "Dataset") -> dict[str, Any]:
     return {
         "name": name,
         "about": _first_line(dataset.__doc__),
-        "task": dataset.task,
-        "labels": list(dataset.labels),
-        "folds": list(dataset.folds),
-        "protocol": type(dataset.protocol).__name__,
+        "task": _stated(dataset, "task"),
+        "labels": list(_stated(dataset, "labels") or ()),
+        "folds": list(_stated(dataset, "folds") or ()),
+        "protocol": type(protocol).__name__ if (protocol := _stated(dataset, "protocol")) else None,
         "licence": dataset.license(),
         "citation": dataset.cite(),
     }
@@ -49,8 +50,20 @@ def dataset(
     values = keywords(kind, assignments(settings, option="-D"), option="-D")
     if exists and data is not None and not data.is_dir():
         raise DatasetError(f"there is no folder {data}; check --data, or run: dcasekit datasets download {name} --data {data}")
-    found: Dataset = kind(data or Path(), cache=cache, **values)
+    found: Dataset = kind(data or Path("no folder"), cache=cache, **values)
     return found
+
+
+def augmentation(text: str) -> "Augmentation":
+    """Make an augmentation from ``name:key=value,key=value``; a package's class is named ``package.module:Class``."""
+    from dcasekit.augmentations import Augmentation
+
+    head, colon, tail = text.rpartition(":")
+    name, pairs = (head, tail.split(",")) if colon and ("=" in tail or not tail) else (text, [])
+    kind = discover.load("augmentations", name)
+    if not (isinstance(kind, type) and issubclass(kind, Augmentation)):
+        raise NameNotFoundError(f"{name!r} is not an augmentation")
+    return Augmentation.from_dict({"type": name, **keywords(kind, assignments([pair for pair in pairs if pair], option="-A"), option="-A")})
 
 
 def recipe(name: str) -> ModuleType:
@@ -67,6 +80,14 @@ def recipe(name: str) -> ModuleType:
     if missing := [part for part in ("Config", "run") if not hasattr(found, part)]:
         raise NameNotFoundError(f"{found.__file__} is no recipe: it has no {missing[0]}; a recipe has Config, QUICK and run")
     return found
+
+
+def _stated(dataset: "Dataset", fact: str) -> Any:
+    """Give a fact; ``None`` where it is read from files, as for a dataset of one's own, and there are no files."""
+    try:
+        return getattr(dataset, fact)
+    except DatasetError:
+        return None
 
 
 def _about(path: Path) -> str:

@@ -25,6 +25,10 @@ Data = Annotated[Path, typer.Option("--data", metavar="PATH", help="Folder of th
 DatasetSettings = Annotated[
     list[str] | None, typer.Option("-D", metavar="KEY=VALUE", help="Setting of the dataset, if it has any: task=tagging.")
 ]
+Augmentations = Annotated[
+    list[str],
+    typer.Option("-A", metavar="NAME:KEY=VALUE,...", help="An augmentation with its settings; may be repeated.", show_default=False),
+]
 Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for extracted features, if not the dataset's own.")]
 Feature = Annotated[str, typer.Option(help=f"Name of a feature (`dcasekit features`), {_OWN}.", autocompletion=_complete("features"))]
 FeatureSettings = Annotated[

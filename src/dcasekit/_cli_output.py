@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 DEBUG = "--debug"
 
 
+def examples(*lines: str) -> str:
+    """Make the epilog of a command's help; a blank line is how Rich keeps them apart."""
+    return "\n\n".join(["[bold]Examples[/bold]", *(f"$ {line}" for line in lines)])
+
+
 class Root(TyperGroup):
     """The command's top: errors become one line and an exit code, unless they are to be debugged."""
 

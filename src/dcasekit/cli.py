@@ -4,7 +4,6 @@ Standard output carries the answer alone: a table, or with ``--json`` one docume
 to standard error. Exit codes: 0 done; 1 an error, or problems found; 2 wrong usage; 130 interrupted.
 """
 
-import inspect
 import os
 import sys
 from pathlib import Path
@@ -12,34 +11,21 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from dcasekit import __version__, _cli_leaves, _cli_output, discover
+from dcasekit import __version__, _cli_datasets, _cli_leaves, _cli_output, discover
 from dcasekit import _cli_options as o
 from dcasekit._cli_settings import assignments, changed
-
-
-def _examples(*lines: str) -> str:
-    """Make the epilog of a command's help; a blank line is how Rich keeps them apart."""
-    return "\n\n".join(["[bold]Examples[/bold]", *(f"$ {line}" for line in lines)])
-
 
 app = typer.Typer(
     cls=_cli_output.Root,
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
-    epilog=_examples(
+    epilog=_cli_output.examples(
         "dcasekit run quickstart",
         "dcasekit train --dataset esc10 --data data/ESC-50 --model compact_cnn --out runs/esc10",
         "dcasekit predict dog.wav --model runs/esc10/model",
     ),
 )
-datasets = typer.Typer(
-    name="datasets",
-    help="List, describe, download and check datasets.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    epilog=_examples("dcasekit datasets list", "dcasekit datasets download esc50 --data data/ESC-50"),
-)
-app.add_typer(datasets)
+app.add_typer(_cli_datasets.datasets)
 
 
 def main() -> None:
@@ -69,102 +55,26 @@ def root(
         _cli_output.text(context.get_help())
 
 
-@datasets.command("list", epilog=_examples("dcasekit datasets list", "dcasekit datasets list --json"))
-def list_datasets(as_json: o.Json = False) -> None:
-    """List the datasets that are known.
-
-    JSON: a list of objects name, about, task, labels, folds, protocol, licence, citation.
-    """
-    found = [_cli_leaves.facts(name, _cli_leaves.dataset(name, None)) for name in discover.names("datasets")]
-    if as_json:
-        return _cli_output.document(found)
-    rows = [(one["name"], one["task"], len(one["labels"]), one["about"], one["licence"]) for one in found]
-    return _cli_output.table(("name", "task", "classes", "about", "licence"), rows)
-
-
-@datasets.command(epilog=_examples("dcasekit datasets info esc10", "dcasekit datasets info esc10 --data data/ESC-50 --json"))
-def info(
-    name: o.DatasetArgument,
-    data: Annotated[Path | None, typer.Option(metavar="PATH", help="Folder of the dataset, to count what is there.")] = None,
-    settings: o.DatasetSettings = None,
-    as_json: o.Json = False,
-) -> None:
-    """Describe a dataset: what it holds, how it is split, licence, citation; with --data also counts.
-
-    JSON: the object of `datasets list`, with --data also summary: clips, groups, folds and labels with their numbers of clips.
-    """
-    dataset = _cli_leaves.dataset(name, data, settings=settings)
-    facts = _cli_leaves.facts(name, dataset)
-    if data is not None:
-        facts["summary"] = dataset.summary()
-    if as_json:
-        return _cli_output.document(facts)
-    _cli_output.text((inspect.getdoc(dataset) or "").partition("\nExamples\n")[0].strip() + "\n")
-    _cli_output.card({key: value for key, value in facts.items() if key not in ("about", "summary")} | facts.get("summary", {}))
-    return None
-
-
-@datasets.command(epilog=_examples("dcasekit datasets download esc50 --data data/ESC-50"))
-def download(
-    name: o.DatasetArgument,
-    data: o.Data,
-    settings: o.DatasetSettings = None,
-    force: Annotated[bool, typer.Option("--force", help="Fetch again what is there.")] = False,
-    quiet: o.Quiet = False,
-) -> None:
-    """Fetch, verify and unpack a dataset; interrupted, the same command goes on."""
-    dataset = _cli_leaves.dataset(name, data, settings=settings, exists=False)
-    done = dataset.download(force=force, progress=_cli_output.bars(quiet))
-    _cli_output.text(f"{dataset.name} {'is now' if done else 'was already'} in {data}")
-    _cli_output.text(f"licence: {dataset.license()}\nplease cite: {dataset.cite()}")
-
-
-@datasets.command(epilog=_examples("dcasekit datasets validate esc50 --data data/ESC-50"))
-def validate(
-    name: o.DatasetArgument,
-    data: o.Data,
-    settings: o.DatasetSettings = None,
-    jobs: o.Jobs = None,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-) -> None:
-    """Check that every file is there and can be read; exit code 1 if not.
-
-    JSON: an object dataset, clips, problems; a problem has kind (missing, unreadable, extra), path and detail.
-    """
-    dataset = _cli_leaves.dataset(name, data, settings=settings)
-    problems = dataset.validate(jobs=jobs, progress=_cli_output.bars(quiet))
-    rows = [{"kind": problem.kind, "path": problem.path, "detail": problem.detail} for problem in problems]
-    if as_json:
-        _cli_output.document({"dataset": dataset.name, "clips": len(dataset.clips), "problems": rows})
-    elif rows:
-        _cli_output.table(tuple(rows[0]), [tuple(row.values()) for row in rows])
-    else:
-        _cli_output.text(f"{dataset.name}: {len(dataset.clips)} clips, no problems")
-    if rows:
-        raise typer.Exit(1)
-
-
-@app.command(epilog=_examples("dcasekit features", "dcasekit features --json"))
+@app.command(epilog=_cli_output.examples("dcasekit features", "dcasekit features --json"))
 def features(as_json: o.Json = False) -> None:
     """List the features. JSON: a list of objects name, about."""
     _list("features", as_json)
 
 
-@app.command(epilog=_examples("dcasekit models", "dcasekit models --json"))
+@app.command(epilog=_cli_output.examples("dcasekit models", "dcasekit models --json"))
 def models(as_json: o.Json = False) -> None:
     """List the models. JSON: a list of objects name, about."""
     _list("models", as_json)
 
 
-@app.command(epilog=_examples("dcasekit recipes", "dcasekit recipes --json"))
+@app.command(epilog=_cli_output.examples("dcasekit recipes", "dcasekit recipes --json"))
 def recipes(as_json: o.Json = False) -> None:
     """List the recipes: published systems and baselines. JSON: a list of objects name, about."""
     _list("recipes", as_json)
 
 
 @app.command(
-    epilog=_examples(
+    epilog=_cli_output.examples(
         "dcasekit extract --dataset esc50 --data data/ESC-50",
         "dcasekit extract --dataset esc50 --data data/ESC-50 -F sr=44100 -F mel.bands=128 --jobs 8",
         "dcasekit extract --dataset esc50 --data /mnt/ESC-50 --backend dask --address tcp://10.0.0.1:8786",
@@ -198,7 +108,43 @@ def extract(  # noqa: PLR0913 - options of a command
 
 
 @app.command(
-    epilog=_examples(
+    epilog=_cli_output.examples(
+        "dcasekit augment --dataset esc50 --data data/ESC-50 -A pitch_shift:n_semitones=-1 -A white_noise:snr=20",
+        "dcasekit augment --dataset esc50 --data data/ESC-50 -A time_stretch:factor=0.9 --cache /tmp/copies --jobs 8",
+    )
+)
+def augment(  # noqa: PLR0913 - options of a command
+    *,
+    dataset: o.DatasetName,
+    data: o.Data,
+    augmentations: o.Augmentations,
+    dataset_settings: o.DatasetSettings = None,
+    cache: o.Cache = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    jobs: o.Jobs = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Write transformed copies of a dataset's clips, with their labels moved along; interrupted, the same command goes on.
+
+    JSON: a list of objects augmentation, folder, copies.
+    """
+    from dcasekit import AugmentedDataset
+
+    source = _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings)
+    made = AugmentedDataset(source, [_cli_leaves.augmentation(text) for text in augmentations], seed=seed)
+    made.process(jobs=jobs, progress=_cli_output.bars(quiet))
+    rows = [
+        {"augmentation": repr(augmentation), "folder": str(made.cache / "augmented" / name), "copies": len(source.clips)}
+        for name, augmentation in made.folders.items()
+    ]
+    if as_json:
+        return _cli_output.document(rows)
+    return _cli_output.table(tuple(rows[0]), [tuple(row.values()) for row in rows])
+
+
+@app.command(
+    epilog=_cli_output.examples(
         "dcasekit train --dataset esc10 --data data/ESC-50 --model compact_cnn --out runs/esc10",
         "dcasekit train --dataset esc10 --data data/ESC-50 --model sb_cnn -F sequence_time=2 -F mel.bands=128 -T epochs=9 --out runs/sb",
     )
@@ -255,7 +201,7 @@ def train(  # noqa: PLR0913 - options of a command
 
 
 @app.command(
-    epilog=_examples(
+    epilog=_cli_output.examples(
         "dcasekit evaluate runs/esc10/model --dataset esc10 --data data/ESC-50",
         "dcasekit evaluate runs/esc10/model --dataset esc10 --data data/ESC-50 --json",
     )
@@ -292,7 +238,7 @@ def evaluate(  # noqa: PLR0913 - options of a command
 
 
 @app.command(
-    epilog=_examples(
+    epilog=_cli_output.examples(
         "dcasekit predict dog.wav --model runs/esc10/model",
         "dcasekit predict recordings/*.wav --model runs/esc10/model --format tsv > labels.tsv",
     )
@@ -334,7 +280,7 @@ def predict(  # noqa: PLR0913 - options of a command
 
 
 @app.command(
-    epilog=_examples(
+    epilog=_cli_output.examples(
         "dcasekit run quickstart",
         "dcasekit run esc10 --data data/ESC-50 --quick",
         "dcasekit run esc10 --data data/ESC-50 --set epochs=20 --seed 1 --out runs/esc10-short",
