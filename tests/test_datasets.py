@@ -1,19 +1,24 @@
 """Datasets: what their files say, the published splits, and every way in which files can be wrong."""
 
+import math
 import os
+import random
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dcasekit import audio, testing
 from dcasekit.annotations import Clip, Event
-from dcasekit.datasets import ESC10, ESC50, CrossValidation, Dataset, TrainTest, TrainValidateTest, UrbanSound8k
+from dcasekit.datasets import ESC10, ESC50, CrossValidation, Dataset, ListedFolds, TrainTest, TrainValidateTest, UrbanSound8k
 from dcasekit.datasets._protocols import refuse_cut_groups
 from dcasekit.datasets._tables import read_table
 from dcasekit.errors import AnnotationError, AudioError, DatasetError
+from dcasekit.features import RawAudio
 
 ESC_META, US_META = "meta/esc50.csv", "metadata/UrbanSound8K.csv"
 
@@ -331,6 +336,139 @@ def test_a_cut_group_is_refused_between_any_two_parts():
         ):
             Listed(*cut).split(fold)
     refuse_cut_groups([[clip("x", "fold1")], [clip("y", "fold2")]])  # without a group each clip is one of its own
+
+
+def test_a_fold_that_lies_apart_is_tested_with_all_others():
+    clips = [clip(fold, fold) for fold in ("fold1", "fold2", "fold3", "test")]
+    dataset = Listed(*clips, protocol=CrossValidation(held_out=("test",)))
+    assert dataset.protocol.rounds(dataset.present_folds) == ("fold1", "fold2", "fold3", "test")
+    split = dataset.split("fold3")
+    assert [[one.fold for one in part] for part in (split.train, split.validation, split.test)] == [["fold2"], ["fold1"], ["fold3"]]
+    split = dataset.split("test")
+    assert ([one.fold for one in split.train], split.validation) == (["fold1", "fold2", "fold3"], ())
+
+
+def test_published_validation_lists_are_kept():
+    parts = {"x": ("train", "test"), "y": ("validation", "train"), "z": ("test", "validation")}
+    clips = [clip(name, "fold1", extra=dict(zip(("fold1", "fold2"), both, strict=True))) for name, both in parts.items()]
+    clips[0] = clip("x", "fold2", extra=clips[0].extra)
+    dataset = Listed(*clips, protocol=ListedFolds())
+    for fold, ids in {"fold1": ["x", "y", "z"], "fold2": ["y", "z", "x"]}.items():
+        split = dataset.split(fold)
+        assert [one.id for part in (split.train, split.validation, split.test) for one in part] == ids
+    assert [one.id for one in dataset.split("fold2", validation=False).train] == ["y", "z"]
+
+
+# ---- validation clips drawn from training clips
+
+
+def scenes(cities=3, locations=5, segments=4):
+    """Clips of two scenes, groups ``city-location``, in ``train``; one more for ``test``."""
+    found = [
+        clip(f"{scene}-c{city}-{at}-{number}-a", "train", f"{scene}{city}-{at}", tags={scene: 1.0})
+        for scene in "ab"
+        for city in range(cities)
+        for at in range(locations)
+        for number in range(segments + at % 2)
+    ]
+    return Listed(*found, clip("t", "test"), protocol=TrainTest())
+
+
+@pytest.mark.parametrize("balance", ["identifier", "identifier_two_level_hierarchy"])
+@given(amount=st.floats(0.05, 0.6), seed=st.integers(0, 99))
+@settings(max_examples=20)
+def test_groups_stay_whole_and_every_label_gives_its_share(balance, amount, seed):
+    split = scenes().validation_split(amount, balance=balance, seed=seed)
+    assert split == scenes().validation_split(amount, balance=balance, seed=seed)
+    groups = [{one.group for one in part} for part in (split.train, split.validation)]
+    assert not groups[0] & groups[1]
+    assert len(split.train) + len(split.validation) == 2 * 3 * 22
+    assert [one.id for one in split.test] == ["t"]
+    held = Counter(label for one in split.validation for label in one.tags)
+    units = 3 * math.ceil(amount * 5) if balance != "identifier" else math.ceil(amount * 15)
+    assert all(4 * units <= held[label] <= 5 * units for label in "ab")
+
+
+def test_the_draw_is_that_of_dcase_util():
+    """The order of draws, written once more from its description: labels, attempts, cities, one number per step from the end."""
+    rng = random.Random(7)
+    held = set()
+    clips = [one for one in scenes().clips if one.fold == "train"]
+    for scene in "ab":
+        own = [one for one in clips if scene in one.tags]
+        tried = []
+        for _ in range(100):
+            drawn = []
+            for city in range(3):
+                order = list(range(5))
+                for i in (4, 3, 2, 1):
+                    j = int(rng.random() * (i + 1))
+                    order[i], order[j] = order[j], order[i]
+                drawn += [f"{scene}{city}-{at}" for at in order[:2]]  # the ceiling of 0.3 * 5
+            tried.append({one.id for one in own if one.group in drawn})
+        shares = [abs(len(ids) / len(own) - 0.3) for ids in tried]
+        held |= tried[shares.index(min(shares))]
+    split = scenes().validation_split(0.3, balance="identifier_two_level_hierarchy", seed=7)
+    assert {one.id for one in split.validation} == held
+
+
+def test_a_draw_that_would_cut_a_group_or_cannot_be_made_is_refused():
+    for balance in ("class", None):
+        with pytest.raises(DatasetError, match="the split cuts group"):
+            scenes().validation_split(0.3, balance=balance)
+    alone = Listed(*(clip(f"x{n}", "train", tags={"ab"[n % 2]: 1.0}) for n in range(10)), clip("t", "test"), protocol=TrainTest())
+    assert Counter(label for one in alone.validation_split(0.35, balance="class").validation for label in one.tags) == {"a": 2, "b": 2}
+    assert len(alone.validation_split(0.35, balance=None).validation) == 4
+    with pytest.raises(DatasetError, match="has no group"):
+        alone.validation_split(0.3)
+    with pytest.raises(DatasetError, match="has no group"):
+        alone.validation_split(0.3, balance="identifier")
+    with pytest.raises(DatasetError, match="balance must be None or one of"):
+        alone.validation_split(0.3, balance="classes")
+    for wrong in ({"amount": 0.0}, {"amount": 1.0}, {"attempts": 0}):
+        with pytest.raises(DatasetError, match="amount must lie in"):
+            alone.validation_split(**{"balance": "class", **wrong})
+    two = Listed(clip("x", "train", tags={"a": 1.0, "b": 1.0}), clip("t", "test"), protocol=TrainTest())
+    with pytest.raises(DatasetError, match="has 2 labels; to balance by label every clip needs one: use balance=None"):
+        two.validation_split(0.3, balance="class")
+
+
+# ---- what need not be there
+
+
+class Lossy(Listed):
+    """A dataset of which nobody has everything."""
+
+    files_may_lack = True
+
+
+def test_files_that_lack_are_left_out_and_counted(tmp_path):
+    audio.write(tmp_path / "x.wav", np.ones(10, np.float32) / 2, 8000)
+    dataset = Lossy(replace(clip("x", "train"), path=tmp_path / "x.wav"), replace(clip("y", "test"), path=tmp_path / "y.wav"))
+    assert ([one.id for one in dataset.clips], dataset.missing) == (["x"], ("y",))
+    assert [one.id for one in dataset.listed] == ["x", "y"]
+    assert dataset.summary().missing == 1
+    assert "1 clips in 1 groups, 1 more are listed but not there" in str(dataset.summary())
+    assert [(one.kind, Path(one.path).name) for one in dataset.validate()] == [("missing", "y.wav")]
+
+
+def test_a_channel_of_a_file_is_a_clip(tmp_path):
+    sound = np.random.default_rng(0).uniform(-0.5, 0.5, (1600, 4)).astype(np.float32)
+    audio.write(tmp_path / "x.wav", sound, 8000, subtype="FLOAT")
+    clips = [Clip(f"x:{n}", tmp_path / "x.wav", fold="train", group="x", tags={}, channel=n) for n in range(4)]
+    dataset = Listed(*clips)
+    dataset.cache = tmp_path / "cache"
+    assert dataset.validate() == []  # one file, looked at once
+    feature = RawAudio(sr=8000, audio_win=160, audio_hop=160)
+    store = feature.extract(dataset, jobs=1)
+    for n in range(4):
+        np.testing.assert_array_equal(store.read(f"x:{n}")[:10].ravel(), sound[:, n])
+    dataset.change_sampling_rate(4000)
+    for n, one in enumerate(dataset.clips):
+        assert one.channel is None
+        np.testing.assert_allclose(audio.read(one.path)[0], audio.resample(sound[:, n].copy(), 8000, 4000), atol=1e-4)
+    with pytest.raises(AudioError, match="has 4 channels, counted from 0; there is no channel 4"):
+        audio.read(tmp_path / "x.wav", channel=4)
 
 
 # ---- making them
