@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.signal import medfilt
 
-from dcasekit.annotations import Event, events_to_roll
+import dcasekit
+from dcasekit.annotations import Event, events_to_roll, read_events, write_events
 from dcasekit.errors import AnnotationError
-from dcasekit.scores import Scores, median_filter, pool, read_scores, to_events, write_scores
+from dcasekit.scores import Scores, median_filter, pool, read_durations, read_scores, read_scores_folder, to_events, write_scores
 
 LABELS = st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=6), min_size=1, max_size=4, unique=True)
 PROBABILITIES = st.floats(0, 1, width=32)
@@ -42,6 +43,7 @@ def scores(draw, numbers=PROBABILITIES, labels=LABELS):
         ([[0.1], [0.2]], [0, 1, 1], ("a",), "ascending"),
         ([[0.1]], [1, 0], ("a",), "ascending"),
         ([[0.1]], [0, math.inf], ("a",), "finite"),
+        ([[0.1, 0.2]], [0, 1], ("a", "a"), "twice: a, a"),
     ],
 )
 def test_scores_that_make_no_sense_are_refused(values, edges, labels, complaint):
@@ -87,14 +89,20 @@ def test_a_score_table_is_read_however_it_was_written(tmp_path, delimiter, end, 
         ("", "header"),
         ("onset\toffset\tdog\n", "at least one frame"),
         ("start\tend\tdog\n0\t1\t.5\n", "header"),
-        ("0\t1\t.5\n1\t2\t.5\n", "header"),
-        ("onset\toffset\tdog\n0\t1\n", "1 labels"),
-        ("onset\toffset\tdog\n0\t1\t.5\t.5\n", "1 labels"),
-        ("onset\toffset\tdog\n0\t1\tloud\n", "numbers"),
-        ("onset\toffset\tdog\n0\t1\t\n", "numbers"),
-        ("onset\toffset\tdog\n0\t1\tnan\n", "finite"),
-        ("onset\toffset\tdog\n0\t1\t.5\n1.5\t2\t.5\n", "begin where the one before ends"),
-        ("onset\toffset\tdog\n0\t1\t.5\n1\t1\t.5\n", "ascending"),
+        ("0\t1\t.5\n1\t2\t.5\n", "line 1: expected a header 'onset offset label1 label2 ...' (tabs or commas)"),
+        ("onset\toffset\tdog\n0\t1\n", "line 2: expected 3 numbers, like the header; got 2"),
+        ("onset\toffset\tdog\n0\t1\t.5\t.5\n", "line 2: expected 3 numbers, like the header; got 4"),
+        ("onset\toffset\tdog\n0\t1\n1\t2\n", "line 2: expected 3 numbers"),
+        ("onset\toffset\tdog\n0\t1\tloud\n", "line 2: expected 3 numbers (could not convert string to float: 'loud')"),
+        ("onset,offset,dog\n0,1,.5\n1,2,\n", "line 3: expected 3 numbers"),
+        ("onset\toffset\tdog\n0\t1\t.5\n1\t2\tnan\n", "line 3: times and scores must be finite"),
+        ("onset\toffset\tdog\n0\tinf\t.5\n", "line 2: times and scores must be finite"),
+        ("onset\toffset\tdog\n0\t1\t.5\n1.5\t2\t.5\n", "line 3: gap: each frame must begin where the one before ends, at 1 s"),
+        ("onset,offset,dog\n0,1,.5\n\n.5,2,.5\n", "line 4: overlap: each frame must begin where the one before ends, at 1 s"),
+        ("onset\toffset\tdog\n0\t1\t.5\n0\t1\t.5\n", "line 3: overlap"),
+        ("onset\toffset\tdog\n0\t1\t.5\n1\t1\t.5\n", "line 3: a frame's times must be ascending; got onset 1, offset 1"),
+        ("onset\toffset\tdog\n1\t2\t.5\n2\t1\t.5\n", "line 3: a frame's times must be ascending"),
+        ("onset\toffset\tdog\tdog\n0\t1\t.5\t.5\n", "twice: dog, dog"),
         ('onset\toffset\t"dog\n0\t1\t.5\n', "quotation mark"),
     ],
 )
@@ -113,16 +121,72 @@ def test_a_score_file_that_cannot_be_read_is_named(tmp_path, content):
         read_scores(tmp_path / "scores.tsv")
 
 
+def test_a_folder_of_score_files_is_read_by_clip_id(tmp_path):
+    made = {name: Scores([[value]], [0, 10], ("dog",)) for name, value in [("b", 0.25), ("Y1_30.000_40.000", 0.5), ("a.wav", 0.75)]}
+    for name, scores in made.items():
+        write_scores(tmp_path / f"{name}.tsv", scores)
+    (tmp_path / "c.csv").write_text("onset,offset,dog\n0,10,1\n")
+    (tmp_path / "readme.txt").write_text("no scores")
+    (tmp_path / ".b.tsv").write_text("half written")
+    found = read_scores_folder(str(tmp_path))
+    assert {clip: scores.values.item() for clip, scores in found.items()} == {"Y1_30.000_40.000": 0.5, "a.wav": 0.75, "b": 0.25, "c": 1.0}
+    assert list(found) == sorted(found)
+
+
+def test_a_folder_without_clear_scores_is_refused(tmp_path):
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(AnnotationError, match=f"{folder.name} is no folder with score files"):
+            read_scores_folder(folder)
+    (tmp_path / "a.tsv").write_text("onset\toffset\tdog\n0\t1\t1\n")
+    (tmp_path / "b.tsv").write_text("onset\toffset\tdog\n0\t1\tx\n")
+    with pytest.raises(AnnotationError, match=r"b\.tsv, line 2"):
+        read_scores_folder(tmp_path)
+    (tmp_path / "b.tsv").rename(tmp_path / "a.csv")
+    with pytest.raises(AnnotationError, match="both scores of clip 'a'"):
+        read_scores_folder(tmp_path)
+
+
+@pytest.mark.parametrize("delimiter", ["\t", ","])
+@pytest.mark.parametrize("header", ["filename duration\n", "Filename Duration\n", ""])
+def test_durations_are_read_with_or_without_a_header(tmp_path, delimiter, header):
+    (tmp_path / "durations").write_text((header + "b.wav 10\na 9.98\n").replace(" ", delimiter))
+    found = read_durations(tmp_path / "durations")
+    assert found == {"b.wav": 10.0, "a": 9.98}
+    assert list(found) == ["b.wav", "a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("a.wav\t10\na.wav\t9\n", "line 2: 'a.wav' comes twice"),
+        ("filename\tduration\na.wav\t\n", "line 2: expected 'filename duration'"),
+        ("filename\tseconds\na.wav\t1\n", "line 1: expected 'filename duration'"),
+        ("a.wav\t1\nfilename\tduration\n", "line 2: expected 'filename duration'"),
+        ("a.wav\n", "line 1: expected 'filename duration'"),
+        ("a.wav\t0\n", "seconds > 0"),
+        ("a.wav\tnan\n", "seconds > 0"),
+        ("a.wav\tinf\n", "seconds > 0"),
+        ("a.wav\t-1\n", "seconds > 0"),
+    ],
+)
+def test_a_bad_table_of_durations_is_refused_and_named(tmp_path, text, complaint):
+    (tmp_path / "durations.tsv").write_text(text)
+    with pytest.raises(AnnotationError, match=r"durations\.tsv") as caught:
+        read_durations(tmp_path / "durations.tsv")
+    assert complaint in str(caught.value)
+
+
 # scores to events
 
 
-def slow_events(scores, thresholds):
+def slow_events(scores, thresholds, inclusive):
     """Frame by frame, as one would explain it."""
     events = []
     for k, label in enumerate(scores.labels):
         inside = []
         for t in [*range(len(scores.values)), None]:
-            if t is not None and scores.values[t, k] > np.float32(thresholds[k]):
+            score, threshold = None if t is None else scores.values[t, k], np.float32(thresholds[k])
+            if t is not None and (score > threshold or (inclusive and score == threshold)):
                 inside.append(t)
             elif inside:
                 weight = np.mean([float(scores.values[i, k]) for i in inside])
@@ -131,15 +195,19 @@ def slow_events(scores, thresholds):
     return sorted(events)
 
 
-@given(made=scores(st.sampled_from([-1.0, 0.0, 0.25, 0.5, 0.75, 1.0, 2.0])), data=st.data())
-def test_events_are_those_of_a_loop_over_frames(made, data):
+@given(made=scores(st.sampled_from([-1.0, 0.0, 0.25, 0.5, 0.75, 1.0, 2.0])), inclusive=st.booleans(), data=st.data())
+def test_events_are_those_of_a_loop_over_frames(made, inclusive, data):
     thresholds = data.draw(st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.9]), min_size=len(made.labels), max_size=len(made.labels)))
-    expected = slow_events(made, thresholds)
-    found = to_events(made, threshold=thresholds)
+    expected = slow_events(made, thresholds, inclusive)
+    found = to_events(made, threshold=thresholds, inclusive=inclusive)
     assert [(e.onset, e.offset, e.label) for e in found] == [row[:3] for row in expected]
-    np.testing.assert_allclose([e.weight for e in found], [row[3] for row in expected], rtol=1e-6)
+    np.testing.assert_allclose([e.weight for e in found], [row[3] for row in expected], rtol=1e-12)
+    assert found == sorted(found)
+    assert to_events(made, threshold=np.array(thresholds), inclusive=inclusive) == found
+    by_label = {"no label of these": 0.3, **dict(zip(made.labels, thresholds, strict=True))}
+    assert to_events(made, threshold=by_label, inclusive=inclusive) == found
     if len(set(thresholds)) == 1:
-        assert to_events(made, threshold=thresholds[0]) == found
+        assert to_events(made, threshold=thresholds[0], inclusive=inclusive) == found
 
 
 @given(made=scores(), low=st.floats(0, 1), high=st.floats(0, 1))
@@ -152,6 +220,33 @@ def test_a_higher_threshold_leaves_no_more_time_active(made, low, high):
 def test_a_score_equal_to_the_threshold_is_not_above_it():
     assert to_events(Scores([[0.5]], [0, 1], ("a",)), threshold=0.5) == []
     assert to_events(Scores([[0.1]], [0, 1], ("a",)), threshold=0.1) == []  # 0.1 in float32 is larger than in float64
+    assert to_events(Scores([[0.9]], [0, 1], ("a",)), threshold=0.9, inclusive=True) == [Event(0, 1, "a", float(np.float32(0.9)))]
+
+
+def test_no_threshold_and_the_last_threshold_leave_all_and_nothing():
+    made = Scores([[0.0, 1.0], [1.0, 0.0]], [0, 1, 2], ("a", "b"))
+    assert to_events(made, threshold=-math.inf) == [Event(0, 2, "a", 0.5), Event(0, 2, "b", 0.5)]
+    assert to_events(made, threshold=math.inf) == []
+    assert to_events(Scores(np.zeros((3, 0)), range(4), ())) == []
+
+
+@pytest.mark.parametrize(
+    ("threshold", "complaint"),
+    [
+        ({"cat": 0.5}, "no threshold for label 'dog'; given for: cat"),
+        ([0.5], r"one per label \(cat, dog\)"),
+        ([0.5, 0.5, 0.5], r"one per label \(cat, dog\)"),
+        ([[0.5, 0.5]], r"one per label \(cat, dog\)"),
+        (math.nan, "not NaN"),
+    ],
+)
+def test_thresholds_that_do_not_fit_the_labels_are_refused(threshold, complaint):
+    with pytest.raises(AnnotationError, match=complaint):
+        to_events(Scores([[0.1, 0.2]], [0, 1], ("cat", "dog")), threshold=threshold)
+
+
+def test_the_short_name_is_the_same_function():
+    assert dcasekit.to_events is to_events
 
 
 @given(roll=arrays(np.bool_, st.tuples(st.integers(1, 30), st.integers(1, 3))), hop=st.sampled_from([680 / 22050, 0.02, 1.0]))
@@ -162,6 +257,35 @@ def test_a_roll_becomes_events_and_the_events_the_same_roll(roll, hop):
     drawn = events_to_roll(events, labels, edges)
     np.testing.assert_array_equal(drawn, roll)
     assert to_events(Scores(drawn, edges, labels)) == events
+
+
+HOPS = [882 / 44100, 512 / 22050, 0.2, 0.064, 1 / 3, 256 / 16000, 680 / 22050, 0.01, 1.0, 1e-4]
+
+
+@pytest.mark.parametrize("hop", HOPS)
+def test_a_long_recording_does_not_drift(tmp_path, hop):
+    # The grid of the scores, one summed up hop by hop, and one from end to end differ in their last digits; event lists keep nine.
+    frames = min(round(3600 / hop), 18_000)
+    grids = [np.arange(frames + 1) * hop, np.cumsum([0.0, *[hop] * frames]), np.linspace(0, frames * hop, frames + 1)]
+    roll = np.random.default_rng(0).random((frames, 1)) < 0.2
+    events = to_events(Scores(roll, grids[0], ("a",)))
+    listed = read_events(write_events(tmp_path / "events.tsv", {"clip": events}))["clip"]
+    for edges in grids:
+        np.testing.assert_array_equal(events_to_roll(events, ("a",), edges), roll)
+        np.testing.assert_array_equal(events_to_roll(listed, ("a",), edges), roll)
+
+
+@given(
+    roll=arrays(np.bool_, st.tuples(st.integers(1, 30), st.just(2))),
+    hop=st.sampled_from(HOPS) | st.floats(1e-5, 10),
+    start=st.floats(0, 3600),
+)
+def test_any_grid_gives_its_frames_back(roll, hop, start):
+    edges = start + np.arange(len(roll) + 1) * hop
+    events = to_events(Scores(roll, edges, ("a", "b")))
+    assert {time for event in events for time in (event.onset, event.offset)} <= set(edges)  # bit for bit, not nearly
+    np.testing.assert_array_equal(events_to_roll(events, ("a", "b"), edges), roll)
+    assert to_events(Scores(events_to_roll(events, ("a", "b"), edges), edges, ("a", "b"))) == events
 
 
 def test_separate_events_on_the_grid_come_back_from_their_scores():
@@ -186,10 +310,81 @@ def test_the_median_filter_is_scipy_s_label_by_label(made, frames):
     assert smooth.edges is made.edges
 
 
-@pytest.mark.parametrize("frames", [0, 2, -1, 50])
+@given(made=scores(NUMBERS), frames=st.sampled_from([1, 3, 5, 7, 25]))
+def test_reflected_ends_repeat_the_outermost_frame(made, frames):
+    mirrored = np.pad(made.values, ((frames // 2, frames // 2), (0, 0)), mode="symmetric")
+    expected = np.sort(np.lib.stride_tricks.sliding_window_view(mirrored, frames, axis=0), axis=-1)[..., frames // 2]
+    np.testing.assert_array_equal(median_filter(made, frames=frames, pad="reflect").values, expected)
+
+
+def test_the_ends_of_a_clip_tell_the_two_conventions_apart():
+    made = Scores([[1], [1], [0], [0], [0], [1]], range(7), ("a",))
+    assert median_filter(made, frames=5).values.T.tolist() == [[0, 0, 0, 0, 0, 0]]
+    assert median_filter(made, frames=5, pad="reflect").values.T.tolist() == [[1, 1, 0, 0, 0, 0]]
+
+
+@given(made=scores(labels=st.just(["a", "b", "c"])), pad=st.sampled_from(["zero", "reflect"]))
+def test_each_label_has_its_window(made, pad):
+    expected = np.stack([median_filter(made, frames=n, pad=pad).values[:, k] for k, n in enumerate((3, 1, 7))], axis=1)
+    for frames in ([3, 1, 7], np.array([3, 1, 7]), {"c": 7, "b": 1, "a": 3}):
+        np.testing.assert_array_equal(median_filter(made, frames=frames, pad=pad).values, expected)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "hop", "frames"),
+    [
+        (0.16, 0.02, 9),
+        (0.14, 0.02, 7),
+        (0.15, 0.02, 7),
+        (0.159, 0.02, 7),
+        (1.02, 882 / 44100, 51),
+        (0.45, 0.064, 7),
+        (0, 0.2, 1),
+        (0.3, 0.2, 1),
+    ],
+)
+def test_a_window_in_seconds_is_the_nearest_odd_number_of_frames(seconds, hop, frames):
+    rng = np.random.default_rng(1)
+    made = Scores(rng.random((200, 1)), np.round(np.arange(201) * hop, 3), ("a",))
+    np.testing.assert_array_equal(median_filter(made, seconds=seconds).values, median_filter(made, frames=frames).values)
+    assert any(not np.array_equal(median_filter(made, frames=n).values, median_filter(made, frames=frames).values) for n in (1, 3))
+
+
+def test_windows_in_seconds_allow_for_odd_ends_but_not_for_an_irregular_grid():
+    made = Scores([[0], [1], [0], [0], [1], [1]], [0, 3, 3.5, 4, 4.5, 5, 5.2], ("a",))
+    np.testing.assert_array_equal(median_filter(made, seconds=1.5).values, median_filter(made, frames=3).values)
+    with pytest.raises(AnnotationError, match=r"these last 0\.5 to 2 s. Give frames instead"):
+        median_filter(Scores(made.values, [0, 0.5, 1, 1.5, 3.5, 4, 4.5], ("a",)), seconds=1.5)
+
+
+@pytest.mark.parametrize("frames", [0, 2, -1, 50, 2.5, math.inf, [3]])
 def test_a_median_over_an_even_number_of_frames_is_refused(frames):
-    with pytest.raises(AnnotationError, match=f"odd number of frames, got {frames}"):
-        median_filter(Scores([[0.1]], [0, 1], ("a",)), frames=frames)
+    with pytest.raises(AnnotationError, match=f"odd number of frames, got {frames}" if frames != [3] else "one per label"):
+        median_filter(Scores([[0.1, 0.2]], [0, 1], ("a", "b")), frames=frames)
+
+
+@pytest.mark.parametrize("settings", [{}, {"frames": 3, "seconds": 1}, {"frames": 3, "pad": "nearest"}])
+def test_a_median_without_one_clear_window_is_refused(settings):
+    with pytest.raises(AnnotationError, match="give frames or seconds, and pad 'zero' or 'reflect'"):
+        median_filter(Scores([[0.1]], [0, 1], ("a",)), **settings)
+
+
+@given(
+    values=arrays(np.float32, (40, 3), elements=st.sampled_from([0.0, 0.3, 0.4999999, 0.5, 0.7, 1.0])),
+    frames=st.sampled_from([5, 51]),
+)
+@pytest.mark.filterwarnings("ignore:kernel_size exceeds volume extent")
+def test_the_2018_task_4_baseline_s_chain(values, frames):
+    # Frames at least 0.5, a median of 51 of these decisions with zeros beyond the ends, runs [a, b) from a * 0.02 to b * 0.02 s. The
+    # median of an odd number of scores is one of them, so it is at least 0.5 if and only if most decisions are; padding zeros are not.
+    expected = []
+    for k, label in enumerate("abc"):
+        active = medfilt((values[:, k] >= 0.5).astype(float), frames)
+        change = np.flatnonzero(np.diff(active, prepend=0, append=0))
+        expected += [(a * 0.02, b * 0.02, label) for a, b in change.reshape(-1, 2)]
+    made = Scores(values, np.arange(41) * 0.02, ("a", "b", "c"))
+    found = to_events(median_filter(made, frames=frames), threshold=0.5, inclusive=True)
+    assert [(e.onset, e.offset, e.label) for e in found] == sorted(expected)
 
 
 @given(made=scores())
