@@ -51,7 +51,7 @@ class Dataset(ABC):
     labels: tuple[str, ...]
     folds: ClassVar[tuple[str, ...]]
     protocol: ClassVar[Protocol] = CrossValidation()
-    archives: ClassVar[tuple[RemoteFile, ...]] = ()
+    archives: tuple[RemoteFile, ...] = ()
     flatten: ClassVar[str | tuple[str, ...] | None] = None
     files_may_lack: ClassVar[bool] = False
     licence: ClassVar[str]

@@ -121,7 +121,7 @@ def _check_label_files(dataset: Dataset, folder: Path) -> None:
     ids = [clip.id for clip in twin.clips]
     texts = [path for path in sorted(twin.root.rglob("*")) if path.suffix.lower() in _TEXTS and not path.name.startswith(".")]
     for file in texts:
-        if sum(other.parent == file.parent for other in texts[: texts.index(file)]) >= 12:
+        if sum(other.parent == file.parent for other in texts[: texts.index(file)]) >= 4:
             continue  # one of many alike, one per clip
         text = file.read_text(encoding="utf-8")
         file.unlink()

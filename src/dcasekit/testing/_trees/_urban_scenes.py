@@ -1,0 +1,43 @@
+"""Urban acoustic scenes: a meta table, and three lists for one split."""
+
+from pathlib import Path
+
+from dcasekit.datasets._base import Dataset
+from dcasekit.files import write_text
+from dcasekit.testing._make import Sounds
+
+_CITIES = ("barcelona", "helsinki", "london", "paris", "stockholm", "vienna")
+
+
+def write(
+    kind: type[Dataset],
+    root: Path,
+    clips: int,
+    sounds: Sounds,
+    *,
+    devices: tuple[str, ...] = ("a",),
+    channels: int = 2,
+    header: bool = True,
+) -> Dataset:
+    """Write the files: two clips of each location, in neighbouring segments or by two devices; of three locations one is tested on."""
+    meta = ["filename\tscene_label\tidentifier\tsource_label"]
+    parts: dict[str, list[str]] = {fold: [] for fold in kind.folds}
+    for number in range(clips):
+        place = number // 2
+        scene, city = kind.labels[place // 3 % len(kind.labels)], _CITIES[place // 3 % len(_CITIES)]
+        device = devices[0] if number % 2 == 0 else devices[1 + place % (len(devices) - 1)] if len(devices) > 1 else devices[0]
+        segment = place if len(devices) > 1 else number
+        name = f"audio/{scene}-{city}-{place}-{segment}-{device}.wav"
+        meta.append(f"{name}\t{scene}\t{city}-{place}\t{device}")
+        parts[kind.folds[place % len(kind.folds)]].append(f"{name}\t{scene}")
+        sounds.write(root / name, kind.labels.index(scene), number, subtype="PCM_24", channels=channels)
+    write_text(root / "meta.csv", "\n".join(meta) + "\n")
+    tested = [row.partition("\t")[0] for row in parts["test"]]
+    for stem, rows, columns in (
+        ("train", parts["train"], "filename\tscene_label"),
+        ("test", tested, "filename"),
+        ("evaluate", parts["test"], "filename\tscene_label"),
+    ):
+        path = root / "evaluation_setup" / f"fold1_{stem}.{'csv' if header else 'txt'}"
+        write_text(path, "\n".join([columns, *rows] if header else rows) + "\n")
+    return kind(root)

@@ -1,0 +1,12 @@
+"""TAU Urban Acoustic Scenes 2019: two channels, some clips in no list."""
+
+from pathlib import Path
+
+from dcasekit.datasets._base import Dataset
+from dcasekit.testing._make import Sounds
+from dcasekit.testing._trees._urban_scenes import write
+
+
+def make(kind: type[Dataset], root: Path, clips: int, sounds: Sounds) -> Dataset:
+    """Write the files."""
+    return write(kind, root, clips, sounds)
