@@ -417,3 +417,9 @@ def test_damage_in_another_part_does_not_matter(tmp_path):
     sound[2000] = np.nan
     soundfile.write(tmp_path / "a.wav", sound, SR, subtype="FLOAT")
     np.testing.assert_array_equal(audio.read(tmp_path / "a.wav", stop=2000.5 / SR)[0], sound[:2000])
+
+
+def test_a_long_ogg_is_written_and_read_back(tmp_path):
+    long = np.zeros(70 * 48000, np.float32)  # libsndfile crashes on as much in one write
+    audio.write(tmp_path / "long.ogg", long, 48000)
+    assert audio.info(tmp_path / "long.ogg").samples == len(long)

@@ -12,14 +12,39 @@ from hypothesis import strategies as st
 
 from dcasekit import AugmentedDataset, DataGenerator, Event, audio, discover
 from dcasekit.annotations import Clip
-from dcasekit.augmentations import Augmentation, Gain, PitchShift, TimeStretch, WhiteNoise
+from dcasekit.augmentations import (
+    Augmentation,
+    Codec,
+    Crop,
+    Gain,
+    LowPass,
+    Mix,
+    PitchShift,
+    Reverb,
+    Reverse,
+    Shift,
+    TimeStretch,
+    WhiteNoise,
+)
 from dcasekit.augmentations._vocoder import stretch
 from dcasekit.datasets import ESC50, Dataset, TrainValidateTest
 from dcasekit.errors import AudioError, DatasetError, NameNotFoundError
 from dcasekit.features import MelSpectrogram
 
 SR = 22050
-EXAMPLES = [PitchShift(n_semitones=2), TimeStretch(factor=1.1), WhiteNoise(snr=10), Gain(min_db=-6, max_db=6)]
+EXAMPLES = {
+    "codec": {"max_compression": 0.5},
+    "crop": {"seconds": 0.4},
+    "gain": {"min_db": -6, "max_db": 6},
+    "low_pass": {"min_hz": 500, "max_hz": 2000},
+    "mix": {"folder": "...", "min_snr": 0, "max_snr": 5},
+    "pitch_shift": {"n_semitones": 2},
+    "reverb": {},
+    "reverse": {},
+    "shift": {},
+    "time_stretch": {"factor": 1.1},
+    "white_noise": {"snr": 10},
+}
 quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -48,11 +73,22 @@ def cents(y, hz, sr):
 # --- every augmentation ------------------------------------------------------------------------------------------------------
 
 
-def test_every_file_has_an_example_here():
-    assert {discover.address(type(a)) for a in EXAMPLES} == set(discover.names("augmentations"))
+@pytest.fixture
+def backgrounds(tmp_path):
+    """A folder with a short recording, which is annotated, and a long one, which is not."""
+    folder = tmp_path / "backgrounds"
+    audio.write(folder / "rain.wav", noise(0.7, seed=8), SR)
+    audio.write(folder / "street" / "cars.wav", noise(5, 16000, seed=9), 16000)
+    (folder / "rain.txt").write_text("0.1\t0.3\train\n0.5\t0.7\train\n")
+    return folder
 
 
-@pytest.mark.parametrize("augmentation", EXAMPLES, ids=lambda a: type(a).__name__)
+@pytest.fixture(params=discover.names("augmentations"))
+def augmentation(request, backgrounds):
+    described = {"type": request.param, **EXAMPLES[request.param]}
+    return Augmentation.from_dict({**described, "folder": backgrounds} if "folder" in described else described)
+
+
 def test_the_draw_is_json_and_determines_the_result(augmentation):
     x = noise()
     before = x.copy()
@@ -64,28 +100,28 @@ def test_the_draw_is_json_and_determines_the_result(augmentation):
     assert first.dtype == np.float32
     assert first.ndim == 1
     assert events is None
-    assert augmentation.apply(x, (), params, sr=SR)[1] == ()
+    beside, _ = augmentation.apply(x, (Event(0.1, 0.9, "dog"),), params, sr=SR)
+    assert first.tobytes() == beside.tobytes()  # what is heard does not depend on what is annotated
     np.testing.assert_array_equal(x, before)
     assert not np.array_equal(first, x)
 
 
-@pytest.mark.parametrize("augmentation", EXAMPLES, ids=lambda a: type(a).__name__)
 @pytest.mark.parametrize("samples", [1, 2, 50, 3000])
 def test_short_audio_and_silence_pass(augmentation, samples):
     for x in (noise(samples / SR), np.zeros(samples, np.float32)):
-        y, _ = run(augmentation, x)
+        y, events = run(augmentation, x, ())
         assert np.isfinite(y).all()
         assert len(y) == (round(samples / 1.1) if isinstance(augmentation, TimeStretch) else samples)
     assert not y.any()
+    assert events == ()  # also of a background: in silence it is not heard
 
 
 @pytest.mark.parametrize("x", [np.zeros(0), np.zeros((4, 2)), np.array([0.0, np.nan])])
-def test_what_is_not_mono_audio_is_refused(x):
+def test_what_is_not_mono_audio_is_refused(augmentation, x):
     with pytest.raises(DatasetError, match="expected mono audio"):
-        run(EXAMPLES[0], x)
+        run(augmentation, x)
 
 
-@pytest.mark.parametrize("augmentation", EXAMPLES, ids=lambda a: type(a).__name__)
 def test_settings_make_it_again(augmentation):
     described = {"type": discover.address(type(augmentation)), **augmentation.settings}
     again = Augmentation.from_dict(json.loads(json.dumps(described)))
@@ -117,7 +153,7 @@ def test_dict_form(described, expected):
     ("described", "error", "message"),
     [
         ({"type": "pitch_shfit", "n_semitones": 1}, NameNotFoundError, "Did you mean 'pitch_shift'"),
-        ({"type": "reverb"}, NameNotFoundError, "Known: gain, pitch_shift, time_stretch, white_noise"),
+        ({"type": "chorus"}, NameNotFoundError, "Known: codec, crop, gain, .*time_stretch, white_noise"),
         ({"n_semitones": 1}, DatasetError, "an augmentation is"),
         ("pitch_shift", DatasetError, "an augmentation is"),
         ({"type": "pitch_shift", "semitones": 1}, DatasetError, "its settings are: n_semitones"),
@@ -141,6 +177,24 @@ def test_wrong_dicts(described, error, message):
         (TimeStretch, {"factor": float("nan")}),
         (WhiteNoise, {"snr": float("inf")}),
         (Gain, {"min_db": 3, "max_db": 2}),
+        (PitchShift, {"engine": "rubberband", "n_semitones": 1}),
+        (TimeStretch, {"engine": None, "factor": 1}),
+        (Shift, {"max_share": 0.6}),
+        (Crop, {"seconds": 0}),
+        (Crop, {"seconds": None}),
+        (Crop, {"start": -1, "seconds": 1}),
+        (Crop, {"start": "1", "seconds": 1}),
+        (Crop, {"min_share": 1.1, "seconds": 1}),
+        (Mix, {"min_snr": 3, "max_snr": 2, "folder": ""}),
+        (Reverb, {"min_rt60": 0}),
+        (Reverb, {"min_rt60": 2}),
+        (LowPass, {"min_hz": 0, "max_hz": 100}),
+        (LowPass, {"min_hz": 200, "max_hz": 100}),
+        (LowPass, {"order": 2.5, "min_hz": 100, "max_hz": 100}),
+        (LowPass, {"order": 0, "min_hz": 100, "max_hz": 100}),
+        (Codec, {"format": "aac"}),
+        (Codec, {"min_compression": -0.1}),
+        (Codec, {"max_compression": 1.1}),
     ],
 )
 def test_wrong_settings(kind, wrong):
@@ -296,6 +350,162 @@ def test_gain_lies_in_its_range(low, high, seed):
     np.testing.assert_array_equal(y, y[0])
 
 
+# --- filters, rooms, codecs ----------------------------------------------------------------------------------------------------
+
+
+def decibels(y, x):
+    return 10 * np.log10(np.mean(np.square(y, dtype=float)) / np.mean(np.square(x, dtype=float)))
+
+
+@pytest.mark.parametrize("order", [1, 4, 8])
+def test_low_pass_halves_the_amplitude_at_the_cutoff_and_falls_twice_as_steeply_as_its_order(order):
+    for hz in (200, 2000, 4000):
+        x = sine(hz)
+        y, _ = run(LowPass(min_hz=2000, max_hz=2000, order=order), x)
+        middle = slice(SR // 4, -SR // 4)
+        # The bilinear transform maps f to tan(pi f / sr).
+        ratio = np.tan(np.pi * hz / SR) / np.tan(np.pi * 2000 / SR)
+        assert decibels(y[middle], x[middle]) == pytest.approx(-20 * np.log10(1 + ratio ** (2 * order)), abs=0.1)
+
+
+def test_low_pass_has_nothing_to_take_away_beyond_half_the_rate():
+    x = noise()
+    np.testing.assert_array_equal(run(LowPass(min_hz=SR / 2, max_hz=SR), x)[0], x)
+
+
+@quick
+@given(low=st.floats(100, 5000), octaves=st.floats(0, 3), seed=st.integers(0, 99))
+def test_cutoffs_lie_in_their_range(low, octaves, seed):
+    params = LowPass(min_hz=low, max_hz=low * 2**octaves).draw(np.random.default_rng(seed))
+    assert low * (1 - 1e-9) <= params["hz"] <= low * 2**octaves * (1 + 1e-9)
+
+
+@quick
+@given(rt60=st.floats(0.1, 1.5), drr=st.floats(-10, 20), seed=st.integers(0, 99))
+def test_a_synthetic_room_has_the_reverberation_time_and_the_ratio_asked_for(rt60, drr, seed):
+    click = np.zeros(round(1.2 * rt60 * SR), np.float32)
+    click[0] = 1
+    y, _ = run(Reverb(min_rt60=rt60, max_rt60=rt60, drr=drr), click, seed=seed)
+    y = y.astype(float)
+    assert 10 * np.log10(y[0] ** 2 / np.sum(y[1:] ** 2)) == pytest.approx(drr, abs=0.01)
+    decay = 10 * np.log10(np.cumsum(y[:0:-1] ** 2)[::-1])  # Schroeder's backward integral
+    fall = [np.argmax(decay < decay[0] - level) / SR for level in (5, 25)]
+    assert 3 * (fall[1] - fall[0]) == pytest.approx(rt60, rel=0.15)  # T20
+
+
+def test_a_measured_room_is_convolved_from_its_direct_sound_on(tmp_path):
+    response = np.zeros((400, 2), np.float32)
+    response[[50, 130], 0] = -0.8, 0.4  # the direct sound comes after 50 samples, an echo 80 later
+    response[200, 1] = 0.9
+    audio.write(tmp_path / "rooms" / "hall.wav", response, SR, subtype="FLOAT")
+    x = noise()
+    reverb = Reverb(folder=tmp_path / "rooms")
+    y, _ = run(reverb, x)
+    assert decibels(y, x) == pytest.approx(0, abs=1e-4)
+    expected = x - 0.5 * np.concatenate([np.zeros(80), x[:-80]])
+    np.testing.assert_allclose(y / y[0] * x[0], expected, atol=1e-5)
+    assert reverb.draw(np.random.default_rng(0)) == {"file": "hall.wav"}
+
+
+@pytest.mark.parametrize("format", ["ogg", "mp3"])
+def test_codecs_keep_length_level_and_more_than_full_scale(format):
+    for sr in (8000, 16000, 22050, 44100, 48000):
+        x = 300 * (sine(440, 1.3, sr) + noise(1.3, sr, level=0.003))
+        fine, coarse = (run(Codec(format=format, min_compression=c, max_compression=c), x, sr=sr)[0] for c in (0, 1))
+        assert len(fine) == len(coarse) == len(x)
+        assert decibels(fine, x) == pytest.approx(0, abs=0.5)
+        assert decibels(fine - x, x) < min(-20, decibels(coarse - x, x))
+
+
+def test_a_long_recording_does_not_break_the_encoder():
+    x = np.zeros(60 * 48000, np.float32)  # given to libsndfile at once, as many are a segmentation fault
+    x[-9000] = 0.9
+    y, _ = run(Codec(), x, sr=48000)
+    assert len(y) == len(x)
+    assert np.abs(y).argmax() == len(x) - 9000
+
+
+def test_mp3_does_not_know_every_rate():
+    with pytest.raises(AudioError, match="96000 Hz cannot be encoded as mp3"):
+        run(Codec(format="mp3"), noise(0.1, 96000), sr=96000)
+
+
+# --- mixing --------------------------------------------------------------------------------------------------------------------
+
+
+@quick
+@given(snr=st.floats(-20, 60), at=st.floats(0, 1, exclude_max=True), file=st.sampled_from(["rain.wav", "street/cars.wav"]))
+def test_a_background_has_the_ratio_asked_for(tmp_path_factory, snr, at, file):
+    folder = tmp_path_factory.getbasetemp() / "ratio"
+    audio.write(folder / "rain.wav", noise(0.7, seed=8), SR)
+    audio.write(folder / "street" / "cars.wav", noise(5, 16000, seed=9), 16000)
+    x = sine(440, 2)
+    y, _ = Mix(folder=folder, min_snr=snr, max_snr=snr).apply(x, None, {"file": file, "at": at, "snr": snr}, sr=SR)
+    assert decibels(x, y.astype(float) - x) == pytest.approx(snr, abs=0.02)
+
+
+def test_all_backgrounds_and_all_ratios_are_drawn(backgrounds):
+    mix = Mix(folder=backgrounds, min_snr=-3, max_snr=7)
+    drawn = [mix.draw(np.random.default_rng(seed)) for seed in range(200)]
+    assert {params["file"] for params in drawn} == {"rain.wav", "street/cars.wav"}
+    for name, low, high in (("snr", -3, 7), ("at", 0, 1)):
+        values = np.array([params[name] for params in drawn])
+        assert low <= values.min() < low + 0.1 * (high - low)
+        assert high - 0.1 * (high - low) < values.max() <= high
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("rain.txt", "0.1\t0.3\train\n"),
+        ("rain.tsv", "onset\toffset\tevent_label\n0.1\t0.3\train\n"),
+        (
+            "rain.selections.txt",
+            "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tAnnotation\n"
+            "1\tSpectrogram 1\t1\t0.1\t0.3\t0\t4000\train\n",
+        ),
+        (
+            "rain.jams",
+            '{"annotations": [{"namespace": "segment_open", "data": [{"time": 0.1, "duration": 0.2, "value": "rain", "confidence": 1}]}]}',
+        ),
+    ],
+)
+def test_annotations_of_every_kind_join(tmp_path, name, text):
+    audio.write(tmp_path / "rain.wav", noise(0.7), SR)
+    (tmp_path / name).write_text(text)
+    params = {"file": "rain.wav", "at": 0.0, "snr": 0.0}
+    _, events = Mix(folder=tmp_path, min_snr=0, max_snr=0).apply(noise(0.9), (Event(0, 1, "dog"),), params, sr=SR)
+    assert [event.label for event in events] == ["dog", "rain", "rain"]
+    np.testing.assert_allclose([(e.onset, e.offset) for e in events[1:]], [(0.1, 0.3), (0.8, 0.9)], atol=1e-4)
+
+
+def test_what_is_not_heard_brings_no_events(backgrounds):
+    params = {"file": "rain.wav", "at": 0.0, "snr": 0.0}
+    mix = Mix(folder=backgrounds, min_snr=0, max_snr=0)
+    assert len(mix.apply(noise(), (), params, sr=SR)[1]) == 3
+    assert mix.apply(np.zeros(SR), (), params, sr=SR)[1] == ()
+    audio.write(backgrounds / "rain.wav", np.zeros(SR), SR)
+    y, events = mix.apply(noise(), (), params, sr=SR)
+    assert events == ()
+    np.testing.assert_array_equal(y, noise())
+
+
+def test_a_folder_counts_by_its_files_not_by_its_place(backgrounds, tmp_path):
+    mix = Mix(folder=backgrounds, min_snr=0, max_snr=0)
+    moved = backgrounds.rename(tmp_path / "elsewhere")
+    same = Mix(folder=moved, min_snr=0, max_snr=0)
+    assert same.fingerprint == Mix(folder=str(moved), min_snr=0, max_snr=0).fingerprint
+    assert Mix(folder=moved, min_snr=0, max_snr=1).fingerprint != same.fingerprint
+    audio.write(moved / "wind.flac", noise(), SR)
+    assert Mix(folder=moved, min_snr=0, max_snr=0).fingerprint != same.fingerprint
+    with pytest.raises(DatasetError, match="is not a folder"):
+        _ = mix.fingerprint
+    (tmp_path / "empty").mkdir()
+    for kind in (Mix(folder=tmp_path / "empty", min_snr=0, max_snr=0), Reverb(folder=tmp_path / "empty")):
+        with pytest.raises(DatasetError, match="empty holds no audio"):
+            kind.draw(np.random.default_rng(0))
+
+
 # --- the augmented dataset -----------------------------------------------------------------------------------------------------
 
 LABELS = ("dog", "rain", "cat")
@@ -365,8 +575,8 @@ def test_it_is_a_dataset(esc):
     assert augmented.clips[:6] == esc.clips
     assert len(augmented.clips) == 24
     assert augmented.validate() == []
-    assert augmented.summary()["groups"] == 6
-    assert augmented.summary()["labels"]["dog"] == 8
+    assert augmented.summary().groups == 6
+    assert next(row.clips for row in augmented.summary().labels if row.label == "dog") == 8
     for index, copy in enumerate(augmented.clips[6:]):
         parent, augmentation = esc.clips[index % 6], augmented.augmentations[index // 6]
         assert copy.id == f"{parent.id}@{augmentation.fingerprint}"
@@ -536,6 +746,159 @@ def test_augmenting_an_augmented_dataset_composes(esc):
     split = outer.split("fold1")
     assert split.test == esc.split("fold1").test
     assert len(split.train) == 4 * len(esc.split("fold1").train)
+
+
+def moved(dataset, augmentation):
+    """Id of the parent -> the copy that an augmentation made of it."""
+    augmented = AugmentedDataset(dataset, [augmentation])
+    augmented.process()
+    assert AugmentedDataset(dataset, [augmentation]).clips == augmented.clips  # as read again
+    return {clip.extra["parent"]: clip for clip in augmented.clips if "parent" in clip.extra}
+
+
+class Street(Dataset):
+    """Clips whose tags and events say different things, or nothing."""
+
+    task = "tagging"
+    labels = ("dog", "rain", "cat")
+    folds = ("train", "test")
+    protocol = TrainValidateTest()
+    licence = citation = ""
+    dogs = (Event(0.0, 0.2, "dog", 0.9), Event(0.6, 0.8, "dog", 0.4), Event(0.1, 0.3, "cat"))
+
+    def load(self):
+        known = {
+            "strong": ({"dog": 0.9, "cat": 1.0}, self.dogs),
+            "untimed": ({"dog": 0.9, "cat": 1.0}, None),
+            "untagged": (None, self.dogs),
+            "unknown": (None, None),
+            "silent": ({}, ()),
+            "more tags": ({"dog": 0.2, "cat": 1.0, "rain": 0.0}, self.dogs[:2]),
+        }
+        for name, (tags, events) in known.items():
+            yield Clip(name, self.root / "a.wav", fold="train", tags=tags, events=events)
+
+
+@pytest.fixture
+def street(tmp_path):
+    audio.write(tmp_path / "street" / "a.wav", noise(1, 8000), 8000)
+    audio.write(tmp_path / "rain" / "rain.wav", noise(2, 8000, 1), 8000)
+    (tmp_path / "rain" / "rain.tsv").write_text("onset\toffset\tevent_label\tweight\n0\t2\train\t0.8\n0\t2\tdog\t0.5\n")
+    return Street(tmp_path / "street")
+
+
+def test_a_label_that_is_cut_away_leaves_the_tags_and_one_of_which_softer_events_are_left_becomes_softer(street):
+    copies = moved(street, Crop(seconds=0.5, start=0.5))
+    assert copies["strong"].tags == {"dog": 0.4}
+    assert [(e.label, e.weight) for e in copies["strong"].events] == [("dog", 0.4)]
+    assert copies["untimed"].tags == {"dog": 0.9, "cat": 1.0}
+    assert copies["more tags"].tags == {"dog": 0.2, "cat": 1.0, "rain": 0.0}
+    assert (copies["untagged"].tags, len(copies["untagged"].events)) == (None, 1)
+    assert (copies["unknown"].tags, copies["unknown"].events) == (None, None)
+    assert (copies["silent"].tags, copies["silent"].events) == ({}, ())
+
+
+def test_a_label_that_a_background_brings_joins_the_tags(street):
+    copies = moved(street, Mix(folder=street.root.parent / "rain", min_snr=0, max_snr=0))
+    assert copies["strong"].tags == {"dog": 0.9, "cat": 1.0, "rain": 0.8}
+    assert copies["strong"].events[:3] == Street.dogs
+    joined = [(e.label, e.weight, e.onset, round(e.offset, 9)) for e in copies["strong"].events[3:]]
+    assert joined == [("rain", 0.8, 0.0, 1.0), ("dog", 0.5, 0.0, 1.0)]
+    assert (copies["untimed"].tags, copies["untimed"].events) == ({"dog": 0.9, "cat": 1.0, "rain": 0.8}, None)
+    assert (copies["untagged"].tags, len(copies["untagged"].events)) == (None, 5)
+    assert (copies["unknown"].tags, copies["unknown"].events) == (None, None)
+    assert (copies["silent"].tags, len(copies["silent"].events)) == ({"dog": 0.5, "rain": 0.8}, 2)
+    assert copies["more tags"].tags == {"dog": 0.2, "cat": 1.0, "rain": 0.8}
+
+
+def test_what_changes_no_label_changes_no_tag(street):
+    for augmentation in (Gain(min_db=1, max_db=2), Reverse(), Shift(), TimeStretch(factor=1.2), Reverb()):
+        copies = moved(street, augmentation)
+        for clip in street.clips:
+            assert copies[clip.id].tags == clip.tags
+            assert (copies[clip.id].events is None) == (clip.events is None)
+
+
+def test_a_clip_of_a_classification_dataset_keeps_its_one_class(street):
+    street.task = "classification"
+    mixed = moved(street, Mix(folder=street.root.parent / "rain", min_snr=0, max_snr=0))
+    cropped = moved(street, Crop(seconds=0.1, start=0.9))
+    for clip in street.clips:
+        assert mixed[clip.id].tags == cropped[clip.id].tags == clip.tags
+        assert {event.label for event in mixed[clip.id].events or ()} <= {event.label for event in clip.events or ()}
+    assert cropped["strong"].events == ()
+
+
+def test_a_background_label_that_the_dataset_does_not_have_is_named(street):
+    (street.root.parent / "rain" / "rain.tsv").write_text("0\t2\tsurf\n")
+    with pytest.raises(DatasetError, match="unknown label 'surf'"):
+        moved(street, Mix(folder=street.root.parent / "rain", min_snr=0, max_snr=0))
+
+
+def test_a_background_that_has_changed_is_mixed_in_again(street):
+    folder = street.root.parent / "rain"
+    mix = Mix(folder=folder, min_snr=0, max_snr=0)
+    before = moved(street, mix)
+    audio_before = before["strong"].path.read_bytes()
+    (folder / "rain.tsv").write_text("0\t2\tcat\n")
+    relabelled = moved(street, Mix(folder=folder, min_snr=0, max_snr=0))
+    assert relabelled["untimed"].tags == {"dog": 0.9, "cat": 1.0}
+    assert relabelled["strong"].path.read_bytes() == audio_before
+    audio.write(folder / "rain.wav", noise(2, 8000, 2), 8000)
+    os.utime(folder / "rain.wav", ns=(time.time_ns(), time.time_ns() + 10**9))
+    louder = moved(street, mix)
+    assert louder["strong"].path == before["strong"].path
+    assert louder["strong"].path.read_bytes() != audio_before
+
+
+def test_changed_tags_are_noticed(street):
+    gain = Gain(min_db=1, max_db=1)
+    moved(street, gain)
+    street.load = lambda: [Clip("strong", street.root / "a.wav", fold="train", tags={"dog": 0.5}, events=Street.dogs)]
+    street._forget()
+    with pytest.raises(DatasetError, match=r"annotations changed.*run process\(\)"):
+        _ = AugmentedDataset(street, [gain]).clips
+    assert moved(street, gain)["strong"].tags == {"dog": 0.5}
+
+
+def test_copies_of_an_older_dcasekit_are_made_again(street):
+    """Its records knew neither tags nor the files that were mixed in."""
+    gain = Gain(min_db=1, max_db=1)
+    expected = moved(street, gain)
+    folder = expected["strong"].path.parent
+    for path in folder.rglob("*.json"):
+        record = json.loads(path.read_text())
+        for copy in record.get("copies", {"": record}).values():
+            del copy["tags"]
+            copy["source"] = {"size": copy["source"]["size"], "mtime_ns": copy["source"]["mtime_ns"], "events": copy["events"]}
+        path.write_text(json.dumps(record))
+    with pytest.raises(DatasetError, match=r"run process\(\)"):
+        _ = AugmentedDataset(street, [gain]).clips
+    assert moved(street, gain) == expected
+
+
+def test_a_copy_is_made_of_the_clips_own_channel(tmp_path):
+    class Stereo(Street):
+        def load(self):
+            return [Clip(f"{side}", self.root / "a.wav", fold="train", tags={}, channel=side) for side in (0, 1)]
+
+    both = np.stack([noise(1, 8000, 0), noise(1, 8000, 1)], axis=1)
+    audio.write(tmp_path / "a.wav", both, 8000)
+    copies = moved(Stereo(tmp_path), Reverse())
+    for side in (0, 1):
+        copy = copies[f"{side}"]
+        assert copy.channel is None
+        np.testing.assert_allclose(audio.read(copy.path)[0], both[::-1, side], atol=1e-4)
+
+
+def test_drawn_validation_clips_are_originals_and_their_copies_are_left_out(esc):
+    augmented = AugmentedDataset(esc, MIXED)
+    augmented.process()
+    split, original = (d.validation_split(0.4, balance=None, seed=1) for d in (augmented, esc))
+    assert (split.validation, split.test) == (original.validation, original.test)
+    assert split.train[: len(original.train)] == original.train
+    assert {clip.extra.get("parent", clip.id) for clip in split.train} == {clip.id for clip in original.train}
+    assert len(split.train) == 4 * len(original.train)
 
 
 def test_features_and_batches(esc):

@@ -157,7 +157,10 @@ def write(path: PathLike, audio: FloatArray, sr: Hz, *, subtype: str | None = No
         raise AudioError(f"cannot write {path}: {np.count_nonzero(~np.isfinite(audio))} samples are not finite")
     with replacing(path) as temporary:
         try:
-            soundfile.write(str(temporary), audio, sr, subtype=subtype)
+            channels = 1 if audio.ndim == 1 else audio.shape[1]
+            with soundfile.SoundFile(str(temporary), "w", samplerate=sr, channels=channels, subtype=subtype) as file:
+                for begin in range(0, len(audio), _ENCODE):  # libsndfile's Vorbis encoder crashes on a minute at once
+                    file.write(audio[begin : begin + _ENCODE])
         except (soundfile.SoundFileError, ValueError, TypeError) as error:
             raise AudioError(f"cannot write {path}: {error}; known suffixes: {', '.join(SUFFIXES)}") from error
     return Path(path)

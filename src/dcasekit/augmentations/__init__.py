@@ -1,7 +1,8 @@
 """Augmentations: transformed copies of recordings whose labels move along, one transform per file.
 
-``PitchShift``, ``TimeStretch``, ``WhiteNoise``, ``Gain``; their base class ``Augmentation``; and ``AugmentedDataset``, a dataset plus
-its copies.
+Time and pitch: ``TimeStretch``, ``PitchShift``, ``Shift``, ``Reverse``, ``Crop``. Sounds added: ``WhiteNoise``, ``Mix``. The way to the
+microphone and after it: ``Gain``, ``Reverb``, ``LowPass``, ``Codec``. Their base class ``Augmentation``; and ``AugmentedDataset``, a
+dataset plus its copies.
 """
 
 from typing import Any

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from numbers import Real
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -36,19 +37,23 @@ class Augmentation(ABC):
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if field.type in (float, "float"):
-                value = getattr(self, field.name)
+            value = getattr(self, field.name)
+            if field.type in (float, "float") or (field.type in (float | None, "float | None") and value is not None):
                 if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
                     raise DatasetError(f"{type(self).__name__}: {field.name} must be a finite number; got {value!r}")
                 object.__setattr__(self, field.name, float(value))  # so that 1 and 1.0 are one setting
 
     @abstractmethod
     def transform(self, audio: FloatArray, events: Events, params: Mapping[str, Any], *, sr: Hz) -> tuple[FloatArray, Events]:
-        """Do what was drawn: `apply` without its checks. `audio` must not be written to."""
+        """Do what was drawn: `apply` without its checks. `audio` must not be written to, and the result's must not depend on `events`."""
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:  # noqa: ARG002
         """Draw what `apply` needs, as JSON values that fully determine its result. Here: the settings; nothing is random."""
         return self.settings
+
+    def files(self, params: Mapping[str, Any]) -> list[Path]:  # noqa: ARG002
+        """List the files that `apply` reads for what was drawn, so that a copy is made again when they change. Here: none."""
+        return []
 
     def apply(self, audio: FloatArray, events: Events, params: Mapping[str, Any], *, sr: Hz) -> tuple[FloatArray, Events]:
         """Transform a recording and move its events along.
@@ -81,9 +86,14 @@ class Augmentation(ABC):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Name of the folder of copies: the class and a hash of every setting."""
-        digest = hashlib.sha256(json.dumps([_VERSION, self.settings], sort_keys=True).encode()).hexdigest()
+        """Name of the folder of copies: the class and a hash of every setting (of a folder: of the names of the files in it)."""
+        digest = hashlib.sha256(json.dumps([_VERSION, self._identity], sort_keys=True).encode()).hexdigest()
         return f"{discover.address(type(self)).replace(':', '.')}-{digest[:12]}"
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        """What the fingerprint stands for, as JSON values that are the same on every machine."""
+        return self.settings
 
     @staticmethod
     def from_dict(description: Mapping[str, Any]) -> "Augmentation":
@@ -102,7 +112,7 @@ class Augmentation(ABC):
         Examples
         --------
         >>> Augmentation.from_dict({"type": "pitch_shift", "n_semitones": -1})
-        PitchShift(n_semitones=-1.0)
+        PitchShift(n_semitones=-1.0, engine='builtin')
         """
         if not isinstance(description, Mapping) or not isinstance(description.get("type"), str):
             raise DatasetError(
@@ -125,3 +135,10 @@ def refuse_outside(augmentation: Augmentation, name: str, low: float, high: floa
     value = getattr(augmentation, name)
     if not low <= value <= high:
         raise DatasetError(f"{type(augmentation).__name__}: {name} must lie in [{low:g}, {high:g}] {unit}; got {value!r}")
+
+
+def refuse_reversed(augmentation: Augmentation, name: str, unit: str) -> None:
+    """Raise unless the range from ``min_<name>`` to ``max_<name>`` runs upwards."""
+    low, high = getattr(augmentation, f"min_{name}"), getattr(augmentation, f"max_{name}")
+    if low > high:
+        raise DatasetError(f"{type(augmentation).__name__}: min_{name} must not be above max_{name}; got {low} and {high} {unit}".rstrip())

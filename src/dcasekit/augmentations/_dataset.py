@@ -14,8 +14,9 @@ import numpy as np
 from dcasekit import audio as audio_files
 from dcasekit.annotations import Clip, Event
 from dcasekit.augmentations._base import Augmentation
-from dcasekit.datasets._base import Dataset
+from dcasekit.datasets._base import Dataset, Task
 from dcasekit.datasets._protocols import Split
+from dcasekit.datasets._validation import Balance
 from dcasekit.discover import address
 from dcasekit.errors import AudioError, DatasetError
 from dcasekit.files import locked, read_json, write_json
@@ -29,9 +30,14 @@ _HELD_OUT = ("val", "validate", "validation", "test")
 class AugmentedDataset(Dataset):
     """A dataset whose clips are those of another, followed by a copy of each per augmentation; `process` writes the copies.
 
-    A copy has its parent's fold, group and tags; its events are where they are heard. Its id is ``<parent's id>@<folder>``, and its
-    ``extra`` gains ``parent``, the id of the original, and ``augmentation``. Copies are for training: `split` puts none into validation or
-    test. An augmented dataset may be augmented again; then there are copies of copies.
+    A copy has its parent's fold and group; its events are where they are heard. Its id is ``<parent's id>@<folder>``, and its ``extra``
+    gains ``parent``, the id of the original, and ``augmentation``. Copies are for training: `split` puts none into validation or test.
+    An augmented dataset may be augmented again; then there are copies of copies.
+
+    Its tags are its parent's, changed as far as its events show: a label of which a crop leaves no event goes, one that a mixed-in
+    recording brings comes, with the largest weight of its events; where only softer events are left, the tag is as soft. Of a clip whose
+    events are unknown, tags only join. Unknown tags and events stay unknown. In a classification dataset a clip keeps its class, and no
+    label joins.
 
     Parameters
     ----------
@@ -46,7 +52,7 @@ class AugmentedDataset(Dataset):
     --------
     >>> from dcasekit.datasets import ESC50
     >>> AugmentedDataset(ESC50("/data/ESC-50"), [{"type": "pitch_shift", "n_semitones": -1}])
-    AugmentedDataset(ESC50('/data/ESC-50'), [PitchShift(n_semitones=-1.0)])
+    AugmentedDataset(ESC50('/data/ESC-50'), [PitchShift(n_semitones=-1.0, engine='builtin')])
     """
 
     def __init__(
@@ -93,16 +99,16 @@ class AugmentedDataset(Dataset):
 
         Raises
         ------
-        DatasetError : copies are missing, or annotations have changed since they were made.
+        DatasetError : copies are missing, or annotations have changed since they were made (or dcasekit's records of them have).
         """
         yield from self.dataset.clips
         for name in self.folders:
             yield from self._copies(name)
 
     def process(self, *, jobs: int | None = None, progress: bool = False) -> None:
-        """Write the copies that are missing, or whose original's audio or events have changed, to ``<cache>/augmented``.
+        """Write the copies that are missing, or whose original's audio or labels have changed, to ``<cache>/augmented``.
 
-        Per copy a 16-bit wav, scaled down if it would exceed full scale, and a JSON file with its events, what was drawn, and what it
+        Per copy a 16-bit wav, scaled down if it would exceed full scale, and a JSON file with its labels, what was drawn, and what it
         was made from; per augmentation ``complete.json``, last. Interrupted, it goes on where it stopped. Several processes may do
         this at once. A dataset that is itself augmented is processed first.
 
@@ -120,29 +126,30 @@ class AugmentedDataset(Dataset):
         clips = self.dataset.clips
         for name, augmentation in self.folders.items():
             folder = self._folder(name)
-            work = partial(_write_copy, folder=folder, augmentation=augmentation, seed=self.seed)
+            work = partial(_write_copy, folder=folder, augmentation=augmentation, seed=self.seed, task=self.task)
             bar = f"Augmenting {self.name}: {name}" if progress else None
             records = {clip.id: record for clip, record in zip(clips, map_clips(work, clips, jobs=jobs, progress=bar), strict=True)}
             settings = {"type": address(type(augmentation)), **augmentation.settings}
             with locked(folder):  # datasets that share a cache, as ESC-10 and ESC-50 may, share the folder: add to what is listed
                 listed = {**_listed(folder), **records}
                 write_json(folder / "complete.json", {"augmentation": settings, "seed": self.seed, "copies": listed})
-        self.__dict__.pop("clips", None)
+        self._forget()
 
     def split(self, fold: str | None = None, *, validation: bool = True) -> Split:
         """Split as the dataset does; the copies of a training clip go with it, all others are left out.
 
         The parameters are those of `Dataset.split`.
         """
-        parts = self.dataset.split(fold, validation=validation)
-        own = {clip.id: clip for clip in self.clips}
-        train = {clip.id for clip in parts.train}
-        copies = (clip for clip in self.clips if clip.id not in train and clip.extra.get("parent") in train)
-        return Split(
-            train=(*(own[clip.id] for clip in parts.train), *copies),
-            validation=tuple(own[clip.id] for clip in parts.validation),
-            test=tuple(own[clip.id] for clip in parts.test),
-        )
+        return self._with_copies(self.dataset.split(fold, validation=validation))
+
+    def validation_split(
+        self, amount: float = 0.3, *, balance: Balance | None = "identifier", seed: int = 0, fold: str | None = None, attempts: int = 100
+    ) -> Split:
+        """Split as the dataset does; the copies of a training clip go with it, all others are left out.
+
+        The parameters are those of `Dataset.validation_split`.
+        """
+        return self._with_copies(self.dataset.validation_split(amount, balance=balance, seed=seed, fold=fold, attempts=attempts))
 
     def select(self, folds: Sequence[str]) -> tuple[Clip, ...]:
         """Give the clips of some folds or parts, as `Dataset.select`; of a validation or test part, originals only."""
@@ -154,8 +161,18 @@ class AugmentedDataset(Dataset):
 
     def download(self, *, force: bool = False, progress: bool = False) -> bool:
         """Download the dataset that is augmented."""
-        self.__dict__.pop("clips", None)
+        self._forget()
         return self.dataset.download(force=force, progress=progress)
+
+    def _with_copies(self, parts: Split) -> Split:
+        own = {clip.id: clip for clip in self.clips}
+        train = {clip.id for clip in parts.train}
+        copies = (clip for clip in self.clips if clip.id not in train and clip.extra.get("parent") in train)
+        return Split(
+            train=(*(own[clip.id] for clip in parts.train), *copies),
+            validation=tuple(own[clip.id] for clip in parts.validation),
+            test=tuple(own[clip.id] for clip in parts.test),
+        )
 
     def _shared(self) -> Iterable[Path]:
         """Give what the wrapped dataset's folders hold of another dataset."""
@@ -169,7 +186,7 @@ class AugmentedDataset(Dataset):
         listed = _listed(folder)
         for clip in self.dataset.clips:
             record = listed.get(clip.id)
-            if record is None or record["source"]["events"] != _plain(clip.events):
+            if record is None or record["source"].get("labels") != _labels(clip, self.task):
                 why = "is missing" if record is None else "was made before the annotations changed"
                 raise DatasetError(f"the copy of clip {clip.id!r} in {folder} {why}; run process() on the AugmentedDataset")
             parent = clip.extra.get("parent", clip.id)
@@ -178,30 +195,34 @@ class AugmentedDataset(Dataset):
                 clip,
                 id=f"{clip.id}@{name}",
                 path=_copy_path(folder, clip.id),
+                channel=None,
                 duration=record["duration"],
                 group=clip.group or parent,  # a clip without a group is one of its own: its copies belong to it
+                tags=record["tags"],
                 events=None if record["events"] is None else tuple(Event(*event) for event in record["events"]),
                 extra={**clip.extra, "parent": parent, "augmentation": f"{before}@{name}" if before else name},
             )
 
 
-def _write_copy(clip: Clip, *, folder: Path, augmentation: Augmentation, seed: int) -> dict[str, Any]:
-    """Write one copy unless it is there; give its record: ``duration``, ``events``, and the ``source`` it was made from."""
+def _write_copy(clip: Clip, *, folder: Path, augmentation: Augmentation, seed: int, task: Task) -> dict[str, Any]:
+    """Write one copy unless it is there; give its record: ``duration``, ``tags``, ``events``, and the ``source`` it was made from."""
     path = _copy_path(folder, clip.id)
     about = path.with_name(f"{path.name}.json")
-    source = {**_stamp(clip.path), "events": _plain(clip.events)}
+    params = augmentation.draw(np.random.default_rng((seed, _number(clip.id), _number(folder.name))))
+    files = [_stamp(file) for file in augmentation.files(params)]
+    source = {**_stamp(clip.path), "channel": clip.channel, "labels": _labels(clip, task), "files": files}
     if path.exists() and about.exists():
         record: dict[str, Any] = read_json(about, error=DatasetError)
-        if record["source"] == source and record["bytes"] == path.stat().st_size:
+        if record.get("source") == source and record.get("bytes") == path.stat().st_size:
             return _kept(record)
-    samples, sr = audio_files.read(clip.path)
-    rng = np.random.default_rng((seed, _number(clip.id), _number(folder.name)))
-    params = augmentation.draw(rng)
-    result, events = augmentation.apply(samples, clip.events, params, sr=sr)
+    samples, sr = audio_files.read(clip.path, channel=clip.channel)
+    result, heard = augmentation.apply(samples, clip.events or (), params, sr=sr)
+    tags, events = _moved(clip, heard or (), task)
     peak = np.abs(result).max()
     audio_files.write(path, result / peak if peak > 1 else result, sr, subtype="PCM_16")
     record = {
         "duration": len(result) / sr,
+        "tags": tags,
         "events": _plain(events),
         "params": params,
         "scale": float(1 / peak) if peak > 1 else 1.0,
@@ -213,7 +234,36 @@ def _write_copy(clip: Clip, *, folder: Path, augmentation: Augmentation, seed: i
 
 
 def _kept(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: record[name] for name in ("duration", "events", "source")}
+    return {name: record[name] for name in ("duration", "tags", "events", "source")}
+
+
+def _moved(clip: Clip, heard: Sequence[Event], task: Task) -> tuple[dict[str, float] | None, Sequence[Event] | None]:
+    """Give a copy's tags and events, from those `heard` in it: what became of its parent's (of none, if unknown), and what joined."""
+    before = _peaks(clip.events or ())
+    if task == "classification":  # one class, whatever else is heard
+        own = {*before, *(label for label, value in (clip.tags or {}).items() if value > 0)}
+        kept = [event for event in heard if event.label in own]
+        return _plain_tags(clip.tags), None if clip.events is None else kept
+    after, tags = _peaks(heard), _plain_tags(clip.tags)
+    if tags is None:
+        return None, None if clip.events is None else heard
+    for label in sorted(before.keys() | after.keys()):
+        had, has = before.get(label, 0.0), after.get(label, 0.0)
+        if has > had:
+            tags[label] = max(tags.get(label, 0.0), has)
+        elif has < had and label in tags:
+            tags[label] = min(tags[label], has)
+            if not has:
+                del tags[label]
+    return tags, None if clip.events is None else heard
+
+
+def _peaks(events: Iterable[Event]) -> dict[str, float]:
+    """Give the largest weight of each label's events."""
+    peaks: dict[str, float] = {}
+    for event in events:
+        peaks[event.label] = max(event.weight, peaks.get(event.label, 0.0))
+    return peaks
 
 
 def _listed(folder: Path) -> dict[str, Any]:
@@ -228,6 +278,15 @@ def _copy_path(folder: Path, clip_id: str) -> Path:
 def _plain(events: Iterable[Event] | None) -> list[list[Any]] | None:
     """Write events as JSON values."""
     return None if events is None else [list(astuple(event)) for event in events]
+
+
+def _plain_tags(tags: Mapping[str, float] | None) -> dict[str, float] | None:
+    return None if tags is None else {label: float(value) for label, value in tags.items()}
+
+
+def _labels(clip: Clip, task: Task) -> dict[str, Any]:
+    """Give what a copy's labels are made from, as JSON values."""
+    return {"task": task, "tags": _plain_tags(clip.tags), "events": _plain(clip.events)}
 
 
 def _stamp(path: Path) -> dict[str, int]:

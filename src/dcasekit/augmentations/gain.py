@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dcasekit.augmentations._base import Augmentation, Events
-from dcasekit.errors import DatasetError
+from dcasekit.augmentations._base import Augmentation, Events, refuse_reversed
 from dcasekit.units import FloatArray, Hz
 
 
@@ -18,7 +17,7 @@ class Gain(Augmentation):
     Parameters
     ----------
     min_db, max_db : dB, ``min_db <= max_db``; equal: always that gain. Where a copy would exceed full scale when written, it is only
-        raised to full scale.
+        raised to full scale. Recordings of one sound at other distances differ by some 6 dB either way.
 
     Examples
     --------
@@ -32,8 +31,7 @@ class Gain(Augmentation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.min_db > self.max_db:
-            raise DatasetError(f"Gain: min_db must not be above max_db; got {self.min_db} and {self.max_db} dB")
+        refuse_reversed(self, "db", "dB")
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
         """Draw ``db``."""

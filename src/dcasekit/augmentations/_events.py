@@ -1,0 +1,24 @@
+"""Cut events out of a span of time: what crop, mix, shift and reverse share."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from dcasekit.annotations import TIME_TOLERANCE, Event
+from dcasekit.units import Seconds
+
+
+def cut(events: Iterable[Event], start: Seconds, stop: Seconds, *, min_share: float = 0.0) -> Iterator[Event]:
+    """Yield the parts of events inside ``[start, stop)``, in seconds from `start`; what lies outside is left out.
+
+    Less than a microsecond is rounding, not a part. An event without length is kept where it lies inside, borders included.
+
+    Parameters
+    ----------
+    min_share : in [0, 1]; an event of which less lies inside is left out.
+    """
+    for event in events:
+        onset, offset = max(event.onset, start), min(event.offset, stop)
+        length = event.offset - event.onset
+        inside = offset - onset
+        if inside >= 0 if length <= TIME_TOLERANCE else inside > TIME_TOLERANCE and inside >= min_share * length - TIME_TOLERANCE:
+            yield replace(event, onset=onset - start, offset=offset - start)

@@ -1,0 +1,42 @@
+"""A folder of recordings that an augmentation draws from."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dcasekit.audio import SUFFIXES
+from dcasekit.errors import DatasetError
+from dcasekit.units import PathLike
+
+# An annotation of a recording has its stem and one of these.
+ANNOTATIONS = (".txt", ".selections.txt", ".tsv", ".jams")
+
+
+def recordings(folder: PathLike) -> tuple[str, ...]:
+    """List the audio in a folder and below, as paths relative to it, in an order that is the same on every machine.
+
+    Raises
+    ------
+    DatasetError : the folder is missing, or holds no audio.
+    """
+    root = Path(folder)
+    found = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise DatasetError(f"{root} {'holds no audio' if root.is_dir() else 'is not a folder'}; expected {', '.join(SUFFIXES)} files in it")
+    return tuple(found)
+
+
+def choice(names: tuple[str, ...], rng: np.random.Generator) -> str:
+    """Draw a recording."""
+    return names[int(rng.integers(len(names)))]
+
+
+def annotation(path: Path) -> Path | None:
+    """Find the annotation beside a recording."""
+    return next((beside for suffix in ANNOTATIONS if (beside := path.with_name(path.stem + suffix)).exists()), None)
+
+
+def without_place(settings: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Put the names of the recordings in place of the ``folder``: what is drawn depends on them, not on where they lie."""
+    return {**settings, "folder": list(names)}

@@ -1,0 +1,61 @@
+"""Duller."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dcasekit.augmentations._base import Augmentation, Events, refuse_outside, refuse_reversed
+from dcasekit.errors import DatasetError
+from dcasekit.units import FloatArray, Hz
+
+
+@dataclass(frozen=True, kw_only=True)
+class LowPass(Augmentation):
+    """Take away what lies above a random frequency, as a cheap microphone or a telephone (3.4 kHz) does.
+
+    A Butterworth filter, run forwards and backwards: nothing is delayed, and events stay. So it falls off twice as steeply as its order
+    says, and by 6 dB at the cutoff.
+
+    Parameters
+    ----------
+    min_hz, max_hz : Hz, above 0, ``min_hz <= max_hz``; the cutoff is drawn evenly in octaves between them. From half the sampling rate on
+        there is nothing to take away, and the audio stays as it is. 2 to 8 kHz imitates recording devices.
+    order : in [1, 16], of the filter in one direction.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> audio, _ = LowPass(min_hz=500, max_hz=500).apply(np.sin(np.arange(8000) * 2.0), None, {"hz": 500.0}, sr=8000)
+    >>> bool(np.abs(audio[100:-100]).max() < 1e-5)
+    True
+    """
+
+    min_hz: float
+    max_hz: float
+    order: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_reversed(self, "hz", "Hz")
+        if self.min_hz <= 0:
+            raise DatasetError(f"LowPass: min_hz must be above 0 Hz; got {self.min_hz}")
+        if not isinstance(self.order, int) or isinstance(self.order, bool):
+            raise DatasetError(f"LowPass: order must be a whole number; got {self.order!r}")
+        refuse_outside(self, "order", 1, 16, "")
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Draw ``hz``."""
+        return {"hz": float(np.exp(rng.uniform(np.log(self.min_hz), np.log(self.max_hz))))}
+
+    def transform(self, audio: FloatArray, events: Events, params: Mapping[str, Any], *, sr: Hz) -> tuple[FloatArray, Events]:
+        """Filter."""
+        if params["hz"] >= sr / 2:
+            return audio, events
+        from scipy.signal import butter, sosfiltfilt
+
+        sections = butter(self.order, params["hz"], fs=sr, output="sos")
+        # The ends are continued by their mirror image for as long as the filter rings: some periods of the cutoff.
+        around = min(len(audio) - 1, round(self.order * sr / params["hz"]))
+        return sosfiltfilt(sections, audio, padlen=around), events

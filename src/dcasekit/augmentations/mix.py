@@ -1,0 +1,114 @@
+"""With something else in the background."""
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dcasekit import audio as audio_files
+from dcasekit.annotations import Event, read_annotation
+from dcasekit.augmentations._base import Augmentation, Events, refuse_reversed
+from dcasekit.augmentations._events import cut
+from dcasekit.augmentations._folder import annotation, choice, recordings, without_place
+from dcasekit.augmentations._level import scale_to_snr
+from dcasekit.units import FloatArray, Hz, PathLike, Seconds
+
+# (start, stop, here): what is heard of the background, in its own time, and when that begins in the mixture.
+Span = tuple[Seconds, Seconds, Seconds]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mix(Augmentation):
+    """Add a background recording, drawn from a folder, at a random signal-to-noise ratio.
+
+    Of a longer recording a part is taken at a random place; a shorter one is repeated, from a random place on. If an annotation lies beside
+    it (the same name with .txt, .selections.txt, .tsv or .jams; see `read_annotation`), its events within what is heard join those of
+    the recording; without one, it is taken to hold none of the labels. In an `AugmentedDataset`, tags join as well, except in a
+    classification dataset: there a clip keeps its one class, and the background is only heard.
+
+    The folder must not hold recordings of validation or test folds.
+
+    Parameters
+    ----------
+    folder : of audio files (wav, flac, ogg, mp3), also in its subfolders; resampled where needed.
+    min_snr, max_snr : dB, ``min_snr <= max_snr``, mean power of the whole clip over that of the background under it; drawn evenly, met
+        exactly. TUT Rare Sound Events (DCASE 2017) has -6, 0 and 6; 0 to 30 is common. To silence, whose power is 0, nothing is added.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = audio_files.write(f"{folder}/hum.wav", np.array([0.5, -0.5]), 8000)
+    ...     mix = Mix(folder=folder, min_snr=0, max_snr=0)
+    ...     audio, events = mix.apply([0.1, 0.1, 0.1], None, {"file": "hum.wav", "at": 0.5, "snr": 0.0}, sr=8000)
+    >>> audio.round(6).tolist()
+    [0.0, 0.20000000298023224, 0.0]
+    """
+
+    folder: PathLike
+    min_snr: float
+    max_snr: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "folder", os.fspath(self.folder))
+        refuse_reversed(self, "snr", "dB")
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Draw the ``file``, the share ``at`` of its possible places before the one used, and ``snr``."""
+        return {"file": choice(self._names, rng), "at": float(rng.random()), "snr": float(rng.uniform(self.min_snr, self.max_snr))}
+
+    def files(self, params: Mapping[str, Any]) -> list[Path]:
+        """Give the background, and its annotation if there is one."""
+        path = Path(self.folder, params["file"])
+        return [found for found in (path, annotation(path)) if found is not None]
+
+    def transform(self, audio: FloatArray, events: Events, params: Mapping[str, Any], *, sr: Hz) -> tuple[FloatArray, Events]:
+        """Add the scaled background, and its events."""
+        path, *beside = self.files(params)
+        background, spans = _heard(path, params["at"], len(audio), sr)
+        scale = scale_to_snr(audio, background, params["snr"])
+        if events is not None and scale > 0:
+            events = (*events, *(event for about in beside for event in _events(about, spans)))
+        return audio + scale * background, events
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return recordings(self.folder)
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        return without_place(self.settings, self._names)
+
+
+def _heard(path: Path, at: float, samples: int, sr: Hz) -> tuple[FloatArray, list[Span]]:
+    """Read `samples` samples of a recording from a drawn place on, repeating it if it is too short."""
+    head = audio_files.info(path)
+    need = math.ceil(samples * head.sr / sr) + 1  # one more than needed: resampling may round down
+    if head.samples >= need:
+        first = int(at * (head.samples - need + 1))
+        # Times are truncated to samples: the middle of a sample is safe from rounding.
+        part, _ = audio_files.read(path, sr=sr, start=(first + 0.5) / head.sr, stop=(first + need + 0.5) / head.sr)
+        return part[:samples], [(first / head.sr, first / head.sr + samples / sr, 0.0)]
+    whole, _ = audio_files.read(path, sr=sr)
+    size = len(whole)
+    first = int(at * size)
+    begins = range(-first, samples, size)  # samples of the mixture at which the recording begins
+    spans = [(max(0, -begin) / sr, min(size, samples - begin) / sr, max(0, begin) / sr) for begin in begins]
+    return np.tile(whole, len(begins))[first : first + samples], spans
+
+
+def _events(path: Path, spans: list[Span]) -> list[Event]:
+    """Give the events of an annotation in the time of the mixture."""
+    listed = read_annotation(path)
+    return [
+        replace(event, onset=event.onset + here, offset=event.offset + here)
+        for start, stop, here in spans
+        for event in cut(listed, start, stop)
+    ]
