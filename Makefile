@@ -3,8 +3,9 @@
 VENV   ?= .venv
 PYTHON ?= python3
 RUN    := $(VENV)/bin
+CROSS  ?= .venv-crosscheck
 
-.PHONY: demo test check lint types bench clean
+.PHONY: demo test check lint types bench crosscheck clean
 
 demo: $(VENV)/.demo          ## train, evaluate and report on synthetic sounds: scenes, tags and events
 	$(RUN)/dcasekit run quickstart --out runs/quickstart
@@ -22,8 +23,14 @@ lint: $(VENV)/.test
 types: $(VENV)/.test
 	$(RUN)/mypy
 
-bench: $(VENV)/.test         ## every speed claim, with the peer beside us
-	for script in benchmarks/bench_*.py; do $(RUN)/python $$script || exit 1; done
+bench: $(VENV)/.test $(CROSS)/.done  ## every speed claim, with the peer beside us
+	for script in benchmarks/bench_*.py; do \
+	  case $$script in *_metrics.py|*_psds.py) python=$(CROSS)/bin/python;; *) python=$(RUN)/python;; esac; \
+	  $$python $$script || exit 1; \
+	done
+
+crosscheck: $(CROSS)/.done   ## our metrics against sed_eval, sed_scores_eval and psds_eval, in an environment of their own
+	$(CROSS)/bin/python -m pytest crosscheck
 
 # A stamp per set of extras, older than pyproject.toml only when the requirements changed: a second call installs nothing.
 $(VENV)/.demo: pyproject.toml
@@ -36,5 +43,11 @@ $(VENV)/.test: $(VENV)/.demo pyproject.toml
 	$(RUN)/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
+# The toolboxes build only beside old versions of what they stand on, so they get their own environment; a C compiler is needed.
+$(CROSS)/.done: crosscheck/requirements.txt pyproject.toml
+	test -x $(CROSS)/bin/python || $(PYTHON) -m venv $(CROSS)
+	$(CROSS)/bin/python -m pip install --quiet --requirement crosscheck/requirements.txt --editable . pytest pytest-timeout hypothesis
+	touch $@
+
 clean:
-	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache .coverage
+	rm -rf .venv .venv-crosscheck runs .pytest_cache .mypy_cache .ruff_cache .coverage

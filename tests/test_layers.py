@@ -20,28 +20,30 @@ SOURCE = Path(dcasekit.__file__).parent
 PACKAGE = "dcasekit"
 
 LAYERS = [
-    {"", "errors", "units", "discover", "parallel", "files"},
-    {"annotations", "scores", "audio", "download"},
+    {"", "errors", "units", "discover", "parallel", "files", "tables"},
+    {"annotations", "scores", "postprocessing", "audio", "download"},
     {"datasets", "augmentations", "features", "metrics"},
-    {"generator", "scaler", "results", "batch_augmentations"},
+    {"generator", "scaler", "results", "scoring", "batch_augmentations"},
     {"containers", "models"},
     {"report"},
     {"recipes", "testing"},
     {"cli", "app"},
 ]
 # A private file at the top belongs to the public ones that were split: it may be used by their layer and by those above.
-PRIVATE = {"_unpack": "download", "_charts": "report", "_html": "report"}
+PRIVATE = {"_annotation_formats": "annotations", "_unpack": "download", "_charts": "report", "_html": "report", "_section": "report", "_section_page": "report", "_score_page": "report"}
 # Who in a folder of the same layer may use whom, besides what the layers allow.
 SIDEWAYS = {
     ("features._base", "datasets._base"),
     ("augmentations._dataset", "datasets._base"),
     ("augmentations._dataset", "datasets._protocols"),
+    ("augmentations._dataset", "datasets._validation"),
     ("models*", "containers.*"),
 }
 # A private file is used by its own folder alone; the base classes and the split are every higher layer's.
 OPEN = {
     "datasets._base",
     "datasets._protocols",
+    "datasets._validation",
     "features._base",
     "features._store",
     "augmentations._base",
@@ -62,6 +64,7 @@ HEAVY = {
     "typer": ["cli*", "_cli*"],
     "soundfile": ["audio.py", "report.py"],
     "soxr": ["audio.py"],
+    "sox": ["augmentations/_sox.py"],
     **dict.fromkeys(["sklearn", "keras", "tensorflow", "matplotlib", "plotly", "pandas", "librosa", "dash"], []),
 }
 

@@ -1,8 +1,12 @@
 """Metrics: hand cases, scikit-learn as oracle, laws."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import sklearn.metrics as oracle
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dcasekit.annotations import Event
 from dcasekit.errors import MetricError
@@ -172,11 +176,33 @@ def test_a_clip_of_one_side_has_no_events_on_the_other():
     assert numbers["f1/macro"] == 0
 
 
-def test_a_label_never_detected_scores_zero():
-    numbers = segment.evaluate({"a": [Event(0, 2, "x"), Event(0, 1, "y")]}, {"a": [Event(0, 2, "x")]}, labels=LABELS)
-    assert numbers["f1/y"] == 0
-    assert np.isnan(numbers["precision/y"])
-    assert numbers["f1/macro"] == 0.5
+def test_a_label_never_estimated_is_nan_as_in_sed_eval_or_zero():
+    reference, estimate = {"a": [Event(0, 2, "x"), Event(0, 1, "y")]}, {"a": [Event(0, 2, "x")]}
+    left_out = segment.evaluate(reference, estimate, labels=LABELS)
+    assert np.isnan([left_out["f1/y"], left_out["precision/y"]]).all()
+    assert left_out["f1/macro"] == 1
+    zero = segment.evaluate(reference, estimate, labels=LABELS, empty_output="zero")
+    assert (zero["f1/y"], zero["precision/y"], zero["f1/macro"]) == (0, 0, 0.5)
+    assert (zero["precision/z"], zero["precision/macro"]) == (0, pytest.approx(1 / 3))  # sed_eval blames silence about "z" too
+    assert segment.evaluate(reference, {}, labels=LABELS, empty_output="zero")["f1/micro"] == 0
+    assert np.isnan(segment.evaluate(reference, {}, labels=LABELS)["f1/micro"])
+
+
+def test_the_error_rate_of_a_label_that_never_occurs_is_huge_as_in_sed_eval_or_nan():
+    reference, estimate = {"a": [Event(0, 4, "x")]}, {"a": [Event(0, 3, "x"), Event(0, 2, "y")]}
+    huge = segment.evaluate(reference, estimate, labels=LABELS)
+    assert (huge["error_rate/y"], huge["error_rate/z"]) == (2 / np.spacing(1), 0)
+    assert huge["error_rate/macro"] == pytest.approx((0.25 + 2 / np.spacing(1)) / 3)
+    left_out = segment.evaluate(reference, estimate, labels=LABELS, empty_output="zero", absent="nan")
+    assert np.isnan([left_out["error_rate/y"], left_out["error_rate/z"], left_out["precision/z"]]).all()
+    assert (left_out["error_rate/macro"], left_out["precision/macro"]) == (0.25, 0.5)
+
+
+def test_nothing_at_all_is_zero_errors_in_sed_eval_and_unknown_otherwise():
+    keys = ("error_rate/micro", "substitutions", "accuracy", "sensitivity", "specificity", "balanced_accuracy")
+    for absent, expected in (("sed_eval", 0), ("nan", np.nan)):
+        numbers = segment.evaluate({"a": []}, {}, labels=LABELS, absent=absent)
+        assert [numbers[key] for key in keys] == pytest.approx([expected] * len(keys), nan_ok=True)
 
 
 def test_length_moves_only_what_counts_silence():
@@ -197,11 +223,90 @@ def test_empty_clips_and_no_events_at_all():
     assert np.isnan(segment.evaluate({"a": []}, {}, labels=LABELS)["f1/micro"])
 
 
-def test_segment_refuses_unknown_labels_and_a_resolution_of_zero():
-    with pytest.raises(MetricError, match="unknown label 'w'"):
-        segment.evaluate({"a": [Event(0, 1, "w")]}, {}, labels=LABELS)
-    with pytest.raises(MetricError, match="resolution"):
-        segment.evaluate({}, {}, labels=LABELS, resolution=0)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"labels": ("y", "z")}, "unknown label 'x' in clip 'a'; the labels are: y, z"),
+        ({"labels": ("x", "y", "x")}, "label 'x' comes twice"),
+        ({"resolution": 0.0}, "resolution must be a positive number of seconds, got 0.0"),
+        ({"resolution": float("nan")}, "resolution"),
+        ({"durations": {"a": 2.0}}, "durations lacks 1 of 2 clips, first 'b'; give"),
+        ({"durations": {"a": 2.0, "b": -1.0}}, "duration of clip 'b' must be seconds >= 0, got -1.0"),
+        ({"durations": {"a": float("inf"), "b": 1.0}}, "duration of clip 'a'"),
+        ({"empty_output": "zero_score"}, "empty_output must be one of 'nan', 'zero'; got 'zero_score'"),
+        ({"absent": "zero"}, "absent must be one of 'sed_eval', 'nan'; got 'zero'"),
+    ],
+)
+def test_segment_refuses(settings, message):
+    with pytest.raises(MetricError, match=message):
+        segment.evaluate({"a": [Event(0, 1, "x")]}, {"b": [Event(0, 1, "x")]}, **{"labels": LABELS, **settings})
+
+
+def test_segment_refuses_labels_that_are_not_those_of_the_counts():
+    with pytest.raises(MetricError, match="2 labels were given for counts of 3"):
+        segment.figures(segment.counts(REFERENCE, ESTIMATE, labels=LABELS), labels=("x", "y"))
+
+
+def drawn(events, segments, resolution, labels):
+    """Rolls, the long way round: (segments, labels)."""
+    roll = np.zeros((segments, len(labels)), dtype=bool)
+    for e in events:
+        roll[int(np.floor(e.onset / resolution)) : int(np.ceil(e.offset / resolution)), labels.index(e.label)] = True
+    return roll
+
+
+EVENT = st.builds(
+    lambda onset, length, label: Event(onset, onset + length, label),
+    st.sampled_from([0, 0.1, 0.3, 0.6, 1, 2, 2.5, 3]) | st.floats(0, 4),
+    st.sampled_from([0, 0.1, 0.5, 1, 2]),
+    st.sampled_from(LABELS),
+)
+CLIPS = st.dictionaries(st.sampled_from("abc"), st.lists(EVENT, max_size=8))
+
+
+@given(CLIPS, CLIPS, st.sampled_from([1.0, 0.5, 0.1]), st.sampled_from([None, 0.0, 1.25, 9.0]))
+def test_segments_are_counted_as_if_they_were_drawn(reference, estimate, resolution, duration):
+    clips = list(dict.fromkeys((*reference, *estimate)))
+    durations = None if duration is None else dict.fromkeys(clips, duration)
+    found = segment.counts(reference, estimate, labels=LABELS, resolution=resolution, durations=durations)
+    for index, clip in enumerate(clips):
+        pair = reference.get(clip, []), estimate.get(clip, [])
+        last = max((e.offset for events in pair for e in events), default=0) if duration is None else duration
+        true, heard = (drawn(events, int(np.ceil(last / resolution)), resolution, LABELS) for events in pair)
+        np.testing.assert_array_equal(found.hits[index], (true & heard).sum(axis=0))
+        np.testing.assert_array_equal(found.reference[index], true.sum(axis=0))
+        np.testing.assert_array_equal(found.estimate[index], heard.sum(axis=0))
+        more, less = heard.sum(axis=1) - true.sum(axis=1), np.minimum(heard.sum(axis=1), true.sum(axis=1))
+        assert found.segments[index] == len(true)
+        assert found.substitutions[index] == (less - (true & heard).sum(axis=1)).sum()
+        assert (found.insertions[index], found.deletions[index]) == (np.maximum(more, 0).sum(), np.maximum(-more, 0).sum())
+
+
+@given(CLIPS, CLIPS, st.randoms(use_true_random=False))
+def test_order_of_clips_and_events_does_not_move_segments(reference, estimate, random):
+    mixed = [
+        {clip: random.sample(events[clip], len(events[clip])) for clip in random.sample(list(events), len(events))}
+        for events in (reference, estimate)
+    ]
+    numbers = [segment.evaluate(*pair, labels=LABELS, resolution=0.5) for pair in ((reference, estimate), mixed)]
+    assert numbers[0] == pytest.approx(numbers[1], nan_ok=True)
+
+
+@given(CLIPS)
+def test_the_reference_itself_is_a_perfect_estimate(reference):
+    numbers = segment.evaluate(reference, reference, labels=LABELS, resolution=0.1, empty_output="zero", absent="nan")
+    assert {numbers[key] for key in numbers if key.startswith(("f1", "precision", "recall")) and not np.isnan(numbers[key])} <= {1.0}
+    assert {numbers[key] for key in numbers if key.startswith("error_rate") and not np.isnan(numbers[key])} <= {0.0}
+
+
+def test_the_work_does_not_grow_with_the_grid():
+    reference = {"a": [Event(0, 10_000, "label7"), Event(0.5, 3, "label8")]}
+    tracemalloc.start()
+    found = segment.counts(reference, reference, labels=[f"label{i}" for i in range(500)], resolution=1e-3)  # 5e9 cells
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.hits.sum() == 10_000_000 + 2500
+    assert peak < 1e6
 
 
 # bootstrap

@@ -58,7 +58,8 @@ def test_detection_scores_segments_and_whole_clips():
         "c": [Event(0, 5, "dog")],
         "d": [],
     }
-    expected = segment.evaluate(reference, estimate, labels=LABELS, durations={"a": 5.0, "b": 5.0, "c": 5.5, "d": 5.0})
+    settings = {"durations": {"a": 5.0, "b": 5.0, "c": 5.5, "d": 5.0}, "empty_output": "zero", "absent": "nan"}
+    expected = segment.evaluate(reference, estimate, labels=LABELS, **settings)
     assert {key: results.numbers[key] for key in expected} == pytest.approx(expected, nan_ok=True)
     assert results.numbers["deletions"] == pytest.approx(2 / 11)  # the sixth segment of "c", behind the last frame, is missed
     assert results.numbers["clip/average_precision/cat"] == pytest.approx((1 + 2 / 4) / 2)

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from dcasekit.annotations import Event
 from dcasekit.errors import MetricError
-from dcasekit.metrics import bootstrap, classification, detection, ratio, segment, tagging
+from dcasekit.metrics import bootstrap, classification, detection, psds, ratio, segment, tagging
 from dcasekit.metrics.segment import SegmentCounts
 from dcasekit.scores import Scores, pool, to_events
+from dcasekit.tables import text_table
 from dcasekit.units import FloatArray
 
 Item = TypeVar("Item")
@@ -75,7 +76,8 @@ class Results:
     Notes
     -----
     Scores of a clip are the mean over time, for detection the maximum. Detection is scored in segments of 1 s, its events
-    being joined frames above the threshold, without smoothing.
+    being joined frames above the threshold, without smoothing. A label that occurs and is never detected has F1 0, the error
+    rate of one that never occurs is NaN: `segment.figures` with ``empty_output="zero", absent="nan"``.
     """
 
     task: str
@@ -146,7 +148,8 @@ class Results:
         tags = tagging.evaluate(self.truth, self._clip_scores, labels=self.labels, threshold=self.threshold)
         if self.task == "tagging":
             return tags
-        return segment.figures(self._counts, labels=self.labels) | {f"clip/{name}": value for name, value in tags.items()}
+        numbers = segment.figures(self._counts, labels=self.labels, empty_output="zero", absent="nan")
+        return numbers | {f"clip/{name}": value for name, value in tags.items()}
 
     @cached_property
     def interval(self) -> tuple[float, float]:
@@ -212,9 +215,21 @@ class Results:
         )
         return dict(content)
 
+    def psd_roc(self, setting: psds.Setting = psds.PSDS1) -> psds.Roc:
+        """Compute the curve below which PSDS lies, of detection; `dcasekit.metrics.psds` says what a setting is.
+
+        Raises
+        ------
+        MetricError : the task is not detection, or no clip holds an event.
+        """
+        if self.task != "detection":
+            raise MetricError(f"a PSD-ROC is of detection; the task is {self.task}")
+        return psds.roc(_by_position(self._reference), _by_position(self.scores), _by_position(self._durations), **setting)
+
     def __str__(self) -> str:
         value, (low, high) = self.numbers[self.headline], self.interval
-        return f"{self.headline} {value:.3f} (95 % interval {low:.3f} to {high:.3f}), {len(self.clips)} clips"
+        head = f"{self.headline} {value:.3f} (95 % interval {low:.3f} to {high:.3f}), {len(self.clips)} clips"
+        return f"{head}\n\n{text_table(self.table())}"
 
     @cached_property
     def _clip_scores(self) -> FloatArray:

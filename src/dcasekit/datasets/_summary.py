@@ -7,6 +7,7 @@ from typing import Any
 
 from dcasekit.annotations import Clip
 from dcasekit.datasets._protocols import Split
+from dcasekit.tables import text_table
 from dcasekit.units import Seconds
 
 
@@ -66,7 +67,7 @@ class Summary:
         absent = f", {self.missing} more are listed but not there" if self.missing else ""
         length = "" if self.seconds is None else f", {self.seconds / 3600:.2f} h"
         head = f"{self.name}: {self.task}, {self.clips} clips in {self.groups} groups{length}{absent}"
-        return "\n\n".join([head, *(_table([asdict(row) for row in rows]) for rows in (self.labels, self.rounds) if rows)])
+        return "\n\n".join([head, *(text_table([asdict(row) for row in rows]) for rows in (self.labels, self.rounds) if rows)])
 
 
 def summarize(name: str, task: str, labels: Sequence[str], clips: Sequence[Clip], rounds: Mapping[str, Split], *, missing: int) -> Summary:
@@ -110,18 +111,3 @@ def summarize(name: str, task: str, labels: Sequence[str], clips: Sequence[Clip]
 
 def _groups(clips: Iterable[Clip]) -> int:
     return len({clip.group or clip.id for clip in clips})
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Set rows as text, columns that are unknown throughout left out."""
-    shown = [name for name in rows[0] if any(row[name] is not None for row in rows)]
-    cells = [[name.replace("_", " ") for name in shown], *([_cell(row[name]) for name in shown] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(shown))]
-    return "\n".join(
-        "  ".join(cell.rjust(width) if at else cell.ljust(width) for at, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
-        for row in cells
-    )
-
-
-def _cell(value: Any) -> str:
-    return "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -7,6 +7,9 @@ Every module of the family has an ``evaluate(truth, ..., *, labels) -> dict[str,
 * A label's recall, F1, average precision, AUC and error rate are NaN where the truth does not hold the label: nothing was
   there to find. Precision is NaN where the label was never predicted. **Macro means leave NaN out.**
 * A label that the truth holds and the system never finds has F1 0, not NaN: silence is not rewarded.
+* ``segment`` and ``event`` give sed_eval's numbers by default, which break the second and third rule; with
+  ``empty_output="zero", absent="nan"`` they keep them, but for precision, which is 0 where a label of the truth was never
+  predicted.
 
 The functions below are the arithmetic of those rules.
 """

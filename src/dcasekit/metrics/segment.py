@@ -8,25 +8,26 @@ Per segment, with reference and estimate the numbers of labels on and hits those
 
 Error rates are these over the number of reference labels, summed over all segments; of one label alone (misses + false
 alarms) / reference. A. Mesaros, T. Heittola, T. Virtanen, "Metrics for polyphonic sound event detection", Applied Sciences
-6(6):162, 2016; as in the authors' sed_eval 0.2.1, rounding errors of the two divisions included, except that a label which the
-system never reports has F1 0 (there NaN, left out of the macro mean) and that the error rate of a label without reference is
-NaN (there about 4.5e15 per false alarm, kept in the macro mean).
+6(6):162, 2016.
+
+The numbers are those of the authors' sed_eval 0.2.1, rounding errors of the two divisions included. Two of its habits can be
+changed, and are in `dcasekit.Results`: a label that occurs and is never estimated has F1 NaN and is left out of the macro
+mean, which so looks better (``empty_output="zero"`` gives 0); and the error rate of a label that never occurs is about
+4.5e15 per false alarm and stays in the macro mean (``absent="nan"`` leaves it out).
+
+Nothing is drawn on a grid: the work grows with the number of events, not with clips x segments x labels.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dcasekit.annotations import Event
 from dcasekit.errors import MetricError
-from dcasekit.metrics import detection, named, ratio
+from dcasekit.metrics._best import segment_auroc, segment_best_f1
+from dcasekit.metrics._events import Absent, Counts, EmptyOutput, Events, EventTable, check_labels, lengths, rate, shared_figures, tabulate
+from dcasekit.metrics._scored import ScoresOf
 from dcasekit.units import Seconds
-
-Counts = NDArray[np.int64]
-Events = Mapping[str, Sequence[Event]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,36 +65,40 @@ def counts(
     reference, estimate : clip id -> events. A clip that one of them lacks has no events there; leave a clip whose
         events are unknown out of both.
     labels : the columns.
-    resolution : > 0, length of a segment in seconds.
-    durations : clip id -> seconds that are evaluated, events beyond are cut; a clip without one ends with its last event.
+    resolution : > 0, length of a segment in seconds. DCASE uses 1 s, some of its older tasks 0.1 s.
+    durations : clip id -> seconds that are evaluated, events beyond are cut. ``None``: a clip ends with its last event.
         It moves ``accuracy`` and ``specificity``, which count silence, and nothing else as long as no event is cut.
 
     Raises
     ------
-    MetricError : a label is not among `labels`, or the resolution is not positive.
+    MetricError : a label is not among `labels` or comes twice there, the resolution is not positive, or durations are
+        given but not of every clip.
     """
     if not resolution > 0:
         raise MetricError(f"resolution must be a positive number of seconds, got {resolution}")
+    check_labels(labels)
     clips = list(dict.fromkeys((*reference, *estimate)))
-    spans = [_spans(events, clips, labels, resolution) for events in (reference, estimate)]
+    tables = [tabulate(events, clips, labels) for events in (reference, estimate)]
     size = np.zeros(len(clips), dtype=np.int64)
-    for clip, _, _, last in (span.T for span in spans):
-        np.maximum.at(size, clip, last)
-    for index, clip in enumerate(clips):
-        if durations is not None and clip in durations:
-            size[index] = math.ceil(durations[clip] / resolution)
-    first, second = (_roll(span, size, len(labels)) for span in spans)
-    both, n_first, n_second = first & second, first.sum(axis=1), second.sum(axis=1)
-    found = {
-        "hits": both,
-        "reference": first,
-        "estimate": second,
-        "substitutions": np.minimum(n_first, n_second) - both.sum(axis=1),
-        "deletions": np.maximum(n_first - n_second, 0),
-        "insertions": np.maximum(n_second - n_first, 0),
-    }
-    ends = size.cumsum()
-    return SegmentCounts(**{name: _sums(array, ends) for name, array in found.items()}, segments=size)
+    if durations is None:
+        for table in tables:
+            np.maximum.at(size, table.clip, np.ceil(table.offset / resolution).astype(np.int64))
+    else:
+        size = np.ceil(lengths(durations, clips) / resolution).astype(np.int64)
+    stride = int(size.max(initial=0)) + 1
+    first, second = (_stretches(table, size, stride, resolution, len(labels)) for table in tables)
+    both = _overlap(first, second)
+    shape = (len(clips), len(labels))
+    substitutions, deletions, insertions = _errors(both, first, second, stride, shape)
+    return SegmentCounts(
+        hits=_per_label(both, stride, shape),
+        reference=_per_label(first, stride, shape),
+        estimate=_per_label(second, stride, shape),
+        substitutions=substitutions,
+        deletions=deletions,
+        insertions=insertions,
+        segments=size,
+    )
 
 
 def evaluate(
@@ -103,8 +108,10 @@ def evaluate(
     labels: Sequence[str],
     resolution: Seconds = 1.0,
     durations: Mapping[str, Seconds] | None = None,
+    empty_output: EmptyOutput = "nan",
+    absent: Absent = "sed_eval",
 ) -> dict[str, float]:
-    """Compute all segment-based numbers; parameters and errors as for `counts`.
+    """Compute all segment-based numbers; parameters and errors as for `counts` and `figures`.
 
     Returns
     -------
@@ -114,67 +121,148 @@ def evaluate(
 
     Examples
     --------
+    >>> from dcasekit.annotations import Event
     >>> numbers = evaluate({"a": [Event(0, 2, "dog")]}, {"a": [Event(1, 3, "dog")]}, labels=["dog"])
     >>> numbers["f1/micro"], numbers["error_rate/micro"]
     (0.5, 1.0)
     """
-    settings = {"labels": labels, "resolution": resolution, "durations": durations}
-    return figures(counts(reference, estimate, **settings), labels=labels)  # type: ignore[arg-type]
+    found = counts(reference, estimate, labels=labels, resolution=resolution, durations=durations)
+    return figures(found, labels=labels, empty_output=empty_output, absent=absent)
 
 
-def figures(found: SegmentCounts, *, labels: Sequence[str]) -> dict[str, float]:
-    """Turn counts into the numbers of `evaluate`."""
+def figures(
+    found: SegmentCounts,
+    *,
+    labels: Sequence[str],
+    empty_output: EmptyOutput = "nan",
+    absent: Absent = "sed_eval",
+) -> dict[str, float]:
+    """Turn counts into the numbers of `evaluate`.
+
+    Parameters
+    ----------
+    labels : of the counts, in their order.
+    empty_output : what precision and F1 of a label are that is never estimated: NaN and left out of the macro mean, or 0
+        (sed_eval's ``zero_score``, used by DCASE task 4).
+    absent : what a rate over nothing is, above all the error rate of a label that never occurs: about 4.5e15 per error (0
+        without errors), as in sed_eval, or NaN and left out of the macro mean.
+    """
     total = {field.name: getattr(found, field.name).sum(axis=0) for field in fields(found)}
-    hits, reference, estimate = total["hits"], total["reference"], total["estimate"]
-    numbers: dict[str, float] = {}
-    for name, values in detection(hits, reference, estimate).items():
-        micro = detection(hits.sum(), reference.sum(), estimate.sum())[name]
-        numbers |= {f"{name}/micro": float(micro), **named(name, values, labels)}
-    errors = {name: float(ratio(total[name], reference.sum())) for name in ("substitutions", "deletions", "insertions")}
-    numbers |= {"error_rate/micro": sum(errors.values())}
-    numbers |= named("error_rate", ratio(reference + estimate - 2 * hits, reference), labels)
-    return numbers | errors | _silence_too(hits.sum(), reference.sum(), estimate.sum(), total["segments"] * len(labels))
+    hits, reference, estimate = (total[name] for name in ("hits", "reference", "estimate"))
+    errors = {name: total[name] for name in ("substitutions", "deletions", "insertions")}
+    numbers = shared_figures((hits, reference, estimate), errors, labels=labels, empty_output=empty_output, absent=absent)
+    return numbers | _silence_too(hits.sum(), reference.sum(), estimate.sum(), total["segments"] * len(labels), absent)
 
 
-def _silence_too(hits: int, reference: int, estimate: int, cells: int) -> dict[str, float]:
+def best_f1(
+    reference: Events,
+    scores: ScoresOf,
+    durations: Mapping[str, Seconds],
+    *,
+    labels: Sequence[str] | None = None,
+    resolution: Seconds = 1.0,
+) -> dict[str, float]:
+    """Compute the highest segment-based F1 of each label over all thresholds, exactly; the numbers of sed_scores_eval 0.0.4.
+
+    A segment's score is the highest of the frames that overlap it; one that no frame overlaps is never on. Times are compared after
+    rounding to six decimals, so here an event that ends at 0.3 s plus a rounding error does not reach into the next segment.
+
+    Parameters
+    ----------
+    reference, scores, durations : clip id -> events, scores, seconds, of the same clips; durations may have more.
+        An empty list says that nothing sounds. Events of one label that touch or overlap are joined first.
+    labels : what is evaluated, a choice of the scores' labels. Default: all.
+    resolution : > 0, length of a segment in seconds; the last one of a clip counts as any other.
+
+    Returns
+    -------
+    dict : as `dcasekit.metrics.intersection.best_f1`.
+
+    Raises
+    ------
+    MetricError : clips, durations or labels do not agree, or the resolution is not positive.
+    """
+    return segment_best_f1(reference, scores, durations, labels=labels, resolution=resolution)
+
+
+def auroc(
+    reference: Events,
+    scores: ScoresOf,
+    durations: Mapping[str, Seconds],
+    *,
+    labels: Sequence[str] | None = None,
+    resolution: Seconds = 1.0,
+    max_fpr: float = 0.1,
+) -> dict[str, float]:
+    """Compute the area under the ROC of segments up to a false positive rate, divided by that rate.
+
+    DCASE 2024 task 4 evaluates the labels of MAESTRO by the macro mean up to 0.1. Points are joined by straight lines, equal scores are
+    one step, and McClish's correction, which scikit-learn makes, is not made. Other parameters and errors as for `best_f1`.
+
+    Parameters
+    ----------
+    max_fpr : in (0, 1]; 1 gives the whole area.
+
+    Returns
+    -------
+    dict : ``auroc/macro``, and ``auroc/`` of each label: in [0, 1], NaN where no segment, or each, has the label.
+    """
+    return segment_auroc(reference, scores, durations, labels=labels, resolution=resolution, max_fpr=max_fpr)
+
+
+def _silence_too(hits: float, reference: float, estimate: float, cells: float, absent: Absent) -> dict[str, float]:
     """Compute what also counts the cells that are rightly off."""
     quiet = cells - reference - estimate + hits
-    sensitivity, specificity = float(ratio(hits, reference)), float(ratio(quiet, cells - reference))
+    sensitivity, specificity = float(rate(hits, reference, absent)), float(rate(quiet, cells - reference, absent))
     return {
-        "accuracy": float(ratio(hits + quiet, cells)),
+        "accuracy": float(rate(hits + quiet, cells, absent)),
         "balanced_accuracy": (sensitivity + specificity) / 2,
         "sensitivity": sensitivity,
         "specificity": specificity,
     }
 
 
-def _spans(events: Events, clips: Sequence[str], labels: Sequence[str], resolution: Seconds) -> Counts:
-    """List events as rows of clip, label, first segment, last segment + 1."""
-    row, column = ({name: index for index, name in enumerate(names)} for names in (clips, labels))
-    try:
-        spans = [
-            (row[clip], column[e.label], math.floor(e.onset / resolution), math.ceil(e.offset / resolution))
-            for clip, listed in events.items()
-            for e in listed
-        ]
-    except KeyError as unknown:
-        raise MetricError(f"unknown label {unknown}; the labels are: {', '.join(labels)}") from None
-    return np.array(spans, dtype=np.int64).reshape(-1, 4)
+# Segments of every clip and label lie on one integer line, `stride` apart: segment s of label l in clip c is at
+# (c * labels + l) * stride + s. A stretch is a row [begin, end) of that line.
 
 
-def _roll(spans: Counts, size: Counts, n_labels: int) -> NDArray[np.bool_]:
-    """Draw all clips' events below each other: (segments of all clips, labels)."""
-    clip, label, first, last = spans.T
-    start = size.cumsum() - size
-    changes = np.zeros((int(size.sum()) + 1, n_labels), dtype=np.int64)
-    np.add.at(changes, (start[clip] + np.minimum(first, size[clip]), label), 1)
-    np.add.at(changes, (start[clip] + np.minimum(last, size[clip]), label), -1)
-    return changes.cumsum(axis=0)[:-1] > 0
+def _stretches(table: EventTable, size: Counts, stride: int, resolution: Seconds, n_labels: int) -> Counts:
+    """Join the events of each clip and label: (stretches, 2), ascending, none touching the next."""
+    at = (table.clip * n_labels + table.label) * stride
+    begin = at + np.minimum(np.floor(table.onset / resolution).astype(np.int64), size[table.clip])
+    end = at + np.minimum(np.ceil(table.offset / resolution).astype(np.int64), size[table.clip])
+    order = np.argsort(begin, kind="stable")
+    begin, reached = begin[order], np.maximum.accumulate(end[order])
+    opens = np.append(True, begin[1:] > reached[:-1])[: len(begin)]
+    closes = np.append(opens[1:], True)[: len(begin)]
+    return np.stack([begin[opens], reached[closes]], axis=1)
 
 
-def _sums(rows: NDArray[np.int64] | NDArray[np.bool_], ends: Counts) -> Counts:
-    """Sum the rows of each clip, given where each clip ends."""
-    total: Counts = np.zeros((len(rows) + 1, *rows.shape[1:]), dtype=np.int64)
-    rows.cumsum(axis=0, out=total[1:])
-    until: Counts = total[np.append(0, ends)]
-    return until[1:] - until[:-1]
+def _overlap(first: Counts, second: Counts) -> Counts:
+    """Intersect two sets of stretches."""
+    points = np.concatenate([first.ravel(), second.ravel()])
+    order = np.argsort(points, kind="stable")
+    points, on = points[order], np.tile([1, -1], len(points) // 2)[order].cumsum()
+    both = np.flatnonzero((on[:-1] == 2) & (points[1:] > points[:-1]))
+    return np.stack([points[both], points[both + 1]], axis=1)
+
+
+def _per_label(stretches: Counts, stride: int, shape: tuple[int, int]) -> Counts:
+    """Count the segments of each clip and label."""
+    begin, end = stretches.T
+    return np.bincount(begin // stride, end - begin, minlength=shape[0] * shape[1]).astype(np.int64).reshape(shape)
+
+
+def _errors(both: Counts, first: Counts, second: Counts, stride: int, shape: tuple[int, int]) -> list[Counts]:
+    """Count substitutions, deletions and insertions of each clip, over runs of segments in which nothing changes."""
+    clips, n_labels = shape
+    lines = [each // (stride * n_labels) * stride + each % stride for each in (both, first, second)]  # the labels of a clip on one
+    points = np.concatenate([line.ravel() for line in lines])
+    order = np.argsort(points, kind="stable")
+    points = points[order]
+    change = np.zeros((3, len(points)), dtype=np.int64)  # of hits, reference and estimate, at each point
+    change[np.repeat(np.arange(3), [line.size for line in lines]), np.arange(len(points))] = np.tile([1, -1], len(points) // 2)
+    hits, reference, estimate = change[:, order].cumsum(axis=1)
+    run, clip = np.diff(points, append=points[-1:]), points // stride
+    found = (np.minimum(reference, estimate) - hits, np.maximum(reference - estimate, 0), np.maximum(estimate - reference, 0))
+    return [np.bincount(clip, count * run, minlength=clips).astype(np.int64) for count in found]

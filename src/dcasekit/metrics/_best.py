@@ -1,0 +1,126 @@
+"""Best F1 over all thresholds and the ROC area, of segments and of events with collars.
+
+Behind `dcasekit.metrics.segment.best_f1`, `dcasekit.metrics.segment.auroc` and `dcasekit.metrics.event.best_f1`, which document them.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcasekit.errors import MetricError
+from dcasekit.metrics import Array, named
+from dcasekit.metrics._collars import curves
+from dcasekit.metrics._curves import Changes, Levels, area_between, best, best_figures
+from dcasekit.metrics._detections import MICROSECONDS
+from dcasekit.metrics._events import Events
+from dcasekit.metrics._scored import Scored, ScoresOf, gather
+from dcasekit.scores import Scores
+from dcasekit.units import Seconds
+
+Flags = NDArray[np.bool_]
+
+
+def segment_best_f1(
+    reference: Events,
+    scores: ScoresOf,
+    durations: Mapping[str, Seconds],
+    *,
+    labels: Sequence[str] | None = None,
+    resolution: Seconds = 1.0,
+) -> dict[str, float]:
+    """See `dcasekit.metrics.segment.best_f1`."""
+    data = gather(reference, scores, durations, labels)
+    found = []
+    for positive, score in _segments(data, resolution):
+        level, (hits, alarms) = _segment_curve(positive, score)
+        number = int(np.count_nonzero(positive))
+        found.append(best(level, hits, hits + alarms, number) if number else None)
+    return best_figures(found, data.labels)
+
+
+def segment_auroc(
+    reference: Events,
+    scores: ScoresOf,
+    durations: Mapping[str, Seconds],
+    *,
+    labels: Sequence[str] | None = None,
+    resolution: Seconds = 1.0,
+    max_fpr: float = 0.1,
+) -> dict[str, float]:
+    """See `dcasekit.metrics.segment.auroc`."""
+    if not 0 < max_fpr <= 1:
+        raise MetricError(f"max_fpr is a share of the segments without the label and must be in (0, 1], got {max_fpr}")
+    data = gather(reference, scores, durations, labels)
+    areas = []
+    for positive, score in _segments(data, resolution):
+        _, (hits, alarms) = _segment_curve(positive, score)
+        both = 0 < np.count_nonzero(positive) < len(positive)
+        # Segments without a score come last, all at once.
+        x, y = (np.append(count, total) for count, total in ((alarms, np.count_nonzero(~positive)), (hits, np.count_nonzero(positive))))
+        areas.append(area_between(x / x[-1], y / y[-1], max_fpr) / max_fpr if both else np.nan)
+    return named("auroc", np.array(areas), data.labels)
+
+
+def event_best_f1(
+    reference: Events,
+    scores: ScoresOf,
+    durations: Mapping[str, Seconds],
+    *,
+    labels: Sequence[str] | None = None,
+    onset_collar: Seconds = 0.2,
+    offset_collar: Seconds | None = 0.2,
+    offset_rate: float = 0.2,
+) -> dict[str, float]:
+    """See `dcasekit.metrics.event.best_f1`."""
+    for name, value in (("onset_collar", onset_collar), ("offset_collar", offset_collar), ("offset_rate", offset_rate)):
+        if value is not None and not value >= 0:
+            raise MetricError(f"{name} must be >= 0, got {value}")
+    data = gather(reference, scores, durations, labels)
+    length = data.events.offset - data.events.onset
+    reach = np.full_like(length, np.inf) if offset_collar is None else np.maximum(offset_collar, offset_rate * length)
+    counted = curves(data, onset_collar * MICROSECONDS, reach * MICROSECONDS)
+    found = [
+        best(level, hits, predicted, int(number)) if number else None
+        for number, (level, (hits, predicted)) in zip(data.numbers, counted, strict=True)
+    ]
+    return best_figures(found, data.labels)
+
+
+def _segments(data: Scored, resolution: Seconds) -> Iterator[tuple[Flags, Levels]]:
+    """Cut all clips into segments; give, label by label, which hold the label and their scores, both (segments,)."""
+    if not resolution > 0:
+        raise MetricError(f"resolution must be a positive number of seconds, got {resolution}")
+    sizes = np.array([math.ceil(duration / resolution) for duration in data.durations])
+    score = np.concatenate([_highest(each, size, resolution, data.columns) for each, size in zip(data.scores, sizes.tolist(), strict=True)])
+    # A segment is on if it begins before the offset and ends after the onset, in seconds rounded to six decimals.
+    grid = np.round(np.arange(sizes.max() + 1) * resolution, 6)
+    events, starts = data.events, sizes.cumsum() - sizes
+    first = np.searchsorted(grid[1:], np.round(events.onset, 6), side="right")
+    last = np.searchsorted(grid[:-1], np.round(events.offset, 6), side="left")
+    first, last = (np.minimum(bound, sizes[events.clip]) for bound in (first, np.maximum(first, last)))
+    for label in range(len(data.labels)):
+        own = events.label == label
+        begin, end = (np.bincount((starts[events.clip] + bound)[own], minlength=len(score) + 1) for bound in (first, last))
+        yield (begin - end).cumsum()[:-1] > 0, score[:, label]
+
+
+def _highest(scores: Scores, size: int, resolution: Seconds, columns: Sequence[int]) -> Levels:
+    """Take the maximum over the frames that overlap each segment, (segments, labels); -infinity where there is none."""
+    grid, edges = np.round(np.arange(size + 1) * resolution, 6), np.round(scores.edges, 6)
+    first = np.maximum(np.searchsorted(edges, grid[:-1], side="right") - 1, 0)
+    last = np.minimum(np.searchsorted(edges, grid[1:], side="left"), len(scores.values))
+    padded = np.concatenate([scores.values[:, columns], np.full((1, len(columns)), -np.inf, dtype=np.float32)])
+    # reduceat takes maxima from each index to the next: those from `first` to `last` are every other one.
+    highest = np.maximum.reduceat(padded, np.stack([first, np.maximum(first, last)], axis=1).ravel(), axis=0)[::2]
+    highest[last <= first] = -np.inf
+    return highest
+
+
+def _segment_curve(positive: Flags, score: Levels) -> tuple[Array, Array]:
+    """Count hits and false alarms at all thresholds."""
+    changes = Changes(2)
+    changes.add(0, score[positive], 1.0)
+    changes.add(1, score[~positive], 1.0)
+    return changes.totals()

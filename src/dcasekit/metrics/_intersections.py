@@ -1,0 +1,202 @@
+"""Counts of the intersection criteria at every threshold.
+
+A detection is valid if reference events of its label cover at least `dtc` of it, else it is a false alarm. A reference event is
+found if valid detections cover at least `gtc` of it. A false alarm is a cross trigger of another label if that label's events
+cover at least `cttc` of it. C. Bilen et al., "A framework for the robust evaluation of sound event detection", ICASSP 2020.
+Seconds are compared after rounding to six decimals, as in sed_scores_eval. Reference events shorter than a microsecond
+cannot be covered and are left out, as in psds_eval.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcasekit.errors import MetricError
+from dcasekit.metrics import Array
+from dcasekit.metrics._curves import Changes, Levels, crossings
+from dcasekit.metrics._detections import (
+    MICROSECONDS,
+    Detections,
+    Grid,
+    Index,
+    count_changes,
+    detections,
+    edge_positions,
+    grids,
+    pairs,
+    ranges,
+    select,
+)
+from dcasekit.metrics._events import Counts, EventTable
+from dcasekit.metrics._scored import Scored, take
+
+HITS, FALSE_ALARMS, CROSS_TRIGGERS = range(3)
+
+
+@dataclass(frozen=True, eq=False)
+class Cover:
+    """How much of the time before each edge reference events cover: in one row those of one label and clip.
+
+    Parameters
+    ----------
+    before : (rows + 1, frames + 2) microseconds; the last row is of a clip without events.
+    rows : (clips, most rows of a clip) rows of each clip, filled up with the last row.
+    labels : of the same shape; -1 where filled up.
+    """
+
+    before: Array
+    rows: Index
+    labels: Index
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A grid's reference events in microseconds, sorted by label, row, onset, and their places among its edges."""
+
+    label: Counts
+    row: Index
+    onset: Array
+    offset: Array
+    enter: Index
+    leave: Index
+
+    def part(self, chosen: slice, row: Index) -> "Reference":
+        """Choose events and number their rows anew."""
+        return Reference(self.label[chosen], row, self.onset[chosen], self.offset[chosen], self.enter[chosen], self.leave[chosen])
+
+
+def check_shares(**shares: float | None) -> None:
+    """Raise MetricError unless each is ``None`` or in (0, 1]."""
+    for name, value in shares.items():
+        if value is not None and not 0 < value <= 1:
+            raise MetricError(f"{name} is a share of a length and must be in (0, 1], got {value}")
+
+
+def lasting(events: EventTable) -> EventTable:
+    """Leave out events shorter than a microsecond."""
+    return take(events, events.offset - events.onset >= 1 / MICROSECONDS)
+
+
+def curves(data: Scored, events: EventTable, *, dtc: float, gtc: float, cttc: float | None = None) -> Iterator[tuple[Array, Array]]:
+    """Count hits, false alarms and cross triggers at all thresholds, label by label.
+
+    Parameters
+    ----------
+    events : the reference's `lasting` events.
+    cttc : ``None``: cross triggers are not looked for, and stay 0.
+
+    Yields
+    ------
+    level, counts : as `Changes.totals`. Hits are reference events, false alarms detections. A cross trigger of label k counts as one
+    over the seconds that k lasts in all clips, averaged over the other labels that the reference has.
+    """
+    parts = [(grid, _reference(events, grid)) for grid in grids(data.scores)]
+    covers = [None if cttc is None else _cover(reference, grid) for grid, reference in parts]
+    seconds = np.bincount(events.label, events.offset - events.onset, minlength=len(data.labels))
+    for label, column in enumerate(data.columns):
+        changes = Changes(3)
+        others = np.append(np.divide(1, seconds, out=np.zeros_like(seconds), where=seconds > 0), 0.0)  # label -1: filled up
+        others[label] = 0
+        others /= max(np.count_nonzero(others), 1)
+        for (grid, reference), cover in zip(parts, covers, strict=True):
+            _count_all(changes, grid, column)
+            own = slice(*np.searchsorted(reference.label, [label, label + 1]))
+            concerned = np.unique(reference.row[own]) if cover is None else np.flatnonzero(cover.labels.max(axis=1, initial=-1) >= 0)
+            for rows, padded in grid.blocks(column, concerned):
+                chosen = slice(*(own.start + np.searchsorted(reference.row[own], [rows[0], rows[-1] + 1])))
+                part = reference.part(chosen, np.searchsorted(rows, reference.row[chosen]))
+                found, valid = _own(changes, padded, grid.edges[rows], part, (dtc, gtc))
+                if cover is not None:
+                    _cross(changes, found, valid, grid.edges[rows], cover, rows, (cttc or 0.0, others))
+        yield changes.totals()
+
+
+def _reference(events: EventTable, grid: Grid) -> Reference:
+    """Place a grid's events among its edges: an event has entered at edges after its onset, has left at those from its offset on."""
+    index, row, onset, offset = select(events, grid)
+    enter, leave = edge_positions(grid, row, onset, "right"), edge_positions(grid, row, offset, "left")
+    return Reference(events.label[index], row, onset, offset, enter, leave)
+
+
+def _covered(reference: Reference, low: Index, high: Index, edges: Array) -> Array:
+    """Sum the time that events cover before each edge, (rows, frames + 2), from the event that is on there, if any."""
+    length = np.append(0.0, (reference.offset - reference.onset).cumsum())
+    onset = np.append(reference.onset, 0.0)
+    return length[low] - length[low[:, :1]] + np.where(high > low, edges - onset[low], 0.0)
+
+
+def _count_all(changes: Changes, grid: Grid, column: int) -> None:
+    """Count every detection as a false alarm; valid ones are taken away later."""
+    for _, padded in grid.blocks(column, np.arange(len(grid.clips))):
+        more, less = count_changes(padded)
+        changes.add(FALSE_ALARMS, more, 1.0)
+        changes.add(FALSE_ALARMS, less, -1.0)
+
+
+def _own(
+    changes: Changes, padded: Levels, edges: Array, own: Reference, shares: tuple[float, float]
+) -> tuple[Detections, NDArray[np.bool_]]:
+    """Take a block's valid detections from the false alarms and count the reference events they find."""
+    dtc, gtc = shares
+    low, high = ranges(own.row, own.enter, own.leave, padded.shape)
+    covered = _covered(own, low, high, edges).ravel()
+    found, edge = detections(padded), edges.ravel()
+    length = edge.take(found.end) - edge.take(found.begin)
+    valid = found.distinct & (np.rint(covered.take(found.end) - covered.take(found.begin)) >= np.rint(dtc * length))
+    right = found.where(valid)
+    changes.add(FALSE_ALARMS, right.birth, -1.0)
+    changes.add(FALSE_ALARMS, right.death, 1.0)
+    which, event = pairs(low.ravel()[right.begin], high.ravel()[right.end])
+    each = right.where(which)
+    shared = np.minimum(edge[each.end], own.offset[event]) - np.maximum(edge[each.begin], own.onset[event])
+    changes.add(HITS, *crossings(event, each.birth, each.death, shared, np.rint(gtc * (own.offset - own.onset))))
+    return found, valid
+
+
+def _cover(reference: Reference, grid: Grid) -> Cover:
+    """Sum up the covered time of all labels and clips."""
+    clips, width = grid.edges.shape
+    owner, row = np.unique(reference.label * clips + reference.row, return_inverse=True)
+    before = np.zeros((len(owner) + 1, width))
+    size = max(1, (1 << 20) // width)
+    for begin in range(0, len(owner), size):
+        chosen = slice(*np.searchsorted(row, [begin, begin + size]))
+        part = reference.part(chosen, row[chosen] - begin)
+        edges = grid.edges[owner[begin : begin + size] % clips]
+        low, high = ranges(part.row, part.enter, part.leave, edges.shape)
+        before[begin : begin + len(edges)] = _covered(part, low, high, edges)
+    order = np.argsort(owner % clips, kind="stable")
+    clip = (owner % clips)[order]
+    rank = np.arange(len(clip)) - np.searchsorted(clip, clip)
+    rows = np.full((clips, int(rank.max(initial=-1)) + 1), len(owner))
+    labels = np.full(rows.shape, -1)
+    rows[clip, rank], labels[clip, rank] = order, (owner // clips)[order]
+    return Cover(before, rows, labels)
+
+
+def _cross(
+    changes: Changes,
+    found: Detections,
+    valid: NDArray[np.bool_],
+    edges: Array,
+    cover: Cover,
+    rows: Index,
+    criterion: tuple[float, Array],
+) -> None:
+    """Count a block's cross triggers, each with its label's weight."""
+    cttc, weights = criterion
+    edge, before, width = edges.ravel(), cover.before.ravel(), edges.shape[1]
+    need = np.rint(cttc * (edge.take(found.end) - edge.take(found.begin)))
+    value = np.zeros(found.birth.shape)
+    for which in range(cover.rows.shape[1]):
+        weight = weights[cover.labels[rows, which]]
+        there = np.flatnonzero(weight)
+        shift = ((cover.rows[rows, which] - np.arange(len(rows))) * width)[there, None]
+        shared = before.take(found.end[there] + shift) - before.take(found.begin[there] + shift)
+        value[there] += weight[there, None] * (np.rint(shared) >= need[there])
+    value[valid | ~found.distinct] = 0
+    cross = value > 0
+    changes.add(CROSS_TRIGGERS, found.birth[cross], value[cross])
+    changes.add(CROSS_TRIGGERS, found.death[cross], -value[cross])

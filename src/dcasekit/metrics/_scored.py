@@ -1,0 +1,118 @@
+"""What every metric over all thresholds starts from: scores and reference of the same clips, checked, in one order.
+
+Reference events of one label that touch or overlap in a clip become one event first: scores have one value per label and
+time, so a detection can never tell two such events apart. sed_scores_eval refuses such a reference. Times closer than
+`TIME_TOLERANCE` count as touching.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcasekit.annotations import TIME_TOLERANCE
+from dcasekit.errors import MetricError
+from dcasekit.metrics import Array
+from dcasekit.metrics._events import Counts, Events, EventTable, check_labels, tabulate
+from dcasekit.scores import Scores
+from dcasekit.units import Seconds
+
+ScoresOf = Mapping[str, Scores]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Clips with scores and reference.
+
+    Parameters
+    ----------
+    scores : one per clip.
+    durations : (clips,) seconds.
+    labels : those that are evaluated.
+    columns : (labels,) the column of each in the scores.
+    events : reference events of these labels, sorted by label, clip, onset; disjoint within label and clip.
+    """
+
+    scores: tuple[Scores, ...]
+    durations: Array
+    labels: tuple[str, ...]
+    columns: tuple[int, ...]
+    events: EventTable
+
+    @property
+    def numbers(self) -> Counts:
+        """Count the reference events of each label, (labels,)."""
+        return np.bincount(self.events.label, minlength=len(self.labels))
+
+
+def gather(reference: Events, scores: ScoresOf, durations: Mapping[str, Seconds], labels: Sequence[str] | None = None) -> Scored:
+    """Check the input of a metric over all thresholds and put it into one order, that of `scores`.
+
+    Parameters
+    ----------
+    reference : clip id -> events, an empty list where nothing sounds; the same clips as `scores`.
+    scores : clip id -> scores, all of the same labels.
+    durations : clip id -> seconds; may have more clips than `scores`.
+    labels : what is evaluated, a choice of the scores' labels; reference events of their other labels are ignored.
+        Default: all.
+
+    Raises
+    ------
+    MetricError : no clips, a clip without reference, scores or duration, clips with different labels, an unknown label.
+    """
+    _check(reference, scores, durations)
+    known = next(iter(scores.values())).labels
+    chosen = known if labels is None else tuple(labels)
+    check_labels(chosen)
+    if unknown := [label for label in chosen if label not in known]:
+        raise MetricError(f"label {unknown[0]!r} is not among the scores' labels: {', '.join(known)}")
+    table = tabulate(reference, list(scores), known)
+    position = np.array([chosen.index(label) if label in chosen else -1 for label in known])[table.label]
+    events = take(EventTable(table.clip, position, table.onset, table.offset), position >= 0)
+    return Scored(
+        scores=tuple(scores.values()),
+        durations=np.array([durations[clip] for clip in scores], dtype=np.float64),
+        labels=chosen,
+        columns=tuple(known.index(label) for label in chosen),
+        events=merge(events),
+    )
+
+
+def take(events: EventTable, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> EventTable:
+    """Choose events, by position or by a mask."""
+    return EventTable(events.clip[chosen], events.label[chosen], events.onset[chosen], events.offset[chosen])
+
+
+def merge(events: EventTable) -> EventTable:
+    """Sort by label, clip, onset, and join events of one label and clip that touch or overlap."""
+    events = take(events, np.lexsort((events.offset, events.onset, events.clip, events.label)))
+    clip, label, onset, offset = events.clip, events.label, events.onset, events.offset
+    same = (clip[1:] == clip[:-1]) & (label[1:] == label[:-1])
+    if not (same & (onset[1:] <= offset[:-1] + TIME_TOLERANCE)).any():
+        return events
+    first = np.ones(len(clip), dtype=np.bool_)
+    for index in np.flatnonzero(same) + 1:
+        if onset[index] <= offset[index - 1] + TIME_TOLERANCE:
+            first[index] = False
+            offset[index] = max(offset[index], offset[index - 1])
+    last = np.append(first[1:], True)
+    return EventTable(clip[first], label[first], onset[first], offset[last])
+
+
+def _check(reference: Events, scores: ScoresOf, durations: Mapping[str, Seconds]) -> None:
+    if not scores:
+        raise MetricError("no clips: scores is empty; give the scores of at least one clip")
+    if missing := [clip for clip in reference if clip not in scores]:
+        raise MetricError(f"the reference has clip {missing[0]!r}, which has no scores; score it, or leave it out of the reference")
+    first, labels = next((clip, each.labels) for clip, each in scores.items())
+    for clip, each in scores.items():
+        if clip not in reference:
+            raise MetricError(f"clip {clip!r} has scores but no reference; give an empty list if nothing sounds in it, or leave it out")
+        if not durations.get(clip, 0) > 0 or durations[clip] == np.inf:
+            raise MetricError(f"clip {clip!r} needs a duration in seconds > 0, got {durations.get(clip)}")
+        if each.labels != labels:
+            raise MetricError(
+                f"the scores of clip {clip!r} have labels {', '.join(each.labels)}, those of {first!r} {', '.join(labels)}; "
+                "bring them to the same labels in the same order"
+            )

@@ -1,0 +1,190 @@
+"""Polyphonic sound detection score: the area under the PSD-ROC, over all thresholds.
+
+Per label, effective false positives per hour are ``false alarms + alpha_ct * mean cross triggers``: false alarms per hour of
+audio, cross triggers of each other label per hour of that label. The label's curve is the highest share of reference events found
+(TPR) at no more than x of them. Effective TPR is ``max(0, mean - alpha_st * standard deviation)`` of the labels' curves at x, and
+PSDS its area up to ``max_fp_per_hour``, divided by that. The criteria are in `dcasekit.metrics.intersection`.
+C. Bilen et al., "A framework for the robust evaluation of sound event detection", ICASSP 2020; for all thresholds instead of a
+list J. Ebbers, R. Serizel, R. Haeb-Umbach, "Threshold-independent evaluation of sound event detection scores", ICASSP 2022.
+
+Exact over all thresholds by default, equal to sed_scores_eval 0.0.4. psds_eval 0.5.3 takes a list of thresholds and so finds
+less: with continuous scores and the usual 50 thresholds PSDS1 may be a quarter too low. Give ``thresholds`` for its number. Its
+own default of ``max_efpr`` is the largest rate observed: ``max_fp_per_hour=None``.
+
+Labels that the reference does not hold are in no mean: neither of TPR nor of cross triggers.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+
+from dcasekit.errors import MetricError
+from dcasekit.metrics import Array
+from dcasekit.metrics._curves import area_below, staircase
+from dcasekit.metrics._events import Events
+from dcasekit.metrics._intersections import check_shares, curves, lasting
+from dcasekit.metrics._scored import ScoresOf, gather
+from dcasekit.units import Seconds
+
+
+class Setting(TypedDict):
+    """The settings of one PSDS; pass them on as ``psds(reference, scores, durations, **PSDS1)``."""
+
+    dtc: float
+    gtc: float
+    cttc: float | None
+    alpha_ct: float
+    alpha_st: float
+    max_fp_per_hour: float | None
+
+
+# DCASE task 4: since 2021 two scenarios, fast reaction and no confusion; in 2020 one score in three strictnesses.
+PSDS1: Setting = {"dtc": 0.7, "gtc": 0.7, "cttc": None, "alpha_ct": 0.0, "alpha_st": 1.0, "max_fp_per_hour": 100.0}
+PSDS2: Setting = {"dtc": 0.1, "gtc": 0.1, "cttc": 0.3, "alpha_ct": 0.5, "alpha_st": 1.0, "max_fp_per_hour": 100.0}
+PSDS_2020: Setting = {"dtc": 0.5, "gtc": 0.5, "cttc": 0.3, "alpha_ct": 0.0, "alpha_st": 0.0, "max_fp_per_hour": 100.0}
+PSDS_2020_CROSS_TRIGGER: Setting = {**PSDS_2020, "alpha_ct": 1.0}
+PSDS_2020_MACRO: Setting = {**PSDS_2020, "alpha_st": 1.0}
+
+
+@dataclass(frozen=True, eq=False)
+class Roc:
+    """A PSD-ROC: a staircase in which each value holds from its point to the next, the last one to `max_fp_per_hour`.
+
+    Parameters
+    ----------
+    fp_per_hour : (points,) effective false positives per hour, ascending from 0.
+    tpr : (points,) effective true positive rate, in [0, 1].
+    labels : label -> fp_per_hour and tpr of its own curve, of the labels that the reference holds.
+    max_fp_per_hour : end of the axis.
+    """
+
+    fp_per_hour: Array
+    tpr: Array
+    labels: Mapping[str, tuple[Array, Array]]
+    max_fp_per_hour: float
+
+
+def psds(  # noqa: PLR0913 - the settings of the definition
+    reference: Events,
+    scores: ScoresOf,
+    durations: Mapping[str, Seconds],
+    *,
+    dtc: float,
+    gtc: float,
+    cttc: float | None = None,
+    alpha_ct: float = 0.0,
+    alpha_st: float = 0.0,
+    max_fp_per_hour: float | None = 100.0,
+    thresholds: Sequence[float] | None = None,
+) -> dict[str, float]:
+    """Compute the polyphonic sound detection score.
+
+    Parameters
+    ----------
+    reference, scores, durations : clip id -> events, scores, seconds, of the same clips; durations may have more.
+        An empty list says that nothing sounds.
+    dtc, gtc : in (0, 1], shares of a detection and of a reference event that the other must cover.
+    cttc : in (0, 1], share of a false alarm that another label's events must cover to make it a cross trigger; needed if `alpha_ct` > 0.
+    alpha_ct : >= 0, weight of cross triggers.
+    alpha_st : >= 0, weight of the standard deviation over labels.
+    max_fp_per_hour : > 0, effective false positives per hour of audio up to which the area is taken; ``None``: the largest that occurs.
+    thresholds : the operating points, as in psds_eval; a score must be strictly greater, as float32 (like
+        `dcasekit.scores.to_events`). Default: all that make a difference.
+
+    Returns
+    -------
+    dict : ``psds``, and ``psds/<label>``, the same area under the label's own curve: NaN where the reference does not hold the label.
+
+    Raises
+    ------
+    MetricError : clips, durations or labels do not agree, the reference holds no event, or a setting is out of its range.
+
+    Examples
+    --------
+    >>> from dcasekit.annotations import Event
+    >>> from dcasekit.scores import Scores
+    >>> scores = {"a": Scores([[0.1], [0.8], [0.6], [0.3]], [0, 1, 2, 3, 4], ["dog"])}
+    >>> psds({"a": [Event(1, 3, "dog")]}, scores, {"a": 4.0}, **PSDS1)
+    {'psds': 1.0, 'psds/dog': 1.0}
+    """
+    curve = roc(
+        reference,
+        scores,
+        durations,
+        dtc=dtc,
+        gtc=gtc,
+        cttc=cttc,
+        alpha_ct=alpha_ct,
+        alpha_st=alpha_st,
+        max_fp_per_hour=max_fp_per_hour,
+        thresholds=thresholds,
+    )
+    areas = {label: _area(*own, curve.max_fp_per_hour) for label, own in curve.labels.items()}
+    every = next(iter(scores.values())).labels
+    whole = _area(curve.fp_per_hour, curve.tpr, curve.max_fp_per_hour)
+    return {"psds": whole} | {f"psds/{label}": areas.get(label, float("nan")) for label in every}
+
+
+def roc(  # noqa: PLR0913 - the settings of the definition
+    reference: Events,
+    scores: ScoresOf,
+    durations: Mapping[str, Seconds],
+    *,
+    dtc: float,
+    gtc: float,
+    cttc: float | None = None,
+    alpha_ct: float = 0.0,
+    alpha_st: float = 0.0,
+    max_fp_per_hour: float | None = 100.0,
+    thresholds: Sequence[float] | None = None,
+) -> Roc:
+    """Compute the curve whose area is `psds`, to draw it; parameters and errors as there."""
+    check_shares(dtc=dtc, gtc=gtc, cttc=cttc)
+    _check((cttc, alpha_ct, alpha_st), max_fp_per_hour, thresholds)
+    data = gather(reference, scores, durations)
+    events = lasting(data.events)
+    numbers = np.bincount(events.label, minlength=len(data.labels))
+    if not numbers.any():
+        raise MetricError("the reference holds no event, so there is nothing to find; give the events of at least one clip")
+    hours, end, own = data.durations.sum() / 3600, np.inf if max_fp_per_hour is None else max_fp_per_hour, {}
+    largest = 0.0
+    counted = curves(data, events, dtc=dtc, gtc=gtc, cttc=cttc if alpha_ct else None)
+    for label, number, (level, counts) in zip(data.labels, numbers.tolist(), counted, strict=True):
+        if number:
+            hits, alarms, cross = counts if thresholds is None else _sample(level, counts, thresholds)
+            rate = alarms / hours + 3600 * alpha_ct * cross
+            largest = max(largest, float(rate.max()))
+            inside = rate <= end
+            own[label] = staircase(rate[inside], hits[inside] / number)
+    x = np.unique(np.concatenate([rate for rate, _ in own.values()]))
+    each = np.stack([tpr[np.searchsorted(rate, x, side="right") - 1] for rate, tpr in own.values()])
+    effective = np.maximum(each.mean(axis=0) - alpha_st * each.std(axis=0), 0)
+    return Roc(x, effective, own, largest if max_fp_per_hour is None else float(max_fp_per_hour))
+
+
+def _check(weights: tuple[float | None, float, float], max_fp_per_hour: float | None, thresholds: Sequence[float] | None) -> None:
+    """Raise MetricError if a setting is out of its range; shares are checked elsewhere."""
+    cttc, alpha_ct, alpha_st = weights
+    for name, value in (("alpha_ct", alpha_ct), ("alpha_st", alpha_st)):
+        if not 0 <= value < np.inf:
+            raise MetricError(f"{name} is a weight and must be >= 0, got {value}")
+    if alpha_ct and cttc is None:
+        raise MetricError(f"alpha_ct={alpha_ct} weighs cross triggers, which need cttc to be found; give cttc (0.3 in DCASE) or alpha_ct=0")
+    if max_fp_per_hour is not None and not 0 < max_fp_per_hour < np.inf:
+        raise MetricError(f"max_fp_per_hour must be > 0, or None for the largest that occurs; got {max_fp_per_hour}")
+    if thresholds is not None and not (len(thresholds) and np.isfinite(thresholds).all()):
+        raise MetricError(f"thresholds must be finite numbers, at least one; got {thresholds}")
+
+
+def _sample(level: Array, counts: Array, thresholds: Sequence[float]) -> Array:
+    """Choose the counts at a list of thresholds, and those where nothing is detected."""
+    lowered = np.asarray(thresholds, dtype=np.float32).astype(np.float64)
+    above = len(level) - np.searchsorted(level[::-1], lowered, side="right")  # scores that exceed each; infinity always does
+    return counts[:, np.append(0, above - 1)]
+
+
+def _area(fp_per_hour: Array, tpr: Array, end: float) -> float:
+    """Give the mean height up to `end`; where no threshold gives a false positive, the height at 0."""
+    return area_below(fp_per_hour, tpr, end) / end if end else float(tpr[0])
