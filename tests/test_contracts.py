@@ -139,7 +139,7 @@ class Eager(ESC50):
 class Blind(ESC50):
     """A dataset whose validate finds nothing, whatever is missing, unreadable or beside its files, which is not what it is for."""
 
-    def validate(self, *, jobs=None, progress=False):  # noqa: ARG002
+    def validate(self, *, content=True, jobs=None, progress=False):  # noqa: ARG002
         return []
 
 
@@ -151,7 +151,7 @@ class Blind(ESC50):
         (Careless, "nothing was raised"),
         (Leaking, "no id lies in two parts"),
         (Eager, "esc50.csv does not exist"),
-        (Blind, "validate\\(\\) finds"),
+        (Blind, r"validate\(.*\) finds"),
     ],
 )
 def test_a_dataset_that_breaks_the_contract_is_found(tmp_path, kind, says):

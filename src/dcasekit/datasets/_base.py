@@ -146,7 +146,7 @@ class Dataset(ABC):
         amount : in (0, 1), the share of clips to validate on; rounded up where it is taken, so the result is somewhat larger.
         balance : ``"class"``: this share of every label's clips; ``"identifier"``: of every label's groups;
             ``"identifier_two_level_hierarchy"``: of every label's locations in every city, groups being ``city-location``; ``None``:
-            of all clips together.
+            of all groups together, a clip without one being its own.
         seed : of the draw, the Mersenne Twister's and the order of draws dcase_util's of Python before 3.11, so that its published
             splits come out file for file.
         fold : the round, as for `split`.

@@ -9,9 +9,9 @@ from dcasekit.errors import AnnotationError, DatasetError
 
 
 def pairs(root: Path, fold: str, suffix: str) -> Iterator[tuple[Path, Path]]:
-    """Yield ``audio/<fold>/<name><suffix>`` and ``annotations/<fold>/<name>.txt`` of every name that has either, sorted.
+    """Yield ``audio/<fold>/<name><suffix>`` and ``annotations/<fold>/<name>.txt`` of every name, sorted.
 
-    A name without audio is left to `Dataset.validate` to find missing.
+    Audio that lacks is left to `Dataset.validate` to find.
 
     Raises
     ------

@@ -41,10 +41,11 @@ def find_problems(
     paths : what should be there; a path that occurs several times (one per channel) is checked once.
     known : further audio that may lie in their folders; ``None``: do not look beside them.
     content : whether to read the samples, not the header alone.
-    jobs, progress : see `map_clips`.
+    jobs, progress : see `map_clips`; headers are read by one process unless `jobs` says otherwise.
     """
     paths = list(dict.fromkeys(paths))
-    checked = list(map_clips(partial(_check, content=content), paths, jobs=jobs, progress=progress))
+    # A header is read faster than it travels to another process.
+    checked = list(map_clips(partial(_check, content=content), paths, jobs=jobs or (None if content else 1), progress=progress))
     problems = [problem for problem, _ in checked if problem is not None]
     same = defaultdict(list)
     for path, (_, digest) in zip(paths, checked, strict=True):
@@ -64,13 +65,15 @@ def _check(path: Path, *, content: bool) -> tuple[Problem | None, str]:
     if not path.exists():
         return Problem("missing", str(path), "listed in the label file, not on disk; download the dataset again"), ""
     try:
-        audio.info(path)
-        silent = content and not any(np.any(block) for block in audio.blocks(path))
+        if not content:
+            audio.info(path)
+            return None, ""
+        silent = not any([np.any(block) for block in audio.blocks(path)])  # a list: the whole file is to be decoded
     except AudioError as error:
         return Problem("truncated" if "truncated" in str(error) else "unreadable", str(path), str(error)), ""
     if silent:
         return Problem("silent", str(path), "every sample is 0; check the recording, or leave the clip out"), ""
-    return None, _digest(path) if content else ""
+    return None, _digest(path)
 
 
 def _digest(path: Path) -> str:

@@ -26,7 +26,7 @@ def hold_out(clips: Sequence[Clip], amount: float, *, balance: Balance | None, s
     rng = random.Random(seed)  # noqa: S311 - a published order of draws
     ordered = sorted(clips, key=lambda clip: (clip.path.name, clip.id))
     if balance is None:
-        held = set(_first(_shuffled(ordered, rng), amount, key=_id))
+        held = {name for ids in _first(_shuffled(_wholes(ordered), rng), amount, key=list) for name in ids}
     elif balance == "class":
         held = {name for _, group in _by_label(ordered) for name in _first(_shuffled(group, rng), amount, key=_id)}
     elif balance in _UNITS:
@@ -38,6 +38,14 @@ def hold_out(clips: Sequence[Clip], amount: float, *, balance: Balance | None, s
     parts = tuple(clip for clip in clips if clip.id not in held), tuple(clip for clip in clips if clip.id in held)
     refuse_cut_groups(parts)
     return parts
+
+
+def _wholes(clips: Iterable[Clip]) -> list[list[str]]:
+    """Give ids of clips by group, a clip without one by itself, in the order of their first clips."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for clip in clips:
+        groups[f"group {clip.group}" if clip.group else f"clip {clip.id}"].append(clip.id)
+    return list(groups.values())
 
 
 def _shuffled(items: Iterable[Item], rng: random.Random) -> list[Item]:
