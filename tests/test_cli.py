@@ -26,7 +26,7 @@ from dcasekit.features.mel_spectrogram import MelSpectrogram
 
 COMMANDS = [
     "datasets list", "datasets info", "datasets stats", "datasets download", "datasets validate", "datasets split", "datasets convert",
-    "features", "models", "recipes", "extract", "augment", "train", "evaluate", "predict", "run",
+    "features", "models", "recipes", "extract", "augment", "train", "evaluate", "predict", "score", "run",
 ]  # fmt: skip
 SMALL = ["-F", "sr=8000", "-F", "audio_win=256", "-F", "audio_hop=200", "-F", "mel.bands=8"]
 TRAIN = ["--dataset", "esc10", "--model", "mlp", *SMALL, "-M", "hidden_layers_size=[8]", "-M", "dropout_rates=[0]", "-T", "device=cpu"]

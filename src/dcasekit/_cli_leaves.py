@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 def leaves(family: str) -> list[dict[str, str]]:
     """Give name and first docstring line of each leaf of a family; its file is read, not run, so no extra is needed."""
-    return [{"name": name, "about": _about(Path(__file__).parent / family / f"{name}.py")} for name in discover.names(family)]
+    return [
+        {"name": name, "about": _about(Path(__file__).parent.joinpath(family, *name.split(".")).with_suffix(".py"))}
+        for name in discover.names(family)
+    ]
 
 
 def facts(name: str, dataset: "Dataset") -> dict[str, Any]:

@@ -18,6 +18,12 @@ from dcasekit import discover
 
 Settings = TypeVar("Settings")
 
+# Those of `dcasekit.scoring`, named here because help must not import it; a test compares.
+METRIC_NAMES = (
+    "segment_f1", "segment_f1_micro", "segment_error_rate", "event_f1", "event_f1_micro", "event_error_rate", "intersection_f1",
+    "psds1", "psds2", "psds_2020", "psds_2020_cross_trigger", "psds_2020_macro", "best_segment_f1", "best_event_f1",
+    "best_intersection_f1", "segment_auroc", "clip_average_precision", "clip_lwlrap",
+)  # fmt: skip
 _WORDS = {"none": None, "true": True, "false": False}  # as Python and as JSON spell them
 
 
@@ -70,9 +76,9 @@ def changed(settings: Settings, texts: Mapping[str, str], *, option: str, prefix
 
 
 def keywords(function: Callable[..., Any], texts: Mapping[str, str], *, option: str) -> dict[str, Any]:
-    """Give texts as keyword arguments of a function or class; those named ``cache`` are not for the command line."""
+    """Give texts as keyword arguments of a function or class; those named ``cache`` and ``labels`` are not for the command line."""
     found = inspect.signature(function).parameters.values()
-    known = {one.name: one.annotation for one in found if one.kind is one.KEYWORD_ONLY and one.name != "cache"}
+    known = {one.name: one.annotation for one in found if one.kind is one.KEYWORD_ONLY and one.name not in ("cache", "labels")}
     for key in texts:
         if key not in known:
             _refuse_unknown(key, list(known), option)

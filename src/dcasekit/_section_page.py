@@ -10,6 +10,7 @@ from dcasekit._charts import Bar, Line, bar_chart, heat_map, line_chart, percent
 from dcasekit._html import Table
 from dcasekit._section import CONFUSED, PUBLISHED, History, Section, facts, name, show, tables
 from dcasekit.results import PER_LABEL, Results
+from dcasekit.score_page import ROC_NOTE, roc_chart
 
 _NOT_CURVES = {"epoch", "seconds", "time", "lr", "learning_rate"}
 _MOST_LABELS = 60  # of a confusion matrix that can still be read; the bars then show the worst of them
@@ -36,6 +37,7 @@ def section_html(section: Section, anchor: str) -> str:
         take("Folds", "Numbers"),
         *pictures,
         f'<div class="{wide}">{_label_chart(section)}{take(CONFUSED)}</div>',
+        _roc(section.pooled),
         *_timelines(section.pooled),
         _html.card("Most confident mistakes", _mistakes(section.pooled), wide=True),
     )
@@ -120,6 +122,14 @@ def _timelines(results: Results) -> list[str]:
         )
         for example in results.examples(4)
     ]
+
+
+def _roc(results: Results) -> str:
+    """Draw the PSD-ROC of a detection; of hard events it would be one point, and without any event there is none."""
+    if results.task != "detection" or not results.truth.any() or all(len(scores.values) == 1 for scores in results.scores):
+        return ""
+    curve = results.psd_roc()
+    return _html.card("PSD-ROC, PSDS1", roc_chart(curve, title="PSD-ROC, PSDS1"), note=f"{ROC_NOTE} Here {percent(curve.area)}.")
 
 
 def _mistakes(results: Results) -> str:

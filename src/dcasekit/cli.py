@@ -13,7 +13,7 @@ import typer
 
 from dcasekit import __version__, _cli_datasets, _cli_leaves, _cli_output, discover
 from dcasekit import _cli_options as o
-from dcasekit._cli_settings import assignments, changed
+from dcasekit._cli_settings import METRIC_NAMES, assignments, changed
 
 app = typer.Typer(
     cls=_cli_output.Root,
@@ -277,6 +277,45 @@ def predict(  # noqa: PLR0913 - options of a command
     work.show(answers, form or ("tsv" if events else "table"), events=events)
     if any("error" in answer for answer in answers):
         raise typer.Exit(1)
+
+
+@app.command(
+    epilog=_cli_output.examples(
+        "dcasekit score --reference ref.tsv --estimate est.tsv --metric event_f1,segment_f1 --bootstrap 1000",
+        "dcasekit score --reference ref.tsv --estimate scores/ --durations durations.tsv --metric psds1,psds2 --html scores.html",
+        "dcasekit score --reference ref.tsv --estimate est.tsv --metric event_f1 -S onset_collar=0.1 -S offset_collar=none",
+    )
+)
+def score(  # noqa: PLR0913 - options of a command
+    *,
+    reference: Annotated[Path, typer.Option(metavar="FILE", help="Events that are true: filename, onset, offset, event_label.")],
+    estimate: Annotated[Path, typer.Option(metavar="FILE|DIR", help="Events found, or a folder with a file of scores per clip.")],
+    metric: Annotated[
+        str, typer.Option(metavar="NAME,...", help=f"What to compute: {', '.join(METRIC_NAMES)}.", show_default=False)
+    ] = "segment_f1,event_f1,intersection_f1",
+    durations: Annotated[Path | None, typer.Option(metavar="FILE", help="Seconds of each clip: filename, duration.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(metavar="LABEL,...", help="What is evaluated.  \\[default: all]", show_default=False)
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Scores above it are events, for metrics of events.")] = 0.5,
+    settings: Annotated[list[str] | None, typer.Option("-S", metavar="KEY=VALUE", help="Setting of the metrics: onset_collar=0.1.")] = None,
+    repeats: Annotated[int, typer.Option("--bootstrap", metavar="DRAWS", min=0, help="Draws of a bootstrap interval over clips.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with charts.")] = None,
+    as_json: o.Json = False,
+) -> None:
+    """Score the files of any system against a reference.
+
+    Files are tab or comma separated, with or without a header. JSON: an object clips, events, labels, metrics, a list of objects metric,
+    headline, value, interval_95, numbers.
+    """
+    from dcasekit import _cli_score as work
+    from dcasekit import scoring
+
+    chosen = [one.strip() for one in labels.split(",")] if labels else None
+    material = scoring.read(reference, estimate, durations=durations, labels=chosen, threshold=threshold)
+    found = work.run(material, [one.strip() for one in metric.split(",") if one.strip()], settings, repeats=repeats, seed=seed)
+    work.show(found, material, as_json=as_json, html=html)
 
 
 @app.command(

@@ -33,7 +33,7 @@ def segment_best_f1(
     """See `dcasekit.metrics.segment.best_f1`."""
     data = gather(reference, scores, durations, labels)
     found = []
-    for positive, score in _segments(data, resolution):
+    for positive, score in segments(data, resolution):
         level, (hits, alarms) = _segment_curve(positive, score)
         number = int(np.count_nonzero(positive))
         found.append(best(level, hits, hits + alarms, number) if number else None)
@@ -54,7 +54,7 @@ def segment_auroc(
         raise MetricError(f"max_fpr is a share of the segments without the label and must be in (0, 1], got {max_fpr}")
     data = gather(reference, scores, durations, labels)
     areas = []
-    for positive, score in _segments(data, resolution):
+    for positive, score in segments(data, resolution):
         _, (hits, alarms) = _segment_curve(positive, score)
         both = 0 < np.count_nonzero(positive) < len(positive)
         # Segments without a score come last, all at once.
@@ -88,7 +88,7 @@ def event_best_f1(
     return best_figures(found, data.labels)
 
 
-def _segments(data: Scored, resolution: Seconds) -> Iterator[tuple[Flags, Levels]]:
+def segments(data: Scored, resolution: Seconds) -> Iterator[tuple[Flags, Levels]]:
     """Cut all clips into segments; give, label by label, which hold the label and their scores, both (segments,)."""
     if not resolution > 0:
         raise MetricError(f"resolution must be a positive number of seconds, got {resolution}")

@@ -6,38 +6,47 @@ shorter than two onset collars and is rare. Differences are compared after round
 """
 
 from collections.abc import Iterator
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
 from dcasekit.metrics import Array
-from dcasekit.metrics._curves import Changes, Levels, crossings
-from dcasekit.metrics._detections import Index, count_changes, detections, edge_positions, grids, pairs, ranges, select
+from dcasekit.metrics._curves import Changes, Index, Levels, crossings
+from dcasekit.metrics._detections import count_detections, detections, edge_positions, grids, pairs, ranges, select
 from dcasekit.metrics._matching import match
 from dcasekit.metrics._scored import Scored
+
+Tally = TypeVar("Tally", bound=Changes)
 
 HITS, DETECTIONS = range(2)
 
 
 def curves(data: Scored, onset_reach: float, offset_reach: Array) -> Iterator[tuple[Array, Array]]:
-    """Count hits and detections at all thresholds, label by label.
+    """Count hits and detections at all thresholds, label by label; parameters as for `tally`.
+
+    Yields
+    ------
+    level, counts : as `Changes.totals`.
+    """
+    for changes in tally(data, Changes, onset_reach, offset_reach):
+        yield changes.totals()
+
+
+def tally(data: Scored, kind: type[Tally], onset_reach: float, offset_reach: Array) -> Iterator[Tally]:
+    """Collect the changes of hits and detections, label by label.
 
     Parameters
     ----------
     onset_reach : largest difference of onsets in microseconds.
     offset_reach : (events,) largest difference of offsets.
 
-    Yields
-    ------
-    level, counts : as `Changes.totals`.
     """
     parts = list(grids(data.scores))
     for label, column in enumerate(data.columns):
-        changes = Changes(2)
+        changes = kind(2)
         for grid in parts:
-            for _, padded in grid.blocks(column, np.arange(len(grid.clips))):
-                more, less = count_changes(padded)
-                changes.add(DETECTIONS, more, 1.0)
-                changes.add(DETECTIONS, less, -1.0)
+            count_detections(changes, DETECTIONS, grid, column)
             index, row, onset, offset = select(data.events, grid, label)
             # From the first edge that is not too early until the first one that is too late.
             enter = edge_positions(grid, row, onset - onset_reach - 1, "left")
@@ -46,14 +55,14 @@ def curves(data: Scored, onset_reach: float, offset_reach: Array) -> Iterator[tu
                 own = slice(*np.searchsorted(row, [rows[0], rows[-1] + 1]))
                 low, high = ranges(np.searchsorted(rows, row[own]), enter[own], leave[own], padded.shape)
                 times = (onset[own], offset[own], onset_reach, offset_reach[index[own]])
-                _match_block(changes, padded, grid.edges[rows], (low, high), times)
-        yield changes.totals()
+                _match_block(changes, padded, grid.edges[rows], (low, high), times, grid.clips[row[own]])
+        yield changes
 
 
 def _match_block(
-    changes: Changes, padded: Levels, edges: Array, near: tuple[Index, Index], times: tuple[Array, Array, float, Array]
+    changes: Changes, padded: Levels, edges: Array, near: tuple[Index, Index], times: tuple[Array, Array, float, Array], clips: Index
 ) -> None:
-    """Count the hits of a block."""
+    """Count the hits of a block; `clips` are those of its events."""
     onset, offset, onset_reach, offset_reach = times
     found, edge = detections(padded), edges.ravel()
     low, high = (bound.ravel().take(found.begin) for bound in near)
@@ -67,10 +76,12 @@ def _match_block(
     alone = np.bincount(group)[group[event]] == 1
     single = each.where(alone)
     ones = np.ones(len(onset))
-    changes.add(HITS, *crossings(event[alone], single.birth, single.death, ones[event[alone]], ones))
+    level, change, crossed = crossings(event[alone], single.birth, single.death, ones[event[alone]], ones)
+    changes.add(HITS, level, change, lambda: clips[crossed])
     order = np.flatnonzero(~alone)[np.argsort(group[event[~alone]], kind="stable")]
     for member in np.split(order, np.flatnonzero(np.diff(group[event[order]])) + 1):
-        changes.add(HITS, *_matched(which[member], event[member], each.birth[member], each.death[member]))
+        level, change = _matched(which[member], event[member], each.birth[member], each.death[member])
+        changes.add(HITS, level, change, partial(np.full, len(level), clips[event[member[0]]] if len(member) else 0))
 
 
 def _groups(which: Index, event: Index, events: int) -> Index:

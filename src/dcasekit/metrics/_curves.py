@@ -6,7 +6,7 @@ sorted once and summed. Nothing is approximated, and equal scores of different c
 R. Haeb-Umbach, "Threshold-independent evaluation of sound event detection scores", ICASSP 2022.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dcasekit.metrics import Array, mean, named, ratio
 
 Levels = NDArray[np.float32]
+Index = NDArray[np.intp]
 
 _HALF, _LOWER, _MANTISSA = np.uint64(32), np.uint64(0xFFFFFFFF), np.uint32(0x7FFFFFFF)
 
@@ -30,8 +31,11 @@ class Changes:
     def __init__(self, quantities: int) -> None:
         self._parts: list[list[tuple[Levels, Array | float]]] = [[] for _ in range(quantities)]
 
-    def add(self, quantity: int, level: Levels, amount: Array | float) -> None:
-        """Let a count gain `amount`, one for all or one each, where the threshold falls below `level`; -inf is never reached."""
+    def add(self, quantity: int, level: Levels, amount: Array | float, clip: Callable[[], Index] | None = None) -> None:  # noqa: ARG002
+        """Let a count gain `amount`, one for all or one each, where the threshold falls below `level`; -inf is never reached.
+
+        `clip` gives the clip of each change; it is asked for only where that is of interest (`ChangesOfClips`).
+        """
         self._parts[quantity].append((level, amount))
 
     def totals(self) -> tuple[Array, Array]:
@@ -59,13 +63,38 @@ class Changes:
         return np.append(np.inf, level[order[last]].astype(np.float64)), counts
 
 
+class ChangesOfClips(Changes):
+    """Changes that remember their clips, for counts of each clip at some thresholds."""
+
+    def __init__(self, quantities: int) -> None:
+        super().__init__(quantities)
+        self._clips: list[list[Index]] = [[] for _ in range(quantities)]
+
+    def add(self, quantity: int, level: Levels, amount: Array | float, clip: Callable[[], Index] | None = None) -> None:
+        """See `Changes.add`."""
+        super().add(quantity, level, amount, clip)
+        assert clip is not None  # noqa: S101 - all who collect for clips say which
+        self._clips[quantity].append(clip())
+
+    def sampled(self, levels: Array, clips: int) -> Array:
+        """Count each clip's share with a threshold just below each of `levels`, which fall: (quantities, clips, levels)."""
+        counts = np.zeros((len(self._parts), clips, len(levels)))
+        for count, parts, owners in zip(counts, self._parts, self._clips, strict=True):
+            for (level, amount), clip in zip(parts, owners, strict=True):
+                place = np.searchsorted(-levels, -level.astype(np.float64), side="left")
+                inside = place < len(levels)
+                gain = np.broadcast_to(amount, level.shape)
+                np.add.at(count, (clip[inside], place[inside]), gain[inside])
+        return counts.cumsum(axis=2)
+
+
 def _falling(level: Levels) -> NDArray[np.uint64]:
     """Turn scores into whole numbers of 32 bits that rise as the scores fall: the bits of floats of one sign are in order."""
-    bits = level.view(np.uint32)
+    bits = (level + np.float32(0)).view(np.uint32)  # -0.0 becomes 0.0
     return np.where(bits >> 31, bits, ~bits & _MANTISSA).astype(np.uint64)
 
 
-def crossings(event: NDArray[np.intp], birth: Levels, death: Levels, amount: Array, need: Array) -> tuple[Levels, Array]:
+def crossings(event: Index, birth: Levels, death: Levels, amount: Array, need: Array) -> tuple[Levels, Array, Index]:
     """Find where the threshold makes and unmakes reference events found.
 
     Detections live at thresholds from `death` (included) to below `birth`; while it lives, each adds `amount` to its event.
@@ -77,7 +106,7 @@ def crossings(event: NDArray[np.intp], birth: Levels, death: Levels, amount: Arr
 
     Returns
     -------
-    level, change : scores at which an event becomes found (1) or lost (-1) as the threshold falls below them.
+    level, change, event : scores at which an event becomes found (1) or lost (-1) as the threshold falls below them, and which.
     """
     dies = death > -np.inf
     level = np.concatenate([birth, death[dies]])
@@ -93,7 +122,7 @@ def crossings(event: NDArray[np.intp], birth: Levels, death: Levels, amount: Arr
     found = np.rint(total - before) >= need[owner]
     change = found.astype(np.float64) - (np.append(False, found[:-1])[: len(found)] & ~fresh)
     moved = change != 0
-    return level[order[last[moved]]], change[moved]
+    return level[order[last[moved]]], change[moved], owner[moved]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,19 +8,18 @@ found for all frames of a block of clips together.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcasekit.metrics import Array
-from dcasekit.metrics._curves import Levels
+from dcasekit.metrics._curves import Changes, Index, Levels
 from dcasekit.metrics._events import EventTable
 from dcasekit.scores import Scores
 
 MICROSECONDS = 1e6  # times are compared as whole microseconds
 _CELLS = 1 << 18  # frames treated at once: the arrays of a block stay in the processor's cache
-
-Index = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +47,6 @@ class Grid:
             block = rows[begin : begin + size]
             padded = np.full((len(block), self.edges.shape[1]), -np.inf, dtype=np.float32)
             padded[:, 1:-1] = [self.scores[row].values[:, column] for row in block.tolist()]
-            padded += np.float32(0)  # -0.0 becomes 0.0: equal scores then have equal bits
             yield block, padded
 
 
@@ -94,13 +92,21 @@ def detections(padded: Levels) -> Detections:
     return Detections(left, right - 1, birth, np.maximum(before, flat.take(right)), before < birth)
 
 
-def count_changes(padded: Levels) -> tuple[Levels, Levels]:
-    """Find the scores at which the number of detections of a block rises by one, and those at which it falls by one.
+def count_detections(changes: Changes, quantity: int, grid: Grid, column: int) -> None:
+    """Count the detections of one label in a grid's clips.
 
     Their number is that of rising edges: one is added below the upper score and taken away below the lower one.
     """
-    rises = padded[:, 1:] > padded[:, :-1]
-    return padded[:, 1:][rises], padded[:, :-1][rises]
+    for rows, padded in grid.blocks(column, np.arange(len(grid.clips))):
+        rises = padded[:, 1:] > padded[:, :-1]
+        clip = partial(clip_of, rises, grid.clips[rows])
+        changes.add(quantity, padded[:, 1:][rises], 1.0, clip)
+        changes.add(quantity, padded[:, :-1][rises], -1.0, clip)
+
+
+def clip_of(chosen: NDArray[np.bool_], clips: Index) -> Index:
+    """Give the clip of each chosen cell of a block (rows, frames)."""
+    return clips[np.nonzero(chosen)[0]]
 
 
 def _nearest(flat: Levels, step: int, beyond: Callable[..., NDArray[np.bool_]]) -> Index:

@@ -9,19 +9,21 @@ cannot be covered and are left out, as in psds_eval.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcasekit.errors import MetricError
 from dcasekit.metrics import Array
-from dcasekit.metrics._curves import Changes, Levels, crossings
+from dcasekit.metrics._curves import Changes, Index, Levels, crossings
 from dcasekit.metrics._detections import (
     MICROSECONDS,
     Detections,
     Grid,
-    Index,
-    count_changes,
+    clip_of,
+    count_detections,
     detections,
     edge_positions,
     grids,
@@ -31,6 +33,8 @@ from dcasekit.metrics._detections import (
 )
 from dcasekit.metrics._events import Counts, EventTable
 from dcasekit.metrics._scored import Scored, take
+
+Tally = TypeVar("Tally", bound=Changes)
 
 HITS, FALSE_ALARMS, CROSS_TRIGGERS = range(3)
 
@@ -80,7 +84,18 @@ def lasting(events: EventTable) -> EventTable:
 
 
 def curves(data: Scored, events: EventTable, *, dtc: float, gtc: float, cttc: float | None = None) -> Iterator[tuple[Array, Array]]:
-    """Count hits, false alarms and cross triggers at all thresholds, label by label.
+    """Count hits, false alarms and cross triggers at all thresholds, label by label; parameters as for `tally`.
+
+    Yields
+    ------
+    level, counts : as `Changes.totals`.
+    """
+    for changes in tally(data, events, Changes, dtc=dtc, gtc=gtc, cttc=cttc):
+        yield changes.totals()
+
+
+def tally(data: Scored, events: EventTable, kind: type[Tally], *, dtc: float, gtc: float, cttc: float | None = None) -> Iterator[Tally]:
+    """Collect the changes of hits, false alarms and cross triggers, label by label.
 
     Parameters
     ----------
@@ -89,28 +104,28 @@ def curves(data: Scored, events: EventTable, *, dtc: float, gtc: float, cttc: fl
 
     Yields
     ------
-    level, counts : as `Changes.totals`. Hits are reference events, false alarms detections. A cross trigger of label k counts as one
-    over the seconds that k lasts in all clips, averaged over the other labels that the reference has.
+    changes : hits are reference events, false alarms detections. A cross trigger of label k counts as one over the seconds that k lasts
+        in all clips, averaged over the other labels that the reference has.
     """
     parts = [(grid, _reference(events, grid)) for grid in grids(data.scores)]
     covers = [None if cttc is None else _cover(reference, grid) for grid, reference in parts]
     seconds = np.bincount(events.label, events.offset - events.onset, minlength=len(data.labels))
     for label, column in enumerate(data.columns):
-        changes = Changes(3)
+        changes = kind(3)
         others = np.append(np.divide(1, seconds, out=np.zeros_like(seconds), where=seconds > 0), 0.0)  # label -1: filled up
         others[label] = 0
         others /= max(np.count_nonzero(others), 1)
         for (grid, reference), cover in zip(parts, covers, strict=True):
-            _count_all(changes, grid, column)
+            count_detections(changes, FALSE_ALARMS, grid, column)  # valid ones are taken away below
             own = slice(*np.searchsorted(reference.label, [label, label + 1]))
             concerned = np.unique(reference.row[own]) if cover is None else np.flatnonzero(cover.labels.max(axis=1, initial=-1) >= 0)
             for rows, padded in grid.blocks(column, concerned):
                 chosen = slice(*(own.start + np.searchsorted(reference.row[own], [rows[0], rows[-1] + 1])))
                 part = reference.part(chosen, np.searchsorted(rows, reference.row[chosen]))
-                found, valid = _own(changes, padded, grid.edges[rows], part, (dtc, gtc))
+                found, valid = _own(changes, padded, grid.edges[rows], part, (dtc, gtc), grid.clips[rows])
                 if cover is not None:
-                    _cross(changes, found, valid, grid.edges[rows], cover, rows, (cttc or 0.0, others))
-        yield changes.totals()
+                    _cross(changes, found, valid, grid.edges[rows], cover, rows, (cttc or 0.0, others, grid.clips[rows]))
+        yield changes
 
 
 def _reference(events: EventTable, grid: Grid) -> Reference:
@@ -127,16 +142,8 @@ def _covered(reference: Reference, low: Index, high: Index, edges: Array) -> Arr
     return length[low] - length[low[:, :1]] + np.where(high > low, edges - onset[low], 0.0)
 
 
-def _count_all(changes: Changes, grid: Grid, column: int) -> None:
-    """Count every detection as a false alarm; valid ones are taken away later."""
-    for _, padded in grid.blocks(column, np.arange(len(grid.clips))):
-        more, less = count_changes(padded)
-        changes.add(FALSE_ALARMS, more, 1.0)
-        changes.add(FALSE_ALARMS, less, -1.0)
-
-
 def _own(
-    changes: Changes, padded: Levels, edges: Array, own: Reference, shares: tuple[float, float]
+    changes: Changes, padded: Levels, edges: Array, own: Reference, shares: tuple[float, float], clips: Index
 ) -> tuple[Detections, NDArray[np.bool_]]:
     """Take a block's valid detections from the false alarms and count the reference events they find."""
     dtc, gtc = shares
@@ -146,12 +153,15 @@ def _own(
     length = edge.take(found.end) - edge.take(found.begin)
     valid = found.distinct & (np.rint(covered.take(found.end) - covered.take(found.begin)) >= np.rint(dtc * length))
     right = found.where(valid)
-    changes.add(FALSE_ALARMS, right.birth, -1.0)
-    changes.add(FALSE_ALARMS, right.death, 1.0)
+    clip = partial(clip_of, valid, clips)
+    changes.add(FALSE_ALARMS, right.birth, -1.0, clip)
+    changes.add(FALSE_ALARMS, right.death, 1.0, clip)
     which, event = pairs(low.ravel()[right.begin], high.ravel()[right.end])
     each = right.where(which)
     shared = np.minimum(edge[each.end], own.offset[event]) - np.maximum(edge[each.begin], own.onset[event])
-    changes.add(HITS, *crossings(event, each.birth, each.death, shared, np.rint(gtc * (own.offset - own.onset))))
+    need = np.maximum(np.rint(gtc * (own.offset - own.onset)), 1)
+    level, change, crossed = crossings(event, each.birth, each.death, shared, need)
+    changes.add(HITS, level, change, lambda: clips[own.row[crossed]])
     return found, valid
 
 
@@ -183,10 +193,10 @@ def _cross(
     edges: Array,
     cover: Cover,
     rows: Index,
-    criterion: tuple[float, Array],
+    criterion: tuple[float, Array, Index],
 ) -> None:
     """Count a block's cross triggers, each with its label's weight."""
-    cttc, weights = criterion
+    cttc, weights, clips = criterion
     edge, before, width = edges.ravel(), cover.before.ravel(), edges.shape[1]
     need = np.rint(cttc * (edge.take(found.end) - edge.take(found.begin)))
     value = np.zeros(found.birth.shape)
@@ -198,5 +208,6 @@ def _cross(
         value[there] += weight[there, None] * (np.rint(shared) >= need[there])
     value[valid | ~found.distinct] = 0
     cross = value > 0
-    changes.add(CROSS_TRIGGERS, found.birth[cross], value[cross])
-    changes.add(CROSS_TRIGGERS, found.death[cross], -value[cross])
+    clip = partial(clip_of, cross, clips)
+    changes.add(CROSS_TRIGGERS, found.birth[cross], value[cross], clip)
+    changes.add(CROSS_TRIGGERS, found.death[cross], -value[cross], clip)

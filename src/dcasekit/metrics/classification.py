@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dcasekit.errors import MetricError
-from dcasekit.metrics import check_arrays, detection, mean, named
+from dcasekit.metrics import Array, check_arrays, detection, mean, named
 
 
 def confusion(truth: ArrayLike, scores: ArrayLike) -> NDArray[np.int64]:
@@ -34,12 +34,61 @@ def confusion(truth: ArrayLike, scores: ArrayLike) -> NDArray[np.int64]:
     >>> confusion([[1, 0], [0, 1], [0, 1]], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]).tolist()
     [[1, 0], [1, 1]]
     """
-    truth, scores = check_arrays(truth, scores)
-    if wrong := np.flatnonzero(((truth == 1).sum(axis=1) != 1) | ((truth != 0).sum(axis=1) != 1)).tolist():
-        raise MetricError(f"each clip needs exactly one label that is 1; clip {wrong[0]} has {truth[wrong[0]].tolist()}")
+    truth, scores = _check(truth, scores)
     size = truth.shape[1]
     pairs = truth.argmax(axis=1) * size + scores.argmax(axis=1)
     return np.bincount(pairs, minlength=size * size).reshape(size, size)
+
+
+def top_k_accuracy(truth: ArrayLike, scores: ArrayLike, *, k: int) -> float:
+    """Share of clips whose true label is among the `k` of highest score; of equal scores the first labels come first.
+
+    Parameters
+    ----------
+    truth, scores : as for `confusion`.
+    k : from 1, which gives the accuracy, to the number of labels.
+
+    Raises
+    ------
+    MetricError : `k` is out of that range; or see `confusion`.
+
+    Examples
+    --------
+    >>> top_k_accuracy([[1, 0, 0], [0, 0, 1]], [[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]], k=2)
+    0.5
+    """
+    truth, scores = _check(truth, scores)
+    if not 1 <= k <= truth.shape[1]:
+        raise MetricError(f"k must be from 1 to {truth.shape[1]}, the number of labels; got {k}")
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return float((best == truth.argmax(axis=1)[:, None]).any(axis=1).mean())
+
+
+def log_loss(truth: ArrayLike, scores: ArrayLike) -> float:
+    """Mean over clips of minus the natural logarithm of the true label's probability; infinite if one of these is 0.
+
+    Parameters
+    ----------
+    truth : as for `confusion`.
+    scores : (clips, labels), probabilities; each row adds up to 1.
+
+    Raises
+    ------
+    MetricError : scores are not probabilities; or see `confusion`.
+
+    Examples
+    --------
+    >>> round(log_loss([[1, 0], [0, 1]], [[0.5, 0.5], [0.0, 1.0]]), 3)
+    0.347
+    """
+    truth, scores = _check(truth, scores)
+    off = np.abs(scores.sum(axis=1) - 1) > 1e-3  # what half precision leaves of a softmax is closer
+    if wrong := np.flatnonzero(off | (scores < 0).any(axis=1)).tolist():
+        raise MetricError(
+            f"each clip's scores must be at least 0 and add up to 1 (softmax); clip {wrong[0]} has {scores[wrong[0]].tolist()}"
+        )
+    with np.errstate(divide="ignore"):
+        return float(-np.log(scores[truth == 1]).mean())
 
 
 def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str]) -> dict[str, float]:
@@ -69,3 +118,11 @@ def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str]) -> d
         **named("recall", figures["recall"], labels, macro=False),
         **named("precision", figures["precision"], labels, macro=False),
     }
+
+
+def _check(truth: ArrayLike, scores: ArrayLike) -> tuple[Array, Array]:
+    """Give truth and scores as arrays, or say which clip has not exactly one label."""
+    truth, scores = check_arrays(truth, scores)
+    if wrong := np.flatnonzero(((truth == 1).sum(axis=1) != 1) | ((truth != 0).sum(axis=1) != 1)).tolist():
+        raise MetricError(f"each clip needs exactly one label that is 1; clip {wrong[0]} has {truth[wrong[0]].tolist()}")
+    return truth, scores

@@ -11,19 +11,46 @@ compared after rounding to six decimals.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dcasekit.metrics import Array, detection, named
-from dcasekit.metrics._curves import best, best_figures
-from dcasekit.metrics._detections import MICROSECONDS, Index, pairs
-from dcasekit.metrics._events import Events, EventTable, check_labels, choose, tabulate
+from dcasekit.metrics._curves import Index, best, best_figures
+from dcasekit.metrics._detections import MICROSECONDS, pairs
+from dcasekit.metrics._events import Counts, Events, EventTable, check_labels, choose, tabulate
 from dcasekit.metrics._intersections import check_shares, curves, lasting
 from dcasekit.metrics._scored import ScoresOf, gather, merge
 from dcasekit.units import Seconds
 
 Unfound = Literal["zero", "nan"]
+
+
+@dataclass(frozen=True, eq=False)
+class IntersectionCounts:
+    """What was counted, per clip and label, (clips, labels): reference events found, reference events, and what precision is a share of."""
+
+    hits: Counts
+    reference: Counts
+    estimate: Counts
+
+
+def counts(reference: Events, estimate: Events, *, labels: Sequence[str], dtc: float = 0.5, gtc: float = 0.5) -> IntersectionCounts:
+    """Count per clip, the reference's clips in their order, then those of the estimate alone; parameters and errors as for `f1`."""
+    check_shares(dtc=dtc, gtc=gtc)
+    check_labels(labels)
+    clips = list(dict.fromkeys((*reference, *estimate)))
+    true, found = (lasting(merge(tabulate(events, clips, labels))) for events in (reference, estimate))
+    first, second, shared = _shared(true, found)
+    valid = np.rint(np.bincount(second, shared, len(found.onset))) >= np.rint(dtc * _length(found))
+    covered = np.bincount(first, shared * valid[second], len(true.onset))
+    hit = np.rint(covered) >= np.rint(gtc * _length(true))
+    hits, number, alarms = (
+        _per_label(table, chosen, len(clips), len(labels)) for table, chosen in ((true, hit), (true, None), (found, ~valid))
+    )
+    return IntersectionCounts(hits, number, hits + alarms)
 
 
 def f1(
@@ -60,20 +87,13 @@ def f1(
     >>> f1(reference, {"a": [Event(0.5, 2.5, "dog"), Event(8, 9, "dog")]}, labels=["dog"])["f1/dog"]
     0.5
     """
-    check_shares(dtc=dtc, gtc=gtc)
-    check_labels(labels)
     choose("unfound", unfound, Unfound)
-    clips = list(dict.fromkeys((*reference, *estimate)))
-    true, found = (lasting(merge(tabulate(events, clips, labels))) for events in (reference, estimate))
-    first, second, shared = _shared(true, found)
-    valid = np.rint(np.bincount(second, shared, len(found.onset))) >= np.rint(dtc * _length(found))
-    covered = np.bincount(first, shared * valid[second], len(true.onset))
-    hit = np.rint(covered) >= np.rint(gtc * _length(true))
-    hits, number, alarms = (np.bincount(label, minlength=len(labels)) for label in (true.label[hit], true.label, found.label[~valid]))
-    each = detection(hits, number, hits + alarms)
+    counted = counts(reference, estimate, labels=labels, dtc=dtc, gtc=gtc)
+    hits, number, predicted = (each.sum(axis=0) for each in (counted.hits, counted.reference, counted.estimate))
+    each = detection(hits, number, predicted)
     if unfound == "nan":
         each["f1"] = np.where(hits == 0, np.nan, each["f1"])
-    micro = detection(hits.sum(), number.sum(), hits.sum() + alarms.sum())
+    micro = detection(hits.sum(), number.sum(), predicted.sum())
     numbers: dict[str, float] = {}
     for name, values in each.items():
         numbers |= {f"{name}/micro": float(micro[name]), **named(name, values, labels)}
@@ -129,6 +149,12 @@ def best_f1(
         )
     ]
     return best_figures(found, data.labels)
+
+
+def _per_label(events: EventTable, chosen: NDArray[np.bool_] | None, clips: int, labels: int) -> Counts:
+    """Count events, or those chosen, by clip and label."""
+    cell = events.clip * labels + events.label
+    return np.bincount(cell if chosen is None else cell[chosen], minlength=clips * labels).reshape(clips, labels)
 
 
 def _length(events: EventTable) -> Array:

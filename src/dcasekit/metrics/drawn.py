@@ -1,0 +1,272 @@
+"""Metrics of detection as functions of how often each clip counts, from what was counted once per clip: for a bootstrap, or a paired test.
+
+For metrics of events `figure_of` takes the counts of `segment.counts`, `event.counts` and `intersection.counts`. For PSDS, best F1
+and ROC area the counts of each clip are kept at about `LEVELS` thresholds per label: those where the curve of all clips turns, and
+others evenly between them. With every clip counted once PSDS and best F1 are the exact ones, the ROC area nearly; in a draw only
+these thresholds are looked at.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from dcasekit.errors import MetricError
+from dcasekit.metrics import Array, detection, ratio
+from dcasekit.metrics._best import segments
+from dcasekit.metrics._collars import tally as collar_tally
+from dcasekit.metrics._curves import ChangesOfClips, Index, area_below, area_between, staircase
+from dcasekit.metrics._detections import MICROSECONDS
+from dcasekit.metrics._events import Counts, Events, EventTable
+from dcasekit.metrics._intersections import lasting
+from dcasekit.metrics._intersections import tally as intersection_tally
+from dcasekit.metrics._scored import Scored, ScoresOf, gather
+from dcasekit.metrics.bootstrap import Statistic
+from dcasekit.metrics.event import EventCounts
+from dcasekit.metrics.segment import SegmentCounts
+from dcasekit.units import FloatArray, Seconds
+
+LEVELS = 1000
+_NUMBERS = 50_000_000  # counts kept of a label; with more clips at fewer thresholds
+
+
+class PerClip(Protocol):
+    """Counts (clips, labels), as `SegmentCounts`, `EventCounts` and `IntersectionCounts` have them."""
+
+    @property
+    def hits(self) -> Counts:
+        """Found and there."""
+
+    @property
+    def reference(self) -> Counts:
+        """There."""
+
+    @property
+    def estimate(self) -> Counts:
+        """Found."""
+
+
+def figure_of(counts: PerClip, key: str) -> Statistic:
+    """Give one number of `evaluate` as a function of weights (draws, clips).
+
+    Parameters
+    ----------
+    counts : of segments, events or intersections.
+    key : ``f1``, ``precision`` or ``recall``, then ``/micro`` or ``/macro``; ``error_rate/micro``, where the counts have substitutions.
+
+    Notes
+    -----
+    A label that a draw does not hold is left out of that draw's macro mean; one that is there and never found counts 0.
+    """
+    name, _, kind = key.partition("/")
+    if name == "error_rate" and kind == "micro" and isinstance(counts, SegmentCounts | EventCounts):
+        if isinstance(counts, SegmentCounts):  # each segment has its own errors
+            wrong = counts.substitutions + counts.deletions + counts.insertions
+        else:
+            wrong = (counts.reference + counts.estimate - 2 * counts.hits).sum(axis=1) - counts.substitutions
+        return lambda weights: ratio(weights @ wrong.astype(np.float64), weights @ counts.reference.sum(axis=1))
+    if name not in ("f1", "precision", "recall") or kind not in ("micro", "macro"):
+        raise MetricError(
+            f"no interval is known for {key!r}; there are f1, precision and recall, each micro or macro, and error_rate/micro"
+        )
+
+    def statistic(weights: FloatArray) -> Array:
+        drawn = [weights @ each.astype(np.float64) for each in (counts.hits, counts.reference, counts.estimate)]
+        if kind == "micro":
+            return detection(*(each.sum(axis=1) for each in drawn))[name]
+        values = detection(*drawn)[name]
+        values = np.where((drawn[2] == 0) & (drawn[1] > 0), 0.0, values)  # never estimated: 0, not unknown
+        known = ~np.isnan(values)
+        return ratio(np.where(known, values, 0).sum(axis=1), known.sum(axis=1))
+
+    return statistic
+
+
+def psds(  # noqa: PLR0913 - the settings of the definition
+    reference: Events,
+    scores: ScoresOf,
+    durations: Mapping[str, Seconds],
+    *,
+    dtc: float,
+    gtc: float,
+    cttc: float | None = None,
+    alpha_ct: float = 0.0,
+    alpha_st: float = 0.0,
+    max_fp_per_hour: float | None = 100.0,
+) -> Statistic:
+    """Give `dcasekit.metrics.psds.psds` as a function of weights (draws, clips).
+
+    The seconds of a label, over which cross triggers are counted, are those of all clips in every draw.
+    """
+    data = gather(reference, scores, durations)
+    events = lasting(data.events)
+    found = intersection_tally(data, events, ChangesOfClips, dtc=dtc, gtc=gtc, cttc=cttc if alpha_ct else None)
+    hours = data.durations / 3600
+    kept = [_keep(changes, len(hours), lambda counts: counts[1] / hours.sum() + 3600 * alpha_ct * counts[2]) for changes in found]
+    numbers = _numbers(data, events)
+
+    def statistic(weights: FloatArray) -> Array:
+        total, reached = weights @ hours, weights @ numbers
+        drawn = [_drawn(weights, each) for each in kept]
+        values = np.empty(len(weights))
+        for draw in range(len(weights)):
+            curves = []
+            for label in np.flatnonzero(reached[draw]):
+                hits, alarms, cross = (each[draw] for each in drawn[label])
+                curves.append((alarms / total[draw] + 3600 * alpha_ct * cross, hits / reached[draw, label]))
+            values[draw] = _effective_area(curves, alpha_st, max_fp_per_hour)
+        return values
+
+    return statistic
+
+
+def best_event_f1(
+    reference: Events,
+    scores: ScoresOf,
+    durations: Mapping[str, Seconds],
+    *,
+    labels: Sequence[str] | None = None,
+    onset_collar: Seconds = 0.2,
+    offset_collar: Seconds | None = 0.2,
+    offset_rate: float = 0.2,
+) -> Statistic:
+    """Give ``f1/macro`` of `dcasekit.metrics.event.best_f1` as a function of weights (draws, clips)."""
+    data = gather(reference, scores, durations, labels)
+    length = data.events.offset - data.events.onset
+    reach = np.full_like(length, np.inf) if offset_collar is None else np.maximum(offset_collar, offset_rate * length)
+    found = collar_tally(data, ChangesOfClips, onset_collar * MICROSECONDS, reach * MICROSECONDS)
+    return _best_f1(found, data, data.events, lambda counts: counts[1])
+
+
+def best_intersection_f1(
+    reference: Events,
+    scores: ScoresOf,
+    durations: Mapping[str, Seconds],
+    *,
+    labels: Sequence[str] | None = None,
+    dtc: float = 0.5,
+    gtc: float = 0.5,
+) -> Statistic:
+    """Give ``f1/macro`` of `dcasekit.metrics.intersection.best_f1` as a function of weights (draws, clips)."""
+    data = gather(reference, scores, durations, labels)
+    events = lasting(data.events)
+    return _best_f1(intersection_tally(data, events, ChangesOfClips, dtc=dtc, gtc=gtc), data, events, lambda counts: counts[0] + counts[1])
+
+
+def best_segment_f1(
+    reference: Events,
+    scores: ScoresOf,
+    durations: Mapping[str, Seconds],
+    *,
+    labels: Sequence[str] | None = None,
+    resolution: Seconds = 1.0,
+) -> Statistic:
+    """Give ``f1/macro`` of `dcasekit.metrics.segment.best_f1` as a function of weights (draws, clips)."""
+    data = gather(reference, scores, durations, labels)
+    found, numbers, _ = _segments(data, resolution)
+    return _macro(
+        [_keep(changes, len(numbers), lambda counts: counts[1]) for changes in found], numbers, lambda counts: counts[0] + counts[1]
+    )
+
+
+def segment_auroc(
+    reference: Events,
+    scores: ScoresOf,
+    durations: Mapping[str, Seconds],
+    *,
+    labels: Sequence[str] | None = None,
+    resolution: Seconds = 1.0,
+    max_fpr: float = 0.1,
+) -> Statistic:
+    """Give ``auroc/macro`` of `dcasekit.metrics.segment.auroc` as a function of weights (draws, clips)."""
+    data = gather(reference, scores, durations, labels)
+    found, numbers, others = _segments(data, resolution)
+    kept = [_keep(changes, len(numbers), lambda counts: counts[1]) for changes in found]
+
+    def statistic(weights: FloatArray) -> Array:
+        reached, left = weights @ numbers, weights @ others
+        areas = np.full((len(weights), len(kept)), np.nan)
+        for label, each in enumerate(kept):
+            hits, alarms = _drawn(weights, each)
+            for draw in np.flatnonzero((reached[:, label] > 0) & (left[:, label] > 0)):
+                x, y = (np.append(part[draw], whole[draw, label]) / whole[draw, label] for part, whole in ((alarms, left), (hits, reached)))
+                areas[draw, label] = area_between(x, y, max_fpr) / max_fpr
+        return _mean(areas)
+
+    return statistic
+
+
+def _segments(data: Scored, resolution: Seconds) -> tuple[list[ChangesOfClips], Array, Array]:
+    """Collect hits and false alarms of segments, and count each clip's segments with and without the labels, (clips, labels)."""
+    owner = np.repeat(np.arange(len(data.durations)), [math.ceil(duration / resolution) for duration in data.durations])
+    found, with_label = [], []
+    for positive, score in segments(data, resolution):
+        changes = ChangesOfClips(2)
+        for quantity, chosen in enumerate((positive, ~positive)):
+            clips: Index = owner[chosen]
+            changes.add(quantity, score[chosen], 1.0, clips.copy)
+        found.append(changes)
+        with_label.append(np.bincount(owner[positive], minlength=len(data.durations)))
+    numbers = np.stack(with_label, axis=1).astype(np.float64)
+    return found, numbers, np.bincount(owner, minlength=len(data.durations))[:, None] - numbers
+
+
+def _best_f1(found: Iterable[ChangesOfClips], data: Scored, events: EventTable, predicted: Callable[[Array], Array]) -> Statistic:
+    numbers = _numbers(data, events)
+    return _macro([_keep(changes, len(numbers), lambda counts: predicted(counts) - counts[0]) for changes in found], numbers, predicted)
+
+
+def _macro(kept: Sequence[FloatArray], numbers: Array, predicted: Callable[[Array], Array]) -> Statistic:
+    def statistic(weights: FloatArray) -> Array:
+        reached = weights @ numbers
+        best = np.full(reached.shape, np.nan)
+        for label, each in enumerate(kept):
+            counts = _drawn(weights, each)
+            best[:, label] = ratio(2 * counts[0], predicted(counts) + reached[:, [label]]).max(axis=1)
+        return _mean(np.where(reached > 0, best, np.nan))
+
+    return statistic
+
+
+def _numbers(data: Scored, events: EventTable) -> Array:
+    """Count the reference events of each clip and label, (clips, labels)."""
+    numbers = np.zeros((len(data.durations), len(data.labels)))
+    np.add.at(numbers, (events.clip, events.label), 1)
+    return numbers
+
+
+def _keep(changes: ChangesOfClips, clips: int, wrong: Callable[[Array], Array]) -> FloatArray:
+    """Keep the counts of each clip at thresholds that matter: (quantities, clips, thresholds). `wrong` is what hits are weighed against."""
+    level, counts = changes.totals()
+    x = wrong(counts)
+    order = np.lexsort((-counts[0], x))
+    highest = np.maximum.accumulate(counts[0][order])
+    turns = order[np.append(True, highest[1:] > highest[:-1])]
+    size = max(2, min(LEVELS, _NUMBERS // (clips * len(counts))))
+    even = np.linspace(0, len(level) - 1, size).astype(np.intp)
+    chosen = np.unique(np.concatenate([turns if len(turns) <= 2 * size else turns[:: len(turns) // size], even]))
+    return changes.sampled(level[chosen[chosen > 0]], clips).astype(np.float32)
+
+
+def _drawn(weights: FloatArray, kept: FloatArray) -> Array:
+    """Sum the counts of drawn clips, (quantities, draws, thresholds); the first threshold is above all scores."""
+    summed = np.stack([weights @ each for each in kept]).astype(np.float64)
+    return np.pad(summed, ((0, 0), (0, 0), (1, 0)))
+
+
+def _effective_area(curves: Sequence[tuple[Array, Array]], alpha_st: float, max_fp_per_hour: float | None) -> float:
+    """Give the area of `dcasekit.metrics.psds` under the curves of labels, each effective false positives per hour and TPR."""
+    if not curves:
+        return float("nan")
+    end = max(float(rate.max()) for rate, _ in curves) if max_fp_per_hour is None else max_fp_per_hour
+    own = [staircase(rate[rate <= end], tpr[rate <= end]) for rate, tpr in curves]
+    x = np.unique(np.concatenate([rate for rate, _ in own]))
+    each = np.stack([tpr[np.searchsorted(rate, x, side="right") - 1] for rate, tpr in own])
+    effective = np.maximum(each.mean(axis=0) - alpha_st * each.std(axis=0), 0)
+    return area_below(x, effective, end) / end if end else float(effective[0])
+
+
+def _mean(values: Array) -> Array:
+    known = ~np.isnan(values)
+    return ratio(np.where(known, values, 0).sum(axis=1), known.sum(axis=1))

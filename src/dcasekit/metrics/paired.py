@@ -1,0 +1,126 @@
+"""Is one system better than another? Both on the same clips, so that hard clips are hard for both.
+
+`bootstrap` says how large the difference is, with an interval; `permutation` how often chance alone makes one as large. Clips of
+both systems are stacked, first all of the first system, then all of the second in the same order, and a figure is one
+function of 2 * clips weights, as in `dcasekit.metrics.bootstrap`: one system alone is 1 on its half and 0 on the other, and
+swapping the systems on a clip moves its 1 to the other half. So whatever is computed from sums over clips works in both tests::
+
+    hits, truth, found = (np.concatenate(pair) for pair in ...)        # (2 * clips,) each
+    f1 = lambda weights: 2 * (weights @ hits) / (weights @ (truth + found))
+    difference, low, high = paired.bootstrap(f1, n_clips)
+    p = paired.permutation(f1, n_clips)
+
+Both speak of the choice of test clips alone: a second training of the same system can differ as significantly.
+"""
+
+from collections.abc import Hashable, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcasekit.errors import MetricError
+from dcasekit.metrics.bootstrap import Statistic, equal, in_blocks, interval, units
+from dcasekit.units import FloatArray
+
+
+def bootstrap(
+    statistic: Statistic,
+    n_clips: int,
+    *,
+    groups: Sequence[Hashable] | None = None,
+    level: float = 0.95,
+    repeats: int = 1000,
+    seed: int = 0,
+    method: Literal["bca", "percentile"] = "bca",
+) -> tuple[float, float, float]:
+    """Compute the first system's figure minus the second's, and its interval: each draw takes the same clips of both.
+
+    Parameters
+    ----------
+    statistic : from weights (draws, 2 * clips) to values (draws,); the clips of both systems stacked, see above.
+    n_clips : number of clips, of one system.
+    groups, level, repeats, seed, method : as for `dcasekit.metrics.bootstrap.interval`; `groups` are of one system.
+
+    Returns
+    -------
+    difference, low, high : NaN as for `interval`.
+
+    Raises
+    ------
+    MetricError : as for `interval`.
+
+    Examples
+    --------
+    >>> first, second = np.array([1, 1, 1, 0] * 25), np.array([1, 0, 1, 0] * 25)
+    >>> correct = np.concatenate([first, second])
+    >>> difference, low, high = bootstrap(lambda weights: weights @ correct / weights.sum(axis=1), 100)
+    >>> difference, 0.1 < low < high < 0.4
+    (0.25, True)
+    """
+
+    def difference(weights: FloatArray) -> NDArray[np.float64]:
+        return _difference(statistic, weights, np.zeros_like(weights))
+
+    settings = {"groups": groups, "level": level, "repeats": repeats, "seed": seed, "method": method}
+    low, high = interval(difference, n_clips, **settings)  # type: ignore[arg-type]
+    return float(difference(np.ones((1, n_clips), dtype=np.float32))[0]), low, high
+
+
+def permutation(
+    statistic: Statistic, n_clips: int, *, groups: Sequence[Hashable] | None = None, repeats: int = 1000, seed: int = 0
+) -> float:
+    """Test whether two systems differ: swap them on a random half of the clips, again and again.
+
+    Parameters
+    ----------
+    statistic : from weights (draws, 2 * clips), each 0 or 1, to values (draws,); the clips of both systems stacked, see above.
+    n_clips : number of clips, of one system.
+    groups : (clips,), the recording each clip comes from; swapped as a whole. Default: each clip for itself.
+    repeats : number of swaps; the smallest possible p-value is 1 / (1 + repeats).
+    seed : of the random numbers.
+
+    Returns
+    -------
+    p : two-sided, (1 + swaps whose absolute difference is at least the observed one) / (1 + repeats); NaN if the observed
+        difference is. Swaps that give NaN are left out.
+
+    Raises
+    ------
+    MetricError : `repeats` is less than 1, not one group per clip, or the statistic does not give one value per draw.
+
+    Notes
+    -----
+    It tests whether the systems are exchangeable. A figure that ranks clips by score, as average precision, therefore needs scores on
+    one scale: replace each system's scores by their ranks within the system and label first, which changes no figure.
+    B. Phipson, G. K. Smyth, "Permutation p-values should never be zero", Statistical Applications in Genetics and Molecular
+    Biology 9(1), 2010, for the 1 in numerator and denominator.
+
+    Examples
+    --------
+    >>> first, second = np.array([1, 1, 1, 0] * 25), np.array([1, 0, 1, 0] * 25)
+    >>> correct = np.concatenate([first, second])
+    >>> permutation(lambda weights: weights @ correct / weights.sum(axis=1), 100) < 0.01
+    True
+    """
+    if repeats < 1 or n_clips < 1:
+        raise MetricError(f"need repeats >= 1 and at least one clip; got repeats={repeats}, {n_clips} clips")
+    member, rng = units(n_clips, groups), np.random.default_rng(seed)
+
+    def swaps(start: int, stop: int) -> FloatArray:
+        swapped = rng.integers(2, size=(stop - start, int(member.max()) + 1), dtype=np.int8).astype(np.float32)
+        if start == 0:
+            swapped[0] = 0  # the systems as they are
+        return swapped[:, member]
+
+    values = in_blocks(lambda swapped: _difference(statistic, 1 - swapped, swapped), swaps, repeats + 1, n_clips)
+    sizes = np.abs(values[~np.isnan(values)])
+    if np.isnan(values[0]):
+        return float("nan")
+    return float(np.mean((sizes > sizes[0]) | equal(sizes, sizes[0])))
+
+
+def _difference(statistic: Statistic, first: FloatArray, second: FloatArray) -> NDArray[np.float64]:
+    """Compute the figure with these weights on the two halves, minus the figure with the halves exchanged."""
+    pair = [statistic(np.concatenate(halves, axis=1)) for halves in ((first, second), (second, first))]
+    return np.asarray(pair[0], dtype=np.float64) - np.asarray(pair[1], dtype=np.float64)

@@ -1,0 +1,101 @@
+"""Choose, per label, the score from which a label counts as present: on validation clips, never on test clips.
+
+A label is predicted where its score is strictly greater than the threshold, as everywhere in dcasekit, so what is found here goes into
+`to_events` or `tagging.evaluate` as ``threshold=[*found.values()]``. A threshold lies halfway between the lowest score that is
+predicted and the next lower one, and is -infinity where all clips are predicted. It is NaN for a label that no validation clip
+holds: there is nothing to choose by; and as no score is greater than NaN, such a label is never predicted.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dcasekit.errors import MetricError
+from dcasekit.metrics import Array, check_arrays
+
+
+def best_f1(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], grid: Sequence[float] | None = None) -> dict[str, float]:
+    """Find the threshold of highest F1 for each label.
+
+    Parameters
+    ----------
+    truth, scores : (clips, labels) of validation clips; a label is in the truth where its value is at least 0.5.
+    labels : the columns.
+    grid : try these alone, in this order; of equal F1 the first one stays, and a label is predicted where its score is *at least* the
+        threshold. The DCASE 2018 task 4 baseline does so with ``np.arange(11) / 10``. Default: all thresholds that differ in what is
+        predicted; of equal F1 the highest stays (the fewest predictions).
+
+    Returns
+    -------
+    dict : label -> threshold, in the order of `labels`.
+
+    Raises
+    ------
+    MetricError : the grid is empty or not finite; or see `check_arrays`.
+
+    Examples
+    --------
+    >>> best_f1([[1], [0], [1], [0]], [[0.875], [0.75], [0.5], [0.25]], labels=("dog",))
+    {'dog': 0.375}
+    >>> best_f1([[1], [0], [1], [0]], [[0.9], [0.8], [0.5], [0.2]], labels=("dog",), grid=[0.0, 0.3, 0.5])
+    {'dog': 0.3}
+    """
+    truth, scores = check_arrays(truth, scores, labels)
+    tried = None if grid is None else np.asarray(grid, dtype=np.float64)
+    if tried is not None and (tried.ndim != 1 or not tried.size or not np.isfinite(tried).all()):
+        raise MetricError(f"the grid must be one or more finite thresholds, got {grid!r}")
+    chosen = dict.fromkeys(labels, float("nan"))
+    for label, positive, score in zip(labels, truth.T >= 0.5, scores.T, strict=True):
+        if positive.any():
+            limits, hits, predicted = _counts(positive, score, tried)
+            chosen[label] = float(limits[np.argmax(2 * hits / (positive.sum() + predicted))])
+    return chosen
+
+
+def for_precision(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], precision: float) -> dict[str, float]:
+    """Find the lowest threshold whose precision is at least the requested one, for each label: the highest recall at that price.
+
+    Precision does not rise steadily with the threshold, so that a higher one may well miss it.
+
+    Parameters
+    ----------
+    truth, scores, labels : as for `best_f1`.
+    precision : in (0, 1].
+
+    Returns
+    -------
+    dict : label -> threshold; infinity where none reaches the precision, so that the label is never predicted.
+
+    Raises
+    ------
+    MetricError : the precision is out of its domain; or see `check_arrays`.
+
+    Examples
+    --------
+    >>> for_precision([[1], [0], [1], [0]], [[0.875], [0.75], [0.5], [0.25]], labels=("dog",), precision=0.6)
+    {'dog': 0.375}
+    """
+    truth, scores = check_arrays(truth, scores, labels)
+    if not 0 < precision <= 1:
+        raise MetricError(f"precision must be above 0 and at most 1, got {precision}")
+    chosen = dict.fromkeys(labels, float("nan"))
+    for label, positive, score in zip(labels, truth.T >= 0.5, scores.T, strict=True):
+        if positive.any():
+            limits, hits, predicted = _counts(positive, score, None)
+            chosen[label] = float(limits[hits / predicted >= precision].min(initial=np.inf))
+    return chosen
+
+
+def _counts(positive: NDArray[np.bool_], score: Array, grid: Array | None) -> tuple[Array, NDArray[np.intp], NDArray[np.intp]]:
+    """Count hits and predictions of one label at each threshold: those of the grid, else all that differ, from the highest down."""
+    order = np.argsort(-score, kind="stable")
+    falling, hits = -score[order], np.append(0, positive[order].cumsum())
+    if grid is not None:
+        predicted = np.searchsorted(falling, -grid, side="right")  # clips of at least that score
+        return grid, hits[predicted], predicted
+    predicted = np.append(np.flatnonzero(np.diff(falling)), len(score) - 1) + 1
+    lowest, below = -falling[predicted - 1], -np.append(falling, np.inf)[predicted]
+    middle = lowest / 2 + below / 2
+    # Scores a rounding error apart have no number between them, at least none in float32, the type of `Scores`.
+    return np.where(middle.astype(np.float32) < lowest.astype(np.float32), middle, below), hits[predicted], predicted

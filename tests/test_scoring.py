@@ -1,0 +1,201 @@
+"""Files of any system against a reference: how they are read, what each named metric gives, and how far it may be off."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from dcasekit import cli, scoring, to_events
+from dcasekit._cli_settings import METRIC_NAMES
+from dcasekit.annotations import Event, write_events
+from dcasekit.errors import AnnotationError, MetricError, NameNotFoundError
+from dcasekit.metrics import drawn, event, intersection, psds, segment
+from dcasekit.scores import Scores, write_scores
+from dcasekit.scoring import METRICS, Material
+
+LABELS = ("cat", "dog", "never")
+
+
+def system(clips=40, seed=0, frames=50):
+    """A reference of 10-s clips, and noisy scores of it."""
+    rng = np.random.default_rng(seed)
+    reference, scores = {}, {}
+    for number in range(clips):
+        events = [
+            Event(round(start, 3), round(start + rng.uniform(0.5, 3), 3), label)
+            for label, start in (("cat", rng.uniform(0, 3)), ("dog", rng.uniform(0, 6)), ("cat", rng.uniform(6.2, 7)))
+            if rng.random() < 0.7
+        ]
+        values = rng.normal(0.2, 0.15, (frames, 3))
+        for one in events:
+            step = 10 / frames
+            values[int(one.onset / step) : int(one.offset / step) + 1, LABELS.index(one.label)] += 0.5
+        reference[f"c{number}"] = events
+        scores[f"c{number}"] = Scores(values, np.arange(frames + 1) * 10 / frames, LABELS)
+    return reference, scores, dict.fromkeys(reference, 10.0)
+
+
+@pytest.fixture(scope="module")
+def material():
+    reference, scores, durations = system()
+    return Material(reference, LABELS, {clip: to_events(one) for clip, one in scores.items()}, scores, durations)
+
+
+@pytest.fixture
+def files(tmp_path, material):
+    write_events(tmp_path / "ref.tsv", {f"audio/{clip}.wav": events for clip, events in material.reference.items()})
+    write_events(tmp_path / "est.tsv", {f"{clip}.wav": events for clip, events in material.estimate.items()})
+    for clip, one in material.scores.items():
+        write_scores(tmp_path / "scores" / f"{clip}.tsv", one)
+    (tmp_path / "durations.tsv").write_text("".join(f"{clip}.wav\t10.0\n" for clip in material.durations))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_has_a_number_and_an_interval_around_it(material, name):
+    found = scoring.score(name, material, repeats=200)
+    assert np.isfinite(found.value)
+    low, high = found.interval
+    assert low <= found.value <= high
+    assert found.interval == scoring.score(name, material, repeats=200).interval
+    assert np.isnan(scoring.score(name, material).interval).all()
+    assert found.numbers == pytest.approx(scoring.score(name, material).numbers, nan_ok=True)
+
+
+def drawing(name, material):
+    metric = scoring.named(name)
+    return scoring._STATISTICS[metric.needs](metric, material, dict(metric.settings))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_with_every_clip_counted_once_a_draw_is_the_number_itself(material, name):
+    value = drawing(name, material)(np.ones((1, len(material.reference)), np.float32))
+    assert value == pytest.approx([scoring.score(name, material).value], abs=2e-3 if name == "segment_auroc" else 1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in METRICS if name not in ("psds2", "psds_2020_cross_trigger")])
+def test_a_draw_is_the_number_of_the_clips_that_were_drawn(material, name):
+    """Clips drawn twice are two clips: the metric of that set, computed anew, is what the counts of each clip give."""
+    rng = np.random.default_rng(1)
+    clips, function = list(material.reference), drawing(name, material)
+    for _ in range(3):
+        weights = np.bincount(rng.integers(len(clips), size=len(clips)), minlength=len(clips))
+        ids = {f"{clip}-{copy}": clip for clip, times in zip(clips, weights, strict=True) for copy in range(times)}
+        parts = [
+            {new: part[old] for new, old in ids.items()}
+            for part in (material.reference, material.estimate, material.scores, material.durations)
+        ]
+        again = Material(parts[0], LABELS, parts[1], parts[2], parts[3])
+        exact, near = scoring.score(name, again).value, function(weights[None].astype(np.float32))[0]
+        # Over all thresholds the draw has its own best ones, which need not be among those that are kept.
+        assert near == pytest.approx(exact, abs=0.01 if METRICS[name].needs == "scores" else 1e-6)
+
+
+def test_kept_thresholds_are_bounded(material, monkeypatch):
+    full = drawing("psds1", material)(np.ones((1, 40), np.float32))
+    monkeypatch.setattr(drawn, "LEVELS", 20)
+    assert drawing("psds1", material)(np.ones((1, 40), np.float32)) == pytest.approx(full, abs=0.02)
+
+
+def test_names_stand_for_the_published_settings(material):
+    reference, scores, durations = material.reference, material.scores, material.durations
+    assert scoring.score("psds2", material).value == psds.psds(reference, scores, durations, **psds.PSDS2)["psds"]
+    zero = {"labels": LABELS, "empty_output": "zero", "absent": "nan"}
+    assert scoring.score("event_f1", material).numbers == pytest.approx(event.evaluate(reference, material.estimate, **zero), nan_ok=True)
+    wide = scoring.score("event_f1", material, settings={"onset_collar": 0.5, "offset_collar": None})
+    assert wide.value == event.evaluate(reference, material.estimate, **zero, onset_collar=0.5, offset_collar=None)["f1/macro"]
+    assert scoring.score("segment_error_rate", material).headline == "error_rate/micro"
+    best = segment.best_f1(reference, scores, durations, labels=LABELS)
+    assert scoring.score("best_segment_f1", material).numbers == pytest.approx(best, nan_ok=True)
+    assert set(METRICS) == set(METRIC_NAMES)
+
+
+def test_intersection_counts_add_up(material):
+    counts = intersection.counts(material.reference, material.estimate, labels=LABELS)
+    numbers = intersection.f1(material.reference, material.estimate, labels=LABELS)
+    assert numbers["f1/micro"] == pytest.approx(2 * counts.hits.sum() / (counts.reference.sum() + counts.estimate.sum()))
+    assert counts.hits.shape == (40, 3)
+
+
+def test_what_a_metric_cannot_have_is_refused(material):
+    silent = Material(material.reference, LABELS, material.estimate)
+    with pytest.raises(MetricError, match="psds1 needs scores over time; give a folder"):
+        scoring.score("psds1", silent)
+    assert scoring.score("event_f1", silent).value == scoring.score("event_f1", material).value
+    with pytest.raises(NameNotFoundError, match="Did you mean 'psds1'"):
+        scoring.score("psd1", material)
+    with pytest.raises(MetricError, match="event_f1 has no setting 'collar'; its settings are: onset_collar"):
+        scoring.score("event_f1", material, settings={"collar": 1})
+    with pytest.raises(MetricError, match="no interval can be given with the setting thresholds"):
+        scoring.score("psds1", material, settings={"thresholds": [0.5]}, repeats=10)
+    for key in ("f1/cat", "accuracy", "psds"):
+        with pytest.raises(MetricError, match="no interval is known for"):
+            drawn.figure_of(event.counts(material.reference, material.estimate, labels=LABELS), key)
+
+
+# ---- files
+
+
+def test_files_give_the_same_numbers_as_objects(files, material):
+    for estimate in ("est.tsv", "scores"):
+        read = scoring.read(files / "ref.tsv", files / estimate, durations=files / "durations.tsv", labels=LABELS)
+        assert sorted(read.reference) == sorted(material.reference)
+        for name in ("segment_f1", "event_f1", "intersection_f1"):
+            assert scoring.score(name, read).numbers == pytest.approx(scoring.score(name, material).numbers, nan_ok=True)
+    read = scoring.read(files / "ref.tsv", files / "scores")
+    assert read.labels == LABELS  # those of the scores
+    assert read.durations == material.durations
+    assert scoring.score("psds1", read).value == scoring.score("psds1", material).value
+
+
+@pytest.mark.parametrize(("delimiter", "header"), list(itertools.product("\t,", (True, False))))
+def test_with_and_without_header_comma_or_tab(files, delimiter, header):
+    for name in ("ref.tsv", "est.tsv"):
+        lines = (files / name).read_text().splitlines()
+        (files / name).write_text("\n".join(line.replace("\t", delimiter) for line in (lines if header else lines[1:])) + "\n")
+    assert len(scoring.read(files / "ref.tsv", files / "est.tsv").reference) == 40
+
+
+def test_clips_that_do_not_agree_are_an_error(files):
+    text = (files / "ref.tsv").read_text()
+    (files / "ref.tsv").write_text("".join(line for line in text.splitlines(keepends=True) if "c3.wav" not in line))
+    with pytest.raises(MetricError, match=r"est.tsv has clip 'c3', which .*ref.tsv lacks; list it there with empty event fields"):
+        scoring.read(files / "ref.tsv", files / "est.tsv")
+    read = scoring.read(files / "ref.tsv", files / "est.tsv", durations=files / "durations.tsv")
+    assert read.reference["c3"] == ()  # the durations say that it is there
+    (files / "scores" / "c3.tsv").unlink()
+    with pytest.raises(MetricError, match="has no scores of clip 'c3'"):
+        scoring.read(files / "ref.tsv", files / "scores", durations=files / "durations.tsv")
+    (files / "est.tsv").write_text("c1.wav\t2\t1\tdog\n")
+    with pytest.raises(AnnotationError, match=r"est.tsv, line 1: .*onset=2.0, offset=1.0"):
+        scoring.read(files / "ref.tsv", files / "est.tsv")
+    (files / "est.tsv").write_text("c1.wav\t0\t1\tdog\nc1.flac\t0\t1\tdog\n")
+    with pytest.raises(MetricError, match=r"lists clip 'c1' under two names: c1.wav, c1.flac"):
+        scoring.read(files / "ref.tsv", files / "est.tsv")
+
+
+def run(*args, code=0):
+    result = CliRunner().invoke(cli.app, [str(arg) for arg in args])
+    assert result.exit_code == code, (result.output, result.exception)
+    return result.stdout, " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_the_command(files, material):
+    args = ["score", "--reference", files / "ref.tsv", "--estimate", files / "scores", "--metric", "psds1,event_f1,best_event_f1"]
+    found = json.loads(run(*args, "--json", "--bootstrap", "50")[0])
+    assert (found["clips"], found["labels"]) == (40, list(LABELS))
+    assert [one["metric"] for one in found["metrics"]] == ["psds1", "event_f1", "best_event_f1"]
+    assert found["metrics"][0]["value"] == pytest.approx(scoring.score("psds1", material).value)
+    assert found["metrics"][0]["interval_95"][0] <= found["metrics"][0]["value"]
+    table, _ = run(*args, "--html", files / "page.html", "-S", "onset_collar=0.5", "-S", "event_f1.offset_collar=none")
+    assert "psds1" in table
+    assert "never" in table
+    wide = scoring.score("event_f1", material, settings={"onset_collar": 0.5, "offset_collar": None}).value
+    assert f"{wide:.4f}" in table
+    page = (files / "page.html").read_text()
+    assert page.count("<svg") == 5  # three of labels, two PSD-ROCs
+    assert "nan" not in page.lower().replace("nano", "")
+    assert "no metric asked for has a setting 'colar'" in run(*args, "-S", "colar=1", code=2)[1]
+    assert "Did you mean 'psds1'" in run(*args[:-1], "psds_1", code=1)[1]
