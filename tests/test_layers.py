@@ -30,7 +30,14 @@ LAYERS = [
     {"cli", "app"},
 ]
 # A private file at the top belongs to the public ones that were split: it may be used by their layer and by those above.
-PRIVATE = {"_annotation_formats": "annotations", "_unpack": "download", "_charts": "report", "_html": "report", "_section": "report", "_section_page": "report"}
+PRIVATE = {
+    "_annotation_formats": "annotations",
+    "_unpack": "download",
+    "_charts": "report",
+    "_html": "report",
+    "_section": "report",
+    "_section_page": "report",
+}
 # Who in a folder of the same layer may use whom, besides what the layers allow.
 SIDEWAYS = {
     ("features._base", "datasets._base"),
