@@ -2,7 +2,8 @@
 
 A leaf is one file in a family's folder; a file whose name begins with an underscore is machinery. Its public class is the
 one whose name equals the file's stem, ignoring case and underscores (``sb_cnn.py`` holds ``SB_CNN``,
-``mel_spectrogram.py`` holds ``MelSpectrogram``). Adding a file is all there is to do; nothing is registered.
+``mel_spectrogram.py`` holds ``MelSpectrogram``). Adding a file is all there is to do; nothing is registered. A leaf in a
+folder of a family's folder has a dotted name (``models/sklearn/svm.py``: ``sklearn.svm``, or ``sklearn/svm``).
 """
 
 import difflib
@@ -22,14 +23,16 @@ FAMILIES = ("datasets", "augmentations", "features", "metrics", "models", "recip
 
 
 def names(family: str) -> tuple[str, ...]:
-    """List the leaves of a family without importing them.
+    """List the leaves of a family, or of a folder of it (``"models.sklearn"``), without importing them.
 
     >>> "mel_spectrogram" in names("features")
     True
     """
-    if family not in FAMILIES:
+    if family.partition(".")[0] not in FAMILIES:
         raise NameNotFoundError(f"no family named {family!r}; known: {', '.join(FAMILIES)}")
-    return tuple(sorted(path.stem for path in (Path(__file__).parent / family).glob("[!_]*.py")))
+    folder = Path(__file__).parent.joinpath(*family.split("."))
+    leaves = (path.relative_to(folder).with_suffix("").parts for path in folder.rglob("*.py"))
+    return tuple(sorted(".".join(parts) for parts in leaves if not any(part.startswith("_") for part in parts)))
 
 
 def module(family: str, name: str) -> ModuleType:
@@ -73,8 +76,8 @@ def load(family: str, name: str) -> Any:
 
 def address(thing: type) -> str:
     """Say the shortest name under which `load` finds a class again: its stem, or ``"package.module:Class"``."""
-    package, _, stem = thing.__module__.rpartition(".")
-    if package in {f"dcasekit.{family}" for family in FAMILIES} and _key(stem) == _key(thing.__name__):
+    package, family, stem = (*thing.__module__.split(".", maxsplit=2), "", "")[:3]
+    if package == "dcasekit" and family in FAMILIES and _key(stem.rpartition(".")[2]) == _key(thing.__name__):
         return stem
     return f"{thing.__module__}:{thing.__qualname__}"
 
@@ -105,4 +108,4 @@ def _load_address(name: str) -> Any:
 
 
 def _key(name: str) -> str:
-    return name.replace("_", "").replace("-", "").lower()
+    return name.replace("_", "").replace("-", "").replace("/", ".").lower()

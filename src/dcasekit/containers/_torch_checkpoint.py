@@ -85,7 +85,7 @@ class Checkpoint:
     def keep_best(self, history: list[Record]) -> None:
         """Keep the network's weights if this epoch is the best on validation data, or if there is none to choose with."""
         now = len(history)
-        if "val_loss" not in history[-1] or self._better(history[-1], history[self.best_epoch - 1] if self.best_epoch else None):
+        if self.training.better(history[-1], history[self.best_epoch - 1] if self.best_epoch else None):
             self.best, self.best_epoch = copy.deepcopy(self.network.state_dict()), now
 
     def stopped(self, history: list[Record]) -> bool:
@@ -144,16 +144,6 @@ class Checkpoint:
 
     def _path(self) -> Path:
         return Path(str(self.training.resume)) / "checkpoint.safetensors"
-
-    def _better(self, now: Record, best: Record | None) -> bool:
-        if best is None:
-            return True
-        least = self.training.considered_improvement
-        name = next(key for key in now if key.startswith("val_") and key != "val_loss")
-        # Validation data without a single event or tag have no metric; their loss can still choose.
-        if self.training.monitor == "loss" or math.isnan(now[name]):
-            return now["val_loss"] < best["val_loss"] - least
-        return now[name] > best[name] + least or (now[name] == best[name] and not least and now["val_loss"] < best["val_loss"])
 
 
 def _optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:

@@ -1,6 +1,7 @@
 """Settings of training, the same for every backend."""
 
 import difflib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self
@@ -89,6 +90,17 @@ class Training:
                 raise ModelError(f"train() has no setting {name!r}.{hint} Known: {', '.join(known)}")
         return cls(**settings)
 
+    def better(self, now: Mapping[str, float], best: Mapping[str, float] | None) -> bool:
+        """Whether an epoch is better on validation data than the best before it, if there was one; without validation data it is."""
+        if best is None or "val_loss" not in now:
+            return True
+        least = self.considered_improvement
+        name = next(key for key in now if key.startswith("val_") and key != "val_loss")
+        # Validation data without a single event or tag have no metric; their loss can still choose.
+        if self.monitor == "loss" or math.isnan(now[name]):
+            return now["val_loss"] < best["val_loss"] - least
+        return now[name] > best[name] + least or (now[name] == best[name] and not least and now["val_loss"] < best["val_loss"])
+
     def to_dict(self) -> dict[str, Any]:
         """Give what determines the result, as JSON values."""
         left_out = ("augment", "resume", "progress", "callbacks", "device")
@@ -101,13 +113,13 @@ def validation_record(results: Results, loss: str | None) -> dict[str, float]:
     total = count = 0.0
     for clip, vector, scores in zip(results.clips, results.truth, results.scores, strict=True):
         truth = vector if results.events is None else events_to_roll(results.events[clip], results.labels, scores.edges)
-        total += _loss(np.broadcast_to(truth, scores.values.shape), scores.values, loss, results.task)
+        total += loss_sum(np.broadcast_to(truth, scores.values.shape), scores.values, loss, results.task)
         count += len(scores.values)
     return {"val_loss": total / count, f"val_{results.headline}": results.numbers[results.headline]}
 
 
-def _loss(truth: FloatArray, values: FloatArray, loss: str | None, task: str) -> float:
-    """Loss of one clip's frames, summed over frames."""
+def loss_sum(truth: FloatArray, values: FloatArray, loss: str | None, task: str) -> float:
+    """Loss of answers (rows, labels), summed over rows."""
     if loss == "mse":
         return float(np.square(truth - values).mean(axis=1).sum())
     p = np.clip(values.astype(np.float64), 1e-7, 1 - 1e-7)

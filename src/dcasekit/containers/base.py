@@ -1,19 +1,20 @@
 """The model container: a trainable map from arrays to scores, the same contract for every backend."""
 
+import copy
+import difflib
 import hashlib
 import logging
 import platform
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import dcasekit
 from dcasekit import discover
+from dcasekit.containers._backend import Backend, Record
 from dcasekit.containers._data import Arrays, ClipWindows, Data, file_windows
 from dcasekit.containers._training import Training
 from dcasekit.datasets._base import Task
@@ -28,12 +29,9 @@ from dcasekit.units import FloatArray, PathLike
 
 _log = logging.getLogger(__name__)
 
-Weights = Mapping[str, NDArray[Any]]
-Record = dict[str, float]
-
 
 @dataclass(kw_only=True, eq=False)
-class ModelContainer(ABC):
+class ModelContainer(Backend):
     """A trainable map from windows of features to scores.
 
     A model's constructor stores the settings of its architecture; the shape of its input, its labels and task come from the data it is
@@ -55,38 +53,6 @@ class ModelContainer(ABC):
         self.history: list[Record] = []
         self.training: dict[str, Any] = {}
 
-    @abstractmethod
-    def build(self, shape: tuple[int, int], labels: Sequence[str], *, task: Task = "classification", seed: int = 0) -> Self:
-        """Make the network, with new weights.
-
-        Parameters
-        ----------
-        shape : (frames, dims) of a window.
-        labels : names of the outputs.
-        task : what the outputs mean: classification ends in a softmax, tagging and detection in sigmoids.
-        seed : of the weights.
-        """
-
-    @abstractmethod
-    def fit(self, data: Data, validation: Data | None, training: Training) -> list[Record]:
-        """Train the network; give back one record per epoch. A backend's part of `train`."""
-
-    @abstractmethod
-    def answer(self, windows: FloatArray) -> FloatArray:
-        """Answer windows (windows, frames, dims) with probabilities (windows, labels) or (windows, frames, labels)."""
-
-    @abstractmethod
-    def weights(self) -> Weights:
-        """Give all that was learned, as arrays."""
-
-    @abstractmethod
-    def set_weights(self, weights: Weights) -> None:
-        """Take over what `weights` gave; refuse names or shapes that do not fit."""
-
-    @abstractmethod
-    def cost(self) -> dict[str, int]:
-        """Count ``parameters`` (trainable), and ``macs``, multiply-accumulates for one window."""
-
     def train(self, data: Any, validation: Any = None, **settings: Any) -> list[Record]:
         """Train on data, from new weights.
 
@@ -102,14 +68,56 @@ class ModelContainer(ABC):
         number. Also kept as ``history``.
         """
         training = Training.of(settings)
-        self.labels = ()
-        source = self._data(data, training.seed)
+        source = _source(data, seed=training.seed)
         self.build(source.shape, source.labels, task=source.task, seed=training.seed)
-        checked = None if validation is None else self._data(validation, training.seed)
+        checked = None if validation is None else self._source(validation, seed=training.seed)
         if isinstance(data, DataGenerator):
             self.features, self.scaler = data.features, data.scaler
         self.training = training.to_dict()
         self.history = self.fit(source, checked, training)
+        return self.history
+
+    def fine_tune(
+        self, data: Any, validation: Any = None, *, labels: Sequence[str] | None = None, freeze: str = "all", **settings: Any
+    ) -> list[Record]:
+        """Train on other data from the weights there are, with a new head: the weights whose number depends on the labels.
+
+        Parameters
+        ----------
+        data, validation : as for `train`. A `DataGenerator` must have the features and the scaler of the model; its windows may be
+            shorter or longer if the network takes any.
+        labels : of the columns of Y; ``None``: as for `train`.
+        freeze : what stays as it is, batch normalisation's running statistics included: ``"all"`` but the head, ``"none"``, or a layer of
+            `layers`: all that the forward pass has used when this layer is done.
+        **settings : see `Training`.
+
+        Returns
+        -------
+        list of dict : as of `train`; also kept as ``history``.
+
+        Raises
+        ------
+        ModelError : the data do not fit the model, or there is no such layer; the model is as before.
+        """
+        training = Training.of(settings)
+        self._need_network()
+        self._need_layer(None if freeze in ("all", "none") else freeze)
+        source = _source(data, labels=labels, seed=training.seed)
+        checked = None if validation is None else _source(validation, labels=source.labels, task=source.task, seed=training.seed)
+        for part in (source, checked):
+            if part is not None:
+                self._check_front_end(part, source.labels if labels is None else tuple(labels))
+        tuned, head = _with_new_head(self, source, training.seed)
+        frozen = tuple(name for name in tuned.weights() if freeze == "all" and name not in head)
+        if freeze not in ("all", "none"):
+            frozen = tuned.weights_until(freeze)
+        if head.intersection(frozen):
+            raise ModelError(f"freeze={freeze!r} would keep the new head ({', '.join(sorted(head))}) from learning; name an earlier layer")
+        if isinstance(data, DataGenerator):
+            tuned.features, tuned.scaler = data.features, data.scaler
+        vars(self).update(vars(tuned))
+        self.training = {**training.to_dict(), "freeze": freeze}
+        self.history = self.fit(source, checked, training, frozen=frozen)
         return self.history
 
     def predict(self, data: Any) -> list[Scores]:
@@ -124,16 +132,28 @@ class ModelContainer(ABC):
         list of `Scores`, one per clip: one row per window, or per frame if the network answers frames.
         """
         self._need_network()
-        if isinstance(data, str | Path):
-            raise ModelError(f"predict takes a list of files; got {str(data)!r}: write predict([{str(data)!r}])")
-        if isinstance(data, list | tuple) and data and isinstance(data[0], str | Path):
-            return self._answers(self._file_windows(data))
-        return self._answers(self._data(data, 0).clip_windows())
+        return self._answers(self._clips(data))
+
+    def embed(self, layer: str, data: Any) -> list[FloatArray]:
+        """Give what a layer gives for clips.
+
+        Parameters
+        ----------
+        layer : one of `layers`.
+        data : as for `predict`.
+
+        Returns
+        -------
+        list of arrays (windows, ...), one per clip.
+        """
+        self._need_network()
+        self._need_layer(layer)
+        return [self.activations(self._fitting(windows), layer) for windows, _ in self._clips(data)]
 
     def evaluate(self, data: Any) -> Results:
         """Score clips and compare with the truth: a `DataGenerator`, or ``(X, Y)``."""
         self._need_network()
-        source = self._data(data, 0)
+        source = self._source(data)
         return Results(task=self.task, labels=self.labels, scores=tuple(self._answers(source.clip_windows())), **source.reference())
 
     def save(self, folder: PathLike) -> Path:
@@ -141,9 +161,9 @@ class ModelContainer(ABC):
         from safetensors.numpy import save_file
 
         self._need_network()
-        folder = Path(folder)
+        folder, weights = Path(folder), {name: np.ascontiguousarray(array) for name, array in self.weights().items()}
         with replacing(folder / "weights.safetensors") as temporary:
-            save_file({name: np.ascontiguousarray(array) for name, array in self.weights().items()}, temporary)
+            save_file(weights, temporary)
             digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
         description = {
             "class": discover.address(type(self)),
@@ -166,14 +186,20 @@ class ModelContainer(ABC):
         """The settings of the architecture as JSON values."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def _data(self, data: Any, seed: int) -> Data:
-        if isinstance(data, DataGenerator | Arrays):
-            return data
-        x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
-        return Arrays(x, y, labels=self.labels or None, task=self.task if self.labels else None, seed=seed)
+    def _source(self, data: Any, *, seed: int = 0) -> Data:
+        """Take data for the labels and task of this model."""
+        return _source(data, labels=self.labels, task=self.task, seed=seed)
+
+    def _clips(self, data: Any) -> ClipWindows:
+        if isinstance(data, str | Path):
+            raise ModelError(f"predict takes a list of files, not {str(data)!r}: write predict([{str(data)!r}])")
+        if isinstance(data, list | tuple) and data and isinstance(data[0], str | Path):
+            if self.features is None:
+                raise ModelError("the model was trained on arrays and has no front end; train it on a DataGenerator to predict files")
+            return file_windows(data, features=self.features, scaler=self.scaler, labels=self.labels)
+        return self._source(data).clip_windows()
 
     def _answers(self, clips: ClipWindows) -> list[Scores]:
-        self._need_network()
         return [finish(self.answer(self._fitting(windows))) for windows, finish in clips]
 
     def _fitting(self, windows: FloatArray) -> FloatArray:
@@ -183,10 +209,25 @@ class ModelContainer(ABC):
             )
         return windows
 
-    def _file_windows(self, paths: Sequence[PathLike]) -> Iterator[Any]:
-        if self.features is None:
-            raise ModelError("the model was trained on arrays and has no front end; train it on a DataGenerator to predict files")
-        return file_windows(paths, features=self.features, scaler=self.scaler, labels=self.labels)
+    def _check_front_end(self, data: Data, labels: tuple[str, ...]) -> None:
+        """Refuse data that are not made as those the model was trained on, or that have other labels than they should."""
+        if data.labels != labels:
+            raise ModelError(f"the labels asked for are {', '.join(labels)}; the data have {', '.join(data.labels)}")
+        if data.shape[1] != self.shape[1]:
+            raise ModelError(f"the model takes windows of {self.shape[1]} dims; got {data.shape[1]}: use the features it was trained with")
+        if self.features is None or not isinstance(data, DataGenerator):
+            return
+        if data.features.fingerprint != self.features.fingerprint:
+            raise ModelError(f"the model was trained with {self.features}; got data made with {data.features}: use features=model.features")
+        if (data.scaler and data.scaler.to_dict()) != (self.scaler and self.scaler.to_dict()):
+            raise ModelError("the data must be scaled as those the model was trained on; call data.set_scaler(model.scaler)")
+
+    def _need_layer(self, name: str | None) -> None:
+        known = self.layers()
+        if name is not None and name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ModelError(f"{type(self).__name__} has no layer {name!r}.{hint} Known: {', '.join(known)}")
 
     def _need_network(self) -> None:
         if not self.labels:
@@ -224,6 +265,31 @@ def load(folder: PathLike) -> ModelContainer:
     except (DcasekitError, OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder} does not hold a complete model ({type(error).__name__}: {error}); save or copy it again") from error
     return container
+
+
+def _source(data: Any, *, labels: Sequence[str] | None = None, task: Task | None = None, seed: int = 0) -> Data:
+    """Take what a container trains on: a `DataGenerator`, or arrays, whose labels and task may be given."""
+    if isinstance(data, DataGenerator | Arrays):
+        return data
+    x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
+    return Arrays(x, y, labels=labels, task=task, seed=seed)
+
+
+def _with_new_head(model: ModelContainer, data: Data, seed: int) -> tuple[ModelContainer, set[str]]:
+    """Give a copy of a model with new weights where their number depends on the labels, and the names of those."""
+    tuned = copy.copy(model).build(data.shape, data.labels, task=data.task, seed=seed)
+    wider = copy.copy(model).build(data.shape, (*data.labels, "one more"), task=data.task, seed=seed)
+    new, other, old = tuned.weights(), wider.weights(), model.weights()
+    head = {name for name in new if name not in other or new[name].shape != other[name].shape}
+    if not head or new.keys() != other.keys():
+        raise ModelError(f"{type(model).__name__} has no head that could be replaced: no weights that grow with the number of labels")
+    if misfits := [name for name in new if name not in head and (name not in old or old[name].shape != new[name].shape)]:
+        raise ModelError(
+            f"windows of {data.shape} (frames, dims) need other weights than the {model.shape} the model was trained on: "
+            f"{', '.join(misfits)}; use windows of the same length"
+        )
+    tuned.set_weights({name: array if name in head else old[name] for name, array in new.items()})
+    return tuned, head
 
 
 def _class(family: str, name: str, base: type) -> Any:

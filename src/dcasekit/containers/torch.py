@@ -14,10 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from dcasekit import discover
+from dcasekit.containers._backend import Record, Weights
 from dcasekit.containers._data import Data
 from dcasekit.containers._torch_checkpoint import Checkpoint
+from dcasekit.containers._torch_layers import fingerprint, held, layer_shapes, output_of, tensors_until
 from dcasekit.containers._training import Training, validation_record
-from dcasekit.containers.base import ModelContainer, Record, Weights
+from dcasekit.containers.base import ModelContainer
 from dcasekit.datasets._base import Task
 from dcasekit.errors import ModelError
 from dcasekit.generator import Batch
@@ -43,7 +45,8 @@ class TorchModelContainer(ModelContainer):
     Attributes
     ----------
     network : `torch.nn.Module`: (windows, frames, dims) -> logits (windows, labels) or (windows, frames,
-        labels). What its method ``penalty()`` gives, if it has one, is added to the loss.
+        labels). What its method ``penalty()`` gives, if it has one, is added to the loss. A network whose attribute ``activation`` is
+        ``"none"`` gives answers, not logits: they learn by the squared error, unclipped, and are clipped to [0, 1] when it is asked.
     """
 
     def __post_init__(self) -> None:
@@ -66,11 +69,16 @@ class TorchModelContainer(ModelContainer):
         self.shape, self.labels, self.task = (shape[0], shape[1]), tuple(labels), task
         return self
 
-    def fit(self, data: Data, validation: Data | None, training: Training) -> list[Record]:
+    def fit(self, data: Data, validation: Data | None, training: Training, *, frozen: Sequence[str] | None = None) -> list[Record]:
         """Train epoch by epoch; keep the best on validation data, or the last."""
+        with held(self._need(), frozen or ()):
+            return self._fit(data, validation, training, frozen)
+
+    def _fit(self, data: Data, validation: Data | None, training: Training, frozen: Sequence[str] | None) -> list[Record]:
         device = _device(training.device)
         network = self._on(device)
         run: dict[str, Any] = {"model": [discover.address(type(self)), self.settings], "data": data.identity, "labels": self.labels}
+        run["start"] = None if frozen is None else fingerprint(network, frozen)
         run["validation"] = None if validation is None else validation.identity
         state = Checkpoint(network, training, steps=math.ceil(data.size / training.batch_size), run=run)
         history = state.restore()
@@ -83,7 +91,7 @@ class TorchModelContainer(ModelContainer):
             record["loss"] = self._epoch(data, state, epoch, device)
             with state.averaged():
                 if validation is not None:
-                    record |= validation_record(self.evaluate(validation), training.loss)
+                    record |= validation_record(self.evaluate(validation), self._loss_name(training))
                 record["seconds"] = time.perf_counter() - began
                 history.append(record)
                 state.keep_best(history)
@@ -95,16 +103,31 @@ class TorchModelContainer(ModelContainer):
         return history
 
     def answer(self, windows: FloatArray) -> FloatArray:
-        """Answer windows with probabilities: softmax for classification, sigmoid else."""
+        """Answer windows with probabilities: softmax for classification, sigmoid else, unless the network has none."""
         network = self._need()
-        device = next(network.parameters()).device
         network.eval()
         answers = []
         with torch.inference_mode():
-            for first in range(0, len(windows), _WINDOWS_PER_ANSWER):
-                logits = network(torch.from_numpy(windows[first : first + _WINDOWS_PER_ANSWER].astype(np.float32)).to(device)).float()
-                answers.append((logits.softmax(-1) if self.task == "classification" else logits.sigmoid()).cpu().numpy())
+            for part in self._parts(windows):
+                logits = network(part).float()
+                if _answers_directly(network):
+                    answer = logits.clamp(0, 1)
+                else:
+                    answer = logits.softmax(-1) if self.task == "classification" else logits.sigmoid()
+                answers.append(answer.cpu().numpy())
         return np.concatenate(answers)
+
+    def layers(self) -> dict[str, tuple[int, ...]]:
+        """Name the modules that give a tensor with the windows as its first axis; see `Backend.layers`."""
+        return layer_shapes(self._need(), *(next(self._parts(np.zeros((count, *self.shape), np.float32))) for count in (2, 3)))
+
+    def activations(self, windows: FloatArray, layer: str) -> FloatArray:
+        """Give what a module gives for windows; see `Backend.activations`."""
+        return np.concatenate([output_of(self._need(), part, layer).float().cpu().numpy() for part in self._parts(windows)])
+
+    def weights_until(self, layer: str) -> tuple[str, ...]:
+        """Name the tensors of the modules that are done when a layer is."""
+        return tensors_until(self._need(), next(self._parts(np.zeros((2, *self.shape), np.float32))), layer)
 
     def weights(self) -> Weights:
         """Give the network's state dict as arrays."""
@@ -127,6 +150,12 @@ class TorchModelContainer(ModelContainer):
             network(window)
         parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
         return {"parameters": parameters, "macs": counter.get_total_flops() // 2}
+
+    def _parts(self, windows: FloatArray) -> Iterator[Tensor]:
+        """Give as many windows as are answered at once, where the network is."""
+        device = next(self._need().parameters()).device
+        for first in range(0, len(windows), _WINDOWS_PER_ANSWER):
+            yield torch.from_numpy(windows[first : first + _WINDOWS_PER_ANSWER].astype(np.float32)).to(device)
 
     def _epoch(self, data: Data, state: Checkpoint, epoch: int, device: torch.device) -> float:
         """Train on every batch once; give back the mean loss."""
@@ -157,10 +186,20 @@ class TorchModelContainer(ModelContainer):
                 f"the network answers {tuple(logits.shape)} and the targets are {tuple(target.shape)}; choose target='frame' for a network "
                 "that answers frames, 'window' or 'clip' for one that answers windows"
             )
-        default = "cross_entropy" if self.task == "classification" else "binary_cross_entropy"
-        loss = _LOSSES[training.loss or default](logits.float(), target)
+        distance = _LOSSES[self._loss_name(training)]
+        loss = (nn.functional.mse_loss if _answers_directly(network) else distance)(logits.float(), target)
         penalty: Callable[[], Tensor] | None = getattr(network, "penalty", None)
         return loss if penalty is None else loss + penalty()
+
+    def _loss_name(self, training: Training) -> str:
+        """Name the loss that was chosen, or that follows from the network and the task."""
+        if _answers_directly(self._need()):
+            if training.loss not in (None, "mse"):
+                raise ModelError(
+                    f"the output of {type(self).__name__} for {self.task} has no activation; it learns by loss='mse', not {training.loss!r}"
+                )
+            return "mse"
+        return training.loss or ("cross_entropy" if self.task == "classification" else "binary_cross_entropy")
 
     def _on(self, device: torch.device) -> nn.Module:
         self.network = self._need().to(device)
@@ -171,6 +210,10 @@ class TorchModelContainer(ModelContainer):
         if self.network is None:
             raise ModelError("the network is missing; call build()")
         return self.network
+
+
+def _answers_directly(network: nn.Module) -> bool:
+    return getattr(network, "activation", None) == "none"
 
 
 def _device(name: str) -> torch.device:

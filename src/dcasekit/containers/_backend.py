@@ -1,0 +1,83 @@
+"""What a backend has to know how to do: the network's part of a model container, of which the rest is the same for all."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from numpy.typing import NDArray
+
+from dcasekit.containers._data import Data
+from dcasekit.containers._training import Training
+from dcasekit.datasets._base import Task
+from dcasekit.errors import ModelError
+from dcasekit.units import FloatArray
+
+Weights = Mapping[str, NDArray[Any]]
+Record = dict[str, float]
+
+
+class Backend(ABC):
+    """What is asked of a network by its container. A new backend writes these; one without layers leaves out the last three.
+
+    Attributes
+    ----------
+    labels, task, shape : what it answers, and the (frames, dims) of a window; set by `build`.
+    """
+
+    labels: tuple[str, ...]
+    task: Task
+    shape: tuple[int, int]
+
+    @abstractmethod
+    def build(self, shape: tuple[int, int], labels: Sequence[str], *, task: Task = "classification", seed: int = 0) -> Self:
+        """Make the network, with new weights.
+
+        Parameters
+        ----------
+        shape : (frames, dims) of a window.
+        labels : names of the outputs.
+        task : what the outputs mean: classification ends in a softmax, tagging and detection in sigmoids.
+        seed : of the weights.
+        """
+
+    @abstractmethod
+    def fit(self, data: Data, validation: Data | None, training: Training, *, frozen: Sequence[str] | None = None) -> list[Record]:
+        """Train the network from the weights it has; give back one record per epoch. A backend's part of `train` and `fine_tune`.
+
+        Parameters
+        ----------
+        frozen : names of the weights, as `weights` has them, that stay as they are, running statistics included. ``None``: none, and all
+            weights are new, so that a checkpoint of `training` on these data can be taken up; else only one of the same start can.
+        """
+
+    @abstractmethod
+    def answer(self, windows: FloatArray) -> FloatArray:
+        """Answer windows (windows, frames, dims) with probabilities (windows, labels) or (windows, frames, labels)."""
+
+    @abstractmethod
+    def weights(self) -> Weights:
+        """Give all that was learned, as arrays."""
+
+    @abstractmethod
+    def set_weights(self, weights: Weights) -> None:
+        """Take over what `weights` gave; refuse names or shapes that do not fit."""
+
+    @abstractmethod
+    def cost(self) -> dict[str, int]:
+        """Count ``parameters`` (trainable), and ``macs``, multiply-accumulates for one window."""
+
+    def layers(self) -> dict[str, tuple[int, ...]]:
+        """Name the layers whose outputs `ModelContainer.embed` can give, with the shape of that output for one window.
+
+        They stand in the order of the forward pass: a layer comes after those inside it; one that is used several times counts with its
+        last use.
+        """
+        raise ModelError(f"{type(self).__name__} has no layers: there is nothing inside to look at or to keep; call train() on new data")
+
+    def activations(self, windows: FloatArray, layer: str) -> FloatArray:
+        """Give the output of a layer of `layers` for windows (windows, frames, dims): (windows, ...), float32."""
+        raise ModelError(f"{type(self).__name__} has no layer {layer!r}")
+
+    def weights_until(self, layer: str) -> tuple[str, ...]:
+        """Name the weights that the forward pass has used when a layer of `layers` is done."""
+        raise ModelError(f"{type(self).__name__} has no layer {layer!r}")

@@ -1,0 +1,270 @@
+"""The scikit-learn container: statistics of the frames of a window, then an estimator."""
+
+import copy
+import inspect
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcasekit import discover
+from dcasekit.containers._backend import Record, Weights
+from dcasekit.containers._data import Data
+from dcasekit.containers._sklearn_arrays import Arrays, Matrix, answers, check, learned, operations, probabilities
+from dcasekit.containers._training import Training, loss_sum, validation_record
+from dcasekit.containers.base import ModelContainer
+from dcasekit.datasets._base import Task
+from dcasekit.errors import MissingExtraError, ModelError
+from dcasekit.parallel import track
+from dcasekit.scaler import Scaler
+from dcasekit.units import FloatArray
+
+_STATISTICS: Mapping[str, Callable[..., Matrix]] = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max}
+
+# Rows answered at once: bounds the memory of (rows, trees) and (rows, support vectors).
+_ROWS_PER_ANSWER = 1024
+
+
+@dataclass(kw_only=True, eq=False)
+class SklearnModelContainer(ModelContainer):
+    """Any estimator of scikit-learn's interface with ``predict_proba`` or ``decision_function``, on statistics of each window's frames.
+
+    Each window (frames, dims) is a row of statistics, and is answered (windows, labels). For classification one estimator tells the labels
+    apart, and of soft targets the largest counts; for tagging and detection there is one per label, and targets from 0.5 on are positive.
+    A label that was never seen is answered with 0, one that was always there with 1. Where the estimator has decisions alone, answers are
+    their softmax, for two classes their sigmoid: in the order and cut at 0.5 as the estimator decides, but not calibrated.
+
+    An estimator is trained once, on all windows in memory; one with ``partial_fit`` batch by batch, for as many epochs as `Training` says,
+    with validation, best epoch and early stopping. The loss of a record is that of the training windows once they are learned. What
+    `Training` says of steps (``learning_rate``, ``optimizer``, ``schedule``, ``average`` ...) and of devices does not matter here: an
+    estimator has parameters of its own. Nothing is resumed; a run that was cut off is trained anew.
+
+    Trees and forests of them, linear models and kernel machines are saved as arrays and answered from them, without scikit-learn; other
+    kinds are trained and asked, but cannot be saved. There are no layers: `embed` and `fine_tune` are refused.
+
+    Parameters
+    ----------
+    estimator : ``"package.module:Class"``.
+    parameters : of the estimator, as JSON values; its ``random_state``, if it has one, is the seed of training.
+    statistics : over the frames of a window, in this order: ``"mean"``, ``"std"``, ``"min"``, ``"max"``.
+    standardise : bring each statistic to mean 0 and deviation 1 over the training windows; trees need none.
+
+    Examples
+    --------
+    >>> model = SklearnModelContainer(estimator="sklearn.linear_model:SGDClassifier", parameters={"loss": "log_loss"})
+    >>> rng = np.random.default_rng(0)
+    >>> X, Y = rng.normal(size=(20, 8, 4)) + np.repeat([[[0]], [[5]]], 10, axis=0), np.repeat(np.eye(2), 10, axis=0)
+    >>> _ = model.train((X, Y), epochs=3)
+    >>> model.evaluate((X, Y)).numbers["accuracy"]
+    1.0
+    """
+
+    estimator: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    statistics: Sequence[str] = ("mean", "std")
+    standardise: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._rescaling: Scaler | None = None
+        # One of classification, else one per label: the arrays of an estimator; {"estimator": itself} if it is of no known kind.
+        self._parts: list[Mapping[str, Any]] = []
+
+    def estimator_parameters(self) -> dict[str, Any]:
+        """Give what the estimator's constructor is called with; a model of settings of its own adds them."""
+        return dict(self.parameters)
+
+    def build(self, shape: tuple[int, int], labels: Sequence[str], *, task: Task = "classification", seed: int = 0) -> Self:  # noqa: ARG002
+        """Note shape, labels and task; until it is trained, all answers are equal."""
+        if not self.statistics or not set(self.statistics) <= set(_STATISTICS):
+            raise ModelError(f"statistics must be some of {', '.join(_STATISTICS)}; got {self.statistics!r}")
+        frames, dims = shape
+        self.shape, self.labels, self.task = (int(frames), int(dims)), tuple(labels), task
+        self._rescaling, self._parts = None, []
+        return self
+
+    def fit(self, data: Data, validation: Data | None, training: Training, *, frozen: Sequence[str] | None = None) -> list[Record]:  # noqa: ARG002
+        """Train the estimators: once, or epoch by epoch, keeping the best on validation data, or the last."""
+        estimators = [self._new(training.seed) for _ in (self.labels[:1] if self.task == "classification" else self.labels)]
+        by_batches = hasattr(estimators[0], "partial_fit")
+        if by_batches and self.standardise:
+            self._rescaling = Scaler()
+            for rows, _ in self._pooled(data, 0, training):
+                self._rescaling.partial_fit(rows)
+        history: list[Record] = []
+        best, best_epoch = self._parts, 0
+        epochs = training.epochs if by_batches else 1
+        for epoch in track(range(epochs), epochs, f"Training {type(self).__name__}" if training.progress else None):
+            began = time.perf_counter()
+            batches = self._pooled(data, epoch, training)
+            loss = self._by_batches(estimators, batches, training) if by_batches else self._at_once(estimators, list(batches), training)
+            record: Record = {"epoch": epoch + 1, "loss": loss}
+            if validation is not None:
+                record |= validation_record(self.evaluate(validation), training.loss)
+            record["seconds"] = time.perf_counter() - began
+            history.append(record)
+            if training.better(record, history[best_epoch - 1] if best_epoch else None):
+                best, best_epoch = copy.deepcopy(self._parts) if by_batches else self._parts, epoch + 1
+            patience = training.early_stopping
+            if any([callback(record) for callback in training.callbacks]) or (patience and epoch + 1 - best_epoch >= patience):
+                break
+        self._parts = best
+        return history
+
+    def answer(self, windows: FloatArray) -> FloatArray:
+        """Answer windows with probabilities (windows, labels)."""
+        self._need_network()
+        rows = self._rescaled(self._statistics_of(windows))
+        return np.concatenate([self._answers_to(rows[first : first + _ROWS_PER_ANSWER]) for first in range(0, len(rows), _ROWS_PER_ANSWER)])
+
+    def weights(self) -> Weights:
+        """Give what was learned: the arrays of each estimator after its number, and of the rescaling; none before training."""
+        self._need_network()
+        if any("estimator" in part for part in self._parts):
+            raise ModelError(
+                f"there are no arrays for a {self.estimator}, so it cannot be saved or counted; those of trees, forests, linear models and "
+                "kernel machines are known"
+            )
+        found = {f"{number}.{name}": array for number, part in enumerate(self._parts) for name, array in part.items()}
+        if self._rescaling is not None:
+            values = self._rescaling.to_dict()
+            found |= {f"rescaling.{name}": np.array(values[name], np.float64) for name in ("count", "mean", "squares")}
+        return found
+
+    def set_weights(self, weights: Weights) -> None:
+        """Take over what `weights` gave; what does not answer for this shape and these labels is refused."""
+        groups: dict[str, dict[str, Any]] = {}
+        for name, array in weights.items():
+            group, _, key = name.partition(".")
+            groups.setdefault(group, {})[key] = np.array(array)
+        taken = copy.copy(self)
+        try:
+            if self.standardise and groups:
+                values = {name: np.squeeze(array).tolist() for name, array in groups.pop("rescaling").items()}
+                taken._rescaling = Scaler.from_dict({"normalizer": "standard", "low": 0.0, "high": 0.0, **values})
+            taken._parts = [groups[str(number)] for number in range(len(groups))]
+            for part in taken._parts:
+                check({name: array for name, array in part.items() if name != "seen"})
+            found = taken.answer(np.zeros((1, *self.shape), np.float32))
+        except (LookupError, TypeError, ValueError) as error:
+            raise ModelError(f"the weights do not fit this {type(self).__name__}: {error}") from error
+        if found.shape != (1, len(self.labels)) or not np.isfinite(found).all():
+            raise ModelError(f"the weights answer {found.shape}, not one window with {len(self.labels)} labels")
+        vars(self).update(vars(taken))
+
+    def cost(self) -> dict[str, int]:
+        """Count learned numbers as ``parameters``, and ``macs`` for one window: statistics, products, averages of trees."""
+        parameters = sum(array.size for array in self.weights().values())
+        pooling = len(self.statistics) * self.shape[0] * self.shape[1]
+        return {"parameters": parameters, "macs": pooling + sum(map(operations, self._parts))}
+
+    def _new(self, seed: int) -> Any:
+        """Make an untrained estimator."""
+        kind, parameters = _estimator(self.estimator), self.estimator_parameters()
+        if "random_state" in inspect.signature(kind).parameters:
+            parameters.setdefault("random_state", seed)
+        try:
+            return kind(**parameters)
+        except TypeError as error:
+            raise ModelError(f"{self.estimator} cannot be made with {parameters}: {error}") from error
+
+    def _pooled(self, data: Data, epoch: int, training: Training) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Give batches of statistics (windows, dims) and targets (windows, labels)."""
+        rng = np.random.default_rng((training.seed, epoch, 1))
+        for batch in data.batches(epoch, training.batch_size):
+            x, y = batch.x, batch.y
+            for function in training.augment:
+                x, y = function(x, y, rng)
+            if y.ndim != 2:
+                raise ModelError(f"an estimator answers windows and the targets are {y.shape}; choose target='window' or 'clip'")
+            yield self._statistics_of(x), y
+
+    def _at_once(self, estimators: Sequence[Any], batches: Sequence[tuple[FloatArray, FloatArray]], training: Training) -> float:
+        """Train on all windows; give back their mean loss."""
+        statistics, y = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
+        self._rescaling = Scaler().fit(statistics) if self.standardise else None
+        rows, parts = self._rescaled(statistics), []
+        for estimator, target in zip(estimators, self._targets(y), strict=True):
+            seen = np.unique(target)
+            if len(seen) > 1:
+                with _refusals(self.estimator):
+                    estimator.fit(rows, target)
+                parts.append(self._part(estimator, rows, seen))
+            else:  # nothing to tell apart
+                certain = [1.0] if self.task == "classification" else np.eye(2)[seen[0]]
+                parts.append({"constant": np.array(certain), **self._seen(seen)})
+        self._parts = parts
+        return loss_sum(y, self._answers_to(rows), training.loss, self.task) / len(y)
+
+    def _by_batches(self, estimators: Sequence[Any], batches: Iterator[tuple[FloatArray, FloatArray]], training: Training) -> float:
+        """Train on one batch after the other; give back their mean loss, each after its own step."""
+        total = count = 0.0
+        classes = np.arange(len(self.labels) if self.task == "classification" else 2)
+        for statistics, y in batches:
+            rows = self._rescaled(statistics)
+            for estimator, target in zip(estimators, self._targets(y), strict=True):
+                with _refusals(self.estimator):
+                    estimator.partial_fit(rows, target, classes=classes)
+            self._parts = [{"estimator": estimator, **self._seen(classes)} for estimator in estimators]
+            total, count = total + loss_sum(y, self._answers_to(rows), training.loss, self.task), count + len(y)
+        self._parts = [self._part(estimator, rows, classes) for estimator in estimators]
+        return total / count
+
+    def _targets(self, y: FloatArray) -> list[NDArray[np.int64]]:
+        """Give what each estimator is to answer: the number of the label; or, per label, whether it is there."""
+        return [y.argmax(axis=1)] if self.task == "classification" else [(column >= 0.5).astype(np.int64) for column in y.T]
+
+    def _part(self, estimator: Any, rows: Matrix, seen: NDArray[np.int64]) -> Mapping[str, Any]:
+        return {**(learned(estimator, rows) or {"estimator": estimator}), **self._seen(seen)}
+
+    def _seen(self, classes: NDArray[np.int64]) -> Arrays:
+        """Mark the labels that the one estimator of classification tells apart: (labels,)."""
+        return {"seen": np.isin(np.arange(len(self.labels)), classes)} if self.task == "classification" else {}
+
+    def _answers_to(self, rows: Matrix) -> FloatArray:
+        """Give probabilities (rows, labels)."""
+        found = [answers(part["estimator"], rows) if "estimator" in part else probabilities(part, rows) for part in self._parts]
+        if found and self.task != "classification":
+            return np.column_stack([each[:, 1] for each in found]).astype(np.float32)
+        spread = np.full((len(rows), len(self.labels)), 1 / len(self.labels) if self.task == "classification" else 0.5, np.float32)
+        if found:
+            spread[:] = 0
+            spread[:, self._parts[0]["seen"]] = found[0]
+        return spread
+
+    def _statistics_of(self, windows: FloatArray) -> FloatArray:
+        """Give statistics (windows, dims of all) over the frames."""
+        values = windows.astype(np.float64)
+        return np.concatenate([_STATISTICS[name](values, axis=1) for name in self.statistics], axis=1).astype(np.float32)
+
+    def _rescaled(self, statistics: FloatArray) -> Matrix:
+        return (statistics if self._rescaling is None else self._rescaling.transform(statistics)).astype(np.float64)
+
+
+def _estimator(address: str) -> Any:
+    """Find an estimator's class; nothing else may be called."""
+    try:
+        from sklearn.base import BaseEstimator
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("sklearn", "sklearn") from error
+    kind = discover.load("models", address) if ":" in address else None
+    answering = hasattr(kind, "predict_proba") or hasattr(kind, "decision_function")
+    if not (isinstance(kind, type) and issubclass(kind, BaseEstimator) and answering):
+        raise ModelError(
+            f"estimator must name a class with predict_proba or decision_function, 'package.module:Class', e.g. "
+            f"'sklearn.linear_model:LogisticRegression'; got {address!r}"
+        )
+    return kind
+
+
+@contextmanager
+def _refusals(name: str) -> Iterator[None]:
+    """Say what an estimator refuses as an error of the model."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:  # sklearn's InvalidParameterError is both
+        raise ModelError(f"{name} cannot be trained so: {error}") from error

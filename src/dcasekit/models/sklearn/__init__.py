@@ -1,0 +1,9 @@
+"""Models of scikit-learn (extra ``sklearn``, for training alone): one estimator per file."""
+
+from typing import Any
+
+from dcasekit import discover
+
+
+def __getattr__(name: str) -> Any:
+    return discover.attribute("models.sklearn", name)
