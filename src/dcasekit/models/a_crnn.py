@@ -1,0 +1,166 @@
+"""A-CRNN: convolutions, then recurrent layers, for sound event detection (Adavanne et al. 2017)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from dcasekit.containers.torch import TorchModelContainer
+from dcasekit.datasets._base import Task
+from dcasekit.errors import ModelError
+from dcasekit.models._layers import batch_norm, keras_start
+
+
+@dataclass(kw_only=True, eq=False)
+class A_CRNN(TorchModelContainer):  # noqa: N801 - the published spelling
+    """Convolutional recurrent network of Adavanne for sound events.
+
+    S. Adavanne, P. Pertilä, T. Virtanen, "Sound Event Detection Using Spatial Features and Convolutional Recurrent Neural Network", ICASSP
+    2017, in its form for one channel.
+
+    Input (windows, frames, dims); output (windows, frames, labels) for detection, else (windows, labels), see `target`. Any number of
+    frames; as many dims as the pools need (20). The defaults are DCASE-models' but for the normalisation, which there is on the wrong axis:
+    382,506 numbers for 128 mel bands and 10 labels, 381,738 of them trained; with ``norm_axis="frequency"`` its 381,630 and 381,300. The
+    paper's: ``A_CRNN(bidirectional=True)`` for detection, on 256 frames of 40 mel bands. Kernels start as in Keras: Glorot uniform, the
+    recurrent ones orthogonal; biases zero.
+
+    Parameters
+    ----------
+    filters : of each 3 x 3 convolution.
+    pool_size : bands per max pooling after each convolution; time is not pooled.
+    rnn_units : of each gated recurrent layer.
+    dense_units : of each dense layer on the frames, which has no activation.
+    dropout : after each convolution and dense layer, and in the recurrent layers on input and state.
+    bidirectional : read forwards and backwards, and multiply the two answers.
+    target : ``"frame"``: every frame is answered; ``"window"``: the mean of the logits over time, then the activation; ``None``: frames
+        for detection, windows else.
+    norm_axis : ``"channels"`` (the paper's): statistics per filter; ``"frequency"`` (DCASE-models'): per band.
+    gru : activation of the gates, and whether the reset gate acts before or after the recurrent product. ``"hard_sigmoid_before"``, with
+        clip(0.2 x + 0.5, 0, 1): Keras before 2.3, as published. ``"sigmoid_before"``: Keras 2.3. ``"sigmoid_after"``, with a second bias:
+        Keras 3, PyTorch.
+    """
+
+    filters: int = 128
+    pool_size: Sequence[int] = (5, 2, 2)
+    rnn_units: Sequence[int] = (32, 32)
+    dense_units: Sequence[int] = (32,)
+    dropout: float = 0.5
+    bidirectional: bool = False
+    target: Literal["window", "frame"] | None = None
+    norm_axis: Literal["channels", "frequency"] = "channels"
+    gru: Literal["hard_sigmoid_before", "sigmoid_before", "sigmoid_after"] = "hard_sigmoid_before"
+
+    def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> nn.Module:  # noqa: ARG002 - frames
+        """Make the network; it takes any number of frames."""
+        for name, known in _KNOWN.items():
+            if (value := getattr(self, name)) not in known:
+                raise ModelError(f"{name} must be one of {', '.join(map(repr, known))}; got {value!r}")
+        per_frame = self.target == "frame" or (self.target is None and task == "detection")
+        return keras_start(_Network(self, dims, outputs, per_frame=per_frame))
+
+
+_KNOWN = {
+    "target": ("window", "frame", None),
+    "norm_axis": ("channels", "frequency"),
+    "gru": ("hard_sigmoid_before", "sigmoid_before", "sigmoid_after"),
+}
+
+
+class _Network(nn.Module):
+    def __init__(self, settings: A_CRNN, dims: int, outputs: int, *, per_frame: bool) -> None:
+        super().__init__()
+        self.per_frame = per_frame
+        blocks: list[nn.Module] = []
+        before, bands = 1, dims
+        for pool in settings.pool_size:
+            norm = batch_norm(settings.filters) if settings.norm_axis == "channels" else _FrequencyNorm(bands)
+            blocks += [nn.Conv2d(before, settings.filters, 3, padding=1), norm, nn.ReLU(), nn.MaxPool2d((1, pool))]
+            blocks += [nn.Dropout(settings.dropout)]
+            before, bands = settings.filters, bands // pool
+        if not bands:
+            raise ModelError(
+                f"windows of {dims} dims are too small for pools {tuple(settings.pool_size)}; use more bands, or smaller pools"
+            )
+        self.convolutions = nn.Sequential(*blocks)
+        sizes = (bands * before, *settings.rnn_units)
+        directions = 2 if settings.bidirectional else 1
+        layers = [_GRU(settings, size, units, directions) for size, units in pairwise(sizes)]
+        self.recurrent = nn.Sequential(*layers)
+        sizes = (sizes[-1], *settings.dense_units)
+        dense = [(nn.Linear(size, units), nn.Dropout(settings.dropout)) for size, units in pairwise(sizes)]
+        self.dense = nn.Sequential(*(layer for pair in dense for layer in pair))
+        self.out = nn.Linear(sizes[-1], outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.convolutions(x[:, None]).permute(0, 2, 3, 1)  # (windows, time, frequency, channels): Keras' order of flattening
+        logits: Tensor = self.out(self.dense(self.recurrent(maps.flatten(2))))
+        return logits if self.per_frame else logits.mean(1)
+
+
+class _FrequencyNorm(nn.Module):
+    """Batch normalisation with one mean and deviation per band, over windows, time and channels."""
+
+    def __init__(self, bands: int) -> None:
+        super().__init__()
+        self.norm = batch_norm(bands)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        normalised: Tensor = self.norm(maps.transpose(1, 3)).transpose(1, 3)
+        return normalised
+
+
+class _GRU(nn.Module):
+    """Keras' gated recurrent layer in one or both directions, whose answers are multiplied.
+
+    Shapes and order of gates (update, reset, candidate) are Keras', with the directions in front. PyTorch's own has neither dropout of
+    the state nor the reset before the product.
+    """
+
+    def __init__(self, settings: A_CRNN, dims: int, units: int, directions: int) -> None:
+        super().__init__()
+        self.units, self.dropout, self.gru = units, settings.dropout, settings.gru
+        self.kernel = nn.Parameter(torch.empty(directions, dims, 3 * units))
+        self.recurrent_kernel = nn.Parameter(torch.empty(directions, units, 3 * units))
+        self.bias = nn.Parameter(torch.zeros(directions, 2 if settings.gru == "sigmoid_after" else 1, 3 * units))
+        for kernel, recurrent in zip(self.kernel, self.recurrent_kernel, strict=True):
+            nn.init.xavier_uniform_(kernel)
+            nn.init.orthogonal_(recurrent)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(windows, time, dims) -> (windows, time, units)."""
+        # Mixed precision would gain nothing in products this small, and lose digits at every frame.
+        with torch.autocast(x.device.type, enabled=False):
+            return self._answer(x.to(self.bias.dtype))
+
+    def _answer(self, x: Tensor) -> Tensor:
+        both = torch.stack([x, x.flip(1)][: len(self.kernel)])  # (directions, windows, time, dims)
+        # One mask for all times of a window (Gal and Ghahramani 2016). Keras up to 2.2 draws another per gate; here, as in later ones, not.
+        both = both * self._mask(both[:, :, :1])
+        inputs = both @ self.kernel[:, None] + self.bias[:, None, :1]
+        state = x.new_zeros(len(self.kernel), len(x), self.units)
+        mask, states = self._mask(state), []
+        for now in inputs.unbind(2):
+            state = self._step(now, state, mask)
+            states.append(state)
+        forwards, *backwards = torch.stack(states, dim=2)
+        return forwards * backwards[0].flip(1) if backwards else forwards
+
+    def _step(self, inputs: Tensor, state: Tensor, mask: Tensor) -> Tensor:
+        seen, gates = state * mask, 2 * self.units
+        if self.gru == "sigmoid_after":
+            recurrent = torch.baddbmm(self.bias[:, 1:], seen, self.recurrent_kernel)
+            update, reset = (inputs + recurrent)[..., :gates].sigmoid().chunk(2, -1)
+            candidate = torch.tanh(inputs[..., gates:] + reset * recurrent[..., gates:])
+        else:
+            opened = inputs[..., :gates] + seen @ self.recurrent_kernel[..., :gates]
+            # Keras' hard sigmoid; PyTorch's has another slope.
+            opened = (0.2 * opened + 0.5).clamp(0, 1) if self.gru == "hard_sigmoid_before" else opened.sigmoid()
+            update, reset = opened.chunk(2, -1)
+            candidate = torch.tanh(inputs[..., gates:] + (reset * seen) @ self.recurrent_kernel[..., gates:])
+        return update * state + (1 - update) * candidate
+
+    def _mask(self, like: Tensor) -> Tensor:
+        return nn.functional.dropout(torch.ones_like(like), self.dropout, self.training)
