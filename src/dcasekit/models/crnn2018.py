@@ -23,7 +23,7 @@ class CRNN2018(TorchModelContainer):
     Environments", DCASE Workshop 2018; layers and constants are those of the published code, in Keras.
 
     Three 3 x 3 convolutions that pool frequency alone, a bidirectional GRU, and a dense layer on every frame. Input (windows, frames,
-    dims): 500 frames of 20 ms and 64 log mel bands as published; any number of frames, and as many dims as the pools need (64). The task
+    dims): 500 frames of 20 ms and 64 log mel bands as published; any number of frames, and 64 dims or more. The task
     decides between the passes. Pass 1, tagging: output (windows, labels), the mean of the frames' probabilities. Pass 2, detection:
     output (windows, frames, labels). For classification the mean is that of the frames' softmax. With ten labels both passes have 126,090
     numbers, 125,706 of them trained; with ``gru="sigmoid_after"`` 126,474. Kernels start as in Keras: Glorot uniform, the GRU's recurrent
