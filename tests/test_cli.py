@@ -182,7 +182,9 @@ def test_datasets_list():
     assert len(found["esc50"]["labels"]) == 50
     table, _ = run("datasets", "list")
     assert "esc10" in table
-    assert "CC BY-NC" in table
+    assert "18,510 recordings of 10 s" in flat(table)
+    assert found["folder"]["labels"] == []
+    assert found["folder"]["task"] is None
 
 
 def test_datasets_info(data):

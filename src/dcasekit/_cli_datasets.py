@@ -29,8 +29,8 @@ def list_datasets(as_json: o.Json = False) -> None:
     found = [_cli_leaves.facts(name, _cli_leaves.dataset(name, None)) for name in discover.names("datasets")]
     if as_json:
         return document(found)
-    rows = [(one["name"], one["task"], len(one["labels"]), one["about"], one["licence"]) for one in found]
-    return table(("name", "task", "classes", "about", "licence"), rows)
+    rows = [(one["name"], one["task"] or "-", len(one["labels"]) or "-", one["about"].partition(": ")[2]) for one in found]
+    return table(("name", "task", "classes", "about"), rows)
 
 
 @datasets.command(epilog=examples("dcasekit datasets info esc10", "dcasekit datasets info esc10 --data data/ESC-50 --json"))
