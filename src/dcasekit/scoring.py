@@ -234,10 +234,10 @@ def _of_tags(metric: Metric, material: Material, settings: Mapping[str, Any]) ->
 
 def _tag_arrays(material: Material) -> tuple[FloatArray, FloatArray]:
     """Say of each clip which labels occur, and the largest score of each label: (clips, labels)."""
-    assert material.scores is not None  # noqa: S101 - score() has looked
-    columns = [next(iter(material.scores.values())).labels.index(label) for label in material.labels]
-    truth = [tags_to_vector(events_to_tags(material.reference[clip]), material.labels) for clip in material.scores]
-    return np.stack(truth), np.concatenate([pool(each, how="max").values[:, columns] for each in material.scores.values()])
+    scores = material.scores or {}  # never none: score() has looked
+    columns = [next(iter(scores.values())).labels.index(label) for label in material.labels]
+    truth = [tags_to_vector(events_to_tags(material.reference[clip]), material.labels) for clip in scores]
+    return np.stack(truth), np.concatenate([pool(each, how="max").values[:, columns] for each in scores.values()])
 
 
 def _statistic_of_events(metric: Metric, material: Material, settings: Mapping[str, Any]) -> Statistic:

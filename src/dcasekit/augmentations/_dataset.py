@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dcasekit import audio as audio_files
-from dcasekit.annotations import Clip, Event
+from dcasekit.annotations import Clip, Event, events_to_tags
 from dcasekit.augmentations._base import Augmentation
 from dcasekit.datasets._base import Dataset, Task
 from dcasekit.datasets._protocols import Split
@@ -239,12 +239,12 @@ def _kept(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _moved(clip: Clip, heard: Sequence[Event], task: Task) -> tuple[dict[str, float] | None, Sequence[Event] | None]:
     """Give a copy's tags and events, from those `heard` in it: what became of its parent's (of none, if unknown), and what joined."""
-    before = _peaks(clip.events or ())
+    before = events_to_tags(clip.events or ())
     if task == "classification":  # one class, whatever else is heard
         own = {*before, *(label for label, value in (clip.tags or {}).items() if value > 0)}
         kept = [event for event in heard if event.label in own]
         return _plain_tags(clip.tags), None if clip.events is None else kept
-    after, tags = _peaks(heard), _plain_tags(clip.tags)
+    after, tags = events_to_tags(heard), _plain_tags(clip.tags)
     if tags is None:
         return None, None if clip.events is None else heard
     for label in sorted(before.keys() | after.keys()):
@@ -256,14 +256,6 @@ def _moved(clip: Clip, heard: Sequence[Event], task: Task) -> tuple[dict[str, fl
             if not has:
                 del tags[label]
     return tags, None if clip.events is None else heard
-
-
-def _peaks(events: Iterable[Event]) -> dict[str, float]:
-    """Give the largest weight of each label's events."""
-    peaks: dict[str, float] = {}
-    for event in events:
-        peaks[event.label] = max(event.weight, peaks.get(event.label, 0.0))
-    return peaks
 
 
 def _listed(folder: Path) -> dict[str, Any]:

@@ -101,14 +101,14 @@ class Soundscapes(Dataset):
         """
         if self.foreground is None:
             raise DatasetError(f"Soundscapes are made, not fetched: Soundscapes({str(self.root)!r}, foreground=ESC50(...)).download()")
-        settings = self._settings()
+        settings = self._settings(self.foreground)
         marker, unfinished = self.root / "settings.json", self.root / "unfinished.json"
         if not force and marker.exists() and read_json(marker, error=DatasetError) == settings:
             return False
         resumed = not force and unfinished.exists() and read_json(unfinished, error=DatasetError) == settings
         marker.unlink(missing_ok=True)
         write_json(unfinished, settings)
-        work = partial(_make, dataset=self, sources=self._sources(), grounds=self._grounds(), resumed=resumed)
+        work = partial(_make, dataset=self, sources=self._sources(self.foreground), grounds=self._grounds(self.foreground), resumed=resumed)
         for _ in map_clips(work, range(self.count), progress="Mixing soundscapes" if progress else None):
             pass
         write_json(marker, settings)
@@ -132,24 +132,23 @@ class Soundscapes(Dataset):
             raise DatasetError(f"{path} does not exist; make the soundscapes: Soundscapes(root, foreground=...).download()")
         return read_json(path, error=DatasetError)
 
-    def _settings(self) -> dict[str, Any]:
-        assert self.foreground is not None  # noqa: S101 - download() has looked
+    def _settings(self, foreground: Dataset) -> dict[str, Any]:
         return {
-            "foreground": self.foreground.name,
+            "foreground": foreground.name,
             "background": self.background.name if self.background else None,
             "labels": list(self.labels),
             "folds": list(self.folds),
-            "present": list(self.foreground.present_folds),
+            "present": list(foreground.present_folds),
             "clips": self.count,
             "seconds": self.seconds,
             "mixing": {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.mixing).items()},
             "seed": self.seed,
         }
 
-    def _sources(self) -> dict[str, dict[str, list[Clip]]]:
+    def _sources(self, foreground: Dataset) -> dict[str, dict[str, list[Clip]]]:
         """Foreground clips by fold and label."""
         found: dict[str, dict[str, list[Clip]]] = defaultdict(lambda: defaultdict(list))
-        for clip in self.foreground.clips if self.foreground else ():
+        for clip in foreground.clips:
             labels = [label for label, value in (clip.tags or {}).items() if value == 1]
             if len(labels) != 1 or len(clip.tags or ()) != 1:
                 raise DatasetError(
@@ -158,10 +157,9 @@ class Soundscapes(Dataset):
             found[clip.fold][labels[0]].append(clip)
         return {fold: dict(labels) for fold, labels in found.items()}
 
-    def _grounds(self) -> dict[str, list[Clip]]:
+    def _grounds(self, foreground: Dataset) -> dict[str, list[Clip]]:
         """Background clips by fold."""
-        assert self.foreground is not None  # noqa: S101
-        folds = self.foreground.present_folds
+        folds = foreground.present_folds
         found: dict[str, list[Clip]] = {fold: [] for fold in folds}
         if self.background is None:
             return found

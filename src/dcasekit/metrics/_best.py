@@ -5,14 +5,16 @@ Behind `dcasekit.metrics.segment.best_f1`, `dcasekit.metrics.segment.auroc` and 
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcasekit.errors import MetricError
-from dcasekit.metrics import Array, named
+from dcasekit.metrics import named
 from dcasekit.metrics._collars import curves
-from dcasekit.metrics._curves import Changes, Levels, area_between, best, best_figures
+from dcasekit.metrics._curves import Changes, Index, Levels, area_between, best, best_figures
 from dcasekit.metrics._detections import MICROSECONDS
 from dcasekit.metrics._events import Events
 from dcasekit.metrics._scored import Scored, ScoresOf, gather
@@ -20,6 +22,7 @@ from dcasekit.scores import Scores
 from dcasekit.units import Seconds
 
 Flags = NDArray[np.bool_]
+Tally = TypeVar("Tally", bound=Changes)
 
 
 def segment_best_f1(
@@ -33,8 +36,8 @@ def segment_best_f1(
     """See `dcasekit.metrics.segment.best_f1`."""
     data = gather(reference, scores, durations, labels)
     found = []
-    for positive, score in segments(data, resolution):
-        level, (hits, alarms) = _segment_curve(positive, score)
+    for changes, positive, _ in segment_tally(data, Changes, resolution):
+        level, (hits, alarms) = changes.totals()
         number = int(np.count_nonzero(positive))
         found.append(best(level, hits, hits + alarms, number) if number else None)
     return best_figures(found, data.labels)
@@ -54,8 +57,8 @@ def segment_auroc(
         raise MetricError(f"max_fpr is a share of the segments without the label and must be in (0, 1], got {max_fpr}")
     data = gather(reference, scores, durations, labels)
     areas = []
-    for positive, score in segments(data, resolution):
-        _, (hits, alarms) = _segment_curve(positive, score)
+    for changes, positive, _ in segment_tally(data, Changes, resolution):
+        _, (hits, alarms) = changes.totals()
         both = 0 < np.count_nonzero(positive) < len(positive)
         # Segments without a score come last, all at once.
         x, y = (np.append(count, total) for count, total in ((alarms, np.count_nonzero(~positive)), (hits, np.count_nonzero(positive))))
@@ -88,11 +91,17 @@ def event_best_f1(
     return best_figures(found, data.labels)
 
 
-def segments(data: Scored, resolution: Seconds) -> Iterator[tuple[Flags, Levels]]:
-    """Cut all clips into segments; give, label by label, which hold the label and their scores, both (segments,)."""
+def segment_tally(data: Scored, kind: type[Tally], resolution: Seconds) -> Iterator[tuple[Tally, Flags, Index]]:
+    """Cut all clips into segments; collect, label by label, the changes of hits and false alarms.
+
+    Yields
+    ------
+    changes, positive, owner : also which segments hold the label, and the clip of each, both (segments,).
+    """
     if not resolution > 0:
         raise MetricError(f"resolution must be a positive number of seconds, got {resolution}")
     sizes = np.array([math.ceil(duration / resolution) for duration in data.durations])
+    owner = np.repeat(np.arange(len(sizes)), sizes)
     score = np.concatenate([_highest(each, size, resolution, data.columns) for each, size in zip(data.scores, sizes.tolist(), strict=True)])
     # A segment is on if it begins before the offset and ends after the onset, in seconds rounded to six decimals.
     grid = np.round(np.arange(sizes.max() + 1) * resolution, 6)
@@ -103,7 +112,11 @@ def segments(data: Scored, resolution: Seconds) -> Iterator[tuple[Flags, Levels]
     for label in range(len(data.labels)):
         own = events.label == label
         begin, end = (np.bincount((starts[events.clip] + bound)[own], minlength=len(score) + 1) for bound in (first, last))
-        yield (begin - end).cumsum()[:-1] > 0, score[:, label]
+        positive: Flags = (begin - end).cumsum()[:-1] > 0
+        changes = kind(2)
+        for quantity, chosen in enumerate((positive, ~positive)):
+            changes.add(quantity, score[chosen, label], 1.0, partial(owner.__getitem__, chosen))
+        yield changes, positive, owner
 
 
 def _highest(scores: Scores, size: int, resolution: Seconds, columns: Sequence[int]) -> Levels:
@@ -116,11 +129,3 @@ def _highest(scores: Scores, size: int, resolution: Seconds, columns: Sequence[i
     highest = np.maximum.reduceat(padded, np.stack([first, np.maximum(first, last)], axis=1).ravel(), axis=0)[::2]
     highest[last <= first] = -np.inf
     return highest
-
-
-def _segment_curve(positive: Flags, score: Levels) -> tuple[Array, Array]:
-    """Count hits and false alarms at all thresholds."""
-    changes = Changes(2)
-    changes.add(0, score[positive], 1.0)
-    changes.add(1, score[~positive], 1.0)
-    return changes.totals()

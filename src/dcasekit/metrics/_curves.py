@@ -31,7 +31,7 @@ class Changes:
     def __init__(self, quantities: int) -> None:
         self._parts: list[list[tuple[Levels, Array | float]]] = [[] for _ in range(quantities)]
 
-    def add(self, quantity: int, level: Levels, amount: Array | float, clip: Callable[[], Index] | None = None) -> None:  # noqa: ARG002
+    def add(self, quantity: int, level: Levels, amount: Array | float, clip: Callable[[], Index]) -> None:  # noqa: ARG002
         """Let a count gain `amount`, one for all or one each, where the threshold falls below `level`; -inf is never reached.
 
         `clip` gives the clip of each change; it is asked for only where that is of interest (`ChangesOfClips`).
@@ -70,10 +70,9 @@ class ChangesOfClips(Changes):
         super().__init__(quantities)
         self._clips: list[list[Index]] = [[] for _ in range(quantities)]
 
-    def add(self, quantity: int, level: Levels, amount: Array | float, clip: Callable[[], Index] | None = None) -> None:
+    def add(self, quantity: int, level: Levels, amount: Array | float, clip: Callable[[], Index]) -> None:
         """See `Changes.add`."""
         super().add(quantity, level, amount, clip)
-        assert clip is not None  # noqa: S101 - all who collect for clips say which
         self._clips[quantity].append(clip())
 
     def sampled(self, levels: Array, clips: int) -> Array:
@@ -188,6 +187,18 @@ def staircase(false_alarms: Array, hits: Array) -> tuple[Array, Array]:
     x, y = x[kept], y[kept]
     last = np.append(x[1:] > x[:-1], True)
     return x[last], y[last]
+
+
+def effective(curves: Sequence[tuple[Array, Array]], alpha_st: float) -> tuple[Array, Array]:
+    """Join the staircases of labels: at each x their mean less `alpha_st` times their standard deviation, at least 0."""
+    x = np.unique(np.concatenate([own for own, _ in curves]))
+    each = np.stack([y[np.searchsorted(own, x, side="right") - 1] for own, y in curves])
+    return x, np.maximum(each.mean(axis=0) - alpha_st * each.std(axis=0), 0)
+
+
+def mean_height(x: Array, y: Array, end: float) -> float:
+    """Give the mean height of a staircase up to `end`; where that is 0, the height there."""
+    return area_below(x, y, end) / end if end else float(y[0])
 
 
 def area_below(x: Array, y: Array, end: float) -> float:

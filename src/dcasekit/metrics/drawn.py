@@ -6,7 +6,6 @@ others evenly between them. With every clip counted once PSDS and best F1 are th
 these thresholds are looked at.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -14,9 +13,9 @@ import numpy as np
 
 from dcasekit.errors import MetricError
 from dcasekit.metrics import Array, detection, ratio
-from dcasekit.metrics._best import segments
+from dcasekit.metrics._best import segment_tally
 from dcasekit.metrics._collars import tally as collar_tally
-from dcasekit.metrics._curves import ChangesOfClips, Index, area_below, area_between, staircase
+from dcasekit.metrics._curves import ChangesOfClips, area_between, effective, mean_height, staircase
 from dcasekit.metrics._detections import MICROSECONDS
 from dcasekit.metrics._events import Counts, Events, EventTable
 from dcasekit.metrics._intersections import lasting
@@ -164,7 +163,7 @@ def best_segment_f1(
 ) -> Statistic:
     """Give ``f1/macro`` of `dcasekit.metrics.segment.best_f1` as a function of weights (draws, clips)."""
     data = gather(reference, scores, durations, labels)
-    found, numbers, _ = _segments(data, resolution)
+    found, numbers, _ = _of_clips(data, resolution)
     return _macro(
         [_keep(changes, len(numbers), lambda counts: counts[1]) for changes in found], numbers, lambda counts: counts[0] + counts[1]
     )
@@ -181,7 +180,7 @@ def segment_auroc(
 ) -> Statistic:
     """Give ``auroc/macro`` of `dcasekit.metrics.segment.auroc` as a function of weights (draws, clips)."""
     data = gather(reference, scores, durations, labels)
-    found, numbers, others = _segments(data, resolution)
+    found, numbers, others = _of_clips(data, resolution)
     kept = [_keep(changes, len(numbers), lambda counts: counts[1]) for changes in found]
 
     def statistic(weights: FloatArray) -> Array:
@@ -197,19 +196,16 @@ def segment_auroc(
     return statistic
 
 
-def _segments(data: Scored, resolution: Seconds) -> tuple[list[ChangesOfClips], Array, Array]:
+def _of_clips(data: Scored, resolution: Seconds) -> tuple[list[ChangesOfClips], Array, Array]:
     """Collect hits and false alarms of segments, and count each clip's segments with and without the labels, (clips, labels)."""
-    owner = np.repeat(np.arange(len(data.durations)), [math.ceil(duration / resolution) for duration in data.durations])
-    found, with_label = [], []
-    for positive, score in segments(data, resolution):
-        changes = ChangesOfClips(2)
-        for quantity, chosen in enumerate((positive, ~positive)):
-            clips: Index = owner[chosen]
-            changes.add(quantity, score[chosen], 1.0, clips.copy)
+    found: list[ChangesOfClips] = []
+    numbers: list[Array] = []
+    others: list[Array] = []
+    for changes, positive, owner in segment_tally(data, ChangesOfClips, resolution):
         found.append(changes)
-        with_label.append(np.bincount(owner[positive], minlength=len(data.durations)))
-    numbers = np.stack(with_label, axis=1).astype(np.float64)
-    return found, numbers, np.bincount(owner, minlength=len(data.durations))[:, None] - numbers
+        for counts, chosen in ((numbers, positive), (others, ~positive)):
+            counts.append(np.bincount(owner[chosen], minlength=len(data.durations)).astype(np.float64))
+    return found, np.stack(numbers, axis=1), np.stack(others, axis=1)
 
 
 def _best_f1(found: Iterable[ChangesOfClips], data: Scored, events: EventTable, predicted: Callable[[Array], Array]) -> Statistic:
@@ -260,11 +256,7 @@ def _effective_area(curves: Sequence[tuple[Array, Array]], alpha_st: float, max_
     if not curves:
         return float("nan")
     end = max(float(rate.max()) for rate, _ in curves) if max_fp_per_hour is None else max_fp_per_hour
-    own = [staircase(rate[rate <= end], tpr[rate <= end]) for rate, tpr in curves]
-    x = np.unique(np.concatenate([rate for rate, _ in own]))
-    each = np.stack([tpr[np.searchsorted(rate, x, side="right") - 1] for rate, tpr in own])
-    effective = np.maximum(each.mean(axis=0) - alpha_st * each.std(axis=0), 0)
-    return area_below(x, effective, end) / end if end else float(effective[0])
+    return mean_height(*effective([staircase(rate[rate <= end], tpr[rate <= end]) for rate, tpr in curves], alpha_st), end)
 
 
 def _mean(values: Array) -> Array:

@@ -22,7 +22,7 @@ import numpy as np
 
 from dcasekit.errors import MetricError
 from dcasekit.metrics import Array
-from dcasekit.metrics._curves import area_below, staircase
+from dcasekit.metrics._curves import effective, mean_height, staircase
 from dcasekit.metrics._events import Events
 from dcasekit.metrics._intersections import check_shares, curves, lasting
 from dcasekit.metrics._scored import ScoresOf, gather
@@ -68,7 +68,7 @@ class Roc:
     @property
     def area(self) -> float:
         """The PSDS."""
-        return _area(self.fp_per_hour, self.tpr, self.max_fp_per_hour)
+        return mean_height(self.fp_per_hour, self.tpr, self.max_fp_per_hour)
 
 
 def psds(  # noqa: PLR0913 - the settings of the definition
@@ -126,7 +126,7 @@ def psds(  # noqa: PLR0913 - the settings of the definition
         max_fp_per_hour=max_fp_per_hour,
         thresholds=thresholds,
     )
-    areas = {label: _area(*own, curve.max_fp_per_hour) for label, own in curve.labels.items()}
+    areas = {label: mean_height(*own, curve.max_fp_per_hour) for label, own in curve.labels.items()}
     every = next(iter(scores.values())).labels
     return {"psds": curve.area} | {f"psds/{label}": areas.get(label, float("nan")) for label in every}
 
@@ -163,10 +163,8 @@ def roc(  # noqa: PLR0913 - the settings of the definition
             largest = max(largest, float(rate.max()))
             inside = rate <= end
             own[label] = staircase(rate[inside], hits[inside] / number)
-    x = np.unique(np.concatenate([rate for rate, _ in own.values()]))
-    each = np.stack([tpr[np.searchsorted(rate, x, side="right") - 1] for rate, tpr in own.values()])
-    effective = np.maximum(each.mean(axis=0) - alpha_st * each.std(axis=0), 0)
-    return Roc(x, effective, own, largest if max_fp_per_hour is None else float(max_fp_per_hour))
+    x, tpr = effective(list(own.values()), alpha_st)
+    return Roc(x, tpr, own, largest if max_fp_per_hour is None else float(max_fp_per_hour))
 
 
 def _check(weights: tuple[float | None, float, float], max_fp_per_hour: float | None, thresholds: Sequence[float] | None) -> None:
@@ -188,8 +186,3 @@ def _sample(level: Array, counts: Array, thresholds: Sequence[float]) -> Array:
     lowered = np.asarray(thresholds, dtype=np.float32).astype(np.float64)
     above = len(level) - np.searchsorted(level[::-1], lowered, side="right")  # scores that exceed each; infinity always does
     return counts[:, np.append(0, above - 1)]
-
-
-def _area(fp_per_hour: Array, tpr: Array, end: float) -> float:
-    """Give the mean height up to `end`; where no threshold gives a false positive, the height at 0."""
-    return area_below(fp_per_hour, tpr, end) / end if end else float(tpr[0])
