@@ -1,6 +1,7 @@
 import json
 import os
 from dataclasses import replace
+from itertools import combinations
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import dcasekit
 from dcasekit import discover
 from dcasekit.errors import DatasetError
-from dcasekit.recipes import esc10, quickstart
+from dcasekit.recipes import backends, esc10, quickstart
 from dcasekit.testing import make_dataset
 
 
@@ -76,3 +77,25 @@ def test_esc10_tests_every_fold_once_and_goes_on_after_an_interruption(tmp_path,
 def test_esc10_says_that_it_needs_recordings(tmp_path):
     with pytest.raises(DatasetError, match="--data"):
         esc10.run(esc10.QUICK, None, tmp_path)
+
+
+def test_backends_sets_every_system_beside_the_others_with_a_paired_test(tmp_path):
+    data = make_dataset("esc10", tmp_path / "data", clips=60, sr=22050)
+    report = backends.run(replace(backends.QUICK, clips=20), tmp_path / "data", tmp_path / "out")
+    content = json.loads((tmp_path / "out" / "report.json").read_text())
+    systems = [*backends.SYSTEMS, backends.FINE_TUNED]
+    assert [section["name"] for section in content["sections"]] == systems
+    assert {section.pooled.clips for section in report.sections} == {report.sections[0].pooled.clips}
+    assert sorted(report.sections[0].pooled.clips) == sorted(clip.id for clip in data.clips), "every clip is tested once"
+    assert [(pair["first"], pair["second"]) for pair in content["comparisons"]] == list(combinations(systems, 2))
+    [torch, keras, forest, tuned] = [section["model"] for section in content["sections"]]
+    assert torch["parameters"] == keras["parameters"] == tuned["parameters"] == 364_554
+    assert torch["macs"] == keras["macs"]
+    assert forest["class"] == "sklearn.random_forest"
+    for folder in ("sb_cnn", "keras.sb_cnn", "sklearn.random_forest", "sb_cnn-fine-tuned"):
+        assert dcasekit.load(tmp_path / "out" / "models" / folder / "fold1").labels == data.labels
+
+
+def test_backends_says_that_it_needs_recordings(tmp_path):
+    with pytest.raises(DatasetError, match="--data"):
+        backends.run(backends.QUICK, None, tmp_path)

@@ -5,13 +5,17 @@ import json
 import re
 import struct
 import zlib
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dcasekit import _charts, _html, audio
+from dcasekit._comparison import holm
 from dcasekit.annotations import Event
 from dcasekit.report import Report, Section, environment
 from dcasekit.results import Results
@@ -158,6 +162,34 @@ def test_markdown_holds_the_same_numbers(page):
     assert "1 h 12 min" in text
     for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
+
+
+@pytest.mark.parametrize("task", ["classification", "tagging", "detection"])
+def test_systems_of_the_same_clips_are_compared_pair_by_pair(task):
+    sections = [replace(section(task), name=letter) for letter in "abc"]
+    content = report(*sections).to_dict()["comparisons"]
+    assert [(pair["first"], pair["second"]) for pair in content] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert {pair["difference"] for pair in content} == {0.0}
+    assert {pair["p"] for pair in content} == {1.0}
+    page, text = report(*sections).to_html(), report(*sections).to_markdown()
+    for found in (page, text):
+        assert "Side by side" in found
+        assert "a minus b" in found
+
+
+def test_systems_of_other_clips_or_tasks_are_not_compared():
+    for others in ([section("tagging")], [section("classification", folds=1)], []):
+        alone = report(section("classification"), *others)
+        assert alone.to_dict()["comparisons"] == []
+        assert "Side by side" not in alone.to_html() + alone.to_markdown()
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_keeps_the_order_and_raises_no_value_above_bonferroni(values):
+    adjusted = holm(values)
+    assert all(v <= a <= min(1, v * len(values)) + 1e-12 or a == max(adjusted) for v, a in zip(values, adjusted, strict=True))
+    assert [a for _, a in sorted(zip(values, adjusted, strict=True))] == sorted(adjusted)
+    assert min(adjusted) == pytest.approx(min(1, min(values) * len(values)))
 
 
 def test_a_clip_whose_audio_has_vanished_gets_a_note(tmp_path):

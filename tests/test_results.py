@@ -1,6 +1,7 @@
 """Results: the numbers of each task, pooling, intervals, mistakes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,39 @@ def test_classification_pools_scores_over_time():
     pooled = np.array([scores.values.mean(axis=0) for scores in results.scores])
     assert results.numbers["accuracy"] == (pooled.argmax(1) == results.truth.argmax(1)).mean()
     assert results.confusion.sum() == 30
+
+
+@pytest.mark.parametrize("make", [classified, tagged])
+def test_a_better_system_is_told_from_a_worse_one_on_the_same_clips(make):
+    good = make(90)
+    rng = np.random.default_rng(5)
+    noise = [Scores(rng.uniform(size=(1, 3)), [0, 4], LABELS) for _ in good.clips]
+    bad = replace(good, scores=tuple(noise))
+    found = good.compare(bad)
+    assert found.difference == pytest.approx(good.numbers[good.headline] - bad.numbers[good.headline])
+    assert 0 < found.interval[0] < found.difference < found.interval[1]
+    assert found.p < 0.01
+    assert bad.compare(good).difference == -found.difference
+    assert bad.compare(good).p == pytest.approx(found.p, abs=0.005)
+
+
+def test_a_detection_is_compared_by_its_segments():
+    good = detected()
+    silent = replace(good, scores=tuple(Scores(np.zeros((5, 3)), np.arange(6), LABELS) for _ in good.clips))
+    assert good.compare(silent).difference == pytest.approx(good.numbers["f1/micro"])
+
+
+def test_tagging_is_compared_by_ranks_so_another_scale_makes_no_difference():
+    good = tagged()
+    squeezed = replace(good, scores=tuple(Scores(scores.values / 9, [0, 4], LABELS) for scores in good.scores))
+    found = good.compare(squeezed)
+    assert (found.difference, found.p) == (0, 1)
+
+
+def test_systems_on_other_clips_cannot_be_compared():
+    for other in (classified(29), classified(prefix="other"), tagged(30)):
+        with pytest.raises(MetricError, match="same clips"):
+            classified().compare(other)
 
 
 def test_detection_scores_segments_and_whole_clips():

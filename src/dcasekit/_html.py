@@ -17,7 +17,7 @@ from dcasekit.errors import AudioError
 
 _RATE, _LONGEST = 16_000, 5.0  # Hz and seconds of a player's audio: some 30 kB as mp3
 
-_NUMBER = re.compile(r"^$|^[–\-+±\d][\d.,\s%±–to]*$")
+_NUMBER = re.compile(r"^$|^[–\-+±\d][\d.,\s%±–+\-to]*$")
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ground: #f6f7f9; --ink: #17202b; --soft: #5a6675; --line: #dfe3e8;

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dcasekit import __version__, _html
+from dcasekit import __version__, _comparison, _html
 from dcasekit._html import Table
 from dcasekit._section import Section, facts, settings_table, tables
 from dcasekit._section_page import section_html
@@ -37,7 +38,7 @@ class Report:
     ----------
     title : of the page.
     settings : of the run, as given.
-    sections : one or more experiments.
+    sections : one or more experiments; those of the same clips are compared, pair by pair.
     environment : see `environment`.
     data : data set, its fingerprint, number of clips ...: what the run was fed with.
     """
@@ -56,12 +57,13 @@ class Report:
             "data": self.data,
             "environment": self.environment,
             "sections": [section.to_dict() for section in self.sections],
+            "comparisons": _comparison.to_dict(self._pairs),
         }
         return dict(plain(content))
 
     def to_markdown(self) -> str:
         """Give the numbers as Markdown tables."""
-        parts = [f"# {self.title}\n"]
+        parts = [f"# {self.title}\n", *(table.markdown() for table in _comparison.tables(self.sections, self._pairs))]
         for section in self.sections:
             main = "\n".join(f"- **{value}** {caption}".rstrip() for value, caption in facts(section))
             notes = "\n".join(f"- {note}" for note in section.notes)
@@ -77,7 +79,8 @@ class Report:
         if len(self.sections) > 1:
             links = (f'<a href="#s{index}">{escape(section.name)}</a>' for index, section in enumerate(self.sections))
             head += f"<nav aria-label='Sections'>{' · '.join(links)}</nav>"
-        body = "".join(section_html(section, f"s{index}") for index, section in enumerate(self.sections))
+        body = _comparison.html(self.sections, self._pairs)
+        body += "".join(section_html(section, f"s{index}") for index, section in enumerate(self.sections))
         details = "".join(_html.folded(table.title, table.html()) for table in self._about())
         return _html.page(self.title, head, f"{body}<section><h2>Run</h2>{details}</section>", f"<p>{escape(HOW_TO_READ)}</p>")
 
@@ -90,6 +93,10 @@ class Report:
         write_json(folder / "report.json", self.to_dict())
         write_text(folder / "report.md", self.to_markdown())
         return write_text(folder / "report.html", self.to_html())
+
+    @cached_property
+    def _pairs(self) -> _comparison.Pairs:
+        return _comparison.pairs(self.sections)
 
     def _about(self) -> list[Table]:
         parts = (("Settings of the run", self.settings), ("Data", self.data), ("Environment", self.environment))

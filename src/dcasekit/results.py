@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dcasekit.annotations import Event
 from dcasekit.errors import MetricError
-from dcasekit.metrics import bootstrap, classification, detection, psds, ratio, segment, tagging
+from dcasekit.metrics import bootstrap, classification, detection, paired, psds, ratio, segment, tagging
 from dcasekit.metrics.segment import SegmentCounts
 from dcasekit.scores import Scores, pool, to_events
 from dcasekit.tables import text_table
@@ -51,6 +51,15 @@ class Example:
     reference: tuple[Event, ...]
     estimate: tuple[Event, ...]
     f1: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two systems' main numbers differ by on the same clips, its 95 % interval, and the p-value of a permutation test."""
+
+    difference: float
+    interval: tuple[float, float]
+    p: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,6 +209,23 @@ class Results:
         picked = dict.fromkeys(order[np.linspace(0, len(order) - 1, count).round().astype(int)].tolist()) if len(order) else ()
         return [Example(self.clips[i], self._durations[i], self._reference[i], self._estimate[i], float(f1[i])) for i in picked]
 
+    def compare(self, other: "Results") -> Comparison:
+        """Test whether this system is better than another one on the same clips: its main number minus the other's.
+
+        See `dcasekit.metrics.paired`; clips of one group (or of one id) are drawn, and swapped, together.
+
+        Raises
+        ------
+        MetricError : the clips, or what is true of them, are not the same.
+        """
+        if (self.task, self.labels, self.clips) != (other.task, other.labels, other.clips) or not np.array_equal(self.truth, other.truth):
+            raise MetricError("two systems are compared on the same clips, in one order, with the same labels and truth; these differ")
+        # A swap puts clips of both into one ranking: a system's ranks are on the other's scale, its scores need not be.
+        systems = [one._ranked() if self.task == "tagging" else one for one in (self, other)]
+        stacked, clips = Results.pooled(systems)._resampled, len(self.clips)
+        difference, low, high = paired.bootstrap(stacked, clips, groups=self._units)
+        return Comparison(difference, (low, high), paired.permutation(stacked, clips, groups=self._units))
+
     def to_dict(self) -> dict[str, Any]:
         """Give the numbers as what JSON knows; undefined ones are ``None``."""
         content = plain(
@@ -265,6 +291,13 @@ class Results:
             labels=self.labels,
             durations=_by_position(self._durations),
         )
+
+    def _ranked(self) -> "Results":
+        """Replace each label's scores by their rank among all clips, in [0, 1]; what is equal stays equal."""
+        ordered = np.sort(self._clip_scores, axis=0)
+        ranks = [np.searchsorted(column, values) for column, values in zip(ordered.T, self._clip_scores.T, strict=True)]
+        shares = np.stack(ranks, axis=1) / len(self.clips)
+        return replace(self, scores=tuple(Scores(row[None], np.array([0.0, 1.0]), self.labels) for row in shares))
 
     def _resampled(self, weights: FloatArray) -> NDArray[np.float64]:
         """Compute the headline for each draw of clips: weights (draws, clips) -> (draws,)."""

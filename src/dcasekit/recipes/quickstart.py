@@ -103,7 +103,7 @@ def section(config: Config, data: Path | None, out: Path, task: Task) -> Section
         name={"classification": "Scenes", "tagging": "Tags", "detection": "Events"}[task],
         folds={"test": results},
         histories={"test": history},
-        model={"class": "CompactCNN", **model.cost(), **model.settings},
+        model={"class": "CompactCNN", **model.cost(), "settings": model.settings},
         seconds=time.perf_counter() - began,
         published={"chance": chance(results)},
     )

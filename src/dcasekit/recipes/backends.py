@@ -1,0 +1,110 @@
+"""Three backends, one code: SB-CNN in PyTorch and in Keras, a random forest of scikit-learn, and SB-CNN fine-tuned, side by side on ESC-10.
+
+Each is trained on the other folds for a fixed number of epochs, last weights, and tested once on the fold: nothing is selected on it. The
+fine-tuned network has first learned the ten synthetic scenes of `SyntheticSounds`.
+"""
+
+import os
+import time
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+from dcasekit import discover
+from dcasekit.containers.base import ModelContainer, load
+from dcasekit.datasets._base import Dataset
+from dcasekit.datasets.esc10 import ESC10
+from dcasekit.datasets.synthetic_sounds import SyntheticSounds
+from dcasekit.errors import DatasetError
+from dcasekit.features import Mel
+from dcasekit.features.mel_spectrogram import MelSpectrogram
+from dcasekit.generator import DataGenerator
+from dcasekit.parallel import map_clips
+from dcasekit.report import Report, Section, environment
+from dcasekit.scaler import Scaler
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the recipe."""
+
+    epochs: int = 40
+    clips: int = 400  # of synthetic sounds
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    seed: int = 0
+
+
+QUICK = Config(epochs=1, clips=50)
+
+SYSTEMS = {"SB-CNN (PyTorch)": "sb_cnn", "SB-CNN (Keras)": "keras.sb_cnn", "random forest": "sklearn.random_forest"}
+FINE_TUNED = "SB-CNN fine-tuned"
+
+FEATURES = MelSpectrogram(sr=22050, audio_win=1024, audio_hop=512, sequence_time=3.0, sequence_hop_time=1.0, mel=Mel(bands=64))
+
+
+def run(config: Config, data: Path | None, out: Path, *, progress: bool = False) -> Report:
+    """Train and test every system on the folds that are there, and save models and report.
+
+    Parameters
+    ----------
+    data : folder of ESC-50 or ESC-10; it is only read.
+    out : folder for sounds, features, models and report.
+    """
+    if data is None:
+        raise DatasetError("backends needs recordings: --data FOLDER with meta/esc50.csv; dcasekit datasets download esc50 --data FOLDER")
+    dataset = ESC10(data, cache=out / "cache")
+    sounds = SyntheticSounds(out / "sounds", task="classification", clips=config.clips, sr=FEATURES.sr, seed=config.seed)
+    sounds.download(progress=progress)
+    for source in (dataset, sounds):
+        FEATURES.extract(source, progress=progress)
+    pretrain(config, sounds, out)
+    jobs = list(product([*SYSTEMS, FINE_TUNED], dataset.present_folds))
+    bar = "Training systems and folds" if progress else None
+    done = map_clips(partial(tested, config, dataset, out), jobs, jobs=min(len(jobs), os.cpu_count() or 1), progress=bar)
+    tests = dict(zip(jobs, done, strict=True))
+    sections = [
+        replace(
+            tests[system, dataset.present_folds[0]],
+            folds={fold: tests[system, fold].folds[fold] for fold in dataset.present_folds},
+            histories={fold: tests[system, fold].histories[fold] for fold in dataset.present_folds},
+            seconds=sum(tests[system, fold].seconds for fold in dataset.present_folds),
+        )
+        for system in [*SYSTEMS, FINE_TUNED]
+    ]
+    report = Report(title="Three backends on ESC-10", settings=asdict(config), sections=sections, environment=environment())
+    report.save(out)
+    return report
+
+
+def tested(config: Config, dataset: Dataset, out: Path, job: tuple[str, str]) -> Section:
+    """Train a system on all folds but one, test it on that one, and save it."""
+    (system, fold), began = job, time.perf_counter()
+    train = DataGenerator(dataset, FEATURES, folds=dataset.split(fold, validation=False).train, seed=config.seed)
+    test = DataGenerator(dataset, FEATURES, folds=[fold], train=False)
+    model = load(out / "models" / "pretrained") if system == FINE_TUNED else discover.load("models", SYSTEMS[system])()
+    scaler = model.scaler or Scaler("standard").fit(train)
+    train.set_scaler(scaler)
+    test.set_scaler(scaler)
+    learn(model, train, config)
+    results = model.evaluate(test)
+    seconds = time.perf_counter() - began
+    model.save(out / "models" / f"{discover.address(type(model))}{'-fine-tuned' if system == FINE_TUNED else ''}" / fold)
+    about = {"class": discover.address(type(model)), **model.cost(), "settings": model.settings}
+    return Section(name=system, folds={fold: results}, histories={fold: model.history}, model=about, seconds=seconds)
+
+
+def learn(model: ModelContainer, train: DataGenerator, config: Config) -> None:
+    """Train a model from new weights, or from those it has, with a new head."""
+    begin = partial(model.fine_tune, freeze="none") if model.labels else model.train
+    begin(train, epochs=config.epochs, batch_size=config.batch_size, learning_rate=config.learning_rate, seed=config.seed)
+
+
+def pretrain(config: Config, sounds: SyntheticSounds, out: Path) -> None:
+    """Train SB-CNN on all synthetic sounds, and save it."""
+    train = DataGenerator(sounds, FEATURES, folds=sounds.folds, seed=config.seed)
+    train.set_scaler(Scaler("standard").fit(train))
+    model: ModelContainer = discover.load("models", "sb_cnn")()
+    learn(model, train, config)
+    model.save(out / "models" / "pretrained")
