@@ -25,7 +25,7 @@ LAYERS = [
     {"datasets", "augmentations", "features", "metrics"},
     {"generator", "scaler", "results", "scoring", "batch_augmentations"},
     {"containers", "models"},
-    {"report", "score_page"},
+    {"export", "report", "score_page"},
     {"recipes", "testing"},
     {"cli", "app"},
 ]
@@ -33,8 +33,10 @@ LAYERS = [
 PRIVATE = {
     "_annotation_formats": "annotations",
     "_unpack": "download",
+    "_front_end": "export",
     "_charts": "report",
     "_html": "report",
+    "_comparison": "report",
     "_section": "report",
     "_section_page": "report",
 }
@@ -62,7 +64,10 @@ VARIANTS = {("datasets.esc10", "datasets.esc50"), ("features.looped_mel", "featu
 FAMILIES = {"datasets", "augmentations", "features", "models", "recipes"}
 
 HEAVY = {
-    "torch": ["containers/torch.py", "containers/_torch_checkpoint.py", "containers/_torch_layers.py", "models/*.py"],
+    "torch": ["containers/torch.py", "containers/_torch_*.py", "containers/_weight_files.py", "models/*.py", "export.py", "_front_end.py"],
+    "keras": ["containers/keras.py", "containers/_keras_*.py", "models/keras/*.py"],
+    "h5py": ["containers/_weight_files.py"],
+    **dict.fromkeys(["onnx", "onnxruntime", "onnxscript"], ["export.py"]),
     "joblib": ["parallel.py"],
     "dask": ["parallel.py"],
     "distributed": ["parallel.py"],
@@ -73,7 +78,7 @@ HEAVY = {
     "soxr": ["audio.py"],
     "sox": ["augmentations/_sox.py"],
     "sklearn": ["containers/sklearn.py", "models/sklearn/*.py"],
-    **dict.fromkeys(["keras", "tensorflow", "matplotlib", "plotly", "pandas", "librosa", "dash"], []),
+    **dict.fromkeys(["tensorflow", "jax", "matplotlib", "plotly", "pandas", "librosa", "dash"], []),
 }
 
 FILE_LINES, BODY_LINES, PUBLIC_METHODS = 400, 40, 10

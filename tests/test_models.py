@@ -117,7 +117,7 @@ def test_sb_cnn_forward(task):
             name = f"convolutions.{convolution}"
             maps = np.maximum(0, convolve(maps, weights[f"{name}.weight"], weights[f"{name}.bias"]))
             maps = normalise(maps if size is None else pool(maps, size), weights, f"convolutions.{norm}")
-        hidden = np.maximum(0, weights["dense.weight"] @ maps.reshape(-1) + weights["dense.bias"])
+        hidden = np.maximum(0, weights["dense.weight"] @ maps.transpose(1, 2, 0).reshape(-1) + weights["dense.bias"])
         expected.append(weights["out.weight"] @ hidden + weights["out.bias"])
     activation = softmax if task == "classification" else sigmoid
     np.testing.assert_allclose(model.answer(x), activation(np.array(expected)), atol=1e-4)

@@ -17,7 +17,7 @@ from typing import Any
 from dcasekit.errors import MissingExtraError, NameNotFoundError
 
 # Packages that leaves import, and the extras they come with.
-_EXTRAS = {"torch": "torch", "keras": "keras", "sklearn": "sklearn"}
+_EXTRAS = {"torch": "torch", "keras": "keras", "sklearn": "sklearn", "h5py": "hdf5", "onnx": "onnx"}
 
 FAMILIES = ("datasets", "augmentations", "features", "metrics", "models", "recipes")
 

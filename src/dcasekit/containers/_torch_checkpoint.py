@@ -136,9 +136,12 @@ class Checkpoint:
         self.best_epoch, self.done = about["best_epoch"], about["done"]
         self.scaler.load_state_dict(about["scaler"])
         state: dict[int, dict[str, Any]] = {}
+        trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         for name, tensor in _part(tensors, "optimizer.").items():
             index, _, key = name.partition(".")
-            state.setdefault(int(index), {})[key] = tensor
+            like = trained[int(index)]
+            # In memory as the weights are, channels last: a fused optimizer goes through both side by side.
+            state.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         return list(about["history"])
 
@@ -152,7 +155,8 @@ def _optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
         {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": training.weight_decay},
         {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    settings: dict[str, Any] = {"lr": training.learning_rate}
+    fused = next(network.parameters()).device.type in ("cpu", "cuda")  # one pass over all weights
+    settings: dict[str, Any] = {"lr": training.learning_rate, "fused": fused}
     if training.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=0.9, nesterov=True, **settings)
     kind = torch.optim.AdamW if training.optimizer == "adamw" else torch.optim.Adam

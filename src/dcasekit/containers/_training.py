@@ -35,6 +35,8 @@ class Training:
     seed : of initial weights, order, augmentation and dropout. Two runs with one seed on one machine give the same weights.
     device : ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"auto"``: the fastest there is.
     precision : ``"float32"``, ``"bfloat16"`` or ``"float16"`` (mixed, the last with loss scaling; for GPUs).
+    keep_memory : on Linux, have the C library keep freed memory for the next step instead of giving it back to the kernel, which nearly
+        doubles the speed of convolutional networks on a CPU (PyTorch; process-wide, from the start of training on). ``False``: leave it.
     resume : folder for a checkpoint after every epoch; training goes on from the one that is there. ``None``: no checkpoints.
     progress : show a progress bar.
     callbacks : called with the record of each epoch; one that gives ``True`` stops training.
@@ -55,6 +57,7 @@ class Training:
     seed: int = 0
     device: str = "auto"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    keep_memory: bool = True
     resume: PathLike | None = None
     progress: bool = False
     callbacks: Sequence[Callable[[Mapping[str, float]], bool | None]] = ()
@@ -103,7 +106,7 @@ class Training:
 
     def to_dict(self) -> dict[str, Any]:
         """Give what determines the result, as JSON values."""
-        left_out = ("augment", "resume", "progress", "callbacks", "device")
+        left_out = ("augment", "keep_memory", "resume", "progress", "callbacks", "device")
         kept = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_out}
         return {**kept, "augment": [_describe(function) for function in self.augment]}
 

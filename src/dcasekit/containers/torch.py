@@ -18,6 +18,7 @@ from dcasekit.containers._backend import Record, Weights
 from dcasekit.containers._data import Data
 from dcasekit.containers._torch_checkpoint import Checkpoint
 from dcasekit.containers._torch_layers import fingerprint, held, layer_shapes, output_of, tensors_until
+from dcasekit.containers._torch_speed import keep_memory, settle
 from dcasekit.containers._training import Training, validation_record
 from dcasekit.containers.base import ModelContainer
 from dcasekit.datasets._base import Task
@@ -61,7 +62,7 @@ class TorchModelContainer(ModelContainer):
         """Make the network, with new weights; see `ModelContainer.build`."""
         try:
             with _seeded(seed):
-                self.network = self.network_for(*shape, len(labels), task)
+                self.network = settle(self.network_for(*shape, len(labels), task), torch.device("cpu"))
         except (TypeError, ValueError, IndexError, RuntimeError) as error:
             if isinstance(error, ModelError):
                 raise
@@ -71,6 +72,8 @@ class TorchModelContainer(ModelContainer):
 
     def fit(self, data: Data, validation: Data | None, training: Training, *, frozen: Sequence[str] | None = None) -> list[Record]:
         """Train epoch by epoch; keep the best on validation data, or the last."""
+        if training.keep_memory:
+            keep_memory()
         with held(self._need(), frozen or ()):
             return self._fit(data, validation, training, frozen)
 
@@ -202,7 +205,7 @@ class TorchModelContainer(ModelContainer):
         return training.loss or ("cross_entropy" if self.task == "classification" else "binary_cross_entropy")
 
     def _on(self, device: torch.device) -> nn.Module:
-        self.network = self._need().to(device)
+        self.network = settle(self._need(), device)
         return self.network
 
     def _need(self) -> nn.Module:

@@ -77,7 +77,7 @@ class _Network(nn.Module):
         before, bands = 1, dims
         for pool in settings.pool_size:
             norm = batch_norm(settings.filters) if settings.norm_axis == "channels" else _FrequencyNorm(bands)
-            blocks += [nn.Conv2d(before, settings.filters, 3, padding=1), norm, nn.ReLU(), nn.MaxPool2d((1, pool))]
+            blocks += [nn.Conv2d(before, settings.filters, 3, padding=1), norm, nn.MaxPool2d((1, pool)), nn.ReLU()]
             blocks += [nn.Dropout(settings.dropout)]
             before, bands = settings.filters, bands // pool
         if not bands:

@@ -41,10 +41,10 @@ class _Network(nn.Module):
         self.scale = nn.BatchNorm1d(dims, affine=False)
         layers: list[nn.Module] = []
         for (before, after), pool in zip(pairwise((1, *settings.filters)), [*settings.pool_size, None], strict=True):
-            layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+            layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after)]
             layers += [nn.MaxPool2d((pool[0], pool[1]))] if pool else []
+            layers += [nn.ReLU(inplace=True)]  # after the pooling there is less to rectify, and it is the same
         self.convolutions = nn.Sequential(*layers)
-        self.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the faster layout on CPUs
         self.dropout = nn.Dropout(settings.dropout)
         self.out = nn.Linear(3 * settings.filters[-1], outputs)
 

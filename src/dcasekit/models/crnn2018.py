@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from dcasekit.containers.torch import TorchModelContainer
@@ -58,13 +57,13 @@ class _Network(nn.Module):
         self.task: Task = task
         layers: list[nn.Module] = []
         for (before, after), pool in zip(pairwise((1, *settings.filters)), settings.pool_size, strict=True):
-            layers += [nn.Conv2d(before, after, 3, padding=1), batch_norm(after), nn.ReLU()]
-            layers += [nn.MaxPool2d((1, pool)), nn.Dropout(settings.dropout)]
+            layers += [nn.Conv2d(before, after, 3, padding=1), batch_norm(after)]
+            # The published ReLU stands before the pooling: it is the same, and there is less to rectify.
+            layers += [nn.MaxPool2d((1, pool)), nn.ReLU(), nn.Dropout(settings.dropout)]
             dims //= pool
         if not dims:
             raise ModelError(f"windows have too few dims for pools {settings.pool_size} over frequency; use more bands, or smaller pools")
         self.convolutions = nn.Sequential(*layers)
-        self.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the faster layout on CPUs
         inputs, units, dropout = settings.filters[-1] * dims, settings.units, settings.dropout
         if settings.gru == "sigmoid_after":
             self.gru: nn.Module = _ResetAfterGRU(inputs, units, dropout)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 from dcasekit.containers.torch import TorchModelContainer
@@ -62,13 +61,12 @@ class _Network(nn.Module):
         self.gru1 = nn.GRU(settings.filters[-1] * dims, settings.gru_units, batch_first=True, bidirectional=True)
         self.linear1 = nn.Linear(2 * settings.gru_units, settings.dense_units)
         self.linear2 = nn.Linear(settings.dense_units, outputs)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the faster layout on CPUs
 
     def forward(self, x: Tensor) -> Tensor:
         maps = x[:, None]  # (windows, channels, frames, frequency)
         for number, pool in enumerate(self.pool_size, 1):
-            maps = self.get_submodule(f"batch_norm{number}")(self.get_submodule(f"conv{number}")(maps)).relu()
-            maps = self.dropout(nn.functional.max_pool2d(maps, (1, pool)))
+            maps = self.get_submodule(f"batch_norm{number}")(self.get_submodule(f"conv{number}")(maps))
+            maps = self.dropout(nn.functional.max_pool2d(maps, (1, pool)).relu())  # as relu before max_pool2d, of fewer values
         sequence, _ = self.gru1(maps.transpose(1, 2).flatten(2))  # channel by channel, as published
         answers: Tensor = self.linear2(self.linear1(sequence))
         return answers if self.task == "detection" else mean_answer(answers, self.task)

@@ -55,8 +55,10 @@ class _Network(nn.Module):
         pools = [*settings.pool_size, None]
         layers: list[nn.Module] = []
         for (before, after), pool in zip(pairwise((1, *settings.filters)), pools, strict=True):
-            layers += [nn.Conv2d(before, after, kernel), nn.ReLU()]
+            layers += [nn.Conv2d(before, after, kernel)]
+            # The largest of rectified values is the rectified largest: pooled first, there is less to rectify.
             layers += [nn.MaxPool2d((pool[0], pool[1]))] if pool else []
+            layers += [nn.ReLU()]
             layers += [batch_norm(after)] if settings.batch_norm else []
         self.convolutions = nn.Sequential(*layers)
         self.dropout, self.l2_reg = nn.Dropout(settings.dropout), settings.l2_reg
@@ -71,7 +73,7 @@ class _Network(nn.Module):
         self.out = nn.Linear(settings.n_dense, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        maps = self.convolutions(x[:, None])  # (windows, channels, time, frequency)
+        maps = self.convolutions(x[:, None]).permute(0, 2, 3, 1)  # (windows, time, frequency, channels): Keras' order of flattening
         hidden = self.dense(self.dropout(maps.flatten(1))).relu()
         logits: Tensor = self.out(self.dropout(hidden))
         return logits

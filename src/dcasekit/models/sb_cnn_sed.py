@@ -57,11 +57,11 @@ class _Network(nn.Module):
         for before in (1, settings.filters, settings.filters):
             layers += [
                 nn.Conv2d(before, settings.filters, (kernel[0], kernel[1])),
-                nn.ReLU(),
                 nn.MaxPool2d(pool),
+                nn.ReLU(),  # published before the pooling: the same, but there is less to rectify here
                 batch_norm(settings.filters),
             ]
-        del layers[-2]  # no pooling after the third
+        del layers[-3]  # no pooling after the third
         self.convolutions = nn.Sequential(*layers)
         try:
             flat = self.convolutions.eval()(torch.zeros(1, 1, frames, dims)).numel()

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 from dcasekit.containers.torch import TorchModelContainer
@@ -53,10 +52,10 @@ class _Network(nn.Module):
         kernel = (settings.filter_size[0], settings.filter_size[1])
         layers: list[nn.Module] = []
         for (before, after), pool in zip(pairwise((1, *settings.filters)), settings.pool_size, strict=True):
-            layers += [nn.Conv2d(before, after, kernel, padding="same"), batch_norm(after), nn.ReLU()]
-            layers += [nn.MaxPool2d((pool[0], pool[1])), nn.Dropout(settings.dropout)]
+            layers += [nn.Conv2d(before, after, kernel, padding="same"), batch_norm(after)]
+            # The published ReLU stands before the pooling: it is the same, and there is less to rectify.
+            layers += [nn.MaxPool2d((pool[0], pool[1])), nn.ReLU(), nn.Dropout(settings.dropout)]
         self.convolutions = nn.Sequential(*layers)
-        self.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the faster layout on CPUs
         self.out = nn.Linear(settings.filters[-1], outputs)
 
     def forward(self, x: Tensor) -> Tensor:
