@@ -93,7 +93,8 @@ def html(sections: Sequence[Section], found: Pairs) -> str:
         "Holm's is that of several tests at once."
     )
     cards = _html.card(first.title, f'<div class="stack">{chart}{first.html()}</div>', wide=True)
-    return f'<section><h2>Comparison</h2><div class="cards">{cards}{_html.card(second.title, second.html(), note=note, wide=True)}</div></section>'
+    cards += _html.card(second.title, second.html(), note=note, wide=True)
+    return f'<section><h2>Comparison</h2><div class="cards">{cards}</div></section>'
 
 
 def _points(share: float) -> str:
