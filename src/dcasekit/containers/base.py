@@ -8,15 +8,17 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 import dcasekit
 from dcasekit import discover
-from dcasekit.containers._backend import Backend, Record
+from dcasekit.containers._backend import Backend, Record, Weights
 from dcasekit.containers._data import Arrays, ClipWindows, Data, file_windows
+from dcasekit.containers._keras_weights import layers_of, to_torch
 from dcasekit.containers._training import Training
+from dcasekit.containers._weight_files import lacking, outputs, read
 from dcasekit.datasets._base import Task
 from dcasekit.errors import DcasekitError, ModelError
 from dcasekit.features._base import FeatureExtractor
@@ -181,6 +183,60 @@ class ModelContainer(Backend):
         write_json(folder / "model.json", description)
         return folder
 
+    def load_weights(self, path: PathLike, *, labels: Sequence[str] | None = None) -> Self:
+        """Take over the weights of another system's file, after `build` for the windows, labels and task that it was made for.
+
+        A file of Keras is matched layer by layer in the order of the forward pass, one of PyTorch by names; models whose published names
+        are others translate them, see `published`. Only shapes can be checked: whether the file's network has the same axes (time,
+        frequency), activations and front end is for you to know. A head that the file does not hold stays as it is, and a warning is
+        logged; all other weights must be there, and no others.
+
+        Parameters
+        ----------
+        path : see `_weight_files.read` for the kinds of files.
+        labels : of the file's outputs, in its order; the model's must be among them, and take their outputs. ``None``: the model's.
+
+        Returns
+        -------
+        this model; its history and record of training are gone. Its front end is not the file's business: predict from arrays that were
+        made as the file's authors made them, or set ``features`` and ``scaler``.
+
+        Raises
+        ------
+        ModelError : the file cannot be read, or is not of this network; the model is as before.
+
+        Examples
+        --------
+        ::
+
+            model = OpenL3(embedding_size=6144).build((199, 256), labels, task="tagging")
+            model.load_weights("openl3_audio_mel256_music-v0_4_0.h5.gz").fine_tune((X, Y))
+        """
+        self._need_network()
+        arrays = read(path)
+        try:
+            found, left_out = _fitted(self, arrays, self.labels if labels is None else tuple(labels))
+            self.set_weights({**self.weights(), **found})
+        except ModelError as error:
+            raise ModelError(f"{path} does not fit this {type(self).__name__}: {error}") from error
+        if left_out:
+            _log.warning("%s holds no %s: the head of this %s stays as it is", path, ", ".join(left_out), type(self).__name__)
+        self.history, self.training = [], {}
+        return self
+
+    def published(self, arrays: Weights) -> Weights:
+        """Give the arrays of a published file the names and axes of this network's weights; a model with other published names overrides.
+
+        Parameters
+        ----------
+        arrays : as read: those of Keras named "layer/role", in the order of the layers.
+
+        Returns
+        -------
+        dict : names as of `weights`. `load_weights` checks names and shapes, so one that is not understood may stay as it is.
+        """
+        return to_torch(layers_of(arrays), self.weights()) if any("/" in name for name in arrays) else arrays
+
     @property
     def settings(self) -> dict[str, Any]:
         """The settings of the architecture as JSON values."""
@@ -278,10 +334,8 @@ def _source(data: Any, *, labels: Sequence[str] | None = None, task: Task | None
 def _with_new_head(model: ModelContainer, data: Data, seed: int) -> tuple[ModelContainer, set[str]]:
     """Give a copy of a model with new weights where their number depends on the labels, and the names of those."""
     tuned = copy.copy(model).build(data.shape, data.labels, task=data.task, seed=seed)
-    wider = copy.copy(model).build(data.shape, (*data.labels, "one more"), task=data.task, seed=seed)
-    new, other, old = tuned.weights(), wider.weights(), model.weights()
-    head = {name for name in new if name not in other or new[name].shape != other[name].shape}
-    if not head or new.keys() != other.keys():
+    new, old, head = tuned.weights(), model.weights(), set(_head(tuned))
+    if not head:
         raise ModelError(f"{type(model).__name__} has no head that could be replaced: no weights that grow with the number of labels")
     if misfits := [name for name in new if name not in head and (name not in old or old[name].shape != new[name].shape)]:
         raise ModelError(
@@ -290,6 +344,33 @@ def _with_new_head(model: ModelContainer, data: Data, seed: int) -> tuple[ModelC
         )
     tuned.set_weights({name: array if name in head else old[name] for name, array in new.items()})
     return tuned, head
+
+
+def _head(model: ModelContainer) -> dict[str, int]:
+    """Name the weights whose number depends on the labels, with the axis of the labels; none if all weights do."""
+    weights = model.weights()
+    wider = copy.copy(model).build(model.shape, (*model.labels, "one more"), task=model.task).weights()
+    if weights.keys() != wider.keys():
+        return {}
+    sizes = {name: list(zip(array.shape, wider[name].shape, strict=True)) for name, array in weights.items()}
+    return {name: axis for name, pairs in sizes.items() for axis, (size, other) in enumerate(pairs) if size != other}
+
+
+def _fitted(model: ModelContainer, arrays: Weights, labels: tuple[str, ...]) -> tuple[Weights, list[str]]:
+    """Make the arrays of a file, whose outputs have these labels, weights of a model; name those of the head that it lacks."""
+    rows, source, head = outputs(model.labels, labels), model, dict[str, int]()
+    if labels != model.labels:
+        source, head, old = copy.copy(model).build(model.shape, labels, task=model.task), _head(model), model.weights()
+        source.set_weights({name: array if name in head else old[name] for name, array in source.weights().items()})
+    found, wanted = source.published(arrays), source.weights()
+    if source is model and found.keys() != wanted.keys():
+        head = _head(model)
+    missing = lacking(found, wanted, head)
+    if source is model:
+        return found, missing
+    if missing:
+        raise ModelError(f"it holds no {', '.join(missing)}, so it has no outputs that could have labels: leave labels out")
+    return {name: array.take(rows, head[name]) if name in head else array for name, array in found.items()}, []
 
 
 def _class(family: str, name: str, base: type) -> Any:

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
+import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from dcasekit.containers.torch import TorchModelContainer
@@ -54,6 +56,17 @@ class DcaseNet(TorchModelContainer):
                 "sequence_time, or more bands"
             )
         return self.network_with({task: outputs})
+
+    def published(self, arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        """Leave out what only other tasks use: a published file has all three heads; its names are those of version 3.
+
+        The order of its outputs is that of its authors' labels: scenes by first appearance in the data's ``meta.csv``, tags by the columns
+        of the challenge's ``sample_submission.csv``. No file was seen.
+        """
+        with torch.device("meta"):
+            joint = self.network_with(dict.fromkeys(get_args(Task), 1)).state_dict()
+        own = self.weights()
+        return {name: array for name, array in arrays.items() if name in own or name not in joint}
 
     def network_with(self, labels: Mapping[Task, int]) -> Network:
         """Make the network with a head for each task, for joint training.

@@ -1,10 +1,12 @@
 """OpenL3: the audio half of Look, Listen and Learn (Cramer et al. 2019)."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dcasekit.containers.torch import TorchModelContainer
@@ -45,6 +47,13 @@ class OpenL3(TorchModelContainer):
                 "use a longer sequence_time, or more bands"
             )
         return _Network(self, outputs)
+
+    def published(self, arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        """Leave out the front end of OpenL3's files up to version 0.2, a spectrogram made by layers; the rest is matched in order.
+
+        Known from the authors' code, which builds the network and removed that layer from later files; no file was seen.
+        """
+        return super().published({name: array for name, array in arrays.items() if "spectrogram" not in name})
 
 
 class _Embedding(nn.AdaptiveMaxPool2d):

@@ -1,11 +1,15 @@
 """VGGish: the network behind AudioSet's embeddings (Hershey et al. 2017)."""
 
+import logging
+import re
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dcasekit.containers.torch import TorchModelContainer
@@ -48,6 +52,42 @@ class VGGish(TorchModelContainer):
         if self.compress and not self.include_top:
             raise ModelError("compress=True is the post-processing of the top's embedding; set include_top=True, or compress=False")
         return keras_start(_Network(self, frames, dims, outputs))
+
+    def published(self, arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        """Translate a file of Keras (vggish-keras, DCASE-models) or of torchvggish, or one of the PCA alone, Google's or torchvggish's.
+
+        A network without top or PCA leaves those of the file out; one with a PCA keeps its own where the file has none, and all else
+        where it has nothing but a PCA, so that both kinds of files are loaded one after the other. Layers and names are known from code
+        that writes and reads such files; none was seen.
+        """
+        own = self.weights()
+        found = {_translated(name): array.reshape(-1) if name.endswith("pca_means") else array for name, array in arrays.items()}
+        pca = {name for name in found if name.endswith(("pca_matrix", "pca_means"))}
+        if pca == set(found):
+            return {**{name: array for name, array in own.items() if not name.startswith("out.")}, **found}
+        unused = {name for name in found if (name in pca and not self.compress) or (_TOP.search(name) and not self.include_top)}
+        found = dict(super().published({name: array for name, array in found.items() if name not in unused}))
+        if self.compress and not pca:
+            _log.warning("the file holds no PCA: the network keeps its own; load it from a file that does")
+            found |= {name: array for name, array in own.items() if ".postprocess." in name}
+        return found
+
+
+_log = logging.getLogger(__name__)
+
+# What torchvggish calls the layers, and Google the PCA; a layer of the top by whatever name.
+_TORCHVGGISH = {"features.0": "convolutions.conv1", "features.3": "convolutions.conv2"}
+_TORCHVGGISH |= {"features.6": "convolutions.conv3_1", "features.8": "convolutions.conv3_2"}
+_TORCHVGGISH |= {"features.11": "convolutions.conv4_1", "features.13": "convolutions.conv4_2", "pproc": "embedding.postprocess"}
+_TORCHVGGISH |= {"embeddings.0": "embedding.fc1_1", "embeddings.2": "embedding.fc1_2", "embeddings.4": "embedding.fc2"}
+_PCA = {"pca_eigen_vectors": "embedding.postprocess.pca_matrix", "pca_means": "embedding.postprocess.pca_means"}
+_TOP = re.compile(r"(?:^|[/._])fc\d")
+
+
+def _translated(name: str) -> str:
+    """Give a tensor of torchvggish or a part of Google's PCA its name here; all others keep theirs, among them Keras'."""
+    layer, point, tensor = name.rpartition(".")
+    return _PCA.get(name) or _TORCHVGGISH.get(layer, layer) + point + tensor
 
 
 # Filters of each convolution by its published name, less the prefix "conv3/" and "conv4/"; 0: pooling.
