@@ -105,20 +105,21 @@ def beside(data: Data, rounds: int) -> dict[str, dict[str, Any]]:
     return found
 
 
-def large(metric: str, send: Callable[[tuple[float, float]], None]) -> None:
-    """Time the large case; send seconds and by how many GB the peak of memory exceeds what there was with the scores alone."""
-    data = make(16_000, 50, 100, 9)
+def large(metric: str, frames: int, send: Callable[[tuple[float, ...]], None]) -> None:
+    """Time the large case; send seconds, the peak of memory in GB, and by how many it exceeds what there was with the scores alone."""
+    data = make(16_000, frames, 100, 9)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.perf_counter()
     METRICS[metric][0](*data)
-    send((time.perf_counter() - began, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    send((time.perf_counter() - began, peak / 1e6, (peak - before) / 1e6))
 
 
-def apart(metric: str) -> tuple[float, float]:
+def apart(metric: str, frames: int) -> tuple[float, ...]:
     """Run the large case in a fresh process."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=large, args=(metric, sender.send))
+    process = context.Process(target=large, args=(metric, frames, sender.send))
     process.start()
     figures = receiver.recv()
     process.join()
@@ -129,14 +130,17 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=1, help="of the peer; ours runs twice as often")
+    parser.add_argument("--frames", type=int, default=156, help="of the scores of the large case; 156 are 64 ms each")
+    parser.add_argument("--only-large", nargs="*", choices=METRICS, help="nothing but the large case, of these metrics")
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # of the peer's age
     # First, because a process starts with the peak of memory of the one that started it.
-    bulk = {metric: apart(metric) for metric in METRICS}
-    figures: dict[str, Any] = {"rounds": options.rounds, "16,000 clips, 50 frames, 100 labels: seconds, GB beyond the scores": bulk}
+    title = f"16,000 clips, {options.frames} frames, 100 labels"
+    bulk = {metric: apart(metric, options.frames) for metric in options.only_large or METRICS}
+    figures: dict[str, Any] = {"rounds": options.rounds, f"{title}: seconds, peak GB, GB beyond the scores": bulk}
     table = Table("scores", "metric", "sed_scores_eval, s", "dcasekit, s", "ratio", "value", "difference", title="1,000 clips, medians")
-    for name, smooth in (("noise", 1), ("smooth", 15)):
+    for name, smooth in (("noise", 1), ("smooth", 15)) if options.only_large is None else ():
         figures[name] = beside(make(1000, 500, 10, 9, smooth=smooth), options.rounds)
         for metric, found in figures[name].items():
             slow, fast = (statistics.median(found["seconds"][tool]) for tool in ("sed_scores_eval", "dcasekit"))
@@ -144,8 +148,8 @@ def main() -> None:
             ratio, difference = f"{slow / fast:.1f}", f"{found['difference']:.0e}"
             table.add_row(name, metric, f"{slow:.2f}", f"{fast:.3f}", ratio, f"{found['value']:.4f}", difference)
     lines = [
-        f"16,000 clips, 50 frames, 100 labels, {metric}: {seconds:.1f} s, {memory:.2f} GB beyond the scores"
-        for metric, (seconds, memory) in bulk.items()
+        f"{title}, {metric}: {seconds:.1f} s, peak {peak:.2f} GB, {more:.2f} of it beyond the scores"
+        for metric, (seconds, peak, more) in bulk.items()
     ]
     Console().print(table, *lines, sep="\n")
     if options.json:
