@@ -151,7 +151,7 @@ def main() -> None:
         f"{title}, {metric}: {seconds:.1f} s, peak {peak:.2f} GB, {more:.2f} of it beyond the scores"
         for metric, (seconds, peak, more) in bulk.items()
     ]
-    Console().print(table, *lines, sep="\n")
+    Console().print(*([table] if table.rows else []), *lines, sep="\n")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2))
 
