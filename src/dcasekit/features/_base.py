@@ -3,9 +3,9 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from dcasekit import audio as audio_files
 from dcasekit import discover
+from dcasekit.annotations import Clip
 from dcasekit.datasets._base import Dataset
 from dcasekit.errors import FeatureError
 from dcasekit.features._log import Decibels, NaturalLog
@@ -125,7 +126,12 @@ class FeatureExtractor(ABC):
         if not (about := store.folder / "settings.json").exists():
             write_json(about, {"class": type(self).__name__, **self._stored_settings})
         bar = f"Extracting {self.fingerprint}" if progress else None
-        mapper = partial(map_clips, jobs=jobs, backend=backend, address=address, progress=bar)
+
+        def mapper(function: Callable[..., Any], clips: Sequence[Clip]) -> Iterator[Any]:
+            if clips:
+                self._prepare()
+            return map_clips(function, clips, jobs=jobs, backend=backend, address=address, progress=bar)
+
         return fill(store, self.compute_file, dataset.clips, mapper=mapper, on_error=on_error)
 
     def store(self, dataset: Dataset) -> FeatureStore:
@@ -179,6 +185,9 @@ class FeatureExtractor(ABC):
         except TypeError as error:
             known = ", ".join(field.name for field in fields(cls))
             raise FeatureError(f"{cls.__name__}: {error}; its settings are: {known}") from error
+
+    def _prepare(self) -> None:  # noqa: B027 - most features need nothing but the clip
+        """Raise `FeatureError` if no clip at all can be treated here, for instance because a file is missing."""
 
     @property
     def _stored_settings(self) -> dict[str, Any]:

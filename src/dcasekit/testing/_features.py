@@ -38,7 +38,8 @@ def _check_values(feature: FeatureExtractor) -> None:
 
 
 def _check_frame_grid(feature: FeatureExtractor) -> None:
-    noise = np.random.default_rng(0).normal(0, 0.1, 3 * feature.sr).astype(np.float32)
+    noise = np.random.default_rng(0).normal(0, 0.1, max(3 * feature.sr, 8 * feature.audio_hop)).astype(np.float32)
+    seconds = len(noise) / feature.sr
     whole = feature.compute(noise)
     for size in (997, feature.audio_hop, 4 * feature.audio_win + 1):
         pieces = [noise[first : first + size] for first in range(0, len(noise), size)]
@@ -50,7 +51,8 @@ def _check_frame_grid(feature: FeatureExtractor) -> None:
     need(len(counts) == 1, f"each audio_hop more samples give one frame more; frames less what was added: {counts}")
     windows = feature.windows(len(whole))
     shape = (len(windows), feature.sequence_frames or len(whole), feature.dims)
-    need(feature.get_shape(3.0) == shape, f"get_shape(3.0) is (windows, frames, dims) = {shape}; got {feature.get_shape(3.0)}")
+    told = feature.get_shape(seconds)
+    need(told == shape, f"get_shape({seconds}) is (windows, frames, dims) = {shape}; got {told}")
     need(windows[-1] + shape[1] >= len(whole) and windows[0] == 0, "the windows reach from the first frame to the last")
 
 
@@ -59,8 +61,12 @@ def _check_settings(feature: FeatureExtractor) -> None:
     settings = json.loads(json.dumps(feature.settings, allow_nan=False))
     again = kind.from_settings(settings)
     need(again == feature and again.fingerprint == feature.fingerprint, "its settings survive JSON")
-    other = [replace(feature, audio_hop=feature.audio_hop + 1), replace(feature, sr=feature.sr * 2)]
-    need(len({feature.fingerprint, *(one.fingerprint for one in other)}) == 3, "another setting gives another fingerprint")
+    fingerprints = {feature.fingerprint, replace(feature, audio_hop=feature.audio_hop + 1).fingerprint}
+    wanted = 2
+    with suppress(FeatureError):  # where a network knows one rate alone
+        fingerprints.add(replace(feature, sr=feature.sr * 2).fingerprint)
+        wanted = 3
+    need(len(fingerprints) == wanted, "another setting gives another fingerprint")
     need(replace(feature, sequence_time=2.0).fingerprint == feature.fingerprint, "how windows are cut does not change the fingerprint")
     need(re.fullmatch(r"[\w.-]+", feature.fingerprint) is not None, f"the fingerprint is a file name; got {feature.fingerprint!r}")
     for name, wrong in {"no_such_setting": 1, "audio_hop": 0.01, "sr": -1, "sequence_time": 0.0}.items():
