@@ -26,7 +26,8 @@ from dcasekit.features.mel_spectrogram import MelSpectrogram
 
 COMMANDS = [
     "datasets list", "datasets info", "datasets stats", "datasets download", "datasets validate", "datasets split", "datasets convert",
-    "features", "models", "recipes", "extract", "augment", "train", "evaluate", "predict", "score", "run",
+    "models list", "models info", "models export", "features", "recipes",
+    "extract", "augment", "train", "evaluate", "predict", "score", "run",
 ]  # fmt: skip
 SMALL = ["-F", "sr=8000", "-F", "audio_win=256", "-F", "audio_hop=200", "-F", "mel.bands=8"]
 TRAIN = ["--dataset", "esc10", "--model", "mlp", *SMALL, "-M", "hidden_layers_size=[8]", "-M", "dropout_rates=[0]", "-T", "device=cpu"]
@@ -98,11 +99,11 @@ def test_version():
 
 def test_every_command_is_listed_here():
     top = typer.main.get_command(cli.app)
-    found = {name for name in top.commands if name != "datasets"}
-    assert found | {f"datasets {name}" for name in top.commands["datasets"].commands} == set(COMMANDS)
+    found = {f"{name} {inner}" for name in ("datasets", "models") for inner in top.commands[name].commands}
+    assert found | (set(top.commands) - {"datasets", "models"}) == set(COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["", "datasets", *COMMANDS])
+@pytest.mark.parametrize("command", ["", "datasets", "models", *COMMANDS])
 def test_help_has_an_example_and_says_what_the_json_is(command):
     out, _ = run(*command.split(), "--help")
     assert "Examples" in out
@@ -128,14 +129,14 @@ def test_module_runs():
 def test_lists_need_no_torch():
     script = (
         "import sys; sys.modules['torch'] = None\nfrom typer.testing import CliRunner\nfrom dcasekit import cli\n"
-        "for command in (['models'], ['recipes'], ['features'], ['datasets', 'list']):\n"
+        "for command in (['models'], ['models', 'list'], ['recipes'], ['features'], ['datasets', 'list']):\n"
         "    assert CliRunner().invoke(cli.app, command).exit_code == 0, command\n"
-        "done = CliRunner().invoke(cli.app, ['train', *'--dataset esc10 --data . --model mlp --out o'.split()])\n"
-        "print(done.exit_code, done.stderr)"
+        "for args in ('train --dataset esc10 --data . --model mlp --out o', 'models info mlp'):\n"
+        "    done = CliRunner().invoke(cli.app, args.split())\n"
+        "    print(done.exit_code, done.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("1 error: ")
-    assert "torch" in done.stdout
+    assert done.stdout.count("1 error: torch is not installed") == 2
     assert "Traceback" not in done.stdout
 
 
@@ -298,6 +299,166 @@ def test_leaves_are_listed(family):
     assert [one["name"] for one in found] == list(discover.names(family))
     assert all(one["about"] for one in found)
     assert all(one["name"] in run(family)[0] for one in found)
+
+
+# Models
+
+OWN_MODELS = '''
+from dataclasses import dataclass
+from torch import nn
+from dcasekit.containers.summary import Published
+from dcasekit.containers.torch import TorchModelContainer
+
+@dataclass(kw_only=True, eq=False)
+class Stated(TorchModelContainer):
+    """Three frames at once."""
+
+    PUBLISHED_FOR = Published(shape=(20, 4), labels=3, task="detection", hop=0.5, settings={"width": 3})
+    width: int
+
+    def network_for(self, frames, dims, outputs, task):
+        return Turned(nn.Conv1d(dims, outputs, self.width, padding=self.width // 2))
+
+class Turned(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+
+@dataclass(kw_only=True, eq=False)
+class Unstated(TorchModelContainer):
+    def network_for(self, frames, dims, outputs, task):
+        return nn.Linear(dims, outputs)
+
+@dataclass(kw_only=True, eq=False)
+class Needy(Unstated):
+    width: int
+'''
+
+
+@pytest.fixture
+def own_models(tmp_path):
+    """Give a module of models in the folder one works in."""
+    (tmp_path / f"models_{tmp_path.name}.py").write_text(OWN_MODELS)
+    return f"models_{tmp_path.name}"
+
+
+def test_models_list():
+    assert run("models", "list") == run("models")
+    assert run("models", "list", "--json") == run("models", "--json")
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_models_info():
+    args = ["models", "info", "crnn2023", "--shape", "20x64", "--labels", 17, "--task", "detection"]
+    out, err = run(*args)
+    assert out.startswith("crnn2023: Convolutional recurrent network of the DCASE 2023 task 4B baseline")
+    assert "dropout (3 times)" in out
+    assert [line.split() for line in out.splitlines() if line.startswith("gru1")] == [
+        ["gru1", "GRU", "20", "x", "64", "80,256", "-", "1,597,440"]
+    ]
+    assert "56,208,000 multiply-accumulates" in flat(out)
+    assert "the whole window: 20 frames" in out
+    assert "7 frames, up to the layer 'dropout'" in out
+    assert err == ""
+    sizes = ["-M", "gru_units=16", "-M", "filters=[32, 32, 32]", "-M", "pool_size=[4, 4, 4]", "-M", "dense_units=8"]
+    trained = 320 + 2 * 9_248 + 6 * 32 + 2 * 3 * 16 * (32 + 16 + 2) + 33 * 8 + 9 * 17
+    assert f"{trained:,} trained" in run(*args, *sizes)[0]
+
+
+def test_models_info_as_json():
+    found = json.loads(run("models", "info", "sb_cnn", "--shape", "64 x 128", "--json")[0])
+    assert set(found) == {
+        "model", "about", "settings", "shape", "hop", "task", "output", "labels", "answers", "different_answers", "answers_per_second",
+        "parameters", "macs", "macs_torchinfo", "memory", "receptive_field", "local_receptive_field", "layers",
+    }  # fmt: skip
+    assert (found["macs"], found["parameters"]["trained"], found["labels"]) == (50_928_640, 241_674, 10)
+    assert found["receptive_field"] == {"frames": 60, "first": 0, "stop": 60, "whole": False, "seconds": None}
+    assert found["local_receptive_field"]["layer"] == "convolutions"
+    assert set(found["layers"][0]) == {"name", "kind", "output", "uses", "trained", "kept", "macs"}
+    assert len(found["layers"]) == 14  # with those that the table leaves out
+    assert set(found["memory"]) == {"prediction", "training", "training_batch"}
+
+
+def test_models_info_of_models_without_layers():
+    out, _ = run("models", "info", "sklearn/random_forest", "--shape", "64x40")
+    assert "totals only" in out
+    found = json.loads(run("models", "info", "sklearn.random_forest", "--shape", "64x40", "--json")[0])
+    assert (found["layers"], found["receptive_field"], found["memory"]["training"]) == ([], None, None)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_models_info_with_features():
+    args = ["--features", "mel_spectrogram", "-F", "sr=16000", "-F", "audio_hop=160", "-F", "mel.bands=40", "-F", "sequence_time=0.5"]
+    out, _ = run("models", "info", "a_crnn", *args, "--task", "detection")
+    assert "50 frames x 40 dims: 0.5 s, 0.01 s per frame" in out
+    assert "one answer per frame; 100 per second" in out
+    assert "7 frames (0.07 s), up to the layer 'convolutions'" in out
+
+
+def test_models_info_of_a_saved_model(trained):
+    out, _ = run("models", "info", trained[1] / "model")
+    assert "layers.0" in out
+    found = json.loads(run("models", "info", trained[1] / "model", "--json")[0])
+    model = dcasekit.load(trained[1] / "model")
+    assert (found["shape"], found["hop"], found["labels"]) == (list(model.shape), 200 / 8000, 10)
+    assert "is a saved model" in flat(run("models", "info", trained[1] / "model", "--labels", "3", code=2)[1])
+    assert "model.json does not exist" in run("models", "info", trained[1], code=1)[1]
+
+
+def test_models_info_of_models_of_ones_own(own_models):
+    out, _ = run("models", "info", f"{own_models}:Stated")
+    assert "20 frames x 4 dims: 10 s, 0.5 s per frame" in out
+    assert "3 labels for detection: one answer per frame; 2 per second" in out
+    assert "3 frames (1.5 s)" in out
+    assert "5 frames (2.5 s)" in run("models", "info", f"{own_models}:Stated", "-M", "width=5")[0]
+    assert "10 labels for classification" in run("models", "info", f"{own_models}:Unstated", "--shape", "5x4")[0]
+    _, err = run("models", "info", f"{own_models}:Unstated", code=2)
+    assert "Unstated does not state windows it was published for; give --shape FRAMESxDIMS, or --features NAME" in flat(err)
+    assert "Needy needs the settings width" in flat(run("models", "info", f"{own_models}:Needy", code=2)[1])
+    assert "is not a model" in run("models", "info", f"{own_models}:Published", code=1)[1]
+    assert "is a base of models" in run("models", "info", f"{own_models}:TorchModelContainer", code=1)[1]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["sbcn"], 1, "Did you mean 'sb_cnn'?"),
+        (["runs/none/model"], 1, "no model named 'runs/none/model'"),
+        (["sb_cnn", "--shape", "4x4"], 1, "windows of 4 frames and 4 dims are too small"),
+        (["compact_cnn", "--shape", "4x64"], 1, "CompactCNN cannot answer windows of (4, 64)"),
+        (["mlp", "--shape", "64"], 2, "expected FRAMESxDIMS, e.g. 64x128; got '64'"),
+        (["mlp", "--shape", "0x12"], 2, "expected FRAMESxDIMS"),
+        (["mlp", "--shape", "64x12", "--features", "mfcc"], 2, "give --shape or --features, not both"),
+        (["mlp", "--shape", "64x12", "-F", "sr=8000"], 2, "settings of a feature need --features"),
+        (["mlp", "--features", "mfc"], 1, "Did you mean 'mfcc'?"),
+        (["mlp", "--shape", "64x12", "-M", "n_layers=3"], 2, "no setting 'n_layers'"),
+        (["mlp", "--shape", "64x12", "--labels", "0"], 2, "--labels"),
+        (["concatenated", "--shape", "64x1024", "-M", "first=smel"], 2, "first must be"),
+    ],
+)
+def test_models_info_refuses_with_a_reason(args, code, message):
+    assert message in flat(run("models", "info", *args, code=code)[1])
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("columns", [80, 100])
+def test_tables_of_models_keep_to_the_terminal(monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = run("models", "info", "dcase_net", "--shape", "40x16", "-M", "filters=16")[0].splitlines()[1:]
+    assert max(map(len, lines)) <= columns
+    assert [line.split()[0] for line in lines if "Conv2d" in line][:2] == ["conv_block1.conv1", "conv_block1.conv2"]
+
+
+def test_models_export(trained, tmp_path):
+    import torch
+
+    folder = trained[1] / "model"
+    out, _ = run("models", "export", folder, "--to", tmp_path / "made" / "model.pt2")
+    assert out == f"{folder} is now in {tmp_path / 'made' / 'model.pt2'}\n"
+    sound = sorted((trained[0] / "audio").iterdir())[0]
+    scores = torch.export.load(tmp_path / "made" / "model.pt2").module()(torch.from_numpy(audio.read(sound)[0])[None])
+    np.testing.assert_allclose(scores[0], dcasekit.load(folder).predict([sound])[0].values, atol=1e-5)
+    assert "must end in .onnx or .pt2; got 'model.h5'" in flat(run("models", "export", folder, "--to", "model.h5", code=2)[1])
+    assert "does not exist" in run("models", "export", tmp_path / "none", "--to", "model.pt2", code=1)[1]
 
 
 # Extract

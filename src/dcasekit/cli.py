@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from dcasekit import __version__, _cli_datasets, _cli_leaves, _cli_output, discover
+from dcasekit import __version__, _cli_datasets, _cli_leaves, _cli_models, _cli_output, discover
 from dcasekit import _cli_options as o
 from dcasekit._cli_settings import METRIC_NAMES, assignments, changed
 
@@ -26,6 +26,7 @@ app = typer.Typer(
     ),
 )
 app.add_typer(_cli_datasets.datasets)
+app.add_typer(_cli_models.models)
 
 
 def main() -> None:
@@ -59,12 +60,6 @@ def root(
 def features(as_json: o.Json = False) -> None:
     """List the features. JSON: a list of objects name, about."""
     _list("features", as_json)
-
-
-@app.command(epilog=_cli_output.examples("dcasekit models", "dcasekit models --json"))
-def models(as_json: o.Json = False) -> None:
-    """List the models. JSON: a list of objects name, about."""
-    _list("models", as_json)
 
 
 @app.command(epilog=_cli_output.examples("dcasekit recipes", "dcasekit recipes --json"))
@@ -187,7 +182,7 @@ def train(  # noqa: PLR0913 - options of a command
     run = work.TrainingRun(
         dataset=source,
         features=_feature(feature, feature_settings),
-        model=changed(discover.load("models", model)(), assignments(model_settings, option="-M"), option="-M"),
+        model=_cli_models.made(model, model_settings),
         training=changed(Training(seed=seed), assignments(training_settings, option="-T"), option="-T"),
         fold=work.fold_of(source, fold),
         validation=not no_validation,

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.datasets._base import Task
 from dcasekit.errors import ModelError
@@ -42,6 +43,8 @@ class A_CRNN(TorchModelContainer):  # noqa: N801 - the published spelling
         clip(0.2 x + 0.5, 0, 1): Keras before 2.3, as published. ``"sigmoid_before"``: Keras 2.3. ``"sigmoid_after"``, with a second bias:
         Keras 3, PyTorch.
     """
+
+    PUBLISHED_FOR: ClassVar[Published] = Published(shape=(64, 128), task="detection", hop=680 / 22050)
 
     filters: int = 128
     pool_size: Sequence[int] = (5, 2, 2)

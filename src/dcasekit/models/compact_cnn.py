@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.datasets._base import Task
 
@@ -25,6 +27,8 @@ class CompactCNN(TorchModelContainer):
     pool_size : (time, frequency) of the max pooling between two convolutions.
     dropout : before the dense layer.
     """
+
+    PUBLISHED_FOR: ClassVar[Published] = Published(shape=(64, 64), hop=680 / 22050)
 
     filters: Sequence[int] = (16, 32, 64, 128)
     pool_size: Sequence[Sequence[int]] = ((2, 2), (2, 2), (2, 2))

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from dcasekit import discover
+from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.datasets._base import Task
 from dcasekit.errors import ModelError
@@ -36,6 +37,10 @@ class Concatenated(TorchModelContainer):
     >>> model.build((64, 1024), list("abcdefghij")).cost()["parameters"] == 131_200 + 1_129_290
     True
     """
+
+    PUBLISHED_FOR: ClassVar[Published] = Published(
+        shape=(64, 1024), task="detection", hop=512 / 22050, settings={"first": {"class": "smel"}, "second": {"class": "sb_cnn_sed"}}
+    )
 
     first: TorchModelContainer | Mapping[str, Any]
     second: TorchModelContainer | Mapping[str, Any]

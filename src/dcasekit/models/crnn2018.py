@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.datasets._base import Task
 from dcasekit.errors import ModelError
@@ -37,6 +38,8 @@ class CRNN2018(TorchModelContainer):
     units : of the GRU, per direction.
     dropout : after each pooling, and of the GRU's inputs, there with one mask for all frames, as in Keras.
     """
+
+    PUBLISHED_FOR: ClassVar[Published] = Published(shape=(500, 64), task="tagging", hop=0.02)
 
     gru: Literal["hard_sigmoid_before", "sigmoid_before", "sigmoid_after"] = "hard_sigmoid_before"
     filters: Sequence[int] = (64, 64, 64)

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 from torch import Tensor, nn
 
+from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.datasets._base import Task
 from dcasekit.errors import ModelError
@@ -34,6 +36,8 @@ class CRNN2023(TorchModelContainer):
     gru_units : of the GRU, per direction.
     dense_units : of the first dense layer; the second has one per label.
     """
+
+    PUBLISHED_FOR: ClassVar[Published] = Published(shape=(200, 64), labels=17, task="detection", hop=0.2)
 
     filters: Sequence[int] = (128, 128, 128)
     pool_size: Sequence[int] = (5, 2, 2)

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.datasets._base import Task
 from dcasekit.errors import ModelError
@@ -44,6 +45,8 @@ class DcaseNet(TorchModelContainer):
         information between the tasks.
     filters : of the first convolution; all other numbers of channels are in proportion to it. 64 is published.
     """
+
+    PUBLISHED_FOR: ClassVar[Published] = Published(shape=(251, 128), hop=0.02)
 
     version: Literal["v1", "v2", "v3"] = "v3"
     filters: int = 64

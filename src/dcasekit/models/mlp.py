@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
+from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.datasets._base import Task
 from dcasekit.errors import ModelError
@@ -23,6 +25,8 @@ class MLP(TorchModelContainer):
     dropout_rates : after each hidden layer.
     l2_reg : factor of the squared kernels in the loss.
     """
+
+    PUBLISHED_FOR: ClassVar[Published] = Published(shape=(64, 12), hop=680 / 22050)
 
     hidden_layers_size: Sequence[int] = (128, 64)
     dropout_rates: Sequence[float] = (0.5, 0.5)

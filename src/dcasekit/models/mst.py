@@ -4,9 +4,11 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 from torch import Tensor, nn
 
+from dcasekit.containers.summary import Published
 from dcasekit.datasets._base import Task
 from dcasekit.models._layers import keras_start
 from dcasekit.models._waveform import FrontEnd, same
@@ -37,6 +39,8 @@ class MST(FrontEnd):
     >>> MST().build((43, 512), [f"mel{band}" for band in range(128)]).cost()["parameters"]
     1018496
     """
+
+    PUBLISHED_FOR: ClassVar[Published] = Published(shape=(43, 512), labels=128, hop=512 / 22050)
 
     audio_win: int = 1024
     audio_hop: int = 512

@@ -4,11 +4,12 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.datasets._base import Task
 from dcasekit.errors import ModelError
@@ -33,6 +34,8 @@ class OpenL3(TorchModelContainer):
         With the published inputs these are the published poolings: (32, 24), (8, 8) for mel256, (16, 24), (4, 8) for mel128.
     l2_reg : factor of the squared kernels of the convolutions in the loss.
     """
+
+    PUBLISHED_FOR: ClassVar[Published] = Published(shape=(199, 256), hop=242 / 48000)
 
     embedding_size: Literal[512, 6144] = 512
     l2_reg: float = 1e-5

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.datasets._base import Task
 from dcasekit.errors import ModelError
@@ -34,6 +36,8 @@ class SB_CNN(TorchModelContainer):  # noqa: N801 - the paper's spelling
     batch_norm : after each convolution (and its pooling); not in the paper.
     l2_reg : factor of the squared kernels and biases of the dense layers in the loss.
     """
+
+    PUBLISHED_FOR: ClassVar[Published] = Published(shape=(64, 128), hop=680 / 22050)
 
     filters: Sequence[int] = (24, 48, 48)
     filter_size: Sequence[int] = (5, 5)

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.datasets._base import Task
 from dcasekit.errors import ModelError
@@ -35,6 +37,8 @@ class SB_CNN_SED(TorchModelContainer):  # noqa: N801 - the paper's spelling
     input_norm : normalise each input dimension by batch statistics, with a learned scale and shift, as the networks for MAVD-traffic and
         those behind `SMel` and `MST` do (Zinemanas et al. 2019).
     """
+
+    PUBLISHED_FOR: ClassVar[Published] = Published(shape=(64, 128), task="detection", hop=680 / 22050)
 
     filters: int = 64
     filter_size: Sequence[int] = (5, 5)

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 from torch import Tensor, nn
 
+from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.datasets._base import Task
 from dcasekit.errors import ModelError
@@ -29,6 +31,8 @@ class SceneCNN(TorchModelContainer):
     pool_size : (frequency, time) of the max pooling after each.
     dropout : after each pooling.
     """
+
+    PUBLISHED_FOR: ClassVar[Published] = Published(shape=(500, 40), hop=0.02)
 
     filters: Sequence[int] = (64, 64)
     filter_size: Sequence[int] = (5, 5)

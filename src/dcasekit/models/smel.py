@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dcasekit.containers.summary import Published
 from dcasekit.datasets._base import Task
 from dcasekit.errors import ModelError
 from dcasekit.features import STFT, Mel, MelSpectrogram
@@ -47,6 +49,8 @@ class SMel(FrontEnd):
     >>> SMel().build((64, 1024), [f"mel{band}" for band in range(128)]).cost()["parameters"]
     131200
     """
+
+    PUBLISHED_FOR: ClassVar[Published] = Published(shape=(64, 1024), labels=128, hop=512 / 22050)
 
     sr: Hz = 22050
     audio_win: int | None = None

@@ -6,12 +6,13 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.datasets._base import Task
 from dcasekit.errors import ModelError
@@ -39,6 +40,8 @@ class VGGish(TorchModelContainer):
     compress : after the top, AudioSet's post-processing: a PCA (16,512 numbers, not trained: the identity until weights are loaded), cut
         at +-2, then whole numbers from 0 to 255. No gradient passes it, so the classifier alone is trained.
     """
+
+    PUBLISHED_FOR: ClassVar[Published] = Published(shape=(96, 64), hop=0.01)
 
     include_top: bool = False
     pooling: Literal["avg", "max"] = "avg"

@@ -1,0 +1,303 @@
+"""What a model is made of, costs and sees: its layers, their sizes and multiply-accumulates, memory, receptive field."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dcasekit import discover
+from dcasekit.containers.base import ModelContainer
+from dcasekit.datasets._base import Task
+from dcasekit.errors import ModelError
+from dcasekit.tables import text_table
+from dcasekit.units import Seconds
+
+TRAINING_BATCH = 32  # windows of the batch for which the memory of training is estimated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What a model was published for; a model states it as its class attribute ``PUBLISHED_FOR``.
+
+    Parameters
+    ----------
+    shape : (frames, dims) of a window.
+    labels : number of outputs.
+    task : what they mean.
+    hop : seconds per frame; ``None``: not stated.
+    settings : of the model, where it has some without a default.
+    """
+
+    shape: tuple[int, int]
+    labels: int = 10
+    task: Task = "classification"
+    hop: Seconds | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer; numbers and operations are its own, without those of layers inside it.
+
+    Attributes
+    ----------
+    name : as in `ModelContainer.layers`; ``""``: what the network does between its layers.
+    kind : the name of its class; ``""``: not known.
+    output : shape for one window; of a layer that is used several times, the last; ``None``: it is not used, or gives no array.
+    uses : how often it is used for a window.
+    trained, kept : numbers an optimizer changes, and statistics and other numbers it does not.
+    macs : multiply-accumulates for one window; ``None``: known for the whole model alone.
+    """
+
+    name: str
+    kind: str
+    output: tuple[int, ...] | None
+    uses: int
+    trained: int
+    kept: int
+    macs: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What `summary` found; printed, it is a table. What is measured inside PyTorch models alone is ``None`` for others.
+
+    Attributes
+    ----------
+    model, settings : name of the class, and the settings of its architecture.
+    shape, hop : (frames, dims) of a window; seconds per frame, if known.
+    task, output : what the outputs mean; (labels,) of a window, or (steps, labels).
+    steps : how many different answers a window gets; fewer than are given where each is held for several frames.
+    layers : in the order in which they are done; none for a model without.
+    trained, kept, weight_bytes : numbers an optimizer changes, numbers it does not (running statistics), and bytes of all of them.
+    macs : multiply-accumulates for one window, as `Backend.cost` counts: convolutions, products and recurrences, without biases and
+        normalisation.
+    macs_torchinfo : the same as the tool torchinfo counts, which several publications quote: parameters, biases too, once per position
+        of a convolution or frame of a recurrent layer; of all other layers once, even of dense layers that answer every frame.
+    prediction_bytes : the most that arrays take at once while one window is answered, its input included, the weights not.
+    training_bytes : for a batch of 32 windows: weights, gradients, Adam's two moments, and what the forward pass keeps for the gradient,
+        in single precision. Workspaces of single operations and the framework itself come on top; without them, a step of eight of the
+        networks here takes 0.98 to 1.12 times as much.
+    field : frames of the input that can change one answer: of several, the one in the middle of the window.
+    local, local_field : where `field` touches an end of the window, the last layer before any that sees an end, and the frames that the
+        value in the middle of its output depends on.
+    """
+
+    model: str
+    settings: Mapping[str, Any]
+    shape: tuple[int, int]
+    hop: Seconds | None
+    task: Task
+    output: tuple[int, ...]
+    steps: int
+    layers: tuple[Layer, ...]
+    trained: int
+    kept: int
+    weight_bytes: int
+    macs: int
+    macs_torchinfo: int | None = None
+    prediction_bytes: int | None = None
+    training_bytes: int | None = None
+    field: range | None = None
+    local: str = ""
+    local_field: range | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all of it as JSON values; the keys stay."""
+        return {
+            "model": self.model,
+            "settings": self.settings,
+            "shape": list(self.shape),
+            "hop": self.hop,
+            "task": self.task,
+            "output": list(self.output),
+            "labels": self.output[-1],
+            "answers": self.output[0] if len(self.output) == 2 else 1,
+            "different_answers": self.steps,
+            "answers_per_second": None if self.hop is None else self.steps / (self.shape[0] * self.hop),
+            "parameters": {"trained": self.trained, "kept": self.kept, "bytes": self.weight_bytes},
+            "macs": self.macs,
+            "macs_torchinfo": self.macs_torchinfo,
+            "memory": {"prediction": self.prediction_bytes, "training": self.training_bytes, "training_batch": TRAINING_BATCH},
+            "receptive_field": self._field(self.field),
+            "local_receptive_field": self._field(self.local_field) and {"layer": self.local, **(self._field(self.local_field) or {})},
+            "layers": [{**asdict(layer), "output": layer.output and list(layer.output)} for layer in self.layers],
+        }
+
+    def facts(self) -> dict[str, str]:
+        """Give the totals as lines of text, by name."""
+        frames, dims = self.shape
+        found = {
+            "input": f"{frames:,} frames x {dims:,} dims"
+            + ("" if self.hop is None else f": {frames * self.hop:.4g} s, {self.hop:.3g} s per frame"),
+            "output": self._answers(),
+            "parameters": f"{self.trained:,} trained" + (f", {self.kept:,} kept as they are" if self.kept else ""),
+            "weights": _size(self.weight_bytes),
+            "MACs": f"{self.macs:,} multiply-accumulates for one window",
+        }
+        if not self.weight_bytes:
+            found["parameters"] = found["weights"] = "none yet: it is made by training"
+        if self.macs_torchinfo is not None and self.macs_torchinfo != self.macs:
+            found["MACs"] += f"; {self.macs_torchinfo / 1e6:,.3f} M as torchinfo counts: biases too, dense layers once, not per frame"
+        if self.prediction_bytes is not None and self.training_bytes is not None:
+            found["memory, 1 window"] = f"{_size(self.prediction_bytes)}: the most that tensors take at once, besides the weights"
+            found["memory, training"] = (
+                f"{_size(self.training_bytes)} for a batch of {TRAINING_BATCH}: weights, gradients, Adam's two moments, and what the "
+                "forward pass keeps; workspaces of single operations come on top"
+            )
+        if self.field is not None:
+            found["receptive field"] = self._sees(self.field)
+        if self.local_field is not None:
+            found["local field"] = f"{_frames(self.local_field, self.hop)}, up to the layer '{self.local}'"
+        if not self.layers:
+            found["layers"] = "none that can be looked into: totals only"
+        elif self.prediction_bytes is None:
+            found["not measured"] = "MACs of each layer, memory and receptive field: of PyTorch models only"
+        return found
+
+    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Give the layers as texts: names of the columns, and a row for each layer; a column of numbers that holds none is left out.
+
+        Layers without numbers and operations of their own that keep the shape, such as activations and dropout, are left out.
+        """
+        rows: list[tuple[str, ...]] = []
+        before: tuple[int, ...] | None = None
+        for layer in self.layers:
+            own = (layer.trained, layer.kept, layer.macs)
+            if any(own) or layer.output != before:
+                name = (layer.name or "(between layers)") + (f" ({layer.uses} times)" if layer.uses > 1 else "")
+                shape = " x ".join(map(str, layer.output or ())) or ("-" if layer.uses or not layer.name else "not used")
+                rows.append((name, layer.kind, shape, *(f"{number:,}" if number else "-" for number in own)))
+            before = layer.output or before
+        columns = ("layer", "kind", "output", "trained", "kept", "MACs")
+        kept = [index for index in range(len(columns)) if index < 3 or any(row[index] != "-" for row in rows)]
+        return tuple(columns[index] for index in kept), [tuple(row[index] for index in kept) for row in rows]
+
+    def __str__(self) -> str:
+        columns, rows = self.table()
+        facts = "\n".join(f"{name:16}  {text}" for name, text in self.facts().items())
+        return f"{text_table([dict(zip(columns, row, strict=True)) for row in rows])}\n\n{facts}" if rows else facts
+
+    def _answers(self) -> str:
+        frames, text = self.shape[0], f"{self.output[-1]:,} label{'s' * (self.output[-1] > 1)} for {self.task}: "
+        if len(self.output) == 1:
+            return f"{text}one answer per window"
+        text += "one answer per frame" if self.output[0] == frames else f"{self.output[0]:,} answers per window"
+        if self.steps < self.output[0]:
+            text += f", of which {self.steps:,} differ: each is held for several frames"
+        return text + ("" if self.hop is None else f"; {self.steps / (frames * self.hop):.4g} per second")
+
+    def _sees(self, seen: range) -> str:
+        frames = self.shape[0]
+        if not seen:
+            return "no frame: the answer is always the same"
+        if len(seen) == frames:
+            return f"the whole window: {_frames(seen, self.hop)}"
+        text = _frames(seen, self.hop)
+        if seen.start == 0 or seen.stop == frames:
+            text += f" of {frames:,}, numbers {seen.start:,} to {seen.stop - 1:,}"
+            text += "" if len(self.output) == 1 else f", for the answer {self.output[0] // 2:,} of 0 to {self.output[0] - 1:,}"
+        return text + ("; the others change nothing" if len(self.output) == 1 else "")
+
+    def _field(self, seen: range | None) -> dict[str, Any] | None:
+        if seen is None:
+            return None
+        seconds = None if self.hop is None else len(seen) * self.hop
+        return {"frames": len(seen), "first": seen.start, "stop": seen.stop, "whole": len(seen) == self.shape[0], "seconds": seconds}
+
+
+def summary(model: ModelContainer) -> Summary:
+    """Look into a model that was built or trained: layers, numbers, operations, memory, receptive field; it is not changed.
+
+    The receptive field is measured, see `Summary`. Seconds per frame are those of the model's front end, else those of the published one
+    where the window has as many dims.
+
+    Parameters
+    ----------
+    model : after `build`, `train` or `load`.
+
+    Raises
+    ------
+    ModelError : it has no network yet, or its network refuses windows of the shape it was built for.
+
+    Examples
+    --------
+    >>> from dcasekit.models import MLP
+    >>> found = summary(MLP(hidden_layers_size=(8,), dropout_rates=(0.5,)).build((4, 3), ("dog", "rain")))
+    >>> [(layer.kind, layer.output, layer.trained, layer.macs) for layer in found.layers if layer.macs]
+    [('Linear', (4, 8), 32, 96), ('Linear', (4, 2), 18, 64)]
+    >>> found.trained, found.macs, found.field
+    (50, 160, range(0, 4))
+    """
+    if not model.labels:
+        raise ModelError(f"this {type(model).__name__} has no network yet; call train() or build() first")
+    weights = model.weights().values()
+    size = sum(array.nbytes for array in weights)
+    known: dict[str, Any] = {"model": discover.address(type(model)), "settings": model.settings, "shape": model.shape, "hop": _hop(model)}
+    known |= {"task": model.task, "weight_bytes": size}
+    # By name: no backend is imported for models of another.
+    if any(kind.__module__ == "dcasekit.containers.torch" for kind in type(model).__mro__):
+        return Summary(**known, **_measured(model, size))
+    cost = model.cost()
+    known |= {"macs": cost["macs"], "trained": cost["parameters"], "kept": sum(array.size for array in weights) - cost["parameters"]}
+    output = model.answer(np.zeros((1, *model.shape), np.float32)).shape[1:]
+    keras = any(kind.__module__ == "dcasekit.containers.keras" for kind in type(model).__mro__)
+    return Summary(**known, output=output, steps=1 if len(output) == 1 else output[0], layers=_of_keras(model) if keras else ())
+
+
+def published(kind: type) -> Published | None:
+    """Give what a model's class says it was published for."""
+    found: Published | None = getattr(kind, "PUBLISHED_FOR", None)
+    return found
+
+
+def _measured(model: Any, size: int) -> dict[str, Any]:
+    """Look into the network of a PyTorch model with weights of so many bytes."""
+    from dcasekit.containers._torch_layers import looked_into
+
+    try:
+        found = looked_into(model.network, model.shape)
+    except (RuntimeError, ValueError, IndexError) as error:  # torch's, for windows too small for a layer, or too large for the memory
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"{type(model).__name__} cannot answer windows of {model.shape} (frames, dims): {reason}") from error
+    layers, kept = found.pop("layers"), found.pop("bytes_for_gradient")
+    trained = sum(layer["trained"] for layer in layers)
+    counted = sum(layer.pop("macs_torchinfo") for layer in layers)
+    return {
+        **found,
+        "layers": tuple(Layer(**layer) for layer in layers),
+        "trained": trained,
+        "kept": sum(layer["kept"] for layer in layers),
+        "macs": sum(layer["macs"] for layer in layers),
+        "macs_torchinfo": counted,
+        # The weights once more as gradients and twice as Adam's moments: 12 bytes of single precision.
+        "training_bytes": size + 12 * trained + TRAINING_BATCH * kept,
+    }
+
+
+def _of_keras(model: Any) -> tuple[Layer, ...]:
+    """Give the layers of a Keras model in the order in which they act."""
+    shapes, found = model.layers(), []
+    for layer in model.network.layers:
+        numbers, trained = (sum(math.prod(each.shape) for each in weights) for weights in (layer.weights, layer.trainable_weights))
+        if layer.name in shapes or numbers:
+            found.append(Layer(layer.name, type(layer).__name__, shapes.get(layer.name), 1, trained, numbers - trained, None))
+    return tuple(found)
+
+
+def _hop(model: ModelContainer) -> Seconds | None:
+    if model.features is not None:
+        return model.features.audio_hop / model.features.sr
+    stated = published(type(model))
+    return stated.hop if stated is not None and stated.shape[1] == model.shape[1] else None
+
+
+def _frames(seen: range, hop: Seconds | None) -> str:
+    text = f"{len(seen):,} frame" + ("s" if len(seen) != 1 else "")
+    return text if hop is None else f"{text} ({len(seen) * hop:.4g} s)"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
