@@ -5,7 +5,6 @@ import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,6 +17,7 @@ from dcasekit.containers._backend import Record, Weights
 from dcasekit.containers._data import Data
 from dcasekit.containers._torch_checkpoint import Checkpoint
 from dcasekit.containers._torch_layers import fingerprint, held, layer_shapes, output_of, tensors_until
+from dcasekit.containers._torch_seed import seeded
 from dcasekit.containers._torch_speed import keep_memory, settle
 from dcasekit.containers._training import Training, validation_record
 from dcasekit.containers.base import ModelContainer
@@ -61,7 +61,7 @@ class TorchModelContainer(ModelContainer):
     def build(self, shape: tuple[int, int], labels: Sequence[str], *, task: Task = "classification", seed: int = 0) -> Self:
         """Make the network, with new weights; see `ModelContainer.build`."""
         try:
-            with _seeded(seed):
+            with seeded(seed):
                 self.network = settle(self.network_for(*shape, len(labels), task), torch.device("cpu"))
         except (TypeError, ValueError, IndexError, RuntimeError) as error:
             if isinstance(error, ModelError):
@@ -165,7 +165,7 @@ class TorchModelContainer(ModelContainer):
         network, training = self._need().train(), state.training
         rng = np.random.default_rng((training.seed, epoch, 1))
         total = count = 0.0
-        with _seeded(hash((training.seed, epoch)) % 2**31):
+        with seeded(hash((training.seed, epoch)) % 2**31):
             for batch in data.batches(epoch, training.batch_size):
                 loss = self._loss(network, batch, training, rng, device)
                 state.step(loss)
@@ -227,11 +227,3 @@ def _device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ModelError(f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); use device='cpu' or 'auto'") from error
     return torch.device(name)
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed torch for a while and leave its global generators as they were."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        yield

@@ -1,0 +1,98 @@
+"""Inside a Keras network: its layers, what they hold, give and cost, and how some of them are kept from changing."""
+
+import math
+import warnings
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcasekit.containers._keras_state import keras
+from dcasekit.errors import ModelError
+from dcasekit.units import FloatArray
+
+# Windows answered at once: bounds memory, changes nothing else.
+_WINDOWS_PER_ANSWER = 256
+
+
+def check(network: Any) -> None:
+    """Refuse what is no graph of layers from one input to one output, or whose weights have no names of their own."""
+    if not isinstance(network, keras.Model) or [len(getattr(network, ends, None) or ()) for ends in ("inputs", "outputs")] != [1, 1]:
+        raise ModelError(
+            f"network_for must give keras.Model(input, output), or a keras.Sequential that begins with keras.Input; got {network!r}"
+        )
+    names = [name for layer in layers_of(network) for name in names_of(layer)]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ModelError(f"several weights of the network are called {', '.join(sorted(twice))}; give their layers names")
+
+
+def layers_of(network: keras.Model) -> list[keras.Layer]:
+    """Give the layers in the order in which they act, without the input."""
+    return [layer for layer in network.layers if not isinstance(layer, keras.layers.InputLayer)]
+
+
+def names_of(layer: keras.Layer) -> list[str]:
+    """Name the weights of a layer, e.g. ``conv1.kernel``."""
+    return [variable.path.replace("/", ".") for variable in layer.weights]
+
+
+def variables_of(network: keras.Model) -> dict[str, Any]:
+    """Give all that is learned, running statistics included, by name, in the order in which it is used."""
+    return {name: variable for layer in layers_of(network) for name, variable in zip(names_of(layer), layer.weights, strict=True)}
+
+
+def arrays_of(network: keras.Model) -> dict[str, NDArray[Any]]:
+    """Copy all that is learned."""
+    with _numpy_2():
+        return {name: np.array(keras.ops.convert_to_numpy(variable.value)) for name, variable in variables_of(network).items()}
+
+
+def hold(network: keras.Model, names: Collection[str]) -> None:
+    """Keep some of what is learned as it is; batch normalisation that is kept whole uses its running statistics, as in prediction."""
+    for layer in layers_of(network):
+        if layer.weights and set(names).issuperset(names_of(layer)):
+            layer.trainable = False
+        elif isinstance(layer, keras.Model):
+            hold(layer, names)
+    for name, variable in variables_of(network).items():
+        variable.trainable = variable.trainable and name not in names
+
+
+def outputs_of(network: keras.Model, windows: FloatArray) -> FloatArray:
+    """Give what a network gives for windows in prediction."""
+    parts = (windows[first : first + _WINDOWS_PER_ANSWER] for first in range(0, len(windows), _WINDOWS_PER_ANSWER))
+    with _numpy_2():
+        return np.concatenate([np.asarray(network.predict_on_batch(part.astype(np.float32)), np.float32) for part in parts])
+
+
+def shapes_of(network: keras.Model, windows: FloatArray) -> dict[str, tuple[int, ...]]:
+    """Give the shape of what each layer gives for windows, if that is one array; of a layer used several times, of its first use."""
+    tensors = {layer.name: layer.output for layer in layers_of(network) if isinstance(layer.output, keras.KerasTensor)}
+    with _numpy_2():
+        found = keras.Model(network.inputs[0], tensors).predict_on_batch(windows)
+    return {name: tuple(found[name].shape) for name in tensors}
+
+
+def products_of(network: keras.Model, window: FloatArray) -> int:
+    """Count the multiply-accumulates of convolutions, products and recurrences for one window (1, frames, dims).
+
+    A kernel is used once for each place of what the layer gives, channels last; that of a recurrent layer for each frame it takes.
+    """
+    shapes, total = shapes_of(network, window), 0
+    for layer in layers_of(network):
+        if kernels := [math.prod(v.shape) for v in layer.weights if len(v.shape) > 1 and not v.path.endswith("bias")]:
+            shape = shapes[layer.name]
+            if isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional):
+                shape = outputs_of(keras.Model(network.inputs[0], layer.input), window).shape
+            total += math.prod(shape[:-1]) * sum(kernels)
+    return total
+
+
+@contextmanager
+def _numpy_2() -> Iterator[None]:
+    """Let Keras copy PyTorch's tensors in a way that NumPy 2 finds old."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        yield

@@ -1,0 +1,244 @@
+"""The Keras container: networks of Keras 3, on PyTorch unless another backend was chosen."""
+
+import copy
+import logging
+import math
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from dcasekit.containers._backend import Record, Weights
+from dcasekit.containers._data import Data
+from dcasekit.containers._keras_layers import (
+    arrays_of,
+    check,
+    hold,
+    layers_of,
+    names_of,
+    outputs_of,
+    products_of,
+    shapes_of,
+    variables_of,
+)
+from dcasekit.containers._keras_state import keras, made, on_device, seeded
+from dcasekit.containers._training import Training, validation_record
+from dcasekit.containers.base import ModelContainer
+from dcasekit.datasets._base import Task
+from dcasekit.errors import ModelError
+from dcasekit.parallel import track
+from dcasekit.units import FloatArray
+
+_log = logging.getLogger(__name__)
+
+_LOSSES: Mapping[str, Callable[[Any, Any], Any]] = {
+    "cross_entropy": keras.losses.CategoricalCrossentropy(from_logits=True),
+    "binary_cross_entropy": keras.losses.BinaryCrossentropy(from_logits=True),
+    "mse": lambda y, logits: keras.ops.mean(keras.ops.square(keras.ops.sigmoid(logits) - y), axis=-1),
+}
+
+
+@dataclass(kw_only=True, eq=False)
+class KerasModelContainer(ModelContainer):
+    """A Keras network with its training. A new model writes `network_for`.
+
+    Keras runs on PyTorch, unless the environment variable ``KERAS_BACKEND`` names another backend (``"jax"``, ``"tensorflow"``) or Keras
+    was imported with another one before. On one CPU thread, with PyTorch, `SB_CNN` and `A_CRNN` take twice the time of their twins.
+
+    Of `Training`, ``average`` and ``resume`` are refused. ``weight_decay`` is Keras': whatever the optimizer, kernels shrink by themselves,
+    as in AdamW. ``device`` is a name that `keras.device` knows: ``"cpu"``, ``"gpu:0"``, with PyTorch also ``"cuda:0"``; it holds while the
+    network is trained, and answers are computed where Keras puts them. Dropout inside a recurrent layer goes on if its weights are frozen.
+
+    Attributes
+    ----------
+    network : ``keras.Model(input, output)``: (windows, frames, dims) -> logits (windows, labels) or (windows, frames, labels), in which
+        each layer is used once. The losses of its regularizers are added to the loss. A network whose attribute ``activation`` is
+        ``"none"`` gives answers, not logits: they learn by the squared error, unclipped, and are clipped to [0, 1] when it is asked.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.network: keras.Model | None = None
+
+    @abstractmethod
+    def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> keras.Model:
+        """Make the network for windows of (frames, dims)."""
+
+    def build(self, shape: tuple[int, int], labels: Sequence[str], *, task: Task = "classification", seed: int = 0) -> Self:
+        """Make the network, with new weights; see `ModelContainer.build`."""
+        try:
+            network = made(lambda: self.network_for(*shape, len(labels), task), seed=seed)
+        except (TypeError, ValueError, IndexError, RuntimeError) as error:
+            if isinstance(error, ModelError):
+                raise
+            raise ModelError(f"{type(self).__name__} cannot be built with the settings {self.settings}: {error}") from error
+        check(network)
+        self.network = network
+        self.shape, self.labels, self.task = (shape[0], shape[1]), tuple(labels), task
+        return self
+
+    def fit(self, data: Data, validation: Data | None, training: Training, *, frozen: Sequence[str] | None = None) -> list[Record]:
+        """Train epoch by epoch; keep the best on validation data, or the last."""
+        for name in ("average", "resume"):
+            if value := getattr(training, name):
+                raise ModelError(f"{name}={value!r}: Keras models are trained without; leave it out, or use the PyTorch model")
+        if training.keep_memory and keras.backend.backend() == "torch":
+            from dcasekit.containers._torch_speed import keep_memory
+
+            keep_memory()
+        # Precision, device and what is trainable are a network's own from the start: one is made for training alone.
+        trained, frames, dims = copy.copy(self), *self.shape
+        with on_device(training.device):
+            trained.network = made(
+                lambda: self.network_for(frames, dims, len(self.labels), self.task),
+                seed=training.seed,
+                precision=training.precision,
+                device=training.device,
+            )
+            trained.set_weights(self.weights())
+            hold(trained.network, frozen or ())
+            history = trained._fit(data, validation, training)
+            weights = trained.weights()
+        self.set_weights(weights)
+        return history
+
+    def _fit(self, data: Data, validation: Data | None, training: Training) -> list[Record]:
+        network, loss = self._need(), self._loss_name(training)
+        steps = math.ceil(data.size / training.batch_size)
+        rate = _learning_rate(training, steps * training.epochs)
+        network.compile(_optimizer(network, training, rate), keras.losses.MeanSquaredError() if _direct(network) else _LOSSES[loss])
+        history: list[Record] = []
+        best, best_epoch = self.weights(), 0
+        for epoch in track(range(training.epochs), training.epochs, f"Training {type(self).__name__}" if training.progress else None):
+            began = time.perf_counter()
+            record: Record = {"epoch": epoch + 1, "learning_rate": float(rate(epoch * steps) if callable(rate) else rate)}
+            with seeded(hash((training.seed, epoch)) % 2**31):
+                record["loss"] = self._epoch(data, training, epoch)
+            if validation is not None:
+                record |= validation_record(self.evaluate(validation), loss)
+            record["seconds"] = time.perf_counter() - began
+            history.append(record)
+            if training.better(record, history[best_epoch - 1] if best_epoch else None):
+                best, best_epoch = self.weights(), epoch + 1
+            _log.info("epoch %d: %s", epoch + 1, record)
+            patience = training.early_stopping
+            if any([callback(record) for callback in training.callbacks]) or (patience and epoch + 1 - best_epoch >= patience):
+                break
+        self.set_weights(best)
+        return history
+
+    def _epoch(self, data: Data, training: Training, epoch: int) -> float:
+        """Train on every batch once; give back the mean loss."""
+        network, rng = self._need(), np.random.default_rng((training.seed, epoch, 1))
+        total = count = 0.0
+        for batch in data.batches(epoch, training.batch_size):
+            x, y = batch.x, batch.y
+            for function in training.augment:
+                x, y = function(x, y, rng)
+            if network.outputs[0].ndim != y.ndim:
+                raise ModelError(
+                    f"the network answers {network.outputs[0].shape} and the targets are {y.shape}; choose target='frame' for a network "
+                    "that answers frames, 'window' or 'clip' for one that answers windows"
+                )
+            network.reset_metrics()  # else the loss is the mean since the last reset
+            loss = network.train_on_batch(np.asarray(x, np.float32), np.asarray(y, np.float32), return_dict=True)["loss"]
+            total, count = total + float(loss) * len(x), count + len(x)
+        mean = total / count
+        if not np.isfinite(mean):
+            raise ModelError(
+                f"the loss is {mean} in epoch {epoch + 1}; lower learning_rate ({training.learning_rate}) or scale the features"
+            )
+        return mean
+
+    def answer(self, windows: FloatArray) -> FloatArray:
+        """Answer windows with probabilities: softmax for classification, sigmoid else, unless the network has none."""
+        from scipy.special import expit, softmax
+
+        found = self._outputs(windows)
+        if _direct(self._need()):
+            return found.clip(0, 1)
+        answers: FloatArray = softmax(found, axis=-1) if self.task == "classification" else expit(found)
+        return answers
+
+    def layers(self) -> dict[str, tuple[int, ...]]:
+        """Name the layers that give an array with the windows as its first axis; see `Backend.layers`."""
+        two, three = (shapes_of(self._need(), np.zeros((count, *self.shape), np.float32)) for count in (2, 3))
+        return {name: shape[1:] for name, shape in two.items() if (shape[:1], three[name][:1]) == ((2,), (3,))}
+
+    def activations(self, windows: FloatArray, layer: str) -> FloatArray:
+        """Give what a layer gives for windows; see `Backend.activations`."""
+        network = self._need()
+        return outputs_of(keras.Model(network.inputs[0], network.get_layer(layer).output), windows)
+
+    def weights_until(self, layer: str) -> tuple[str, ...]:
+        """Name the weights of the layers that have acted when one has."""
+        layers = layers_of(self._need())
+        done = [each.name for each in layers].index(layer) + 1
+        return tuple(name for each in layers[:done] for name in names_of(each))
+
+    def weights(self) -> Weights:
+        """Give the layers' weights, running statistics included, as copies: ``conv1.kernel``, in the order in which they are used."""
+        return arrays_of(self._need())
+
+    def set_weights(self, weights: Weights) -> None:
+        """Take over weights; names and shapes must be the network's."""
+        variables = variables_of(self._need())
+        wanted = {name: tuple(variable.shape) for name, variable in variables.items()}
+        found = {name: tuple(array.shape) for name, array in weights.items()}
+        if misfits := sorted({name for name, _ in wanted.items() ^ found.items()}):
+            told = "; ".join(f"{name}: {wanted.get(name, 'none')}, got {found.get(name, 'none')}" for name in misfits)
+            raise ModelError(f"the weights do not fit this {type(self).__name__}. It needs {told}")
+        for name, variable in variables.items():
+            variable.assign(np.asarray(weights[name]))
+
+    def cost(self) -> dict[str, int]:
+        """Count trainable parameters, and multiply-accumulates for one window (convolutions, products, recurrences; no additions)."""
+        network = self._need()
+        parameters = sum(math.prod(variable.shape) for variable in network.trainable_variables)
+        return {"parameters": parameters, "macs": products_of(network, np.zeros((1, *self.shape), np.float32))}
+
+    def _outputs(self, windows: FloatArray) -> FloatArray:
+        """Give what the network gives, logits or answers."""
+        return outputs_of(self._need(), windows)
+
+    def _loss_name(self, training: Training) -> str:
+        """Name the loss that was chosen, or that follows from the network and the task."""
+        if _direct(self._need()):
+            if training.loss not in (None, "mse"):
+                raise ModelError(
+                    f"the output of {type(self).__name__} for {self.task} has no activation; it learns by loss='mse', not {training.loss!r}"
+                )
+            return "mse"
+        return training.loss or ("cross_entropy" if self.task == "classification" else "binary_cross_entropy")
+
+    def _need(self) -> keras.Model:
+        self._need_network()
+        if self.network is None:
+            raise ModelError("the network is missing; call build()")
+        return self.network
+
+
+def _direct(network: keras.Model) -> bool:
+    return getattr(network, "activation", None) == "none"
+
+
+def _learning_rate(training: Training, steps: int) -> float | Callable[[int], Any]:
+    """Give the learning rate, or its schedule over all steps of a run."""
+    decay, top = keras.optimizers.schedules.CosineDecay, training.learning_rate
+    if training.schedule == "one_cycle":
+        return decay(0.0, 0.9 * steps, warmup_target=top, warmup_steps=0.1 * steps)
+    return decay(top, steps) if training.schedule == "cosine" else top
+
+
+def _optimizer(network: keras.Model, training: Training, rate: float | Callable[[int], Any]) -> keras.Optimizer:
+    kinds = keras.optimizers
+    if training.optimizer == "sgd":
+        optimizer = kinds.SGD(rate, momentum=0.9, nesterov=True, weight_decay=training.weight_decay)
+    else:
+        optimizer = (kinds.AdamW if training.optimizer == "adamw" else kinds.Adam)(rate, weight_decay=training.weight_decay)
+    # Kernels decay; biases, and the scales of normalisation layers, do not.
+    optimizer.exclude_from_weight_decay(var_list=[variable for variable in network.trainable_variables if len(variable.shape) <= 1])
+    return optimizer

@@ -1,0 +1,104 @@
+"""A-CRNN in Keras: convolutions, then recurrent layers, for sound event detection (Adavanne et al. 2017)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import keras
+
+from dcasekit.containers.keras import KerasModelContainer
+from dcasekit.containers.summary import Published
+from dcasekit.datasets._base import Task
+from dcasekit.errors import ModelError
+
+
+@dataclass(kw_only=True, eq=False)
+class A_CRNN(KerasModelContainer):  # noqa: N801 - the published spelling
+    """Convolutional recurrent network of Adavanne for sound events; twin of `dcasekit.models.A_CRNN`, which says more.
+
+    Input (windows, frames, dims); output (windows, frames, labels) for detection, else (windows, labels), see `target`. Any number of
+    frames; as many dims as the pools need (20). 382,506 numbers for 128 mel bands and 10 labels, 381,738 of them trained.
+
+    Parameters
+    ----------
+    filters : of each 3 x 3 convolution.
+    pool_size : bands per max pooling after each convolution; time is not pooled.
+    rnn_units : of each gated recurrent layer.
+    dense_units : of each dense layer on the frames, which has no activation.
+    dropout : after each convolution and dense layer, and in the recurrent layers on input and state.
+    bidirectional : read forwards and backwards, and multiply the two answers.
+    target : ``"frame"``: every frame is answered; ``"window"``: the mean of the logits over time, then the activation; ``None``: frames
+        for detection, windows else.
+    norm_axis : ``"channels"`` (the paper's): statistics per filter; ``"frequency"`` (DCASE-models'): per band.
+    gru : activation of the gates, and whether the reset gate acts before or after the recurrent product. ``"hard_sigmoid_before"``, with
+        clip(0.2 x + 0.5, 0, 1): Keras before 2.3, as published. ``"sigmoid_before"``: Keras 2.3. ``"sigmoid_after"``, with a second bias:
+        Keras 3.
+    """
+
+    PUBLISHED_FOR: ClassVar[Published] = Published(shape=(64, 128), task="detection", hop=680 / 22050)
+
+    filters: int = 128
+    pool_size: Sequence[int] = (5, 2, 2)
+    rnn_units: Sequence[int] = (32, 32)
+    dense_units: Sequence[int] = (32,)
+    dropout: float = 0.5
+    bidirectional: bool = False
+    target: Literal["window", "frame"] | None = None
+    norm_axis: Literal["channels", "frequency"] = "channels"
+    gru: Literal["hard_sigmoid_before", "sigmoid_before", "sigmoid_after"] = "hard_sigmoid_before"
+
+    def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> keras.Model:  # noqa: ARG002 - frames
+        """Make the network; it takes any number of frames."""
+        for name, known in _KNOWN.items():
+            if (value := getattr(self, name)) not in known:
+                raise ModelError(f"{name} must be one of {', '.join(map(repr, known))}; got {value!r}")
+        layers = keras.layers
+        windows = keras.Input((None, dims))
+        maps = keras.ops.expand_dims(windows, -1)  # (windows, time, frequency, channels)
+        for number, pool in enumerate(self.pool_size, start=1):
+            dims //= pool
+            if not dims:
+                raise ModelError(
+                    f"windows of {windows.shape[2]} dims are too small for pools {tuple(self.pool_size)}; use more bands, or smaller pools"
+                )
+            maps = layers.Conv2D(self.filters, 3, padding="same", name=f"conv{number}")(maps)
+            maps = layers.BatchNormalization(axis=3 if self.norm_axis == "channels" else 2, name=f"batchnorm{number}")(maps)
+            maps = layers.MaxPooling2D((1, pool), name=f"maxpool{number}")(layers.ReLU(name=f"activation{number}")(maps))
+            maps = layers.Dropout(self.dropout, name=f"dropout{number}")(maps)
+        x = layers.Reshape((-1, dims * maps.shape[3]), name="flatten")(maps)  # (windows, time, values)
+        for number, units in enumerate(self.rnn_units, start=1):
+            x = self._recurrent(units, f"gru{number}")(x)
+        for number, units in enumerate(self.dense_units, start=1):
+            x = layers.Dense(units, name=f"dense{number}")(x)
+            x = layers.Dropout(self.dropout, name=f"dropout{len(self.pool_size) + number}")(x)
+        logits = layers.Dense(outputs, dtype="float32", name="out")(x)
+        per_frame = self.target == "frame" or (self.target is None and task == "detection")
+        return keras.Model(windows, logits if per_frame else keras.ops.mean(logits, axis=1))
+
+    def _recurrent(self, units: int, name: str) -> keras.Layer:
+        """Make a gated recurrent layer. Mixed precision would gain nothing in it, and lose digits at every frame."""
+        layer = keras.layers.GRU(
+            units,
+            recurrent_activation=_hard_sigmoid if self.gru == "hard_sigmoid_before" else "sigmoid",
+            reset_after=self.gru == "sigmoid_after",
+            dropout=self.dropout,
+            recurrent_dropout=self.dropout,
+            return_sequences=True,
+            dtype="float32",
+            name=name,
+        )
+        return keras.layers.Bidirectional(layer, merge_mode="mul", dtype="float32", name=name) if self.bidirectional else layer
+
+
+_KNOWN = {
+    "target": ("window", "frame", None),
+    "norm_axis": ("channels", "frequency"),
+    "gru": ("hard_sigmoid_before", "sigmoid_before", "sigmoid_after"),
+}
+
+
+# `Bidirectional` copies its layer by a description, in which a function has a name.
+@keras.saving.register_keras_serializable("dcasekit")  # type: ignore[untyped-decorator]
+def _hard_sigmoid(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Keras' before version 3, in which it has another slope."""
+    return keras.ops.clip(0.2 * x + 0.5, 0, 1)

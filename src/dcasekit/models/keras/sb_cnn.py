@@ -1,0 +1,52 @@
+"""SB-CNN in Keras: three convolutions and two dense layers (Salamon and Bello 2017)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import keras
+
+from dcasekit.containers.keras import KerasModelContainer
+from dcasekit.containers.summary import Published
+from dcasekit.datasets._base import Task
+from dcasekit.models.keras._layers import convolved
+
+
+@dataclass(kw_only=True, eq=False)
+class SB_CNN(KerasModelContainer):  # noqa: N801 - the paper's spelling
+    """CNN of Salamon and Bello for environmental sounds; twin of `dcasekit.models.SB_CNN`, which says more.
+
+    Input (windows, frames, dims), output (windows, labels). The defaults are DCASE-models' form; for (64 frames, 128 mel bands) and 10
+    labels it has 241,914 numbers, 241,674 of them trained. Its layers are called as published.
+
+    Parameters
+    ----------
+    filters : of the three convolutions.
+    filter_size : (time, frequency) of all of them.
+    pool_size : (time, frequency) after the first and the second.
+    n_dense : units of the dense layer.
+    dropout : before each dense layer.
+    batch_norm : after each convolution (and its pooling); not in the paper.
+    l2_reg : factor of the squared kernels and biases of the dense layers in the loss.
+    """
+
+    PUBLISHED_FOR: ClassVar[Published] = Published(shape=(64, 128), hop=680 / 22050)
+
+    filters: Sequence[int] = (24, 48, 48)
+    filter_size: Sequence[int] = (5, 5)
+    pool_size: Sequence[Sequence[int]] = ((2, 2), (4, 2))
+    n_dense: int = 64
+    dropout: float = 0.5
+    batch_norm: bool = True
+    l2_reg: float = 1e-3
+
+    def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> keras.Model:  # noqa: ARG002
+        """Make the network for windows of exactly this shape."""
+        layers, penalty = keras.layers, keras.regularizers.L2(self.l2_reg)
+        windows = keras.Input((frames, dims))
+        values = convolved(windows, self.filters, self.filter_size, self.pool_size, batch_norm=self.batch_norm)
+        values = layers.Dropout(self.dropout, name="dropout1")(values)
+        dense = layers.Dense(self.n_dense, activation="relu", kernel_regularizer=penalty, bias_regularizer=penalty, name="dense1")
+        values = layers.Dropout(self.dropout, name="dropout2")(dense(values))
+        out = layers.Dense(outputs, kernel_regularizer=penalty, bias_regularizer=penalty, dtype="float32", name="out")
+        return keras.Model(windows, out(values))

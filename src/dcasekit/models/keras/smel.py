@@ -1,0 +1,90 @@
+"""SMel in Keras: a mel spectrogram from filters in the time domain, which can go on learning (Zinemanas et al. 2019)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from dcasekit import discover
+from dcasekit.containers.summary import Published
+from dcasekit.datasets._base import Task
+from dcasekit.models.keras._layers import FrontEnd, front_end
+from dcasekit.units import FloatArray, Hz
+
+
+@dataclass(kw_only=True, eq=False)
+class SMel(FrontEnd):
+    """Mel spectrogram by one convolution per frame: energy of each filter's output, in dB; twin of `dcasekit.models.SMel`, which says more.
+
+    Input: frames of windowed samples (windows, frames, samples), or the waveform, see `audio_win`; output (windows, frames, outputs) in
+    dB. It is a regression, trained with ``loss="mse"`` and a small ``learning_rate`` (published: 1e-6). For frames of 1024 samples and 128
+    bands: 131,200 numbers, all trained. Any number of frames. The filters start as the twin's.
+
+    Parameters
+    ----------
+    sr : Hz, of the audio; the filters depend on it.
+    audio_win : samples of a frame if the input is the waveform, row after row, as `RawAudio` gives it. ``None``: each row is a windowed
+        frame already (published).
+    alpha : factor of the energies.
+    amin : smallest energy.
+    minmax : lowest and highest level (dB) of the training data, to bring the output to [-1, 1]; ``None``: dB.
+
+    Examples
+    --------
+    >>> SMel().build((64, 1024), [f"mel{band}" for band in range(128)]).cost()["parameters"]
+    131200
+    """
+
+    PUBLISHED_FOR: ClassVar[Published] = Published(shape=(64, 1024), labels=128, hop=512 / 22050)
+
+    sr: Hz = 22050
+    audio_win: int | None = None
+    alpha: float = 1.0
+    amin: float = 1e-10
+    minmax: Sequence[float] | None = None
+
+    def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> keras.Model:  # noqa: ARG002
+        """Make the network; it takes any number of frames."""
+        ops, samples = keras.ops, self.audio_win or dims
+        started = self._twin().build((frames, dims), tuple(map(str, range(outputs)))).weights()["conv.weight"]  # (bands, 1, samples)
+        windows = keras.Input((None, dims))
+        cut = windows if self.audio_win is None else _framed(windows, self.audio_win)  # (windows, frames, samples)
+        # Half precision cannot hold these energies: a filter's output may be 1e-5, and its square is what counts.
+        conv = keras.layers.Conv1D(outputs, samples, strides=16, padding="same", dtype="float32", name="conv")
+        filtered = conv(ops.reshape(cut, (-1, samples, 1)))  # (windows * frames, samples / 16, bands)
+        conv.kernel.assign(started.transpose(2, 1, 0))
+        energy = _Joined(dtype="float32", name="energy")([samples * ops.mean(ops.square(filtered), axis=1), cut])
+        levels = 10 / math.log(10) * ops.log(ops.maximum(self.alpha * energy, self.amin))
+        if self.minmax is not None:
+            low, high = self.minmax
+            levels = 2 * (levels - low) / (high - low) - 1
+        return front_end(windows, levels)
+
+    def target(self, windows: FloatArray, bands: int = 128) -> FloatArray:
+        """Compute the mel spectrogram that the network is to answer, as the twin does: (windows, frames, bands)."""
+        levels: FloatArray = self._twin().target(windows, bands)
+        return levels
+
+    def _twin(self) -> Any:
+        return discover.load("models", "smel")(**self.settings)
+
+
+def _framed(windows: keras.KerasTensor, audio_win: int) -> keras.KerasTensor:
+    """Cut (windows, frames, hop) into as many windowed frames (windows, frames, audio_win), centred on the begin of each row."""
+    audio = keras.layers.Flatten(name="audio")(windows)
+    audio = keras.ops.pad(audio, ((0, 0), (audio_win // 2, audio_win // 2)), mode="reflect")
+    frames = keras.ops.extract_sequences(audio, audio_win, windows.shape[2])
+    # An even window fits once more, on the end of the last row.
+    frames = frames[:, :-1] if audio_win % 2 == 0 else frames
+    return frames * np.hanning(audio_win + 1)[:-1].astype(np.float32)
+
+
+class _Joined(keras.layers.Layer):  # type: ignore[misc]
+    """Put frames together again: (windows * frames, bands), and an array (windows, frames, ...) -> (windows, frames, bands)."""
+
+    def call(self, inputs: Any) -> Any:
+        values, like = inputs
+        return keras.ops.reshape(values, (-1, keras.ops.shape(like)[1], values.shape[1]))
