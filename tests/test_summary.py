@@ -141,7 +141,7 @@ def test_frames_that_pooling_leaves_over_are_seen_by_nothing():
     """64 -> 60 -> 30 -> 26 -> 6 of 4, and 2 left over: of 24 pooled frames the last one begins at 2 * 23 and ends at 14 later."""
     found = summary(SB_CNN().build((64, 128), LABELS))
     assert found.field == range(2 * 23 + 14)
-    assert found.facts()["receptive field"] == "60 frames of 64 (1.85 s), numbers 0 to 59; the others change nothing"
+    assert found.facts()["receptive field"] == "60 frames (1.85 s) of 64, numbers 0 to 59; the others change nothing"
     assert summary(CompactCNN().build((64, 64), LABELS)).field == range(64)
 
 

@@ -61,10 +61,10 @@ class ResetBeforeGRU(nn.Module):
 
     def _projected(self, x: Tensor, scale: Tensor) -> Tensor:
         """Project all frames: (frames, directions, windows, 3 * units), the second direction backwards in time."""
-        weight = (self.weight_ih * scale[:, None]).flatten(0, 1).expand(len(x), -1, -1)
+        weight = (self.weight_ih * scale[:, None]).flatten(0, 1).expand(x.shape[0], -1, -1)
         if self.training and self.dropout:
             # Dropping inputs of a gate is dropping columns of its weights: one product is enough for six masks.
-            mask = nn.functional.dropout(x.new_ones(len(x), 6, 1, x.shape[2]), self.dropout)
+            mask = nn.functional.dropout(x.new_ones(x.shape[0], 6, 1, x.shape[2]), self.dropout)
             weight = (weight.unflatten(1, (6, self.units)) * mask).flatten(1, 2)
         projected = torch.bmm(x, weight.transpose(1, 2)) + self.bias * scale.repeat(2)
         forwards, backwards = projected.transpose(0, 1).chunk(2, dim=-1)

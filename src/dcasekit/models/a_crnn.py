@@ -143,7 +143,7 @@ class _GRU(nn.Module):
         # One mask for all times of a window (Gal and Ghahramani 2016). Keras up to 2.2 draws another per gate; here, as in later ones, not.
         both = both * self._mask(both[:, :, :1])
         inputs = both @ self.kernel[:, None] + self.bias[:, None, :1]
-        state = x.new_zeros(len(self.kernel), len(x), self.units)
+        state = x.new_zeros(len(self.kernel), x.shape[0], self.units)
         mask, states = self._mask(state), []
         for now in inputs.unbind(2):
             state = self._step(now, state, mask)
