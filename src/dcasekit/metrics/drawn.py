@@ -6,7 +6,7 @@ others evenly between them. With every clip counted once PSDS and best F1 are th
 these thresholds are looked at.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ from dcasekit.errors import MetricError
 from dcasekit.metrics import Array, detection, ratio
 from dcasekit.metrics._best import segment_tally
 from dcasekit.metrics._collars import tally as collar_tally
-from dcasekit.metrics._curves import ChangesOfClips, area_between, effective, mean_height, staircase
+from dcasekit.metrics._curves import ChangesOfClips, area_between
 from dcasekit.metrics._detections import MICROSECONDS
 from dcasekit.metrics._events import Counts, Events, EventTable
 from dcasekit.metrics._intersections import lasting
@@ -23,10 +23,12 @@ from dcasekit.metrics._intersections import tally as intersection_tally
 from dcasekit.metrics._scored import Scored, ScoresOf, gather
 from dcasekit.metrics.bootstrap import Statistic
 from dcasekit.metrics.event import EventCounts
+from dcasekit.metrics.psds import psds as exact_psds
 from dcasekit.metrics.segment import SegmentCounts
 from dcasekit.units import FloatArray, Seconds
 
 LEVELS = 1000
+_RATES = 1000  # points of a PSD-ROC
 _NUMBERS = 50_000_000  # counts kept of a label; with more clips at fewer thresholds
 
 
@@ -96,28 +98,30 @@ def psds(  # noqa: PLR0913 - the settings of the definition
 ) -> Statistic:
     """Give `dcasekit.metrics.psds.psds` as a function of weights (draws, clips).
 
-    The seconds of a label, over which cross triggers are counted, are those of all clips in every draw.
+    Curves are looked at in the middles of 1000 equal parts of their axis, which moves a draw by 1e-4. The seconds of a label, over which
+    cross triggers are counted, are those of all clips in every draw; so are the thresholds: both together move a draw by a tenth of
+    what the choice of clips does (measured on 200 clips).
     """
+    settings = {"dtc": dtc, "gtc": gtc, "cttc": cttc, "alpha_ct": alpha_ct, "alpha_st": alpha_st, "max_fp_per_hour": max_fp_per_hour}
+    figure = exact_psds(reference, scores, durations, **settings)["psds"]  # type: ignore[arg-type]
     data = gather(reference, scores, durations)
     events = lasting(data.events)
     found = intersection_tally(data, events, ChangesOfClips, dtc=dtc, gtc=gtc, cttc=cttc if alpha_ct else None)
-    hours = data.durations / 3600
+    hours, numbers = data.durations / 3600, _numbers(data, events)
     kept = [_keep(changes, len(hours), lambda counts: counts[1] / hours.sum() + 3600 * alpha_ct * counts[2]) for changes in found]
-    numbers = _numbers(data, events)
+    pairs = [(each, number) for each, number in zip(kept, numbers.T, strict=True) if number.any()]
 
-    def statistic(weights: FloatArray) -> Array:
-        total, reached = weights @ hours, weights @ numbers
-        drawn = [_drawn(weights, each) for each in kept]
-        values = np.empty(len(weights))
-        for draw in range(len(weights)):
-            curves = []
-            for label in np.flatnonzero(reached[draw]):
-                hits, alarms, cross = (each[draw] for each in drawn[label])
-                curves.append((alarms / total[draw] + 3600 * alpha_ct * cross, hits / reached[draw, label]))
-            values[draw] = _effective_area(curves, alpha_st, max_fp_per_hour)
-        return values
+    def points(weights: FloatArray) -> Iterator[tuple[Array, Array]]:
+        for each, number in pairs:
+            hits, alarms, cross = _drawn(weights, each)
+            yield alarms / (weights @ hours)[:, None] + 3600 * alpha_ct * cross, ratio(hits, (weights @ number)[:, None])
 
-    return statistic
+    def area(weights: FloatArray) -> Array:
+        ends = max_fp_per_hour or np.max([rate.max(axis=1, keepdims=True) for rate, _ in points(weights)], axis=0)
+        return _effective_area((_heights(rate / np.where(ends, ends, 1), tpr) for rate, tpr in points(weights)), alpha_st)
+
+    rest = figure - area(np.ones((1, len(hours)), dtype=np.float32))  # so that the figure itself is exact
+    return lambda weights: area(weights) + rest
 
 
 def best_event_f1(
@@ -251,12 +255,24 @@ def _drawn(weights: FloatArray, kept: FloatArray) -> Array:
     return np.pad(summed, ((0, 0), (0, 0), (1, 0)))
 
 
-def _effective_area(curves: Sequence[tuple[Array, Array]], alpha_st: float, max_fp_per_hour: float | None) -> float:
-    """Give the area of `dcasekit.metrics.psds` under the curves of labels, each effective false positives per hour and TPR."""
-    if not curves:
-        return float("nan")
-    end = max(float(rate.max()) for rate, _ in curves) if max_fp_per_hour is None else max_fp_per_hour
-    return mean_height(*effective([staircase(rate[rate <= end], tpr[rate <= end]) for rate, tpr in curves], alpha_st), end)
+def _heights(x: Array, y: Array) -> Array:
+    """Give the highest y at most at x, in the middles of `_RATES` equal parts of 0 to 1: (draws, thresholds) -> (draws, _RATES)."""
+    place = np.clip(np.ceil(x * _RATES - 0.5), 0, _RATES).astype(np.intp) + (_RATES + 1) * np.arange(len(x))[:, None]
+    highest = np.zeros((len(x), _RATES + 1))
+    np.maximum.at(highest.ravel(), place.ravel(), y.ravel())
+    return np.maximum.accumulate(highest[:, :-1], axis=1)
+
+
+def _effective_area(curves: Iterable[Array], alpha_st: float) -> Array:
+    """Average over x the mean less `alpha_st` standard deviations of labels' curves, (draws, _RATES), NaN if a draw lacks it: (draws,)."""
+    held, total, squares = (np.zeros(()) for _ in range(3))
+    for curve in curves:
+        held = held + ~np.isnan(curve[:, :1])
+        known = np.nan_to_num(curve)
+        total, squares = total + known, squares + known**2
+    mean = ratio(total, held)
+    effective: Array = np.maximum(mean - alpha_st * np.sqrt(np.maximum(ratio(squares, held) - mean**2, 0)), 0).mean(axis=1)
+    return effective
 
 
 def _mean(values: Array) -> Array:

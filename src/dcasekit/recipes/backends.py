@@ -31,12 +31,13 @@ class Config:
 
     epochs: int = 40
     clips: int = 400  # of synthetic sounds
+    epochs_before: int = 10  # on those, before fine-tuning
     batch_size: int = 32
     learning_rate: float = 1e-3
     seed: int = 0
 
 
-QUICK = Config(epochs=1, clips=50)
+QUICK = Config(epochs=1, clips=50, epochs_before=1)
 
 SYSTEMS = {"SB-CNN (PyTorch)": "sb_cnn", "SB-CNN (Keras)": "keras.sb_cnn", "random forest": "sklearn.random_forest"}
 FINE_TUNED = "SB-CNN fine-tuned"
@@ -106,5 +107,5 @@ def pretrain(config: Config, sounds: SyntheticSounds, out: Path) -> None:
     train = DataGenerator(sounds, FEATURES, folds=sounds.folds, seed=config.seed)
     train.set_scaler(Scaler("standard").fit(train))
     model: ModelContainer = discover.load("models", "sb_cnn")()
-    learn(model, train, config)
+    learn(model, train, replace(config, epochs=config.epochs_before))
     model.save(out / "models" / "pretrained")
