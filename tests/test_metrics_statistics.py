@@ -201,8 +201,11 @@ def test_draws_and_what_is_left_out_come_in_blocks():
     assert len(weights) == 150 + 1 + 200
 
 
-def test_a_figure_that_no_draw_moves_has_no_width():
-    assert bootstrap.interval(share(np.ones(30)), 30) == (1, 1)
+def test_a_figure_that_no_draw_moves_has_no_width_but_no_error_so_far_is_no_proof():
+    assert bootstrap.interval(share(np.zeros(30)), 30) == (0, 0)
+    low, high = bootstrap.interval(share(np.ones(30)), 30)
+    assert (low, high) == (pytest.approx(scipy.stats.binomtest(30, 30).proportion_ci(method="exact").low), 1)
+    assert bootstrap.interval(share(np.ones(30)), 30, method="percentile") == (1, 1)
 
 
 def test_an_outlier_beyond_the_formula_gives_a_finite_interval():
@@ -213,7 +216,7 @@ def test_an_outlier_beyond_the_formula_gives_a_finite_interval():
 
 def test_draws_without_a_value_are_left_out_and_a_figure_without_one_has_no_interval():
     hits, reference = np.append(1, np.zeros(9)), np.append(1, np.zeros(9))  # a third of the draws lacks the label
-    assert bootstrap.interval(f1(hits, reference, hits), 10) == (1, 1)
+    assert bootstrap.interval(f1(hits, reference, hits), 10) == (pytest.approx(0.025**0.1), 1)
     assert np.isnan(bootstrap.interval(f1(hits * 0, reference * 0, hits), 10)).all()
 
 
