@@ -357,7 +357,7 @@ def test_models_info():
     ]
     assert "56,208,000 multiply-accumulates" in flat(out)
     assert "the whole window: 20 frames" in out
-    assert "7 frames, up to the layer 'dropout'" in out
+    assert "7 frames (1.4 s), up to the layer 'dropout'" in out
     assert err == ""
     sizes = ["-M", "gru_units=16", "-M", "filters=[32, 32, 32]", "-M", "pool_size=[4, 4, 4]", "-M", "dense_units=8"]
     trained = 320 + 2 * 9_248 + 6 * 32 + 2 * 3 * 16 * (32 + 16 + 2) + 33 * 8 + 9 * 17
@@ -371,7 +371,7 @@ def test_models_info_as_json():
         "parameters", "macs", "macs_torchinfo", "memory", "receptive_field", "local_receptive_field", "layers",
     }  # fmt: skip
     assert (found["macs"], found["parameters"]["trained"], found["labels"]) == (50_928_640, 241_674, 10)
-    assert found["receptive_field"] == {"frames": 60, "first": 0, "stop": 60, "whole": False, "seconds": None}
+    assert found["receptive_field"] == {"frames": 60, "first": 0, "stop": 60, "whole": False, "seconds": pytest.approx(60 * 680 / 22050)}
     assert found["local_receptive_field"]["layer"] == "convolutions"
     assert set(found["layers"][0]) == {"name", "kind", "output", "uses", "trained", "kept", "macs"}
     assert len(found["layers"]) == 14  # with those that the table leaves out

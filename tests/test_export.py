@@ -208,7 +208,7 @@ def test_a_program_gives_the_scores_of_the_model(tmp_path, make):
 def test_a_network_that_loops_over_a_whole_clip_is_exported_for_one_length(tmp_path):
     features = MelSpectrogram(sr=SR, audio_win=512, audio_hop=256, sequence_time=None, mel=Mel(bands=20))
     model = ready(A_CRNN(filters=4, rnn_units=(4,)), features, "detection", frames=5)
-    with pytest.raises(ModelError, match="for any length .*give seconds="):
+    with pytest.raises(ModelError, match="Give seconds="):
         export.program(model, tmp_path / "model.pt2")
     assert list(tmp_path.iterdir()) == []
     path = export.program(model, tmp_path / "model.pt2", seconds=0.128)
