@@ -29,8 +29,8 @@ from dcasekit.scaler import Scaler
 class Config:
     """Settings of the recipe."""
 
-    epochs: int = 40
-    clips: int = 400  # of synthetic sounds
+    epochs: int = 15
+    clips: int = 200  # of synthetic sounds
     epochs_before: int = 10  # on those, before fine-tuning
     batch_size: int = 32
     learning_rate: float = 1e-3
