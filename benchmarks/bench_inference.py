@@ -1,8 +1,8 @@
 """Seconds from a 10 s wav file to scores on one core: the whole way (read, front end, network), the network alone, and the exported file.
 
 Each model with the front end it was published with, weights as they start. The figure is the median of alternating rounds, and how many
-times faster than the sound that is. The export is run by ONNX Runtime with one thread; only some models are, because CRNN2018's own GRU, a loop
-over 501 frames, takes too long to export, and logarithms with an added floor are not exported right yet.
+times faster than the sound that is. The export is run by ONNX Runtime with one thread; only of some models, because CRNN2018's own GRU,
+a loop over 501 frames, takes too long to export, and logarithms with an added floor are not exported right yet.
 
     OMP_NUM_THREADS=1 python benchmarks/bench_inference.py [--rounds 15] [--json FILE]
 """
