@@ -61,15 +61,11 @@ def _separable(shape: tuple[int, int], labels: int, each: int = 12) -> tuple[Flo
 
 
 def _check_training(model: ModelContainer, x: FloatArray, y: FloatArray) -> None:
-    losses = [record["loss"] for record in model.train((x, y), epochs=6, batch_size=6, device="cpu")]
+    losses = [record["loss"] for record in model.train((x, y), epochs=6, batch_size=6, learning_rate=3e-4, device="cpu")]
     # What is trained at once gives one record: its loss must be lower than that of a guess.
     guess = [np.log(y.shape[1])] if len(losses) == 1 else []
     need(len(guess + losses) in (2, 6), f"training gives a record for each of 6 epochs, or one for all; got {len(losses)}")
-    # Deep networks leap on so few windows: that a later epoch is lower is all that can be asked.
-    need(
-        min(losses[1:], default=losses[0]) < [*guess, *losses][0],
-        f"training lowers the loss on windows that are easy to tell apart; got {losses}",
-    )
+    need(losses[-1] < [*guess, *losses][0], f"training lowers the loss on windows that are easy to tell apart; got {losses}")
     need(min(model.cost().values()) > 0, f"cost() counts parameters and multiply-accumulates; got {model.cost()}")
     seeded = [copy.copy(model).build(model.shape, model.labels, seed=seed).weights() for seed in (3, 3, 4)]
     need(_same(seeded[0], seeded[1]), "the same seed gives the same weights, another one others")
