@@ -221,6 +221,13 @@ def test_a_network_that_loops_over_a_whole_clip_is_exported_for_one_length(tmp_p
     np.testing.assert_allclose(about["edges"], scores.edges)
 
 
+def test_a_tiny_number_added_before_the_logarithm_survives_the_translation(tmp_path):
+    log = NaturalLog(floor=2**-52, mode="add")
+    features = MelSpectrogram(sr=SR, audio_win=512, audio_hop=256, sequence_time=None, mel=Mel(bands=20), stft=STFT(power=1), log=log)
+    model = ready(MLP(), features, "classification", frames=5)
+    assert export.onnx(model, tmp_path / "model.onnx", seconds=0.5).is_file()  # checked there with silence at both ends
+
+
 def test_a_model_of_arrays_is_exported_alone(tmp_path):
     model = MLP().build((30, 20), LABELS, task="tagging")
     session = onnxruntime.InferenceSession(export.onnx(model, tmp_path / "model.onnx"))

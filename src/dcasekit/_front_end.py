@@ -121,7 +121,9 @@ class _Spectral(nn.Module):
         if isinstance(log, NaturalLog):
             if log.mode == "zeros":
                 return values.where(values != 0, log.floor).log()
-            return (values + log.floor if log.mode == "add" else values.clamp_min(log.floor)).log()
+            if log.mode == "add":  # as 1 beside values / floor: the translation to ONNX drops an addition of almost nothing
+                return (values / log.floor + 1).log() + math.log(log.floor)
+            return values.clamp_min(log.floor).log()
         levels = values.clamp_min(log.amin).log() * (20 / self.power / math.log(10))
         reference = levels.amax((1, 2), keepdim=True) if log.ref == "max" else 20 / self.power * math.log10(max(log.ref, log.amin))
         levels = levels - reference
