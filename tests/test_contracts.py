@@ -114,16 +114,23 @@ MODEL_SETTINGS = {
     "mst": {"first": {"class": "mst", "settings": {"audio_hop": 64}}, "second": {"class": "mlp"}, "bands": 12},
     "smel": {"first": {"class": "smel"}, "second": {"class": "mlp"}, "bands": 12, "batch_norm": True},
 }
-# A front end answers no labels by itself: it keeps the contract as the first of two in series.
+# A front end answers levels by itself, and labels as the first of two in series.
 MODEL_KINDS = {"mst": "concatenated", "smel": "concatenated"}
-# Those of Keras are compared with their twins in test_models_keras.py: nothing puts two Keras models in series.
-KERAS_FRONT_ENDS = {"keras.mst", "keras.smel"}
+FRONT_ENDS = {"mst": ({"filters": (8, 8)}, 1e-2), "smel": ({}, 1e-6)}  # settings and learning rate
 
 
-@pytest.mark.parametrize("name", sorted(set(discover.names("models")) - KERAS_FRONT_ENDS))
+@pytest.mark.parametrize("name", sorted(set(discover.names("models")) - {f"keras.{name}" for name in FRONT_ENDS}))
 def test_model(name):
     model = discover.load("models", MODEL_KINDS.get(name, name))(**MODEL_SETTINGS.get(name, {}))
     testing.check_model(model, shape=MODEL_SHAPES.get(name, (64, 40)), new_process=name == "mlp")
+
+
+@pytest.mark.parametrize("prefix", ["", "keras."])
+@pytest.mark.parametrize("name", FRONT_ENDS)
+def test_front_end(prefix, name):
+    settings, rate = FRONT_ENDS[name]
+    model = discover.load("models", prefix + name)(**settings)
+    testing.check_model(model, shape=MODEL_SHAPES[name], new_process=False, loss="mse", learning_rate=rate)
 
 
 # ---- augmentations

@@ -15,6 +15,7 @@ from dcasekit.containers._backend import Record, Weights
 from dcasekit.containers._data import Data
 from dcasekit.containers._keras_layers import (
     arrays_of,
+    begin,
     check,
     hold,
     layers_of,
@@ -110,6 +111,8 @@ class KerasModelContainer(ModelContainer):
         steps = math.ceil(data.size / training.batch_size)
         rate = _learning_rate(training, steps * training.epochs)
         network.compile(_optimizer(network, training, rate), keras.losses.MeanSquaredError() if _direct(network) else _LOSSES[loss])
+        with seeded(training.seed):
+            begin(network, next(iter(data.batches(0, training.batch_size))).x)
         history: list[Record] = []
         best, best_epoch = self.weights(), 0
         for epoch in track(range(training.epochs), training.epochs, f"Training {type(self).__name__}" if training.progress else None):

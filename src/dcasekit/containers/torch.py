@@ -16,7 +16,7 @@ from dcasekit import discover
 from dcasekit.containers._backend import Record, Weights
 from dcasekit.containers._data import Data
 from dcasekit.containers._torch_checkpoint import Checkpoint
-from dcasekit.containers._torch_layers import fingerprint, held, layer_shapes, output_of, tensors_until
+from dcasekit.containers._torch_layers import begun, fingerprint, held, layer_shapes, output_of, tensors_until
 from dcasekit.containers._torch_seed import seeded
 from dcasekit.containers._torch_speed import keep_memory, settle
 from dcasekit.containers._training import Training, validation_record
@@ -74,7 +74,7 @@ class TorchModelContainer(ModelContainer):
         """Train epoch by epoch; keep the best on validation data, or the last."""
         if training.keep_memory:
             keep_memory()
-        with held(self._need(), frozen or ()):
+        with held(self._need(), frozen or ()), begun(self._need()):
             return self._fit(data, validation, training, frozen)
 
     def _fit(self, data: Data, validation: Data | None, training: Training, frozen: Sequence[str] | None) -> list[Record]:

@@ -98,6 +98,7 @@ class _Network(nn.Module):
         self.conv = nn.Conv1d(1, outputs, samples, stride=_STRIDE)  # weights (bands, 1, samples); Keras': (samples, 1, bands)
         self.conv.weight.data = torch.from_numpy(_mel_filters(outputs, samples, settings.sr).astype(np.float32))[:, None]
         nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
+        self.energy = nn.Identity()  # a name for what comes out, since windows and frames are one axis before
 
     def forward(self, x: Tensor) -> Tensor:
         # Half precision cannot hold these energies: a filter's output may be 1e-5, and its square is what counts.
@@ -105,8 +106,8 @@ class _Network(nn.Module):
             frames = _frames(x, self.settings.audio_win)
             samples = frames.shape[-1]
             filtered = self.conv(same(frames.flatten(0, 1)[:, None], samples, _STRIDE))  # (windows * frames, bands, samples / 16)
-            energy = samples * filtered.square().mean(2)
-            return _levels(energy.unflatten(0, frames.shape[:2]), self.settings)
+            energy = self.energy((samples * filtered.square().mean(2)).unflatten(0, frames.shape[:2]))
+            return _levels(energy, self.settings)
 
 
 def _frames(x: Tensor, audio_win: int | None) -> Tensor:

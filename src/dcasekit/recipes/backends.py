@@ -29,7 +29,7 @@ from dcasekit.scaler import Scaler
 class Config:
     """Settings of the recipe."""
 
-    epochs: int = 40  # on so few steps Keras' slow running statistics are not there yet: 15 are too few
+    epochs: int = 40
     clips: int = 200  # of synthetic sounds
     epochs_before: int = 10  # on those, before fine-tuning
     batch_size: int = 32
