@@ -19,7 +19,7 @@ from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.errors import FeatureError, MissingExtraError, ModelError
 from dcasekit.features import MFCC, STFT, Decibels, LoopedMel, Mel, MelSpectrogram, NaturalLog, RawAudio, Spectrogram
 from dcasekit.generator import cut, join
-from dcasekit.models import A_CRNN, CRNN2023, MLP, SB_CNN, SB_CNN_SED, CompactCNN, Concatenated, SceneCNN, SMel
+from dcasekit.models import A_CRNN, CRNN2018, CRNN2023, MLP, SB_CNN, SB_CNN_SED, CompactCNN, Concatenated, SceneCNN, SMel
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -205,9 +205,54 @@ def test_a_program_gives_the_scores_of_the_model(tmp_path, make):
                 np.testing.assert_allclose(found, expected(model, wave, tmp_path).values, atol=1e-5)
 
 
+RECURRENT = {
+    "Keras' first": CRNN2018(filters=(4, 4, 4), units=3),
+    "Keras' first, ONNX": CRNN2018(filters=(4, 4, 4), units=3),
+    "PyTorch's": CRNN2018(filters=(4, 4, 4), units=3, gru="sigmoid_after"),
+    "product of directions": A_CRNN(filters=4, rnn_units=(4, 3), bidirectional=True, gru="sigmoid_before"),
+    "one direction": A_CRNN(filters=4, rnn_units=(4,), gru="sigmoid_after"),
+}
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_a_recurrent_network_is_exported_for_any_length(tmp_path, name):
+    features = MelSpectrogram(sr=SR, audio_win=512, audio_hop=256, sequence_time=None, mel=Mel(bands=64))
+    model = ready(RECURRENT[name], features, "detection", frames=7)
+    if name == "Keras' first":
+        program = torch.export.load(export.program(model, tmp_path / "model.pt2")).module()
+        run = lambda wave: program(torch.from_numpy(wave)).numpy()  # noqa: E731
+    else:
+        session = onnxruntime.InferenceSession(export.onnx(model, tmp_path / "model.onnx"))
+        run = lambda wave: session.run(None, {"waveform": wave})[0]  # noqa: E731
+    for samples in (2500, 16_000):
+        scores = expected(model, sound(samples), tmp_path)
+        np.testing.assert_allclose(run(sound(samples)[None])[0], scores.values, atol=1e-5)
+
+
+@dataclass(kw_only=True, eq=False)
+class Looping(TorchModelContainer):
+    """A network with a loop of Python's over its frames."""
+
+    def network_for(self, frames, dims, outputs, task):
+        return _Loop(dims, outputs)
+
+
+class _Loop(nn.Module):
+    def __init__(self, dims, outputs):
+        super().__init__()
+        self.out = nn.Linear(dims, outputs)
+
+    def forward(self, x):
+        state, states = torch.zeros_like(x[:, 0]), []
+        for frame in x.unbind(1):
+            state = torch.tanh(state / 2 + frame / 100)
+            states.append(state)
+        return self.out(torch.stack(states, 1))
+
+
 def test_a_network_that_loops_over_a_whole_clip_is_exported_for_one_length(tmp_path):
     features = MelSpectrogram(sr=SR, audio_win=512, audio_hop=256, sequence_time=None, mel=Mel(bands=20))
-    model = ready(A_CRNN(filters=4, rnn_units=(4,)), features, "detection", frames=5)
+    model = ready(Looping(), features, "detection", frames=5)
     with pytest.raises(ModelError, match="Give seconds="):
         export.program(model, tmp_path / "model.pt2")
     assert list(tmp_path.iterdir()) == []

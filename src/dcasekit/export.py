@@ -66,11 +66,11 @@ def onnx(model: ModelContainer, path: PathLike, *, seconds: Seconds | None = Non
     model : trained; its features must be dcasekit's own.
     path : where to write; an older file is replaced.
     seconds : ``None`` (default): waveforms of any length from one analysis window on, in batches of any size. Else exactly so long, one at
-        a time, for networks that take no other: those that read a whole clip, frame by frame, in a loop of Python's.
+        a time, for networks that take no other: those of your own that read a whole clip, frame by frame, in a loop of Python's.
 
     Returns
     -------
-    The path. It takes seconds; for a network with recurrent layers minutes, in proportion to the frames of a window.
+    The path. It takes some seconds.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def _lengths(model: ModelContainer, features: FeatureExtractor) -> Sequence[int]
     """Give the numbers of samples that a file for any length is tried with; with windows, of several and of about half a one."""
     window = model.shape[0] * features.audio_hop
     if features.sequence_frames is None:
-        return window, window * 9 // 8 + 1, window * 5 // 4 + 2, window * 11 // 7 + 3
+        return window, window * 9 // 8 + 1, window * 11 // 7 + 3, window * 3 + 2
     stft = getattr(features, "stft", None)
     shortest = features.audio_win if stft is None else stft.length(features.audio_win)
     several = window + 3 * features.sequence_hop * features.audio_hop + shortest

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dcasekit.datasets._base import Task
+from dcasekit.models._gru import read
 
 # Frames and bands that one step of the sequence stands for: three poolings of both by 2, then one by 5 frames and 2 bands.
 STEP_FRAMES, STEP_BANDS = 40, 16
@@ -58,8 +59,7 @@ class Network(nn.Module, ABC):
 
     def sequence(self, maps: Tensor, task: Task) -> Tensor:  # noqa: ARG002
         """Describe what happens: maps of the third block -> (windows, steps, channels)."""
-        answer: Tensor = self.gru(self.conv_block4(maps).mean(2).transpose(1, 2))[0]
-        return answer
+        return read(self.gru, self.conv_block4(maps).mean(2).transpose(1, 2))
 
     def _add_recurrence(self, filters: int) -> None:
         """Add what versions 1 and 2 have between the third block and the heads."""
@@ -116,8 +116,8 @@ class Version3(Network):
 
     def sequence(self, maps: Tensor, task: Task) -> Tensor:
         steps = torch.cat([self.conv_block4_1(maps), self.conv_block4_2(maps)], dim=1).mean(2).transpose(1, 2)
-        answer: Tensor = self.gru_2(steps)[0]
-        return torch.cat([self.gru_1(steps)[0], answer], dim=-1) if task == "tagging" else answer
+        answer = read(self.gru_2, steps)
+        return torch.cat([read(self.gru_1, steps), answer], dim=-1) if task == "tagging" else answer
 
 
 class _ConvBlock(nn.Module):

@@ -1,7 +1,63 @@
 """A bidirectional GRU whose reset gate acts before the recurrent product, as in Keras 2; PyTorch's acts after it."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
+
+_exporting = getattr(torch.compiler, "is_exporting", lambda: False)  # older than PyTorch 2.7: a program holds each frame's step
+
+
+def recur(step: Callable[..., Tensor], state: Tensor, *inputs: Tensor, axis: int) -> Tensor:
+    """Apply ``state = step(state, *each frame of the inputs)``, frames being their first axis, and stack all states along an axis.
+
+    In an exported program it is one operation for any number of frames, not a loop as long as the example's.
+    """
+    if _exporting():
+        from torch._higher_order_ops.scan import scan
+
+        def again(old: Tensor, frames: list[Tensor]) -> tuple[Tensor, Tensor]:
+            new = step(old, *frames)
+            return new, new.clone()
+
+        states: Tensor = scan(again, state, [each.contiguous() for each in inputs])[1]
+        return states.movedim(0, axis)
+    found = []
+    for frames in zip(*(each.unbind() for each in inputs), strict=True):
+        state = step(state, *frames)
+        found.append(state)
+    return torch.stack(found, axis)
+
+
+def read(layer: nn.GRU, x: Tensor) -> Tensor:
+    """Give ``layer(x)[0]``, of a layer whose first axis is the batch; in an exported program by `recur`."""
+    if not _exporting():
+        states: Tensor = layer(x)[0]
+        return states
+    for depth in range(layer.num_layers):
+        found = [_one_way(layer, f"_l{depth}", x)]
+        if layer.bidirectional:
+            found.append(_one_way(layer, f"_l{depth}_reverse", x.flip(1)).flip(1))
+        x = torch.cat(found, -1)
+    return x
+
+
+def _one_way(layer: nn.GRU, end: str, x: Tensor) -> Tensor:
+    from_input, from_state = ((getattr(layer, f"weight_{part}{end}"), getattr(layer, f"bias_{part}{end}")) for part in ("ih", "hh"))
+
+    def step(state: Tensor, frame: Tensor) -> Tensor:
+        seen, gates = nn.functional.linear(state, *from_state), 2 * layer.hidden_size
+        reset, update = (frame + seen)[..., :gates].sigmoid().chunk(2, -1)
+        candidate = torch.tanh(frame[..., gates:] + reset * seen[..., gates:])
+        return update * state + (1 - update) * candidate
+
+    return recur(step, x.new_zeros(x.shape[0], layer.hidden_size), nn.functional.linear(x, *from_input).transpose(0, 1), axis=1)
+
+
+def exact(x: Tensor) -> AbstractContextManager[None]:
+    """Leave mixed precision: it would gain nothing in products this small, and lose digits at each of hundreds of frames."""
+    return nullcontext() if _exporting() else torch.autocast(x.device.type, enabled=False)
 
 
 class ResetBeforeGRU(nn.Module):
@@ -38,8 +94,7 @@ class ResetBeforeGRU(nn.Module):
             nn.init.orthogonal_(self.weight_hh.data[direction])
 
     def forward(self, x: Tensor) -> Tensor:
-        # Mixed precision would gain nothing in products this small, and lose digits at each of hundreds of frames.
-        with torch.autocast(x.device.type, enabled=False):
+        with exact(x):
             return self._read(x.to(self.bias.dtype))
 
     def _read(self, x: Tensor) -> Tensor:
@@ -47,16 +102,15 @@ class ResetBeforeGRU(nn.Module):
         scale = self.bias.new_tensor([1.2, 1.2, 1.0] if self.hard_sigmoid else [1.0, 1.0, 1.0]).repeat_interleave(self.units)
         parts = [2 * self.units, self.units]
         gates, candidates = self._projected(x, scale).split(parts, dim=-1)
-        to_gates, to_candidates = (self.weight_hh.transpose(1, 2) * scale).split(parts, dim=-1)
-        state = torch.zeros_like(candidates[0])
-        states = []
-        for gate, candidate in zip(gates.unbind(), candidates.unbind(), strict=True):
+        to_gates, to_candidates = (part.clone() for part in (self.weight_hh.transpose(1, 2) * scale).split(parts, dim=-1))
+
+        def step(state: Tensor, gate: Tensor, candidate: Tensor) -> Tensor:
             opened = torch.baddbmm(gate, state, to_gates)
             opened = nn.functional.hardsigmoid(opened) if self.hard_sigmoid else opened.sigmoid()
             update, reset = opened.chunk(2, dim=-1)
-            state = torch.baddbmm(candidate, reset * state, to_candidates).tanh().lerp(state, update)
-            states.append(state)
-        forwards, backwards = torch.stack(states, dim=2)  # (windows, frames, units) each
+            return torch.baddbmm(candidate, reset * state, to_candidates).tanh().lerp(state, update)
+
+        forwards, backwards = recur(step, torch.zeros_like(candidates[0]), gates, candidates, axis=2)  # (windows, frames, units) each
         return torch.cat([forwards, backwards.flip(1)], dim=-1)
 
     def _projected(self, x: Tensor, scale: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.datasets._base import Task
 from dcasekit.errors import ModelError
+from dcasekit.models._gru import exact, recur
 from dcasekit.models._layers import batch_norm, keras_start
 
 
@@ -134,8 +135,7 @@ class _GRU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(windows, time, dims) -> (windows, time, units)."""
-        # Mixed precision would gain nothing in products this small, and lose digits at every frame.
-        with torch.autocast(x.device.type, enabled=False):
+        with exact(x):
             return self._answer(x.to(self.bias.dtype))
 
     def _answer(self, x: Tensor) -> Tensor:
@@ -144,11 +144,8 @@ class _GRU(nn.Module):
         both = both * self._mask(both[:, :, :1])
         inputs = both @ self.kernel[:, None] + self.bias[:, None, :1]
         state = x.new_zeros(len(self.kernel), x.shape[0], self.units)
-        mask, states = self._mask(state), []
-        for now in inputs.unbind(2):
-            state = self._step(now, state, mask)
-            states.append(state)
-        forwards, *backwards = torch.stack(states, dim=2)
+        mask = self._mask(state)
+        forwards, *backwards = recur(lambda state, now: self._step(now, state, mask), state, inputs.movedim(2, 0), axis=2)
         return forwards * backwards[0].flip(1) if backwards else forwards
 
     def _step(self, inputs: Tensor, state: Tensor, mask: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.datasets._base import Task
 from dcasekit.errors import ModelError
-from dcasekit.models._gru import ResetBeforeGRU
+from dcasekit.models._gru import ResetBeforeGRU, read
 from dcasekit.models._layers import batch_norm, keras_start, mean_answer
 
 
@@ -92,5 +92,4 @@ class _ResetAfterGRU(nn.Module):
             start(weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        answer: Tensor = self.layer(self.dropout(x.transpose(1, 2)).transpose(1, 2))[0]
-        return answer
+        return read(self.layer, self.dropout(x.transpose(1, 2)).transpose(1, 2))

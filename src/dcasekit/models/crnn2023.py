@@ -11,6 +11,7 @@ from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.datasets._base import Task
 from dcasekit.errors import ModelError
+from dcasekit.models._gru import read
 from dcasekit.models._layers import mean_answer
 
 
@@ -71,6 +72,6 @@ class _Network(nn.Module):
         for number, pool in enumerate(self.pool_size, 1):
             maps = self.get_submodule(f"batch_norm{number}")(self.get_submodule(f"conv{number}")(maps))
             maps = self.dropout(nn.functional.max_pool2d(maps, (1, pool)).relu())  # as relu before max_pool2d, of fewer values
-        sequence, _ = self.gru1(maps.transpose(1, 2).flatten(2))  # channel by channel, as published
+        sequence = read(self.gru1, maps.transpose(1, 2).flatten(2))  # channel by channel, as published
         answers: Tensor = self.linear2(self.linear1(sequence))
         return answers if self.task == "detection" else mean_answer(answers, self.task)
