@@ -320,11 +320,24 @@ def test_a_file_whose_scores_differ_is_not_written(tmp_path):
     assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [("model.pt2", "an older file")]
 
 
+def test_a_model_of_keras_is_exported_as_its_twin(tmp_path):
+    from dcasekit.models import keras
+
+    features = MelSpectrogram(sr=SR, audio_win=512, audio_hop=256, sequence_time=0.5, sequence_hop_time=0.25, mel=Mel(bands=40))
+    model = ready(keras.A_CRNN(filters=4, rnn_units=(4,), bidirectional=True), features, "tagging", scaler="standard")
+    session = onnxruntime.InferenceSession(export.onnx(model, tmp_path / "model.onnx"))
+    assert json.loads(session.get_modelmeta().custom_metadata_map["model"])["class"] == "a_crnn"
+    scores = expected(model, sound(9000), tmp_path)
+    np.testing.assert_allclose(session.run(None, {"waveform": sound(9000)[None]})[0][0], scores.values, atol=1e-5)
+    with pytest.raises(ModelError, match="no network yet"):
+        export.onnx(keras.MLP(), tmp_path / "none.onnx")
+
+
 def test_what_cannot_be_exported_is_refused(tmp_path):
     from dcasekit.models.sklearn import LogisticRegression
 
     path = tmp_path / "model"
-    with pytest.raises(ModelError, match="only PyTorch models can be exported; LogisticRegression is none"):
+    with pytest.raises(ModelError, match="only models of PyTorch and of dcasekit.models.keras can be exported; LogisticRegression is none"):
         export.program(LogisticRegression(), path)
     with pytest.raises(ModelError, match="no network yet"):
         export.onnx(CompactCNN(), path)

@@ -1,4 +1,4 @@
-"""Export: a trained PyTorch model as one file that takes waveforms and gives scores, the front end inside.
+"""Export: a trained model as one file that takes waveforms and gives scores, the front end inside.
 
 `onnx` writes a file for ONNX Runtime, `program` one for `torch.export.load`. Neither needs dcasekit to run. Both are run once after
 writing, against the model itself, and withdrawn if they differ. With NumPy and onnxruntime alone::
@@ -31,6 +31,7 @@ import numpy as np
 
 import dcasekit
 from dcasekit import audio, discover
+from dcasekit.containers._keras_weights import role, to_torch
 from dcasekit.containers.base import ModelContainer
 from dcasekit.errors import MissingExtraError, ModelError
 from dcasekit.features import FeatureExtractor
@@ -63,7 +64,7 @@ def onnx(model: ModelContainer, path: PathLike, *, seconds: Seconds | None = Non
 
     Parameters
     ----------
-    model : trained; its features must be dcasekit's own.
+    model : trained, of PyTorch or of `dcasekit.models.keras`, which is written as its PyTorch twin; its features must be dcasekit's own.
     path : where to write; an older file is replaced.
     seconds : ``None`` (default): waveforms of any length from one analysis window on, in batches of any size. Else exactly so long, one at
         a time, for networks that take no other: those of your own that read a whole clip, frame by frame, in a loop of Python's.
@@ -74,8 +75,8 @@ def onnx(model: ModelContainer, path: PathLike, *, seconds: Seconds | None = Non
 
     Raises
     ------
-    ModelError : not a PyTorch model, not trained; a feature or network that cannot be exported, or not for any length; or the file's scores
-        differ from the model's by more than 1e-4. No file is written.
+    ModelError : a model of another kind, or not trained; a feature or network that cannot be exported, or not for any length; or the
+        file's scores differ from the model's by more than 1e-4. No file is written.
     MissingExtraError : onnx, onnxscript or onnxruntime is not installed.
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
@@ -126,12 +127,8 @@ def _taken(model: ModelContainer, seconds: Seconds | None) -> tuple["nn.Module",
     """Give the module to export, and what is told about it; refuse what cannot be exported."""
     _imported("torch", "torch")
     from dcasekit._front_end import WaveformModel, WindowModel
-    from dcasekit.containers.torch import TorchModelContainer
 
-    if not isinstance(model, TorchModelContainer):
-        raise ModelError(f"only PyTorch models can be exported; {type(model).__name__} is none: train one of dcasekit.models")
-    if model.network is None:
-        raise ModelError(f"this {type(model).__name__} has no network yet; call train() or build() first")
+    model = _in_torch(model)
     if seconds is not None and not seconds > 0:
         raise ModelError(f"seconds must be positive, or None for any length; got {seconds}")
     metadata = {
@@ -149,6 +146,30 @@ def _taken(model: ModelContainer, seconds: Seconds | None) -> tuple["nn.Module",
     network = WaveformModel(model, features)
     metadata["features"] = {"class": discover.address(type(features)), "settings": features.settings}
     return network, metadata | _grid(model, features, seconds)
+
+
+def _in_torch(model: ModelContainer) -> "TorchModelContainer":
+    """Give a trained PyTorch model, or the PyTorch twin of one of ``dcasekit.models.keras`` with its weights."""
+    from dcasekit.containers.torch import TorchModelContainer
+
+    address = discover.address(type(model))
+    name = address.removeprefix("keras.")
+    if not isinstance(model, TorchModelContainer) and not (address != name and address in discover.names("models")):
+        raise ModelError(
+            f"only models of PyTorch and of dcasekit.models.keras can be exported; {type(model).__name__} is none: train one of "
+            "dcasekit.models"
+        )
+    if not model.labels:
+        raise ModelError(f"this {type(model).__name__} has no network yet; call train() or build() first")
+    if isinstance(model, TorchModelContainer):
+        return model
+    layers: dict[str, dict[str, Any]] = {}
+    for path, array in model.weights().items():
+        layers.setdefault(path.partition(".")[0], {})[role(path.replace(".", "/"))] = array
+    twin: TorchModelContainer = discover.load("models", name)(**model.settings).build(model.shape, model.labels, task=model.task)
+    twin.set_weights({**twin.weights(), **to_torch(layers, twin.weights())})
+    twin.features, twin.scaler = model.features, model.scaler
+    return twin
 
 
 def _grid(model: "TorchModelContainer", features: FeatureExtractor, seconds: Seconds | None) -> dict[str, Any]:
