@@ -126,7 +126,7 @@ def test_names_of_weights_do_not_depend_on_what_was_made_before():
     assert list(first[0]) == list(again[1])
     assert same(first[0], again[1])
     assert list(first[1]) == list(again[0])
-    assert "bidirectional.backward_gru.gru_cell.kernel" in first[0]
+    assert "bidirectional.backward_kernel" in first[0]
 
 
 def states():

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 import dcasekit
+from dcasekit import discover
 from dcasekit.containers._keras_weights import to_keras, to_torch
 from dcasekit.errors import ModelError
 from dcasekit.models import A_CRNN, CRNN2018, CRNN2023, MLP, MST, SB_CNN, SB_CNN_SED, DcaseNet, OpenL3, SceneCNN, SMel, VGGish
@@ -247,14 +248,16 @@ def test_files_of_keras_answer_as_they_did(tmp_path, model, shape, task, layers,
 
 @pytest.mark.parametrize("flavour", ["hard_sigmoid_before", "sigmoid_before", "sigmoid_after"])
 @pytest.mark.parametrize("directions", [1, 2])
-def test_recurrent_files_of_a_crnn(tmp_path, flavour, directions):
+@pytest.mark.parametrize("library", ["", "keras."])
+def test_recurrent_files_of_a_crnn(tmp_path, flavour, directions, library):
     biases, make = 1 + (flavour == "sigmoid_after"), gru if directions == 1 else both
     shapes = {"conv2d_1": conv(3, 3, 1, 4), "batch_normalization_1": norm(43), "conv2d_2": conv(3, 3, 4, 4)}
     shapes |= {"batch_normalization_2": norm(8), "conv2d_3": conv(3, 3, 4, 4), "batch_normalization_3": norm(4)}
     shapes |= {"bidirectional_1": make(2 * 4, 5, biases=biases), "bidirectional_2": make(5, 3, biases=biases)}
     layers = drawn(shapes | {"time_distributed_1": dense(3, 6), "time_distributed_2": dense(6, 3)})
     sizes = {"filters": 4, "rnn_units": (5, 3), "dense_units": (6,)}
-    model = A_CRNN(bidirectional=directions == 2, norm_axis="frequency", gru=flavour, **sizes).build((9, 43), LABELS, task="detection")
+    kind = discover.load("models", f"{library}a_crnn")
+    model = kind(bidirectional=directions == 2, norm_axis="frequency", gru=flavour, **sizes).build((9, 43), LABELS, task="detection")
     model.load_weights(write(tmp_path / "best_weights.hdf5", layers))
     x, expected = windows(2, 9, 43), []
     for window in x.astype(np.float64):

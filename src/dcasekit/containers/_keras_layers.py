@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcasekit.containers._keras_state import keras
+from dcasekit.containers._keras_weights import role
 from dcasekit.errors import ModelError
 from dcasekit.units import FloatArray
 
@@ -34,7 +35,9 @@ def layers_of(network: keras.Model) -> list[keras.Layer]:
 
 
 def names_of(layer: keras.Layer) -> list[str]:
-    """Name the weights of a layer, e.g. ``conv1.kernel``."""
+    """Name the weights of a layer, e.g. ``conv1.kernel``; ``gru1.backward_kernel`` of one that reads both ways."""
+    if isinstance(layer, keras.layers.Bidirectional):
+        return [f"{layer.name}.{role(variable.path)}" for variable in layer.weights]
     return [variable.path.replace("/", ".") for variable in layer.weights]
 
 
