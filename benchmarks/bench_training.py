@@ -69,7 +69,8 @@ def torch_loop(*, tuned: bool) -> tuple[Step, Step]:
             chosen = order[first : first + BATCH]
             optimizer.zero_grad()
             penalty = 1e-3 * sum((p**2).sum() for p in (*head[2].parameters(), *head[5].parameters()))
-            loss = nn.functional.cross_entropy(network(x[chosen][:, None]), y[chosen]) + penalty
+            windows = x[chosen][:, None, :116] if tuned else x[chosen][:, None]  # the second pooling leaves the rest over
+            loss = nn.functional.cross_entropy(network(windows), y[chosen]) + penalty
             loss.backward()
             optimizer.step()
             total += loss.item()

@@ -62,6 +62,24 @@ def test_compact_cnn_has_the_documented_number_of_parameters():
     assert CompactCNN().build((64, 40), LABELS).cost()["parameters"] == 101_242
 
 
+@pytest.mark.parametrize(("pools", "shape", "used"), [(((4, 2), (4, 2)), (110, 45), (100, 44)), (((3, 4), (2, 3)), (63, 101), (58, 92))])
+def test_what_no_pooling_takes_is_not_computed_in_training(pools, shape, used):
+    """The same answer and the same gradient as in prediction, where layers are whole."""
+    network = SB_CNN(filters=(3, 4, 5), pool_size=pools, batch_norm=False, dropout=0.0).build(shape, LABELS).network
+    assert network.used == used
+    x, seen, answers, gradients = torch.randn(2, *shape), [], [], []
+    network.convolutions.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[2:])))
+    for mode in (network.train, network.eval):
+        mode().zero_grad()
+        answers.append(network(x))
+        answers[-1].square().sum().backward()
+        gradients.append([parameter.grad.clone() for parameter in network.parameters()])
+    assert seen == [used, shape]
+    torch.testing.assert_close(*answers)
+    torch.testing.assert_close(*gradients)
+    assert SB_CNN(pool_size=pools).build(shape, LABELS).network.used == shape  # the statistics of a batch are those of whole maps
+
+
 def test_multiply_accumulates_of_sb_cnn_by_hand():
     """Each output value of a 5 x 5 convolution costs 25 times the input channels; 64 x 128 -> 60 x 124 -> 30 x 62 -> ..."""
     convolutions = 60 * 124 * 24 * 25 + 26 * 58 * 48 * 24 * 25 + 2 * 25 * 48 * 48 * 25

@@ -73,10 +73,15 @@ class _Network(nn.Module):
                 f"windows of {frames} frames and {dims} dims are too small for filters {kernel} and pools {settings.pool_size}; "
                 "use a longer sequence_time, more bands, or smaller pools"
             ) from None
+        used = [_used(*each) for each in zip((frames, dims), kernel, zip(*settings.pool_size, strict=True), strict=True)]
+        # Batch normalisation sees even what the next pooling leaves over.
+        self.used = (frames, dims) if settings.batch_norm else (used[0], used[1])
         self.dense = nn.Linear(flat, settings.n_dense)
         self.out = nn.Linear(settings.n_dense, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.training:  # else layers are as published, for those who look at them
+            x = x[:, : self.used[0], : self.used[1]]
         maps = self.convolutions(x[:, None]).permute(0, 2, 3, 1)  # (windows, time, frequency, channels): Keras' order of flattening
         hidden = self.dense(self.dropout(maps.flatten(1))).relu()
         logits: Tensor = self.out(self.dropout(hidden))
@@ -84,3 +89,13 @@ class _Network(nn.Module):
 
     def penalty(self) -> Tensor | float:
         return self.l2_reg * l2(self.dense.weight, self.dense.bias, self.out.weight, self.out.bias)
+
+
+def _used(size: int, kernel: int, pools: Sequence[int]) -> int:
+    """Count the frames, or bands, of a window that reach the end: none sees what a pooling leaves over."""
+    pools = (*pools, 1)
+    for pool in pools:
+        size = (size - kernel + 1) // pool
+    for pool in reversed(pools):
+        size = size * pool + kernel - 1
+    return size
