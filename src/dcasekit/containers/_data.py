@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -88,11 +88,15 @@ class Arrays:
 
     def batches(self, epoch: int, batch_size: int) -> Iterator[Batch]:
         """Give shuffled batches; the same seed and epoch give the same ones."""
-        x, y = np.concatenate(self.x), np.concatenate(self.y)
+        x, y = self._joined
         order = np.random.default_rng((self.seed, epoch)).permutation(len(x))
         for first in range(0, len(x), batch_size):
             chosen = order[first : first + batch_size]
             yield Batch(x[chosen], y[chosen], np.ones((len(chosen), x.shape[1]), np.bool_), tuple(map(str, chosen)))
+
+    @cached_property
+    def _joined(self) -> tuple[FloatArray, FloatArray]:
+        return np.concatenate(self.x), np.concatenate(self.y)
 
     def clip_windows(self) -> ClipWindows:
         """Give each clip's windows, and the function that makes `Scores` of the answers; a window counts as a second."""
