@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, nargs="+", default=range(len(SCENES)))
     options = parser.parse_args()
     for scene in options.scenes:
-        Console().print(coverage(SCENES[scene], options.evaluations, options.repeats))
+        Console(width=120).print(coverage(SCENES[scene], options.evaluations, options.repeats))
 
 
 if __name__ == "__main__":

@@ -216,7 +216,7 @@ def show(figures: dict[str, dict[str, list[float]]]) -> None:
             cells.append(f"{max(found[what]) / max(figures['plain'][what]):.2f}")
         losses = [found["loss"][at] for at in (0, len(found["loss"]) // 2, -1)]
         table.add_row(name, *cells, ", ".join(f"{loss:.2f}" for loss in losses))
-    Console().print(table)
+    Console(width=140).print(table)
     against = [a / b for a, b in zip(figures["ours"]["train"], figures["tuned"]["train"], strict=True)]
     Console().print(f"ours to tuned: {statistics.median(against):.3f}: what the library itself costs")
 

@@ -74,11 +74,10 @@ def interval(
     - A figure of 1 that no draw moves is taken for a share of n units without an error (C. J. Clopper, E. S. Pearson, "The use of
       confidence or fiducial limits illustrated in the case of the binomial", Biometrika 26(4), 1934).
 
-    Influences come from a jackknife that leaves out one clip (or group) at a time, or one of 200 random lots. In simulated evaluations of
-    200 and 500 clips (``benchmarks/bench_intervals.py``; 140 to 440 of each) 93 to 97 % of the intervals of detection metrics held the
-    true figure, of PSDS1 of ten labels 99 % (best segment F1 and ROC area of ten labels: 40 evaluations only); best F1 of ten labels was
-    held in 77 to 81 % before bias counted as an error and ends could lie beyond the draws. lwlrap so near 1 that 6 % of the evaluations
-    hold no error is held in 99 %. Of accuracy, F1 and mAP at 50 to 500 clips
+    Influences come from a jackknife that leaves out one clip (or group) at a time, or one of 200 random lots. In 300 simulated evaluations
+    each (``benchmarks/bench_intervals.py``) intervals of detection metrics held the true figure in 93 to 96 % (500 clips, ten labels)
+    and in 93 to 97 % (200 clips, three labels; 98 % of lwlrap so near 1 that 6 % of the evaluations hold no error). Best F1 of ten labels
+    was held in 77 to 81 % before bias counted as an error and ends could lie beyond the draws. Of accuracy, F1 and mAP at 50 to 500 clips
     94.6 to 97.6 % (500 evaluations each, ``benchmarks/bench_bootstrap.py``).
 
     Examples
