@@ -31,7 +31,6 @@ import numpy as np
 
 import dcasekit
 from dcasekit import audio, discover
-from dcasekit.containers._keras_weights import role, to_torch
 from dcasekit.containers.base import ModelContainer
 from dcasekit.errors import MissingExtraError, ModelError
 from dcasekit.features import FeatureExtractor
@@ -153,8 +152,8 @@ def _in_torch(model: ModelContainer) -> "TorchModelContainer":
     from dcasekit.containers.torch import TorchModelContainer
 
     address = discover.address(type(model))
-    name = address.removeprefix("keras.")
-    if not isinstance(model, TorchModelContainer) and not (address != name and address in discover.names("models")):
+    of_keras = address.startswith("keras.") and address in discover.names("models")
+    if not isinstance(model, TorchModelContainer) and not of_keras:
         raise ModelError(
             f"only models of PyTorch and of dcasekit.models.keras can be exported; {type(model).__name__} is none: train one of "
             "dcasekit.models"
@@ -163,12 +162,9 @@ def _in_torch(model: ModelContainer) -> "TorchModelContainer":
         raise ModelError(f"this {type(model).__name__} has no network yet; call train() or build() first")
     if isinstance(model, TorchModelContainer):
         return model
-    layers: dict[str, dict[str, Any]] = {}
-    for path, array in model.weights().items():
-        layers.setdefault(path.partition(".")[0], {})[role(path.replace(".", "/"))] = array
-    twin: TorchModelContainer = discover.load("models", name)(**model.settings).build(model.shape, model.labels, task=model.task)
-    twin.set_weights({**twin.weights(), **to_torch(layers, twin.weights())})
-    twin.features, twin.scaler = model.features, model.scaler
+    from dcasekit.containers.keras import as_torch
+
+    twin: TorchModelContainer = as_torch(model)
     return twin
 
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from dcasekit import discover
 from dcasekit.containers._backend import Record, Weights
 from dcasekit.containers._data import Data
 from dcasekit.containers._keras_layers import (
@@ -26,6 +27,7 @@ from dcasekit.containers._keras_layers import (
     variables_of,
 )
 from dcasekit.containers._keras_state import keras, made, on_device, seeded
+from dcasekit.containers._keras_weights import role, to_torch
 from dcasekit.containers._training import Training, validation_record
 from dcasekit.containers.base import ModelContainer
 from dcasekit.datasets._base import Task
@@ -222,6 +224,18 @@ class KerasModelContainer(ModelContainer):
         if self.network is None:
             raise ModelError("the network is missing; call build()")
         return self.network
+
+
+def as_torch(model: ModelContainer) -> Any:
+    """Give the PyTorch twin of a built model of ``dcasekit.models.keras``: its settings, weights, labels, features and scaler."""
+    layers: dict[str, dict[str, Any]] = {}
+    for path, array in model.weights().items():
+        layers.setdefault(path.partition(".")[0], {})[role(path.replace(".", "/"))] = array
+    twin = discover.load("models", discover.address(type(model)).removeprefix("keras."))(**model.settings)
+    twin.build(model.shape, model.labels, task=model.task)
+    twin.set_weights({**twin.weights(), **to_torch(layers, twin.weights())})
+    twin.features, twin.scaler = model.features, model.scaler
+    return twin
 
 
 def _direct(network: keras.Model) -> bool:
