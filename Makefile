@@ -3,6 +3,8 @@
 VENV   ?= .venv
 PYTHON ?= python3
 RUN    := $(VENV)/bin
+# A file's tests stay in one process: they share what they make.
+PYTEST := -m pytest -n auto --maxprocesses=4 --dist loadfile
 CROSS  ?= .venv-crosscheck
 
 .PHONY: demo test check lint types bench crosscheck clean
@@ -10,11 +12,11 @@ CROSS  ?= .venv-crosscheck
 demo: $(VENV)/.demo          ## train, evaluate and report on synthetic sounds: scenes, tags and events
 	$(RUN)/dcasekit run quickstart --out runs/quickstart
 
-test: $(VENV)/.test          ## the whole test suite
-	$(RUN)/python -m pytest
+test: $(VENV)/.test          ## the whole test suite, on up to four cores
+	$(RUN)/python $(PYTEST)
 
 check: lint types            ## what CI runs: format, lint, types, tests with the coverage floor
-	$(RUN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(RUN)/python $(PYTEST) --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/.test
 	$(RUN)/ruff format --check .
