@@ -239,6 +239,7 @@ def test_ticks_of_nothing():
 
 def test_a_chart_of_nothing_is_nothing():
     assert _charts.line_chart([_charts.Line("loss", [(1, float("nan"))])], title="loss", x="epoch") == ""
+    assert 'h0"><title>loss' in _charts.line_chart([_charts.Line("loss", [(1, 0.5)])], title="loss", x="epoch")  # one epoch: a dot
     assert _html.card("loss", "") == ""
 
 

@@ -77,7 +77,7 @@ def line_chart(lines: Sequence[Line], *, title: str, x: str) -> str:
     levels = ticks(max(p[1] for p in points))
 
     def at(px: float, py: float) -> tuple[float, float]:
-        across = (px - first) / (last - first) if last > first else 0.5
+        across = (px - first) / (last - first) if last > first else 1.0  # one point: beside its name
         return left + across * (width - left - right), top + (1 - max(py, 0) / levels[-1]) * (height - top - bottom)
 
     parts = []
@@ -91,7 +91,7 @@ def line_chart(lines: Sequence[Line], *, title: str, x: str) -> str:
     ends = []
     for line in sorted(lines, key=lambda line: not line.faint):
         shown = [at(*point) for point in line.points if math.isfinite(point[1])]
-        path = "M" + "L".join(f"{px:.1f} {py:.1f}" for px, py in shown)
+        path = "M" + "L".join(f"{px:.1f} {py:.1f}" for px, py in shown) + "h0"  # so that a single point is a dot
         kind = "faint" if line.faint else "strong"
         if shown:
             parts.append(f'<path class="{kind} s{line.color}" d="{path}"><title>{escape(line.name)}</title></path>')

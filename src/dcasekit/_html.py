@@ -84,7 +84,7 @@ thead .n { white-space: normal }
 .f2 { fill: var(--soft); fill-opacity: .55 }
 .s0 { stroke: var(--c0) }
 .s1 { stroke: var(--c1) }
-.strong { fill: none; stroke-width: 2.5; stroke-linejoin: round }
+.strong { fill: none; stroke-width: 2.5; stroke-linejoin: round; stroke-linecap: round }
 .faint { fill: none; stroke-width: 1; stroke-opacity: .4 }
 .key { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 5px }
 .k0 { background: var(--c0) }
