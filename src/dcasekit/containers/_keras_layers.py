@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -63,18 +63,21 @@ def hold(network: keras.Model, names: Collection[str]) -> None:
         variable.trainable = variable.trainable and name not in names
 
 
-def begin(network: keras.Model, windows: FloatArray) -> None:
+def begin(network: keras.Model, windows: Callable[[], FloatArray]) -> None:
     """Have batch normalisation that has seen no batch take over the statistics of these windows whole, not a hundredth of them.
 
     Of the zero and one that it starts with, a tenth is left after 230 steps: enough for wrong answers.
     """
     norms = [layer for layer in network._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    with _numpy_2():
+        states = [[np.array(keras.ops.convert_to_numpy(part.value)) for part in (norm.moving_mean, norm.moving_variance)] for norm in norms]
+    trained = [bool(mean.any() or (variance != 1).any()) for mean, variance in states]
+    if all(trained):
+        return
     momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        with _numpy_2():
-            mean, variance = (np.array(keras.ops.convert_to_numpy(each.value)) for each in (norm.moving_mean, norm.moving_variance))
-        norm.momentum = float(mean.any() or (variance != 1).any())  # 1: kept, 0: replaced
-    network(windows, training=True)
+    for norm, keep in zip(norms, trained, strict=True):
+        norm.momentum = float(keep)  # 1: kept, 0: replaced
+    network(windows(), training=True)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 

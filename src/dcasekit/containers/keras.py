@@ -114,7 +114,7 @@ class KerasModelContainer(ModelContainer):
         rate = _learning_rate(training, steps * training.epochs)
         network.compile(_optimizer(network, training, rate), keras.losses.MeanSquaredError() if _direct(network) else _LOSSES[loss])
         with seeded(training.seed):
-            begin(network, next(iter(data.batches(0, training.batch_size))).x)
+            begin(network, lambda: next(iter(data.batches(0, training.batch_size))).x)
         history: list[Record] = []
         best, best_epoch = self.weights(), 0
         for epoch in track(range(training.epochs), training.epochs, f"Training {type(self).__name__}" if training.progress else None):
