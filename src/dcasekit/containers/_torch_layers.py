@@ -78,8 +78,9 @@ def begun(network: nn.Module) -> Iterator[None]:
         if norm in waiting and norm.training:
             waiting.discard(norm)
             if not norm.num_batches_tracked:  # it may have been trained before
-                axes = [axis for axis in range(inputs[0].ndim) if axis != 1]
-                variance, mean = torch.var_mean(inputs[0].detach().float(), axes, correction=0)
+                x = inputs[0].detach()
+                x = (x.to_dense() if x.is_mkldnn else x).float()
+                variance, mean = torch.var_mean(x, [axis for axis in range(x.ndim) if axis != 1], correction=0)
                 norm.load_state_dict({"running_mean": mean, "running_var": variance}, strict=False)
 
     with ExitStack() as stack:

@@ -18,7 +18,7 @@ from dcasekit.containers._data import Data
 from dcasekit.containers._torch_checkpoint import Checkpoint
 from dcasekit.containers._torch_layers import begun, fingerprint, held, layer_shapes, output_of, tensors_until
 from dcasekit.containers._torch_seed import seeded
-from dcasekit.containers._torch_speed import keep_memory, settle
+from dcasekit.containers._torch_speed import in_blocks, keep_memory, settle
 from dcasekit.containers._training import Training, validation_record
 from dcasekit.containers.base import ModelContainer
 from dcasekit.datasets._base import Task
@@ -74,7 +74,7 @@ class TorchModelContainer(ModelContainer):
         """Train epoch by epoch; keep the best on validation data, or the last."""
         if training.keep_memory:
             keep_memory()
-        with held(self._need(), frozen or ()), begun(self._need()):
+        with held(self._need(), frozen or ()), begun(self._need()), in_blocks(self._need(), _device(training.device)):
             return self._fit(data, validation, training, frozen)
 
     def _fit(self, data: Data, validation: Data | None, training: Training, frozen: Sequence[str] | None) -> list[Record]:
