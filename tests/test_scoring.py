@@ -65,8 +65,10 @@ def test_every_metric_has_a_number_and_an_interval_around_it(material, name):
 
 
 def drawing(name, material):
+    """Give the statistic whose draws are the metric itself; what an interval is drawn from frees PSDS of chance."""
     metric = scoring.named(name)
-    return scoring._STATISTICS[metric.needs](metric, material, dict(metric.settings))
+    itself = {"unbiased": False} if metric.function is psds.psds else {}
+    return scoring._STATISTICS[metric.needs](metric, material, {**metric.settings, **itself})
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -91,6 +93,47 @@ def test_a_draw_is_the_number_of_the_clips_that_were_drawn(material, name):
         exact, near = scoring.score(name, again).value, function(weights[None].astype(np.float32))[0]
         # Over all thresholds the draw has its own best ones, which need not be among those that are kept.
         assert near == pytest.approx(exact, abs=0.01 if METRICS[name].needs == "scores" else 1e-6)
+
+
+def alike(clips, rng):
+    """Three labels that are equally hard, in half of the clips each."""
+    labels, reference, scores = ("a", "b", "c"), {}, {}
+    for number in range(clips):
+        values, events = rng.normal(0.2, 0.15, (40, 3)), []
+        for column in np.flatnonzero(rng.random(3) < 0.5):
+            onset = rng.uniform(0, 7)
+            events.append(Event(onset, onset + rng.uniform(0.5, 3), labels[column]))
+            values[int(onset * 4) : int(events[-1].offset * 4) + 1, column] += rng.normal(0.55, 0.15)
+        reference[f"{number}"], scores[f"{number}"] = events, Scores(values, np.arange(41) / 4, labels)
+    return reference, scores, dict.fromkeys(reference, 10.0)
+
+
+def test_an_interval_of_psds_is_about_the_psds_of_endless_clips():
+    """Labels that are equally hard differ by chance alone: with all clips there are, `alpha_st` takes off nothing."""
+    rng, setting, ones = np.random.default_rng(0), {"dtc": 0.7, "gtc": 0.7}, np.ones((1, 40), np.float32)
+    true = psds.psds(*alike(1000, rng), **setting)["psds"]
+    found = []
+    for _ in range(12):
+        data = alike(40, rng)
+        found.append([drawn.psds(*data, **setting, alpha_st=1.0, unbiased=unbiased)(ones)[0] for unbiased in (False, True)])
+        assert found[-1][1] > found[-1][0] == psds.psds(*data, **setting, alpha_st=1.0)["psds"]
+    figure, unbiased = np.abs(np.mean(found, axis=0) - true)
+    assert unbiased < figure / 3
+
+
+def test_without_a_penalty_for_differing_labels_there_is_no_chance_to_take_off(material):
+    weights = np.random.default_rng(0).integers(3, size=(5, 40)).astype(np.float32)
+    data, setting = (material.reference, material.scores, material.durations), {"dtc": 0.5, "gtc": 0.5}
+    plain, freed = (drawn.psds(*data, **setting, unbiased=unbiased)(weights) for unbiased in (False, True))
+    assert np.array_equal(plain, freed)
+
+
+@pytest.mark.parametrize("name", ["psds1", "psds2", "psds_2020_macro"])
+def test_one_clip_with_events_beside_two_without_has_an_interval(name):
+    reference, scores, durations = system(clips=3)
+    reference = {clip: events if clip == "c0" else [] for clip, events in reference.items()}
+    found = scoring.score(name, Material(reference, LABELS, None, scores, durations), repeats=50)
+    assert 0 <= found.interval[0] <= found.interval[1] <= 1
 
 
 def test_kept_thresholds_are_bounded(material, monkeypatch):

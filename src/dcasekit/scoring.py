@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -284,7 +285,7 @@ _COUNTS: Mapping[Callable[..., Any], Callable[..., Any]] = {
     intersection.f1: intersection.counts,
 }
 _DRAWN: Mapping[Callable[..., Any], Callable[..., Statistic]] = {
-    psds.psds: drawn.psds,
+    psds.psds: partial(drawn.psds, unbiased=True),
     segment.best_f1: drawn.best_segment_f1,
     event.best_f1: drawn.best_event_f1,
     intersection.best_f1: drawn.best_intersection_f1,

@@ -97,7 +97,7 @@ def interval(
     if n_units < 2:
         return float("nan"), float("nan")
     rng = np.random.default_rng(seed)
-    values = in_blocks(statistic, lambda start, stop: _draw(rng, stop - start, n_units)[:, member], repeats, n_clips)
+    values = in_blocks(statistic, lambda start, stop: draw(rng, stop - start, n_units)[:, member], repeats, n_clips)
     values = values[~np.isnan(values)]
     ends = np.array([(1 - level) / 2, (1 + level) / 2])
     if not values.size:
@@ -134,6 +134,12 @@ def units(n_clips: int, groups: Sequence[Hashable] | None) -> NDArray[np.int64]:
         raise MetricError(f"need one group per clip; got {n_clips} clips and {len(groups)} groups")
     numbering: dict[Hashable, int] = {}
     return np.array([numbering.setdefault(group, len(numbering)) for group in groups], dtype=np.int64)
+
+
+def draw(rng: np.random.Generator, draws: int, units: int) -> FloatArray:
+    """Draw as many units as there are, with replacement; count how often each came: (draws, units)."""
+    picked = rng.integers(units, size=(draws, units)) + units * np.arange(draws)[:, None]
+    return np.bincount(picked.ravel(), minlength=draws * units).reshape(draws, units).astype(np.float32)
 
 
 def in_blocks(statistic: Statistic, weights: Callable[[int, int], FloatArray], rows: int, n_clips: int) -> NDArray[np.float64]:
@@ -195,9 +201,3 @@ def _at(values: NDArray[np.float64], deviations: NDArray[np.float64], bias: floa
 def _without(lot: NDArray[np.int64], start: int, stop: int) -> FloatArray:
     """Weigh all clips 1 but those of one lot, for lots start to stop: (lots, clips)."""
     return (np.arange(start, stop)[:, None] != lot).astype(np.float32)
-
-
-def _draw(rng: np.random.Generator, draws: int, units: int) -> FloatArray:
-    """Draw as many units as there are, with replacement; count how often each came: (draws, units)."""
-    picked = rng.integers(units, size=(draws, units)) + units * np.arange(draws)[:, None]
-    return np.bincount(picked.ravel(), minlength=draws * units).reshape(draws, units).astype(np.float32)

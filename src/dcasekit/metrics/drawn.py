@@ -21,7 +21,7 @@ from dcasekit.metrics._events import Counts, Events, EventTable
 from dcasekit.metrics._intersections import lasting
 from dcasekit.metrics._intersections import tally as intersection_tally
 from dcasekit.metrics._scored import Scored, ScoresOf, gather
-from dcasekit.metrics.bootstrap import Statistic
+from dcasekit.metrics.bootstrap import Statistic, draw
 from dcasekit.metrics.event import EventCounts
 from dcasekit.metrics.psds import psds as exact_psds
 from dcasekit.metrics.segment import SegmentCounts
@@ -29,6 +29,7 @@ from dcasekit.units import FloatArray, Seconds
 
 LEVELS = 1000
 _RATES = 1000  # points of a PSD-ROC
+_DRAWS = 200  # in which it is measured what chance adds to the spread of labels
 _NUMBERS = 50_000_000  # counts kept of a label; with more clips at fewer thresholds
 
 
@@ -95,8 +96,14 @@ def psds(  # noqa: PLR0913 - the settings of the definition
     alpha_ct: float = 0.0,
     alpha_st: float = 0.0,
     max_fp_per_hour: float | None = 100.0,
+    unbiased: bool = False,
 ) -> Statistic:
     """Give `dcasekit.metrics.psds.psds` as a function of weights (draws, clips).
+
+    `alpha_st` takes off how much labels differ, and on few clips they differ by chance: the figure is too low, by as much as an interval
+    is wide if ten labels are equally hard, and no draw shows it where chance made much of it. `unbiased` takes from the variance between
+    labels what a choice of clips adds to it, once for the clips that are there and again for a draw: the interval is then about the
+    figure of endless clips, and may lie above the one that was measured.
 
     Curves are looked at in the middles of 1000 equal parts of their axis, which moves a draw by 1e-4. The seconds of a label, over which
     cross triggers are counted, are those of all clips in every draw; so are the thresholds: both together move a draw by a tenth of
@@ -116,12 +123,24 @@ def psds(  # noqa: PLR0913 - the settings of the definition
             hits, alarms, cross = _drawn(weights, each)
             yield alarms / (weights @ hours)[:, None] + 3600 * alpha_ct * cross, ratio(hits, (weights @ number)[:, None])
 
-    def area(weights: FloatArray) -> Array:
+    def curves(weights: FloatArray) -> Iterator[Array]:
         ends = max_fp_per_hour or np.max([rate.max(axis=1, keepdims=True) for rate, _ in points(weights)], axis=0)
-        return _effective_area((_heights(rate / np.where(ends, ends, 1), tpr) for rate, tpr in points(weights)), alpha_st)
+        return (_heights(rate / np.where(ends, ends, 1), tpr) for rate, tpr in points(weights))
 
-    rest = figure - area(np.ones((1, len(hours)), dtype=np.float32))  # so that the figure itself is exact
-    return lambda weights: area(weights) + rest
+    clips = np.ones((1, len(hours)), dtype=np.float32)
+    rest = figure - _effective_area(*_moments(curves(clips)), alpha_st)  # so that the figure itself is exact
+    chance: Array = np.zeros(())
+    if unbiased and alpha_st:
+        draws = draw(np.random.default_rng(0), _DRAWS, len(hours))
+        chance = np.maximum(np.nanmean(_moments(curves(draws))[1], axis=0) - _moments(curves(clips))[1], 0)
+
+    def statistic(weights: FloatArray) -> Array:
+        mean, variance = _moments(curves(weights))
+        # The weights of a draw vary by 1 on average, those of the clips themselves not at all.
+        varied = ((weights - 1) ** 2).mean(axis=1, keepdims=True)
+        return _effective_area(mean, variance - chance * (1 + varied), alpha_st) + rest
+
+    return statistic
 
 
 def best_event_f1(
@@ -192,9 +211,9 @@ def segment_auroc(
         areas = np.full((len(weights), len(kept)), np.nan)
         for label, each in enumerate(kept):
             hits, alarms = _drawn(weights, each)
-            for draw in np.flatnonzero((reached[:, label] > 0) & (left[:, label] > 0)):
-                x, y = (np.append(part[draw], whole[draw, label]) / whole[draw, label] for part, whole in ((alarms, left), (hits, reached)))
-                areas[draw, label] = area_between(x, y, max_fpr) / max_fpr
+            for row in np.flatnonzero((reached[:, label] > 0) & (left[:, label] > 0)):
+                x, y = (np.append(part[row], whole[row, label]) / whole[row, label] for part, whole in ((alarms, left), (hits, reached)))
+                areas[row, label] = area_between(x, y, max_fpr) / max_fpr
         return _mean(areas)
 
     return statistic
@@ -259,19 +278,25 @@ def _heights(x: Array, y: Array) -> Array:
     """Give the highest y at most at x, in the middles of `_RATES` equal parts of 0 to 1: (draws, thresholds) -> (draws, _RATES)."""
     place = np.clip(np.ceil(x * _RATES - 0.5), 0, _RATES).astype(np.intp) + (_RATES + 1) * np.arange(len(x))[:, None]
     highest = np.zeros((len(x), _RATES + 1))
-    np.maximum.at(highest.ravel(), place.ravel(), y.ravel())
+    with np.errstate(invalid="ignore"):  # a draw that lacks the label: NaN stays NaN
+        np.maximum.at(highest.ravel(), place.ravel(), y.ravel())
     return np.maximum.accumulate(highest[:, :-1], axis=1)
 
 
-def _effective_area(curves: Iterable[Array], alpha_st: float) -> Array:
-    """Average over x the mean less `alpha_st` standard deviations of labels' curves, (draws, _RATES), NaN if a draw lacks it: (draws,)."""
+def _moments(curves: Iterable[Array]) -> tuple[Array, Array]:
+    """Average labels' curves, (draws, _RATES), NaN where a draw lacks the label; give their variance, too."""
     held, total, squares = (np.zeros(()) for _ in range(3))
     for curve in curves:
         held = held + ~np.isnan(curve[:, :1])
         known = np.nan_to_num(curve)
         total, squares = total + known, squares + known**2
     mean = ratio(total, held)
-    effective: Array = np.maximum(mean - alpha_st * np.sqrt(np.maximum(ratio(squares, held) - mean**2, 0)), 0).mean(axis=1)
+    return mean, ratio(squares, held) - mean**2
+
+
+def _effective_area(mean: Array, variance: Array, alpha_st: float) -> Array:
+    """Average over x the mean of labels less `alpha_st` standard deviations, nowhere less than 0: (draws, _RATES) -> (draws,)."""
+    effective: Array = np.maximum(mean - alpha_st * np.sqrt(np.maximum(variance, 0)), 0).mean(axis=1)
     return effective
 
 
