@@ -58,7 +58,7 @@ STACKS: dict[str, Callable[[], nn.Sequential]] = {
     ),
     "a pooling with dilation": lambda: stack(nn.Conv2d(1, 8, 9), nn.Conv2d(8, 8, 3), nn.MaxPool2d(2, dilation=2)),
     "weights that are computed anew for every pass": lambda: stack(
-        nn.utils.spectral_norm(nn.Conv2d(1, 8, 3)),
+        nn.utils.parametrizations.spectral_norm(nn.Conv2d(1, 8, 3)),
         nn.utils.parametrizations.weight_norm(nn.Conv2d(8, 8, 3)),
         nn.Conv2d(8, 8, 3),
         nn.Conv2d(8, 8, 3),
@@ -109,7 +109,7 @@ def test_what_is_held_stays_in_blocks_too() -> None:
     other = copy.deepcopy(network)
     with held(other, names):
         expected = learned(other.train(), x)
-    with held(network, names), in_blocks(network, CPU):
+    with in_blocks(network, CPU), held(network, names):
         found = learned(network.train(), x)
     assert torch.equal(found["1.running_mean"], torch.zeros(16))
     assert "0.weight.grad" not in found
@@ -124,7 +124,7 @@ def test_first_statistics_are_the_same_in_blocks() -> None:
     other = copy.deepcopy(network)
     with begun(other):
         expected = learned(other, x)
-    with begun(network), in_blocks(network, CPU):
+    with in_blocks(network, CPU), begun(network):
         found = learned(network, x)
     assert found["1.running_mean"].abs().min() > 0.01
     same(found, expected)
@@ -141,6 +141,20 @@ def test_prediction_and_mixed_precision_are_left_as_they_are() -> None:
         with torch.autocast("cpu", torch.bfloat16):
             assert network.train()(x).dtype == torch.bfloat16
         assert not network(x).is_mkldnn
+
+
+@needs_onednn
+@pytest.mark.usefixtures("avx2")
+def test_who_looks_into_a_stack_sees_what_its_layers_give() -> None:
+    network, seen = settle(STACKS["one channel, five frames, no padding"](), CPU).train(), []
+    network[1].register_forward_hook(lambda layer, inputs, output: seen.append(output.mean().item()))
+    weights = nn.Sequential(nn.utils.spectral_norm(nn.Conv2d(1, 8, 3)), nn.Conv2d(8, 8, 3))  # its hook computes the weights
+    x = torch.rand(3, 1, 28, 26)
+    with in_blocks(nn.ModuleList([network, weights]), CPU):
+        assert "forward" not in vars(weights)
+        network(x)
+    network(x)
+    assert seen[0] == seen[1]
 
 
 @pytest.mark.parametrize(("capability", "device"), [("AVX512", "cpu"), ("DEFAULT", "cpu"), ("AVX2", "meta")])

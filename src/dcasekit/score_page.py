@@ -32,8 +32,9 @@ def score_page(title: str, scores: Sequence[Score], material: Material) -> str:
 
 HOW_TO_READ = (
     "Intervals are 95 % bootstrap intervals over clips. Metrics whose name begins with best choose each label's threshold on these "
-    "very clips: they say what the scores are worth, not what a system with a fixed threshold gets. A dash means undefined: the label "
-    "does not occur."
+    "very clips: they say what the scores are worth, not what a system with a fixed threshold gets. An interval of PSDS says where the "
+    "PSDS of endless clips is: labels differ less there than by chance on few, so it may lie above the figure. A dash means undefined: "
+    "the label does not occur."
 )
 ROC_NOTE = "Thin: one label each. Thick: their mean less its weighted standard deviation, whose area is the PSDS."
 

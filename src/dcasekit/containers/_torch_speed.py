@@ -46,10 +46,16 @@ def in_blocks(network: nn.Module, device: torch.device) -> Iterator[None]:
     used = device.type == "cpu" and torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX2"
     with ExitStack() as stack:
         for module in network.modules():
-            if used and type(module) is nn.Sequential and sum(type(layer) is nn.Conv2d for layer in module) > 1:
+            if used and type(module) is nn.Sequential and _gains(module):
                 module.forward = partial(_forward, module)  # type: ignore[method-assign]
                 stack.callback(module.__delattr__, "forward")
         yield
+
+
+def _gains(layers: nn.Sequential) -> bool:
+    """Say whether a sequence is a stack of convolutions into which nobody looks by hooks, nor sets its weights by them."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return sum(type(layer) is nn.Conv2d for layer in layers) > 1 and not any(getattr(layer, name) for layer in layers for name in hooks)
 
 
 def _forward(layers: nn.Sequential, x: Tensor) -> Tensor:
@@ -86,8 +92,7 @@ def _in_blocks(layer: nn.Module) -> bool:
 def _spreads(convolution: nn.Conv2d) -> bool:
     """Say whether a convolution of one channel, which would fill an eighth of a block, can see its frames as channels."""
     plain = convolution.padding_mode == "zeros" and convolution.stride == convolution.dilation == (1, 1)
-    watched = convolution._forward_hooks or convolution._forward_pre_hooks  # one may even set the weights
-    return convolution.in_channels == 1 and 1 < convolution.kernel_size[0] <= 8 and plain and not watched
+    return convolution.in_channels == 1 and 1 < convolution.kernel_size[0] <= 8 and plain
 
 
 def _spread(convolution: nn.Conv2d, x: Tensor) -> Tensor:

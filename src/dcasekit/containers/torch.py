@@ -74,7 +74,7 @@ class TorchModelContainer(ModelContainer):
         """Train epoch by epoch; keep the best on validation data, or the last."""
         if training.keep_memory:
             keep_memory()
-        with held(self._need(), frozen or ()), begun(self._need()), in_blocks(self._need(), _device(training.device)):
+        with in_blocks(self._need(), _device(training.device)), held(self._need(), frozen or ()), begun(self._need()):
             return self._fit(data, validation, training, frozen)
 
     def _fit(self, data: Data, validation: Data | None, training: Training, frozen: Sequence[str] | None) -> list[Record]:
