@@ -118,6 +118,19 @@ def test_what_is_held_stays_in_blocks_too() -> None:
 
 @needs_onednn
 @pytest.mark.usefixtures("avx2")
+def test_normalisation_that_is_set_to_prediction_learns_its_factors_in_blocks_too() -> None:
+    network = settle(STACKS["batch normalisation and rectifying in place"](), CPU).train()
+    network[1].eval()
+    x = torch.rand(3, 1, 28, 26, generator=torch.Generator().manual_seed(1))
+    expected = learned(copy.deepcopy(network), x)
+    with in_blocks(network, CPU):
+        found = learned(network, x)
+    assert torch.equal(found["1.running_mean"], torch.zeros(16))
+    same(found, expected)
+
+
+@needs_onednn
+@pytest.mark.usefixtures("avx2")
 def test_first_statistics_are_the_same_in_blocks() -> None:
     network = settle(STACKS["batch normalisation and rectifying in place"](), CPU).train()
     x = torch.rand(3, 1, 28, 26, generator=torch.Generator().manual_seed(1)) + 2

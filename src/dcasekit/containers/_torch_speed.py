@@ -1,4 +1,4 @@
-"""What makes training on a CPU fast and changes no number."""
+"""What makes training on a CPU fast and changes no number, but for rounding."""
 
 import ctypes
 import logging
@@ -40,8 +40,8 @@ def keep_memory() -> bool:
 def in_blocks(network: nn.Module, device: torch.device) -> Iterator[None]:
     """Have stacks of convolutions train with eight channels together, for a while: oneDNN's own order of numbers on CPUs with AVX2.
 
-    There it takes 0.7 to 1 times as long as with the channels last: the gradient of a kernel reads whole lines of the cache, and a pooling
-    remembers its places in a byte each. With AVX-512, channels last have such kernels.
+    There a step is up to 1.5 times as fast as with the channels last (``benchmarks/bench_blocks.py``): the gradient of a kernel reads
+    whole lines of the cache, and a pooling remembers its places in a byte each. With AVX-512, channels last have such kernels.
     """
     used = device.type == "cpu" and torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX2"
     with ExitStack() as stack:
@@ -85,8 +85,9 @@ def _in_blocks(layer: nn.Module) -> bool:
         return layer.padding_mode == "zeros" and before == after
     if type(layer) is nn.MaxPool2d:
         return layer.dilation == 1 and not layer.return_indices
-    # Batch normalisation that is held acts as in prediction.
-    return type(layer) is nn.BatchNorm2d and layer.track_running_stats and layer.affine and layer.weight.requires_grad
+    if type(layer) is nn.BatchNorm2d:  # one that is held turns to prediction when it is called
+        return layer.training and layer.track_running_stats and layer.affine and layer.weight.requires_grad
+    return False
 
 
 def _spreads(convolution: nn.Conv2d) -> bool:
