@@ -66,7 +66,7 @@ def interval(
     - Quantiles are Student's, not the normal's (T. Hesterberg, "What teachers should know about the bootstrap", The American Statistician
       69(4), 2015, section 5), of as many degrees of freedom as a variance of such influences has, 2 n / (kurtosis - 1): few, but at
       least 5, where few clips decide (F. E. Satterthwaite, "An approximate distribution of estimates of variance components",
-      Biometrics Bulletin 2(6), 1946). The squared skewness is taken off the kurtosis: what comes with it is in the acceleration.
+      Biometrics Bulletin 2(6), 1946). Half the squared skewness is taken off the kurtosis: what comes with it is in the acceleration, in part.
     - The draws' standard error is scaled up to the jackknife's where that is larger, as when a label has few clips.
     - The bias that the draws show is taken off, and counts as an error too: the root of standard error squared and bias squared
       is used (Efron and Tibshirani, chapter 10). The best of many thresholds is biased by about twice as much as draws show.
@@ -178,9 +178,9 @@ def _bca(
     squares, spread, lots = (influence**2).sum(), values.std(), len(influence)
     acceleration = (influence**3).sum() / (6 * squares**1.5) if squares else 0.0
     widening = max(1.0, np.sqrt(squares * (lots - 1) / lots) / spread) if spread else 1.0
-    # Kurtosis beyond a normal's and what comes with skewness, of single units; a sum of n_units / lots of them has so much less.
+    # Kurtosis beyond a normal's, less half of what comes with skewness, of single units; a sum of n_units / lots has so much less.
     kurtosis, skewness = lots * ((influence**2 / squares) ** 2).sum() if squares else 0.0, 6 * acceleration * np.sqrt(lots)
-    excess = max(kurtosis - skewness**2 - 3, 0.0) * n_units / lots
+    excess = max(kurtosis - skewness**2 / 2 - 3, 0.0) * n_units / lots
     freedom = min(n_units - 1, max(2 * n_units / (2 + excess), _FREEDOM))
     reach = bias + np.hypot(widening, bias) * stdtrit(freedom, ends)
     bottom = 1 - acceleration * reach  # 0 or less: skewed beyond what the formula can mend, the end is beyond the last draw
