@@ -66,7 +66,7 @@ def interval(
     - Quantiles are Student's, not the normal's (T. Hesterberg, "What teachers should know about the bootstrap", The American Statistician
       69(4), 2015, section 5), of as many degrees of freedom as a variance of such influences has, 2 n / (kurtosis - 1): few, but at
       least 5, where few clips decide (F. E. Satterthwaite, "An approximate distribution of estimates of variance components",
-      Biometrics Bulletin 2(6), 1946). Half the squared skewness is taken off the kurtosis: what comes with it is in the acceleration, in part.
+      Biometrics Bulletin 2(6), 1946). Half the squared skewness is taken off the kurtosis, as the acceleration mends that in part.
     - The draws' standard error is scaled up to the jackknife's where that is larger, as when a label has few clips.
     - The bias that the draws show is taken off, and counts as an error too: the root of standard error squared and bias squared
       is used (Efron and Tibshirani, chapter 10). The best of many thresholds is biased by about twice as much as draws show.
