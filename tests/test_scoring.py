@@ -11,7 +11,7 @@ from dcasekit import cli, scoring, to_events
 from dcasekit._cli_settings import METRIC_NAMES
 from dcasekit.annotations import Event, write_events
 from dcasekit.errors import AnnotationError, MetricError, NameNotFoundError
-from dcasekit.metrics import drawn, event, intersection, psds, segment
+from dcasekit.metrics import bootstrap, drawn, event, intersection, psds, segment
 from dcasekit.scores import Scores, write_scores
 from dcasekit.scoring import METRICS, Material
 
@@ -242,3 +242,11 @@ def test_the_command(files, material):
     assert "nan" not in page.lower().replace("nano", "")
     assert "no metric asked for has a setting 'colar'" in run(*args, "-S", "colar=1", code=2)[1]
     assert "Did you mean 'psds1'" in run(*args[:-1], "psds_1", code=1)[1]
+
+
+def test_what_is_freed_of_bias_is_not_freed_of_it_again(material):
+    """BCa would correct draws of PSDS that are about the figure of endless clips already."""
+    data, clips = (material.reference, material.scores, material.durations), len(material.reference)
+    for name, method in (("psds1", "percentile"), ("psds_2020", "bca")):
+        statistic = drawn.psds(*data, **scoring.named(name).settings, unbiased=True)
+        assert scoring.score(name, material, repeats=100).interval == bootstrap.interval(statistic, clips, repeats=100, method=method)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -201,7 +201,9 @@ def score(name: str, material: Material, *, settings: Mapping[str, Any] | None =
     interval = (float("nan"), float("nan"))
     if repeats:
         statistic = _STATISTICS[metric.needs](metric, material, chosen)
-        interval = bootstrap.interval(statistic, len(material.reference), repeats=repeats, seed=seed)
+        # With alpha_st, bias is off the figure already; BCa would take it off a second time.
+        method: Literal["bca", "percentile"] = "percentile" if chosen.get("alpha_st") else "bca"
+        interval = bootstrap.interval(statistic, len(material.reference), repeats=repeats, seed=seed, method=method)
     return Score(name, metric.headline, numbers, interval)
 
 

@@ -40,7 +40,7 @@ def keep_memory() -> bool:
 def in_blocks(network: nn.Module, device: torch.device) -> Iterator[None]:
     """Have stacks of convolutions train with eight channels together, for a while: oneDNN's own order of numbers on CPUs with AVX2.
 
-    There a step is up to 1.5 times as fast as with the channels last (``benchmarks/bench_blocks.py``): the gradient of a kernel reads
+    There a step is 1.0 to 1.4 times as fast as with the channels last (``benchmarks/bench_blocks.py``): the gradient of a kernel reads
     whole lines of the cache, and a pooling remembers its places in a byte each. With AVX-512, channels last have such kernels.
     """
     used = device.type == "cpu" and torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX2"
