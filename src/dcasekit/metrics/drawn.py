@@ -103,7 +103,7 @@ def psds(  # noqa: PLR0913 - the settings of the definition
     `alpha_st` takes off how much labels differ, and on few clips they differ by chance: the figure is too low, by as much as an interval
     is wide if ten labels are equally hard, and no draw shows it where chance made much of it. `unbiased` takes from the variance between
     labels what a choice of clips adds to it, once for the clips that are there and again for a draw: the interval is then about the
-    figure of endless clips, and may lie above the one that was measured.
+    figure of endless clips, and may lie above the one that was measured. Percentiles of such draws are enough: their bias is taken off.
 
     Curves are looked at in the middles of 1000 equal parts of their axis, which moves a draw by 1e-4. The seconds of a label, over which
     cross triggers are counted, are those of all clips in every draw; so are the thresholds: both together move a draw by a tenth of
