@@ -1,7 +1,7 @@
 """How often the 95 % interval of each named detection metric holds the true value, in simulated evaluations of four systems.
 
-Three labels of the same kind in half of the clips, 200 of them or 100; ten labels from badly to well found, each in a tenth of 500 clips; ten that are equally
-hard, in 300 clips, so that what labels differ by is chance alone.
+Three labels of the same kind in half of the clips, 200 of them or 100; ten labels from badly to well found, each in a tenth of 500 clips;
+ten that are equally hard, in 300 clips, so that what labels differ by is chance alone.
 True figures are those of 200,000 clips: of 20,000 they are off by a tenth to a quarter of the standard error that is measured.
 About two hours on one core; ``--scenes`` and ``--evaluations`` make it less.
 
