@@ -15,8 +15,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from dcasekit import scoring, to_events
+from dcasekit import to_events
 from dcasekit.annotations import Event
+from dcasekit.results import scoring
 from dcasekit.scores import Scores
 
 EDGES = np.arange(41) * 0.25

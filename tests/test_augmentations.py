@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dcasekit import AugmentedDataset, DataGenerator, Event, audio, discover
+from dcasekit import AugmentedDataset, DataGenerator, Event, audio
 from dcasekit.annotations import Clip
 from dcasekit.augmentations import (
     Augmentation,
@@ -27,6 +27,7 @@ from dcasekit.augmentations import (
     WhiteNoise,
 )
 from dcasekit.augmentations._vocoder import stretch
+from dcasekit.core import discover
 from dcasekit.datasets import ESC50, Dataset, TrainValidateTest
 from dcasekit.errors import AudioError, DatasetError, NameNotFoundError
 from dcasekit.features import MelSpectrogram

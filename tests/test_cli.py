@@ -16,10 +16,11 @@ import typer
 from typer.testing import CliRunner
 
 import dcasekit
-from dcasekit import audio, cli, discover
-from dcasekit._cli_settings import assignments, changed
+from dcasekit import audio, cli
 from dcasekit.annotations import read_annotation, read_events
 from dcasekit.augmentations import PitchShift, WhiteNoise
+from dcasekit.cli.settings import assignments, changed
+from dcasekit.core import discover
 from dcasekit.errors import DatasetError, NameNotFoundError
 from dcasekit.features import Decibels, NaturalLog
 from dcasekit.features.mel_spectrogram import MelSpectrogram
@@ -781,7 +782,7 @@ def test_settings_of_features():
 
 def test_functions_are_named_by_address():
     from dcasekit.batch_augmentations import mixup
-    from dcasekit.containers._training import Training
+    from dcasekit.containers.training import Training
 
     found = changed(Training(), {"augment": '["dcasekit.batch_augmentations:mixup"]'}, option="-T")
     assert found.augment == (mixup,)

@@ -395,7 +395,7 @@ def test_validation_without_any_event_is_judged_by_its_loss_and_can_be_saved(tmp
     assert all(math.isnan(record["val_average_precision/macro"]) for record in history)
     best = int(np.argmin([record["val_loss"] for record in history]))
     again = model.evaluate(dcasekit.containers._data.Arrays(x, 0 * y, labels=model.labels, task="tagging"))
-    from dcasekit.containers._training import validation_record
+    from dcasekit.containers.training import validation_record
 
     assert validation_record(again, None)["val_loss"] == pytest.approx(history[best]["val_loss"], rel=1e-5)
     assert dcasekit.load(model.save(tmp_path)).history[0]["val_average_precision/macro"] is None

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from dcasekit import discover, testing
+from dcasekit import testing
 from dcasekit.batch_augmentations import mixup
 from dcasekit.containers._data import Arrays
 from dcasekit.containers._keras_state import keras
-from dcasekit.containers._training import Training, loss_sum
 from dcasekit.containers.keras import KerasModelContainer
+from dcasekit.containers.training import Training, loss_sum
+from dcasekit.core import discover
 from dcasekit.errors import ModelError
 from dcasekit.models import SB_CNN as TorchSB_CNN
 from dcasekit.models.keras import MLP, SB_CNN
@@ -479,7 +480,7 @@ class Missing:
             raise ModuleNotFoundError(name=sys.argv[1])
 
 sys.meta_path.insert(0, Missing())
-from dcasekit import discover
+from dcasekit.core import discover
 errors = []
 for load in (lambda: discover.load("models", "keras.mlp"), lambda: __import__("dcasekit.containers.keras")):
     try:

@@ -13,10 +13,11 @@ from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
 
 import dcasekit
-from dcasekit import DataGenerator, Scaler, discover, testing
+from dcasekit import DataGenerator, Scaler, testing
 from dcasekit.batch_augmentations import mixup
 from dcasekit.containers._data import Arrays
 from dcasekit.containers.sklearn import SklearnModelContainer
+from dcasekit.core import discover
 from dcasekit.errors import ModelError, NameNotFoundError
 from dcasekit.features import Mel, MelSpectrogram
 from dcasekit.models.sklearn import SVM, LogisticRegression, RandomForest

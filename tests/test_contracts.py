@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from dcasekit import audio, discover, testing
+from dcasekit import audio, testing
 from dcasekit.annotations import Event
 from dcasekit.augmentations import Augmentation
 from dcasekit.containers.torch import TorchModelContainer
+from dcasekit.core import discover
 from dcasekit.datasets import ESC50
 from dcasekit.errors import DatasetError, FeatureError, ModelError
 from dcasekit.features import Mel, MelSpectrogram

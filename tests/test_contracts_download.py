@@ -13,10 +13,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from dcasekit import discover, testing
 from dcasekit import download as dl
-from dcasekit._unpack import is_archive
+from dcasekit import testing
+from dcasekit.core import discover
 from dcasekit.download import MARKER
+from dcasekit.download.archives import is_archive
 from dcasekit.errors import ChecksumError
 from dcasekit.testing._datasets import _read_anew
 

@@ -7,7 +7,8 @@ from email.message import EmailMessage
 import pytest
 
 import dcasekit
-from dcasekit import datasets, discover, features
+from dcasekit import datasets, features
+from dcasekit.core import discover
 from dcasekit.errors import NameNotFoundError
 
 LEAVES = [(family, name) for family in ("datasets", "features") for name in discover.names(family)]

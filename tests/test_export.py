@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dcasekit import Scaler, audio, export
-from dcasekit._front_end import _Cut, _Join, front_end
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.errors import FeatureError, MissingExtraError, ModelError
+from dcasekit.export.front_end import _Cut, _Join, front_end
 from dcasekit.features import MFCC, STFT, Decibels, LoopedMel, Mel, MelSpectrogram, NaturalLog, RawAudio, Spectrogram
 from dcasekit.generator import cut, join
 from dcasekit.models import A_CRNN, CRNN2018, CRNN2023, MLP, SB_CNN, SB_CNN_SED, CompactCNN, Concatenated, SceneCNN, SMel

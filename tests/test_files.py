@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dcasekit.core.files import locked, read_json, read_rows, replacing, write_json, write_rows, write_text
 from dcasekit.errors import AnnotationError, FeatureError
-from dcasekit.files import locked, read_json, read_rows, replacing, write_json, write_rows, write_text
 
 
 class Broken(Exception):
@@ -141,7 +141,7 @@ def test_a_missing_json_file_and_a_folder_are_named(tmp_path):
 
 HOLDER = """
 import sys
-from dcasekit.files import locked
+from dcasekit.core.files import locked
 with locked(sys.argv[1], shared=sys.argv[2] == "shared"):
     print("held", flush=True)
     sys.stdin.readline()

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import dcasekit
-from dcasekit import discover
 from dcasekit.containers._data import Arrays
 from dcasekit.containers._keras_layers import layers_of, names_of, shapes_of
 from dcasekit.containers._keras_weights import role, to_keras, to_torch
-from dcasekit.containers._training import Training
+from dcasekit.containers.training import Training
+from dcasekit.core import discover
 from dcasekit.errors import ModelError
 
 LABELS = tuple("abcdefghij")

@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
+from dcasekit.core.parallel import map_clips
 from dcasekit.errors import DcasekitError, MissingExtraError
-from dcasekit.parallel import map_clips
 
 LOCAL = pytest.mark.parametrize(
     ("backend", "jobs"), [("processes", 1), ("processes", 2), ("threads", 1), ("threads", 3), ("processes", None), ("threads", None)]

@@ -11,8 +11,8 @@ from hypothesis.extra.numpy import arrays
 
 from dcasekit.annotations import Event
 from dcasekit.errors import AnnotationError
-from dcasekit.postprocessing import boxes_to_scores, close_gaps, csebbs, dcase2023_4b_events, hysteresis, minimum_duration
 from dcasekit.scores import Scores, to_events
+from dcasekit.scores.postprocessing import boxes_to_scores, close_gaps, csebbs, dcase2023_4b_events, hysteresis, minimum_duration
 
 LABELS = ("cat", "dog")
 WEIGHTS = st.sampled_from([0.25, 0.5, 1.0])

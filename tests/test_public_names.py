@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 import dcasekit
-from dcasekit import discover
+from dcasekit.core import discover
 
 # Change this list only together with docs and CHANGELOG.
 DOCUMENTED = [

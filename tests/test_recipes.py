@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 import dcasekit
-from dcasekit import discover
+from dcasekit.core import discover
 from dcasekit.errors import DatasetError
 from dcasekit.recipes import backends, esc10, quickstart
 from dcasekit.testing import make_dataset

@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcasekit import _charts, _html, audio
-from dcasekit._comparison import holm
+from dcasekit import audio
 from dcasekit.annotations import Event
 from dcasekit.report import Report, Section, environment
+from dcasekit.report import charts as _charts
+from dcasekit.report import html as _html
+from dcasekit.report.comparison import holm
 from dcasekit.results import Results
 from dcasekit.scores import Scores
 

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from dcasekit import cli, scoring, to_events
-from dcasekit._cli_settings import METRIC_NAMES
+from dcasekit import cli, to_events
 from dcasekit.annotations import Event, write_events
+from dcasekit.cli.settings import METRIC_NAMES
 from dcasekit.errors import AnnotationError, MetricError, NameNotFoundError
 from dcasekit.metrics import bootstrap, drawn, event, intersection, psds, segment
+from dcasekit.results import scoring
+from dcasekit.results.scoring import METRICS, Material
 from dcasekit.scores import Scores, write_scores
-from dcasekit.scoring import METRICS, Material
 
 LABELS = ("cat", "dog", "never")
 

@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from dcasekit import discover
 from dcasekit.containers.summary import Published, published, summary
 from dcasekit.containers.torch import TorchModelContainer
+from dcasekit.core import discover
 from dcasekit.errors import MissingExtraError, ModelError
 from dcasekit.features import MelSpectrogram
 from dcasekit.models import CRNN2018, CRNN2023, MLP, SB_CNN, CompactCNN, DcaseNet

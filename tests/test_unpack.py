@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dcasekit import _unpack
-from dcasekit._unpack import is_archive, unpack
 from dcasekit.download import MARKER, RemoteFile, download
+from dcasekit.download import archives as _unpack
+from dcasekit.download.archives import is_archive, unpack
 from dcasekit.errors import DownloadError
 
 NOISE = bytes((i * i * 31 + i // 7) % 251 for i in range(5000))

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 import dcasekit
-from dcasekit import discover
 from dcasekit.containers._keras_weights import to_keras, to_torch
+from dcasekit.core import discover
 from dcasekit.errors import ModelError
 from dcasekit.models import A_CRNN, CRNN2018, CRNN2023, MLP, MST, SB_CNN, SB_CNN_SED, DcaseNet, OpenL3, SceneCNN, SMel, VGGish
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from dcasekit.core.files import replacing
+from dcasekit.core.units import FloatArray, Hz, PathLike, Seconds
 from dcasekit.errors import AudioError
-from dcasekit.files import replacing
-from dcasekit.units import FloatArray, Hz, PathLike, Seconds
 
 # The mission's codecs; what `Folder`-like datasets look for. Other formats of libsndfile open as well.
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from dcasekit.units import FloatArray
+from dcasekit.core.units import FloatArray
 
 BatchAugmentation = Callable[[FloatArray, FloatArray, np.random.Generator], tuple[FloatArray, FloatArray]]
 

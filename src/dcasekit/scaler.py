@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
+from dcasekit.core.files import read_json, write_json
+from dcasekit.core.units import FloatArray, PathLike
 from dcasekit.errors import ModelError
-from dcasekit.files import read_json, write_json
-from dcasekit.units import FloatArray, PathLike
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,9 +7,9 @@ dataset plus its copies.
 
 from typing import Any
 
-from dcasekit import discover
-from dcasekit.augmentations._base import Augmentation
 from dcasekit.augmentations._dataset import AugmentedDataset
+from dcasekit.augmentations.base import Augmentation
+from dcasekit.core import discover
 
 __all__ = ["Augmentation", "AugmentedDataset"]
 

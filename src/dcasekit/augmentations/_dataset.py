@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from dcasekit import audio as audio_files
-from dcasekit.annotations import Clip, Event, events_to_tags
-from dcasekit.augmentations._base import Augmentation
-from dcasekit.datasets._base import Dataset, Task
+from dcasekit.annotations import Clip, Event, events_to_tags, present
+from dcasekit.augmentations.base import Augmentation
+from dcasekit.core.discover import address
+from dcasekit.core.files import locked, read_json, write_json
+from dcasekit.core.parallel import map_clips
+from dcasekit.core.units import PathLike
 from dcasekit.datasets._protocols import Split
 from dcasekit.datasets._validation import Balance
-from dcasekit.discover import address
+from dcasekit.datasets.base import Dataset, Task
 from dcasekit.errors import AudioError, DatasetError
-from dcasekit.files import locked, read_json, write_json
-from dcasekit.parallel import map_clips
-from dcasekit.units import PathLike
 
 # Parts and folds by whose clips something is chosen or reported: originals only.
 _HELD_OUT = ("val", "validate", "validation", "test")
@@ -114,7 +114,7 @@ class AugmentedDataset(Dataset):
 
         Parameters
         ----------
-        jobs : see `dcasekit.parallel.map_clips`.
+        jobs : see `dcasekit.core.parallel.map_clips`.
         progress : show a progress bar per augmentation.
 
         Raises
@@ -237,11 +237,11 @@ def _kept(record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: record[name] for name in ("duration", "tags", "events", "source")}
 
 
-def _moved(clip: Clip, heard: Sequence[Event], task: Task) -> tuple[dict[str, float] | None, Sequence[Event] | None]:
+def _moved(clip: Clip, heard: Sequence[Event], task: Task) -> tuple[dict[str, float | None] | None, Sequence[Event] | None]:
     """Give a copy's tags and events, from those `heard` in it: what became of its parent's (of none, if unknown), and what joined."""
     before = events_to_tags(clip.events or ())
     if task == "classification":  # one class, whatever else is heard
-        own = {*before, *(label for label, value in (clip.tags or {}).items() if value > 0)}
+        own = {*before, *present(clip.tags, threshold=0.0)}
         kept = [event for event in heard if event.label in own]
         return _plain_tags(clip.tags), None if clip.events is None else kept
     after, tags = events_to_tags(heard), _plain_tags(clip.tags)
@@ -250,9 +250,9 @@ def _moved(clip: Clip, heard: Sequence[Event], task: Task) -> tuple[dict[str, fl
     for label in sorted(before.keys() | after.keys()):
         had, has = before.get(label, 0.0), after.get(label, 0.0)
         if has > had:
-            tags[label] = max(tags.get(label, 0.0), has)
-        elif has < had and label in tags:
-            tags[label] = min(tags[label], has)
+            tags[label] = max(tags.get(label) or 0.0, has)
+        elif has < had and (tag := tags.get(label)) is not None:
+            tags[label] = min(tag, has)
             if not has:
                 del tags[label]
     return tags, None if clip.events is None else heard
@@ -272,8 +272,8 @@ def _plain(events: Iterable[Event] | None) -> list[list[Any]] | None:
     return None if events is None else [list(astuple(event)) for event in events]
 
 
-def _plain_tags(tags: Mapping[str, float] | None) -> dict[str, float] | None:
-    return None if tags is None else {label: float(value) for label, value in tags.items()}
+def _plain_tags(tags: Mapping[str, float | None] | None) -> dict[str, float | None] | None:
+    return None if tags is None else {label: None if value is None else float(value) for label, value in tags.items()}
 
 
 def _labels(clip: Clip, task: Task) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from dcasekit.annotations import TIME_TOLERANCE, Event
-from dcasekit.units import Seconds
+from dcasekit.core.units import Seconds
 
 
 def cut(events: Iterable[Event], start: Seconds, stop: Seconds, *, min_share: float = 0.0) -> Iterator[Event]:

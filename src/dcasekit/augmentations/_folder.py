@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from dcasekit.audio import SUFFIXES
+from dcasekit.core.units import PathLike
 from dcasekit.errors import DatasetError
-from dcasekit.units import PathLike
 
 # An annotation of a recording has its stem and one of these.
 ANNOTATIONS = (".txt", ".selections.txt", ".tsv", ".jams")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dcasekit.units import FloatArray
+from dcasekit.core.units import FloatArray
 
 
 def power(audio: FloatArray) -> float:

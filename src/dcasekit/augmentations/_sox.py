@@ -10,8 +10,8 @@ import shutil
 
 import numpy as np
 
+from dcasekit.core.units import FloatArray, Hz
 from dcasekit.errors import DatasetError, MissingExtraError
-from dcasekit.units import FloatArray, Hz
 
 ENGINES = ("builtin", "sox")
 

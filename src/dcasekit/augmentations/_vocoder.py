@@ -20,7 +20,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from dcasekit.units import FloatArray, Hz, Seconds
+from dcasekit.core.units import FloatArray, Hz, Seconds
 
 Spectra: TypeAlias = NDArray[np.complex64]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from dcasekit.augmentations._base import Augmentation, Events, refuse_outside
 from dcasekit.augmentations._events import cut
+from dcasekit.augmentations.base import Augmentation, Events, refuse_outside
+from dcasekit.core.units import FloatArray, Hz, Seconds
 from dcasekit.errors import DatasetError
-from dcasekit.units import FloatArray, Hz, Seconds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from dcasekit.augmentations._base import Augmentation, Events, refuse_reversed
-from dcasekit.units import FloatArray, Hz
+from dcasekit.augmentations.base import Augmentation, Events, refuse_reversed
+from dcasekit.core.units import FloatArray, Hz
 
 
 @dataclass(frozen=True, kw_only=True)

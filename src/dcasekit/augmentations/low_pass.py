@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from dcasekit.augmentations._base import Augmentation, Events, refuse_outside, refuse_reversed
+from dcasekit.augmentations.base import Augmentation, Events, refuse_outside, refuse_reversed
+from dcasekit.core.units import FloatArray, Hz
 from dcasekit.errors import DatasetError
-from dcasekit.units import FloatArray, Hz
 
 
 @dataclass(frozen=True, kw_only=True)

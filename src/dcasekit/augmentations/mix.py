@@ -12,11 +12,11 @@ import numpy as np
 
 from dcasekit import audio as audio_files
 from dcasekit.annotations import Event, read_annotation
-from dcasekit.augmentations._base import Augmentation, Events, refuse_reversed
 from dcasekit.augmentations._events import cut
 from dcasekit.augmentations._folder import annotation, choice, recordings, without_place
 from dcasekit.augmentations._level import scale_to_snr
-from dcasekit.units import FloatArray, Hz, PathLike, Seconds
+from dcasekit.augmentations.base import Augmentation, Events, refuse_reversed
+from dcasekit.core.units import FloatArray, Hz, PathLike, Seconds
 
 # (start, stop, here): what is heard of the background, in its own time, and when that begins in the mixture.
 Span = tuple[Seconds, Seconds, Seconds]

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from dcasekit import audio as audio_files
-from dcasekit.augmentations._base import Augmentation, Events, refuse_outside
 from dcasekit.augmentations._sox import refuse_unknown, sox
 from dcasekit.augmentations._vocoder import stretch
-from dcasekit.units import FloatArray, Hz
+from dcasekit.augmentations.base import Augmentation, Events, refuse_outside
+from dcasekit.core.units import FloatArray, Hz
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from dcasekit import audio as audio_files
-from dcasekit.augmentations._base import Augmentation, Events, refuse_reversed
 from dcasekit.augmentations._folder import choice, recordings, without_place
 from dcasekit.augmentations._level import power
+from dcasekit.augmentations.base import Augmentation, Events, refuse_reversed
+from dcasekit.core.units import FloatArray, Hz, PathLike
 from dcasekit.errors import DatasetError
-from dcasekit.units import FloatArray, Hz, PathLike
 
 
 @dataclass(frozen=True, kw_only=True)

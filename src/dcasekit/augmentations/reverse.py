@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dcasekit.augmentations._base import Augmentation, Events
 from dcasekit.augmentations._events import cut
-from dcasekit.units import FloatArray, Hz
+from dcasekit.augmentations.base import Augmentation, Events
+from dcasekit.core.units import FloatArray, Hz
 
 
 @dataclass(frozen=True, kw_only=True)

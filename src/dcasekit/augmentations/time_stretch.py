@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dcasekit.augmentations._base import Augmentation, Events, refuse_outside
 from dcasekit.augmentations._sox import refuse_unknown, sox
 from dcasekit.augmentations._vocoder import stretch
-from dcasekit.units import FloatArray, Hz
+from dcasekit.augmentations.base import Augmentation, Events, refuse_outside
+from dcasekit.core.units import FloatArray, Hz
 
 
 @dataclass(frozen=True, kw_only=True)

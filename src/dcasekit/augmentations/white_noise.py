@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from dcasekit.augmentations._base import Augmentation, Events
 from dcasekit.augmentations._level import scale_to_snr
-from dcasekit.units import FloatArray, Hz
+from dcasekit.augmentations.base import Augmentation, Events
+from dcasekit.core.units import FloatArray, Hz
 
 
 @dataclass(frozen=True, kw_only=True)

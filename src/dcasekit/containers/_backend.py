@@ -7,10 +7,10 @@ from typing import Any, Self
 from numpy.typing import NDArray
 
 from dcasekit.containers._data import Data
-from dcasekit.containers._training import Training
-from dcasekit.datasets._base import Task
+from dcasekit.containers.training import Training
+from dcasekit.core.units import FloatArray
+from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
-from dcasekit.units import FloatArray
 
 Weights = Mapping[str, NDArray[Any]]
 Record = dict[str, float]

@@ -10,13 +10,13 @@ import numpy as np
 
 from dcasekit import audio
 from dcasekit.annotations import Event
-from dcasekit.datasets._base import Task
+from dcasekit.core.units import FloatArray, PathLike
+from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
-from dcasekit.features._base import FeatureExtractor
+from dcasekit.features.base import FeatureExtractor
 from dcasekit.generator import Batch, cut, join
 from dcasekit.scaler import Scaler
 from dcasekit.scores import Scores, to_events
-from dcasekit.units import FloatArray, PathLike
 
 ClipWindows = Iterator[tuple[FloatArray, Callable[[FloatArray], Scores]]]
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from dcasekit.containers._keras_state import keras
 from dcasekit.containers._keras_weights import role
+from dcasekit.core.units import FloatArray
 from dcasekit.errors import ModelError
-from dcasekit.units import FloatArray
 
 # Windows answered at once: bounds memory, changes nothing else.
 _WINDOWS_PER_ANSWER = 256

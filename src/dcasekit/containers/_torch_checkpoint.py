@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dcasekit.containers._training import Training
+from dcasekit.containers.training import Training
+from dcasekit.core.files import replacing
 from dcasekit.errors import ModelError
-from dcasekit.files import replacing
 
 Record = dict[str, float]
 

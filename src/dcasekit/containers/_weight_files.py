@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from dcasekit.containers._backend import Weights
 from dcasekit.containers._keras_weights import role
+from dcasekit.core.units import PathLike
 from dcasekit.errors import MissingExtraError, ModelError
-from dcasekit.units import PathLike
 
 _KNOWN = ".safetensors, .h5, .hdf5 (also with .gz), .pt, .pth, .npz"
 

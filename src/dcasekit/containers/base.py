@@ -13,21 +13,21 @@ from typing import Any, Self
 import numpy as np
 
 import dcasekit
-from dcasekit import discover
 from dcasekit.containers._backend import Backend, Record, Weights
 from dcasekit.containers._data import Arrays, ClipWindows, Data, file_windows
 from dcasekit.containers._keras_weights import layers_of, to_torch
-from dcasekit.containers._training import Training
 from dcasekit.containers._weight_files import lacking, outputs, read
-from dcasekit.datasets._base import Task
+from dcasekit.containers.training import Training
+from dcasekit.core import discover
+from dcasekit.core.files import read_json, replacing, write_json
+from dcasekit.core.units import FloatArray, PathLike
+from dcasekit.datasets.base import Task
 from dcasekit.errors import DcasekitError, ModelError
-from dcasekit.features._base import FeatureExtractor
-from dcasekit.files import read_json, replacing, write_json
+from dcasekit.features.base import FeatureExtractor
 from dcasekit.generator import DataGenerator
 from dcasekit.results import Results, plain
 from dcasekit.scaler import Scaler
 from dcasekit.scores import Scores
-from dcasekit.units import FloatArray, PathLike
 
 _log = logging.getLogger(__name__)
 

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from dcasekit import discover
 from dcasekit.containers._backend import Record, Weights
 from dcasekit.containers._data import Data
 from dcasekit.containers._keras_layers import (
@@ -28,12 +27,13 @@ from dcasekit.containers._keras_layers import (
 )
 from dcasekit.containers._keras_state import keras, made, on_device, seeded
 from dcasekit.containers._keras_weights import role, to_torch
-from dcasekit.containers._training import Training, validation_record
 from dcasekit.containers.base import ModelContainer
-from dcasekit.datasets._base import Task
+from dcasekit.containers.training import Training, validation_record
+from dcasekit.core import discover
+from dcasekit.core.parallel import track
+from dcasekit.core.units import FloatArray
+from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
-from dcasekit.parallel import track
-from dcasekit.units import FloatArray
 
 _log = logging.getLogger(__name__)
 

@@ -11,17 +11,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dcasekit import discover
 from dcasekit.containers._backend import Record, Weights
 from dcasekit.containers._data import Data
 from dcasekit.containers._sklearn_arrays import Arrays, Matrix, answers, check, learned, operations, probabilities
-from dcasekit.containers._training import Training, loss_sum, validation_record
 from dcasekit.containers.base import ModelContainer
-from dcasekit.datasets._base import Task
+from dcasekit.containers.training import Training, loss_sum, validation_record
+from dcasekit.core import discover
+from dcasekit.core.parallel import track
+from dcasekit.core.units import FloatArray
+from dcasekit.datasets.base import Task
 from dcasekit.errors import MissingExtraError, ModelError
-from dcasekit.parallel import track
 from dcasekit.scaler import Scaler
-from dcasekit.units import FloatArray
 
 _STATISTICS: Mapping[str, Callable[..., Matrix]] = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max}
 

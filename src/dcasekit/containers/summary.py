@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from dcasekit import discover
 from dcasekit.containers.base import ModelContainer
-from dcasekit.datasets._base import Task
+from dcasekit.core import discover
+from dcasekit.core.tables import text_table
+from dcasekit.core.units import Seconds
+from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
-from dcasekit.tables import text_table
-from dcasekit.units import Seconds
 
 TRAINING_BATCH = 32  # windows of the batch for which the memory of training is estimated
 

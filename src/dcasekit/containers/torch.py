@@ -12,20 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dcasekit import discover
 from dcasekit.containers._backend import Record, Weights
 from dcasekit.containers._data import Data
 from dcasekit.containers._torch_checkpoint import Checkpoint
 from dcasekit.containers._torch_layers import begun, fingerprint, held, layer_shapes, output_of, tensors_until
 from dcasekit.containers._torch_seed import seeded
 from dcasekit.containers._torch_speed import in_blocks, keep_memory, settle
-from dcasekit.containers._training import Training, validation_record
 from dcasekit.containers.base import ModelContainer
-from dcasekit.datasets._base import Task
+from dcasekit.containers.training import Training, validation_record
+from dcasekit.core import discover
+from dcasekit.core.parallel import track
+from dcasekit.core.units import FloatArray
+from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
 from dcasekit.generator import Batch
-from dcasekit.parallel import track
-from dcasekit.units import FloatArray
 
 _log = logging.getLogger(__name__)
 

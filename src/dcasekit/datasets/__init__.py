@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from dcasekit import discover
-from dcasekit.datasets._base import Dataset
+from dcasekit.core import discover
 from dcasekit.datasets._mixing import Mixing
 from dcasekit.datasets._protocols import CrossValidation, ListedFolds, Split, TrainTest, TrainValidateTest
+from dcasekit.datasets.base import Dataset
 
 __all__ = ["CrossValidation", "Dataset", "ListedFolds", "Mixing", "Split", "TrainTest", "TrainValidateTest"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from dcasekit import audio
+from dcasekit.core.parallel import map_clips
 from dcasekit.errors import AudioError
-from dcasekit.parallel import map_clips
 
 
 @dataclass(frozen=True, slots=True, order=True)

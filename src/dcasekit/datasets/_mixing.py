@@ -10,8 +10,8 @@ import numpy as np
 
 from dcasekit import audio
 from dcasekit.annotations import Clip, Event
+from dcasekit.core.units import FloatArray, Hz, Seconds
 from dcasekit.errors import DatasetError
-from dcasekit.units import FloatArray, Hz, Seconds
 
 _QUIET = 10 ** (-30 / 20)  # of a source's peak: what is quieter at its ends is not the event
 _FADE: Seconds = 0.01

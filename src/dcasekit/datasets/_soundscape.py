@@ -11,8 +11,8 @@ import numpy as np
 from numpy.random import Generator
 
 from dcasekit.annotations import Event
+from dcasekit.core.units import FloatArray, Hz, Seconds
 from dcasekit.datasets._synthesis import EVENTS, background, event, filtered
-from dcasekit.units import FloatArray, Hz, Seconds
 
 # Shortest and longest event of a class, seconds.
 DURATIONS: Mapping[str, tuple[Seconds, Seconds]] = {

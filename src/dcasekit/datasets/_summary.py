@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dcasekit.annotations import Clip
+from dcasekit.annotations import Clip, harden, present
+from dcasekit.core.tables import text_table
+from dcasekit.core.units import Seconds
 from dcasekit.datasets._protocols import Split
-from dcasekit.tables import text_table
-from dcasekit.units import Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +78,9 @@ def summarize(name: str, task: str, labels: Sequence[str], clips: Sequence[Clip]
     spans: dict[str, list[Seconds]] = {label: [] for label in labels}
     for clip in clips:
         folds[clip.fold] += 1
-        for label in {*(tag for tag, value in (clip.tags or {}).items() if value > 0), *(event.label for event in clip.events or ())}:
+        for label in {*present(clip.tags), *(event.label for event in harden(clip.events or ()))}:
             holders[label].append(clip)
-        for event in clip.events or ():
+        for event in harden(clip.events or ()):
             spans[event.label].append(event.offset - event.onset)
     timed = any(clip.events is not None for clip in clips)
     return Summary(

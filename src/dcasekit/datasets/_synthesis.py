@@ -17,8 +17,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import fft
 
+from dcasekit.core.units import FloatArray, Hz, Seconds
 from dcasekit.errors import NameNotFoundError
-from dcasekit.units import FloatArray, Hz, Seconds
 
 Array = NDArray[Any]
 Sound = Callable[[Generator, Seconds, Hz], FloatArray]

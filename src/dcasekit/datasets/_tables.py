@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from dcasekit.core.files import read_rows
 from dcasekit.errors import DatasetError
-from dcasekit.files import read_rows
 
 
 def read_table(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:

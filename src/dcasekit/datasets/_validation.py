@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TypeVar
 
-from dcasekit.annotations import Clip
+from dcasekit.annotations import Clip, present
 from dcasekit.datasets._protocols import refuse_cut_groups
 from dcasekit.errors import DatasetError
 
@@ -68,7 +68,7 @@ def _id(clip: Clip) -> str:
 def _by_label(clips: Iterable[Clip]) -> list[tuple[str, list[Clip]]]:
     found = defaultdict(list)
     for clip in clips:
-        labels = [label for label, value in (clip.tags or {}).items() if value > 0]
+        labels = present(clip.tags)
         if len(labels) != 1:
             raise DatasetError(f"clip {clip.id!r} has {len(labels)} labels; to balance by label every clip needs one: use balance=None")
         found[labels[0]].append(clip)

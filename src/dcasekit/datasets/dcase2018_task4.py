@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 from dcasekit.annotations import Clip, Event, events_to_tags, read_events, read_tag_list
-from dcasekit.datasets._base import Dataset
 from dcasekit.datasets._protocols import TrainTest
 from dcasekit.datasets._tables import read_table
+from dcasekit.datasets.base import Dataset
 from dcasekit.errors import DatasetError
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from dcasekit import audio
 from dcasekit.annotations import Clip, Event, events_to_tags, read_annotation, read_events, read_tag_list
-from dcasekit.datasets._base import Dataset, Task
+from dcasekit.core.units import PathLike
 from dcasekit.datasets._protocols import CrossValidation, Protocol, TrainTest, TrainValidateTest
+from dcasekit.datasets.base import Dataset, Task
 from dcasekit.errors import DatasetError
-from dcasekit.units import PathLike
 
 _PARTS = {"train": "train", "val": "validate", "valid": "validate", "validate": "validate", "validation": "validate", "test": "test"}
 _ORDER = {"train": 0, "validate": 1, "test": 2}

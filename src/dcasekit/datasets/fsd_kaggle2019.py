@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from dcasekit.annotations import Clip
-from dcasekit.datasets._base import Dataset
 from dcasekit.datasets._protocols import TrainTest
 from dcasekit.datasets._tables import read_table
+from dcasekit.datasets.base import Dataset
 from dcasekit.download import RemoteFile
 
 _FOLDS = {  # fold: its table, and the column that names what a clip was taken from

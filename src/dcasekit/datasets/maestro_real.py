@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from dcasekit.annotations import Clip, Event, events_to_tags
-from dcasekit.datasets._base import Dataset
 from dcasekit.datasets._lists import read_list
 from dcasekit.datasets._protocols import ListedFolds
 from dcasekit.datasets._tables import read_table
+from dcasekit.datasets.base import Dataset
 from dcasekit.download import RemoteFile
 from dcasekit.errors import AnnotationError, DatasetError
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dcasekit.annotations import TIME_TOLERANCE, Clip, Event, events_to_tags
-from dcasekit.datasets._base import Dataset
 from dcasekit.datasets._event_files import pairs, rows
 from dcasekit.datasets._protocols import TrainValidateTest
+from dcasekit.datasets.base import Dataset
 from dcasekit.download import RemoteFile
 from dcasekit.errors import DatasetError
 

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from dcasekit.annotations import Clip
-from dcasekit.datasets._base import Dataset
+from dcasekit.core.units import PathLike
 from dcasekit.datasets._protocols import TrainValidateTest
 from dcasekit.datasets._tables import read_table
+from dcasekit.datasets.base import Dataset
 from dcasekit.download import RemoteFile
 from dcasekit.errors import DatasetError
-from dcasekit.units import PathLike
 
 Taxonomy = Literal["coarse", "fine"]
 Votes = Literal["any", "share"]

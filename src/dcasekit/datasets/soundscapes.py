@@ -10,13 +10,13 @@ import numpy as np
 
 from dcasekit import audio
 from dcasekit.annotations import Clip, events_to_tags, read_annotation
-from dcasekit.datasets._base import Dataset
+from dcasekit.core.files import read_json, write_json, write_rows
+from dcasekit.core.parallel import map_clips
+from dcasekit.core.units import PathLike, Seconds
 from dcasekit.datasets._mixing import Mixing, Placed, mix
 from dcasekit.datasets._protocols import CrossValidation, Protocol, TrainTest, TrainValidateTest
+from dcasekit.datasets.base import Dataset
 from dcasekit.errors import DatasetError
-from dcasekit.files import read_json, write_json, write_rows
-from dcasekit.parallel import map_clips
-from dcasekit.units import PathLike, Seconds
 
 _COLUMNS = ("onset", "offset", "event_label", "source", "source_start", "snr_db")
 

@@ -8,14 +8,14 @@ import numpy as np
 
 from dcasekit import audio
 from dcasekit.annotations import Clip, Event, read_events, write_events
-from dcasekit.datasets._base import Dataset, Task
+from dcasekit.core.files import read_json, write_json, write_text
+from dcasekit.core.parallel import map_clips
+from dcasekit.core.units import Hz, PathLike, Seconds
 from dcasekit.datasets._soundscape import soundscape
 from dcasekit.datasets._synthesis import EVENTS, SCENES
 from dcasekit.datasets._tables import read_table
+from dcasekit.datasets.base import Dataset, Task
 from dcasekit.errors import DatasetError
-from dcasekit.files import read_json, write_json, write_text
-from dcasekit.parallel import map_clips
-from dcasekit.units import Hz, PathLike, Seconds
 
 _COLUMNS = ("filename", "fold", "group", "scene", "duration")
 _CLIPS_PER_GROUP = 4  # clips from one place, through one recording chain

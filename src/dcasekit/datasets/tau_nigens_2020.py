@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from dcasekit.annotations import Clip, Event, events_to_tags
-from dcasekit.datasets._base import Dataset
+from dcasekit.core.units import PathLike
 from dcasekit.datasets._lists import read_list
 from dcasekit.datasets._protocols import TrainValidateTest
+from dcasekit.datasets.base import Dataset
 from dcasekit.download import RemoteFile
 from dcasekit.errors import DatasetError
-from dcasekit.units import PathLike
 
 Form = Literal["mic", "foa"]
 

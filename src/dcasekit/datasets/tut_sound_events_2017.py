@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from dcasekit.annotations import Clip, events_to_tags, read_annotation
-from dcasekit.datasets._base import Dataset
 from dcasekit.datasets._lists import read_list
 from dcasekit.datasets._protocols import CrossValidation
+from dcasekit.datasets.base import Dataset
 from dcasekit.download import RemoteFile
 
 _DEVELOPMENT = {

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from dcasekit.annotations import Clip
-from dcasekit.datasets._base import Dataset
 from dcasekit.datasets._tables import read_table
+from dcasekit.datasets.base import Dataset
 from dcasekit.download import RemoteFile
 
 _COLUMNS = ("slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class")

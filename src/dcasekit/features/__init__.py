@@ -6,12 +6,12 @@ class ``FeatureExtractor`` and the ``FeatureStore`` on disk.
 
 from typing import Any
 
-from dcasekit import discover
-from dcasekit.features._base import FeatureExtractor
+from dcasekit.core import discover
 from dcasekit.features._log import Decibels, NaturalLog
 from dcasekit.features._mel import Mel
 from dcasekit.features._stft import STFT
 from dcasekit.features._store import FeatureStore
+from dcasekit.features.base import FeatureExtractor
 
 __all__ = ["STFT", "Decibels", "FeatureExtractor", "FeatureStore", "Mel", "NaturalLog"]
 

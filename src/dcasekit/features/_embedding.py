@@ -15,12 +15,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from dcasekit import discover
+from dcasekit.core import discover
+from dcasekit.core.files import locked
+from dcasekit.core.units import FloatArray, Seconds
 from dcasekit.download import RemoteFile, fetch
 from dcasekit.errors import FeatureError, ModelError
-from dcasekit.features._base import FeatureExtractor
-from dcasekit.files import locked
-from dcasekit.units import FloatArray, Seconds
+from dcasekit.features.base import FeatureExtractor
 
 # Windows that pass the network at once: a window of OpenL3 takes some 40 MB on its way.
 _WINDOWS_PER_BATCH = 8

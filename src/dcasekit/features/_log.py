@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
+from dcasekit.core.units import FloatArray
 from dcasekit.errors import FeatureError
-from dcasekit.units import FloatArray
 
 _TINY = float(np.finfo(np.float32).tiny)  # a smaller floor would be 0 in float32
 

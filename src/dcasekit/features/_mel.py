@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dcasekit.core.units import FloatArray, Hz
 from dcasekit.errors import FeatureError
-from dcasekit.units import FloatArray, Hz
 
 _log = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dcasekit.features._base import FeatureExtractor
+from dcasekit.core.units import FloatArray
 from dcasekit.features._log import Decibels, Log
 from dcasekit.features._stft import STFT, spectra
-from dcasekit.units import FloatArray
+from dcasekit.features.base import FeatureExtractor
 
 
 @dataclass(frozen=True, kw_only=True)

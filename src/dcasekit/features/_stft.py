@@ -13,8 +13,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from dcasekit.core.units import FloatArray
 from dcasekit.errors import FeatureError
-from dcasekit.units import FloatArray
 
 Window = Literal["hann", "hamming", "blackman", "rectangular"]
 

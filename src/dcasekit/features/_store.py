@@ -23,9 +23,9 @@ import numpy as np
 
 from dcasekit import audio
 from dcasekit.annotations import Clip
+from dcasekit.core.files import locked, read_json, replacing, write_json
+from dcasekit.core.units import FloatArray, PathLike, Seconds
 from dcasekit.errors import AudioError, DcasekitError, FeatureError
-from dcasekit.files import locked, read_json, replacing, write_json
-from dcasekit.units import FloatArray, PathLike, Seconds
 
 _log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def fill(
     Parameters
     ----------
     compute : path of an audio file and ``channel`` -> consecutive blocks of frames.
-    mapper : `dcasekit.parallel.map_clips` with its settings.
+    mapper : `dcasekit.core.parallel.map_clips` with its settings.
     on_error : see `FeatureExtractor.extract`.
     """
     stamps = {clip.id: _stamp(clip.path) for clip in clips}

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dcasekit.core.units import FloatArray
 from dcasekit.errors import FeatureError
 from dcasekit.features._log import Decibels
 from dcasekit.features.mel_spectrogram import MelSpectrogram
-from dcasekit.units import FloatArray
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from dcasekit.core.units import FloatArray
 from dcasekit.features._mel import Mel, mel_basis
 from dcasekit.features._spectral import SpectralFeature
-from dcasekit.units import FloatArray
 
 
 @dataclass(frozen=True, kw_only=True)

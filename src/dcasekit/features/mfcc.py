@@ -5,10 +5,10 @@ from functools import cache
 
 import numpy as np
 
+from dcasekit.core.units import FloatArray
 from dcasekit.errors import FeatureError
 from dcasekit.features._mel import Mel, mel_basis
 from dcasekit.features._spectral import SpectralFeature
-from dcasekit.units import FloatArray
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from dcasekit.core.units import FloatArray
 from dcasekit.download import RemoteFile
 from dcasekit.errors import FeatureError
 from dcasekit.features._embedding import EmbeddingFeature, quiet
 from dcasekit.features._log import Decibels
 from dcasekit.features._mel import Mel, mel_basis
 from dcasekit.features._stft import STFT, spectra
-from dcasekit.units import FloatArray
 
 _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "content": ("env", "music"),

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dcasekit.core.units import FloatArray
 from dcasekit.errors import FeatureError
-from dcasekit.features._base import FeatureExtractor
-from dcasekit.units import FloatArray
+from dcasekit.features.base import FeatureExtractor
 
 
 @dataclass(frozen=True, kw_only=True)

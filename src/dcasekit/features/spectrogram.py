@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from dcasekit.core.units import FloatArray
 from dcasekit.features._spectral import SpectralFeature
-from dcasekit.units import FloatArray
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from dcasekit.core.units import FloatArray, Seconds
 from dcasekit.download import RemoteFile
 from dcasekit.errors import FeatureError
 from dcasekit.features._embedding import EmbeddingFeature, refuse_other
 from dcasekit.features._log import NaturalLog
 from dcasekit.features._stft import STFT, spectra
-from dcasekit.units import FloatArray, Seconds
 
 
 @dataclass(frozen=True, kw_only=True)

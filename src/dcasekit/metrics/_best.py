@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dcasekit.core.units import Seconds
 from dcasekit.errors import MetricError
 from dcasekit.metrics import named
 from dcasekit.metrics._collars import curves
@@ -19,7 +20,6 @@ from dcasekit.metrics._detections import MICROSECONDS
 from dcasekit.metrics._events import Events
 from dcasekit.metrics._scored import Scored, ScoresOf, gather
 from dcasekit.scores import Scores
-from dcasekit.units import Seconds
 
 Flags = NDArray[np.bool_]
 Tally = TypeVar("Tally", bound=Changes)

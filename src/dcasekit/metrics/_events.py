@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dcasekit.annotations import Event
+from dcasekit.core.units import Seconds
 from dcasekit.errors import MetricError
 from dcasekit.metrics import Array, detection, named, ratio
-from dcasekit.units import Seconds
 
 Counts = NDArray[np.int64]
 Events = Mapping[str, Sequence[Event]]

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcasekit.annotations import TIME_TOLERANCE
+from dcasekit.core.units import Seconds
 from dcasekit.errors import MetricError
 from dcasekit.metrics import Array
 from dcasekit.metrics._events import Counts, Events, EventTable, check_labels, tabulate
 from dcasekit.scores import Scores
-from dcasekit.units import Seconds
 
 ScoresOf = Mapping[str, Scores]
 

@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dcasekit.core.units import FloatArray
 from dcasekit.errors import MetricError
-from dcasekit.units import FloatArray
 
 Statistic = Callable[[FloatArray], ArrayLike]
 

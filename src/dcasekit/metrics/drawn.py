@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from dcasekit.core.units import FloatArray, Seconds
 from dcasekit.errors import MetricError
 from dcasekit.metrics import Array, detection, ratio
 from dcasekit.metrics._best import segment_tally
@@ -25,7 +26,6 @@ from dcasekit.metrics.bootstrap import Statistic, draw
 from dcasekit.metrics.event import EventCounts
 from dcasekit.metrics.psds import psds as exact_psds
 from dcasekit.metrics.segment import SegmentCounts
-from dcasekit.units import FloatArray, Seconds
 
 LEVELS = 1000
 _RATES = 1000  # points of a PSD-ROC

@@ -20,12 +20,12 @@ from typing import Literal
 
 import numpy as np
 
+from dcasekit.core.units import Seconds
 from dcasekit.errors import MetricError
 from dcasekit.metrics._best import event_best_f1
 from dcasekit.metrics._events import Absent, Counts, EmptyOutput, Events, check_labels, choose, shared_figures, tabulate
 from dcasekit.metrics._matching import candidates, match
 from dcasekit.metrics._scored import ScoresOf
-from dcasekit.units import Seconds
 
 Matching = Literal["optimal", "greedy"]
 

@@ -17,13 +17,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dcasekit.core.units import Seconds
 from dcasekit.metrics import Array, detection, named
 from dcasekit.metrics._curves import Index, best, best_figures
 from dcasekit.metrics._detections import MICROSECONDS, pairs
 from dcasekit.metrics._events import Counts, Events, EventTable, check_labels, choose, tabulate
 from dcasekit.metrics._intersections import check_shares, curves, lasting
 from dcasekit.metrics._scored import ScoresOf, gather, merge
-from dcasekit.units import Seconds
 
 Unfound = Literal["zero", "nan"]
 

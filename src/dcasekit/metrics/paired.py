@@ -19,9 +19,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dcasekit.core.units import FloatArray
 from dcasekit.errors import MetricError
 from dcasekit.metrics.bootstrap import Statistic, equal, in_blocks, interval, units
-from dcasekit.units import FloatArray
 
 
 def bootstrap(

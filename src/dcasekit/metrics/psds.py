@@ -20,13 +20,13 @@ from typing import TypedDict
 
 import numpy as np
 
+from dcasekit.core.units import Seconds
 from dcasekit.errors import MetricError
 from dcasekit.metrics import Array
 from dcasekit.metrics._curves import effective, mean_height, staircase
 from dcasekit.metrics._events import Events
 from dcasekit.metrics._intersections import check_shares, curves, lasting
 from dcasekit.metrics._scored import ScoresOf, gather
-from dcasekit.units import Seconds
 
 
 class Setting(TypedDict):

@@ -23,11 +23,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from dcasekit.core.units import Seconds
 from dcasekit.errors import MetricError
 from dcasekit.metrics._best import segment_auroc, segment_best_f1
 from dcasekit.metrics._events import Absent, Counts, EmptyOutput, Events, EventTable, check_labels, lengths, rate, shared_figures, tabulate
 from dcasekit.metrics._scored import ScoresOf
-from dcasekit.units import Seconds
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from dcasekit.datasets._base import Task
+from dcasekit.datasets.base import Task
 from dcasekit.models._gru import read
 
 # Frames and bands that one step of the sequence stands for: three poolings of both by 2, then one by 5 frames and 2 bands.

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from dcasekit.datasets._base import Task
+from dcasekit.datasets.base import Task
 
 
 def keras_start(network: nn.Module) -> nn.Module:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from dcasekit.containers.torch import TorchModelContainer
+from dcasekit.core.units import FloatArray
 from dcasekit.errors import ModelError
 from dcasekit.results import Results
-from dcasekit.units import FloatArray
 
 
 class FrontEnd(TorchModelContainer):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
-from dcasekit.datasets._base import Task
+from dcasekit.datasets.base import Task
 
 
 @dataclass(kw_only=True, eq=False)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
-from dcasekit.datasets._base import Task
+from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
 from dcasekit.models._gru import read
 from dcasekit.models._layers import mean_answer

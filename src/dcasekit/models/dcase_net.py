@@ -10,7 +10,7 @@ from torch import nn
 
 from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
-from dcasekit.datasets._base import Task
+from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
 from dcasekit.models._dcase_net import STEP_BANDS, STEP_FRAMES, Network, Version1, Version2, Version3
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from dcasekit.containers.summary import Published
-from dcasekit.datasets._base import Task
+from dcasekit.datasets.base import Task
 from dcasekit.models._layers import keras_start
 from dcasekit.models._waveform import FrontEnd, same
 

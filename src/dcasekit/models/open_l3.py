@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
-from dcasekit.datasets._base import Task
+from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
 from dcasekit.models._layers import batch_norm, l2
 

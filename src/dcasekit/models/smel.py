@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from dcasekit.containers.summary import Published
-from dcasekit.datasets._base import Task
+from dcasekit.core.units import FloatArray, Hz
+from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
 from dcasekit.features import STFT, Mel, MelSpectrogram
 from dcasekit.models._waveform import FrontEnd, same
-from dcasekit.units import FloatArray, Hz
 
 _STRIDE = 16  # samples between two outputs of a filter
 

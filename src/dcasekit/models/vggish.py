@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
-from dcasekit.datasets._base import Task
+from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
 from dcasekit.models._layers import keras_start
 

@@ -11,16 +11,16 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
-from dcasekit import discover
 from dcasekit.containers.base import ModelContainer, load
-from dcasekit.datasets._base import Dataset
+from dcasekit.core import discover
+from dcasekit.core.parallel import map_clips
+from dcasekit.datasets.base import Dataset
 from dcasekit.datasets.esc10 import ESC10
 from dcasekit.datasets.synthetic_sounds import SyntheticSounds
 from dcasekit.errors import DatasetError
 from dcasekit.features import Mel
 from dcasekit.features.mel_spectrogram import MelSpectrogram
 from dcasekit.generator import DataGenerator
-from dcasekit.parallel import map_clips
 from dcasekit.report import Report, Section, environment
 from dcasekit.scaler import Scaler
 

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from dcasekit.batch_augmentations import add_noise, between_class, equalize, frequency_shift, random_crop, random_gain, spec_augment
 from dcasekit.containers.base import load
+from dcasekit.core.parallel import map_clips
 from dcasekit.datasets.esc10 import ESC10
 from dcasekit.errors import DatasetError
 from dcasekit.features import Mel
 from dcasekit.features.looped_mel import LoopedMel
 from dcasekit.generator import DataGenerator
 from dcasekit.models.compact_cnn import CompactCNN
-from dcasekit.parallel import map_clips
 from dcasekit.report import Report, Section, environment
 
 

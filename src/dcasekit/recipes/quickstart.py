@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import get_args
 
 from dcasekit.annotations import Event
-from dcasekit.datasets._base import Task
+from dcasekit.core.parallel import map_clips
+from dcasekit.datasets.base import Task
 from dcasekit.datasets.synthetic_sounds import SyntheticSounds
 from dcasekit.features import Mel
 from dcasekit.features.mel_spectrogram import MelSpectrogram
 from dcasekit.generator import DataGenerator
 from dcasekit.metrics import segment
 from dcasekit.models.compact_cnn import CompactCNN
-from dcasekit.parallel import map_clips
 from dcasekit.report import Report, Section, environment
 from dcasekit.results import Results
 

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from dcasekit import audio
-from dcasekit.datasets._base import Dataset
+from dcasekit.datasets.base import Dataset
 from dcasekit.errors import DatasetError
 from dcasekit.testing._contract import need, refused
 
@@ -53,7 +53,7 @@ def _check_clips(dataset: Dataset) -> None:
     for clip in clips:
         found = {*(clip.tags or ()), *(event.label for event in clip.events or ())}
         need(clip.fold in dataset.folds and found <= set(dataset.labels), f"fold and labels of clip {clip.id!r} are the dataset's")
-        tags = sorted((clip.tags or {}).values())
+        tags = sorted(value for value in (clip.tags or {}).values() if value is not None)
         need(all(0 <= value <= 1 for value in tags), f"the tags of clip {clip.id!r} lie in [0, 1]")
         if dataset.task == "classification" and clip.tags is not None:
             need(tags[-1:] == [1.0] and sum(tags) == 1, f"clip {clip.id!r} has exactly one label")

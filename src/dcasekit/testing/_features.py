@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from dcasekit.errors import FeatureError
-from dcasekit.features._base import FeatureExtractor
+from dcasekit.features.base import FeatureExtractor
 from dcasekit.testing._contract import need, refused
 
 

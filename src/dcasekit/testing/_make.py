@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dcasekit import audio, discover
+from dcasekit import audio
 from dcasekit.annotations import Event
-from dcasekit.datasets._base import Dataset
+from dcasekit.core import discover
+from dcasekit.core.units import Hz, PathLike, Seconds
+from dcasekit.datasets.base import Dataset
 from dcasekit.errors import DatasetError
-from dcasekit.units import Hz, PathLike, Seconds
 
 
 def make_dataset(name: str, root: PathLike, *, clips: int = 60, seconds: Seconds = 1.0, seed: int = 0, sr: Hz = 16000) -> Dataset:

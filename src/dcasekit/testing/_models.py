@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcasekit.containers.base import ModelContainer, load
+from dcasekit.core.units import FloatArray
 from dcasekit.errors import ModelError
 from dcasekit.testing._contract import need, refused
-from dcasekit.units import FloatArray
 
 
 def check_model(

@@ -3,7 +3,7 @@
 from typing import Any
 
 import dcasekit.containers.keras  # noqa: F401 - first: it chooses the backend before a model imports Keras
-from dcasekit import discover
+from dcasekit.core import discover
 
 
 def __getattr__(name: str) -> Any:

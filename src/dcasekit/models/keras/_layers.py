@@ -6,9 +6,9 @@ from typing import Any
 import keras
 
 from dcasekit.containers.keras import KerasModelContainer
+from dcasekit.core.units import FloatArray
 from dcasekit.errors import ModelError
 from dcasekit.results import Results
-from dcasekit.units import FloatArray
 
 
 class FrontEnd(KerasModelContainer):

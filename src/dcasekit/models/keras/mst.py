@@ -7,7 +7,7 @@ from typing import ClassVar
 import keras
 
 from dcasekit.containers.summary import Published
-from dcasekit.datasets._base import Task
+from dcasekit.datasets.base import Task
 from dcasekit.models.keras._layers import FrontEnd, front_end
 
 

@@ -8,7 +8,7 @@ import keras
 
 from dcasekit.containers.keras import KerasModelContainer
 from dcasekit.containers.summary import Published
-from dcasekit.datasets._base import Task
+from dcasekit.datasets.base import Task
 from dcasekit.models.keras._layers import convolved
 
 

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from dcasekit import discover
 from dcasekit.containers.summary import Published
-from dcasekit.datasets._base import Task
+from dcasekit.core import discover
+from dcasekit.core.units import FloatArray, Hz
+from dcasekit.datasets.base import Task
 from dcasekit.models.keras._layers import FrontEnd, front_end
-from dcasekit.units import FloatArray, Hz
 
 
 @dataclass(kw_only=True, eq=False)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dcasekit import discover
+from dcasekit.core import discover
 
 
 def __getattr__(name: str) -> Any:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from dcasekit.annotations import Event
-from dcasekit.datasets._base import Dataset
-from dcasekit.files import write_rows
+from dcasekit.core.files import write_rows
+from dcasekit.datasets.base import Dataset
 from dcasekit.testing._make import Sounds
 
 _FOLDERS = {"weak": "train/weak", "unlabel_in_domain": "train/unlabel_in_domain", "test": "test", "eval": "eval"}

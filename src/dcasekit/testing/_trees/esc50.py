@@ -3,9 +3,9 @@
 from itertools import chain
 from pathlib import Path
 
-from dcasekit import discover
-from dcasekit.datasets._base import Dataset
-from dcasekit.files import write_text
+from dcasekit.core import discover
+from dcasekit.core.files import write_text
+from dcasekit.datasets.base import Dataset
 from dcasekit.testing._make import Sounds
 
 

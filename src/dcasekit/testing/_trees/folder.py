@@ -4,7 +4,7 @@ from itertools import cycle
 from pathlib import Path
 
 from dcasekit.annotations import write_annotation
-from dcasekit.datasets._base import Dataset
+from dcasekit.datasets.base import Dataset
 from dcasekit.testing._make import Sounds
 
 _LABELS = ("bird", "car", "dog", "rain")

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from dcasekit.annotations import Event
-from dcasekit.datasets._base import Dataset
-from dcasekit.files import write_rows
+from dcasekit.core.files import write_rows
+from dcasekit.datasets.base import Dataset
 from dcasekit.testing._make import Sounds
 
 _VALUES = (0.0, 0.25, 0.4375, 0.75, 1.0)

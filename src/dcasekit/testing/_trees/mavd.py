@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from dcasekit.annotations import Event
-from dcasekit.datasets._base import Dataset
-from dcasekit.files import write_text
+from dcasekit.core.files import write_text
+from dcasekit.datasets.base import Dataset
 from dcasekit.testing._make import Sounds
 
 _PLACES = {"train": ("rivera",), "validate": ("rivera",), "test": ("acevedo", "magallanes", "templete")}

@@ -4,9 +4,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from dcasekit import discover
+from dcasekit.core import discover
 from dcasekit.datasets import Mixing
-from dcasekit.datasets._base import Dataset
+from dcasekit.datasets.base import Dataset
 from dcasekit.testing._make import Sounds
 from dcasekit.testing._trees import esc10
 

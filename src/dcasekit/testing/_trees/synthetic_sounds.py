@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from dcasekit.datasets._base import Dataset
+from dcasekit.datasets.base import Dataset
 from dcasekit.testing._make import Sounds
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dcasekit.datasets._base import Dataset
+from dcasekit.datasets.base import Dataset
 from dcasekit.testing._make import Sounds
 from dcasekit.testing._trees._urban_scenes import write
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from dcasekit.datasets._base import Dataset
-from dcasekit.files import write_text
+from dcasekit.core.files import write_text
+from dcasekit.datasets.base import Dataset
 from dcasekit.testing._make import Sounds
 
 

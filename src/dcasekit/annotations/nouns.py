@@ -1,0 +1,85 @@
+"""The nouns: an event, and a clip with what is known about it.
+
+Time is in seconds, half-open ``[onset, offset)``. Unknown is ``None``, known to be empty is empty.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dcasekit.core.units import Seconds
+from dcasekit.errors import AnnotationError
+
+# Two times closer than this are the same instant: decimal label files meet binary frame grids.
+TIME_TOLERANCE: Seconds = 1e-6
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Event:
+    """A label over a time span.
+
+    Parameters
+    ----------
+    onset, offset : seconds from the start of the recording, ``0 <= onset <= offset``; the offset itself is outside.
+    label : what sounds.
+    weight : in [0, 1]; below 1 it is a soft label (agreement of annotators) or a detection's confidence; 0 is no event.
+
+    Notes
+    -----
+    An event whose offset is its onset is a point: it sounds at that instant, and lies in the one frame, segment or detection that holds it.
+
+    Examples
+    --------
+    >>> Event(0.5, 2.0, "dog")
+    Event(onset=0.5, offset=2.0, label='dog', weight=1.0)
+    """
+
+    onset: Seconds
+    offset: Seconds
+    label: str
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.onset) and math.isfinite(self.offset) and 0 <= self.onset <= self.offset):
+            raise AnnotationError(
+                f"event {self.label!r}: need 0 <= onset <= offset in seconds, got onset={self.onset}, offset={self.offset}"
+            )
+        if not 0 <= self.weight <= 1:
+            raise AnnotationError(f"event {self.label!r} at {self.onset} s: weight must be in [0, 1], got {self.weight}")
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """An audio file and what is known about it.
+
+    Parameters
+    ----------
+    id : unique in the dataset and the same on every machine (never an absolute path).
+    path : the audio file.
+    duration : seconds; ``None``: not measured yet.
+    fold : ``"fold1"``, ``"train"``, ``"validate"``, ``"test"``.
+    group : recording location or source recording; a split never cuts a group. Empty: a group of its own.
+    tags : label -> value in [0, 1], or ``None`` where nobody knows whether that label sounds; a label that is not named is known to be
+        absent. ``tags=None``: nothing is known, ``{}``: known to hold none. A scene is a tag of which exactly one is 1.
+    events : ``None``: times unknown (a weak clip has tags alone); ``()``: known that nothing happens.
+    extra : device, city, annotator, licence ...
+    channel : the channel of the file that this clip is, counted from 0; ``None``: the mean of all.
+    """
+
+    id: str
+    path: Path
+    duration: Seconds | None = None
+    fold: str = ""
+    group: str = ""
+    tags: Mapping[str, float | None] | None = None
+    events: tuple[Event, ...] | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+    channel: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.duration is not None and not 0 <= self.duration < math.inf:
+            raise AnnotationError(f"clip {self.id!r}: duration must be seconds >= 0 or None, got {self.duration}")
+        for label, value in (self.tags or {}).items():
+            if value is not None and not 0 <= value <= 1:
+                raise AnnotationError(f"clip {self.id!r}: the value of tag {label!r} must be in [0, 1], got {value}")

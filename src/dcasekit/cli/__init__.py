@@ -1,0 +1,370 @@
+"""The ``dcasekit`` command: everything the package does, from a shell.
+
+Standard output carries the answer alone: a table, or with ``--json`` one document, whose keys stay. Progress bars, warnings and errors go
+to standard error. Exit codes: 0 done; 1 an error, or problems found; 2 wrong usage; 130 interrupted.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from dcasekit import __version__
+from dcasekit.cli import datasets as _cli_datasets
+from dcasekit.cli import leaves as _cli_leaves
+from dcasekit.cli import models as _cli_models
+from dcasekit.cli import options as o
+from dcasekit.cli import output as _cli_output
+from dcasekit.cli.settings import METRIC_NAMES, assignments, changed
+from dcasekit.core import discover
+
+app = typer.Typer(
+    cls=_cli_output.Root,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+    epilog=_cli_output.examples(
+        "dcasekit run quickstart",
+        "dcasekit train --dataset esc10 --data data/ESC-50 --model compact_cnn --out runs/esc10",
+        "dcasekit predict dog.wav --model runs/esc10/model",
+    ),
+)
+app.add_typer(_cli_datasets.datasets)
+app.add_typer(_cli_models.models)
+
+
+def main() -> None:
+    """Run the command."""
+    app(prog_name="dcasekit")
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[  # noqa: ARG001 - read where errors are caught
+        bool, typer.Option(_cli_output.DEBUG, envvar="DCASEKIT_DEBUG", help="Show where an error comes from; may stand anywhere.")
+    ] = False,
+) -> None:
+    """From a folder of labelled recordings to an honest number, a model you can use, a report you can read.
+
+    Exit codes: 0 done; 1 an error, or problems found; 2 wrong usage; 130 interrupted.
+    """
+    _cli_output.show_warnings()
+    # For 'package.module:Class' of the folder one works in; last, so that its files hide no package.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    if version:
+        _cli_output.text(f"dcasekit {__version__}")
+    elif context.invoked_subcommand is None:
+        _cli_output.text(context.get_help())
+
+
+@app.command(epilog=_cli_output.examples("dcasekit features", "dcasekit features --json"))
+def features(as_json: o.Json = False) -> None:
+    """List the features. JSON: a list of objects name, about."""
+    _list("features", as_json)
+
+
+@app.command(epilog=_cli_output.examples("dcasekit recipes", "dcasekit recipes --json"))
+def recipes(as_json: o.Json = False) -> None:
+    """List the recipes: published systems and baselines. JSON: a list of objects name, about."""
+    _list("recipes", as_json)
+
+
+@app.command(
+    epilog=_cli_output.examples(
+        "dcasekit extract --dataset esc50 --data data/ESC-50",
+        "dcasekit extract --dataset esc50 --data data/ESC-50 -F sr=44100 -F mel.bands=128 --jobs 8",
+        "dcasekit extract --dataset esc50 --data /mnt/ESC-50 --backend dask --address tcp://10.0.0.1:8786",
+    )
+)
+def extract(  # noqa: PLR0913 - options of a command
+    *,
+    dataset: o.DatasetName,
+    data: o.Data,
+    dataset_settings: o.DatasetSettings = None,
+    cache: o.Cache = None,
+    feature: o.Feature = "mel_spectrogram",
+    feature_settings: o.FeatureSettings = None,
+    jobs: o.Jobs = None,
+    backend: o.Backend = "processes",
+    address: Annotated[str | None, typer.Option(help="Scheduler of the cluster, e.g. tcp://10.0.0.1:8786.")] = None,
+    on_error: o.OnError = "raise",
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Compute a feature of every clip and store it; interrupted, the same command goes on.
+
+    JSON: an object folder, clips (stored), skipped (clip to reason).
+    """
+    source = _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings)
+    extractor = _feature(feature, feature_settings)
+    store = extractor.extract(source, jobs=jobs, backend=backend, address=address, on_error=on_error, progress=_cli_output.bars(quiet))
+    if as_json:
+        return _cli_output.document({"folder": str(store.folder), "clips": len(store.entries), "skipped": dict(store.skipped)})
+    return _cli_output.text(f"{len(store.entries)} clips in {store.folder}" + (f", {len(store.skipped)} skipped" * bool(store.skipped)))
+
+
+@app.command(
+    epilog=_cli_output.examples(
+        "dcasekit augment --dataset esc50 --data data/ESC-50 -A pitch_shift:n_semitones=-1 -A white_noise:snr=20",
+        "dcasekit augment --dataset esc50 --data data/ESC-50 -A time_stretch:factor=0.9 --cache /tmp/copies --jobs 8",
+    )
+)
+def augment(  # noqa: PLR0913 - options of a command
+    *,
+    dataset: o.DatasetName,
+    data: o.Data,
+    augmentations: o.Augmentations,
+    dataset_settings: o.DatasetSettings = None,
+    cache: o.Cache = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    jobs: o.Jobs = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Write transformed copies of a dataset's clips, with their labels moved along; interrupted, the same command goes on.
+
+    JSON: a list of objects augmentation, folder, copies.
+    """
+    from dcasekit import AugmentedDataset
+
+    source = _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings)
+    made = AugmentedDataset(source, [_cli_leaves.augmentation(text) for text in augmentations], seed=seed)
+    made.process(jobs=jobs, progress=_cli_output.bars(quiet))
+    rows = [
+        {"augmentation": repr(augmentation), "folder": str(made.cache / "augmented" / name), "copies": len(source.clips)}
+        for name, augmentation in made.folders.items()
+    ]
+    if as_json:
+        return _cli_output.document(rows)
+    return _cli_output.table(tuple(rows[0]), [tuple(row.values()) for row in rows])
+
+
+@app.command(
+    epilog=_cli_output.examples(
+        "dcasekit train --dataset esc10 --data data/ESC-50 --model compact_cnn --out runs/esc10",
+        "dcasekit train --dataset esc10 --data data/ESC-50 --model sb_cnn -F sequence_time=2 -F mel.bands=128 -T epochs=9 --out runs/sb",
+    )
+)
+def train(  # noqa: PLR0913 - options of a command
+    *,
+    dataset: o.DatasetName,
+    data: o.Data,
+    model: o.ModelName,
+    out: o.Out,
+    dataset_settings: o.DatasetSettings = None,
+    fold: o.Fold = None,
+    no_validation: Annotated[bool, typer.Option("--no-validation", help="Train on validation clips too; keep the last epoch.")] = False,
+    feature: o.Feature = "mel_spectrogram",
+    feature_settings: o.FeatureSettings = None,
+    model_settings: o.ModelSettings = None,
+    training_settings: o.TrainingSettings = None,
+    scaler: Annotated[Literal["standard", "minmax", "none"], typer.Option(help="How features are rescaled.")] = "standard",
+    target: Annotated[
+        Literal["clip", "window", "frame"] | None,
+        typer.Option(help="What the labels are of.  \\[default: follows the task]", show_default=False),
+    ] = None,
+    seed: o.Seed = 0,
+    cache: o.Cache = None,
+    jobs: o.Jobs = None,
+    on_error: o.OnError = "raise",
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Train a model, test it once on the test fold, and write model and report; interrupted, the same command goes on.
+
+    The epoch is chosen on the protocol's validation clips, never on the test fold.
+
+    JSON: an object title, sections (name, number, value, interval_95, clips, folds), report, model.
+    """
+    from dcasekit.cli import training as work
+    from dcasekit.containers.training import Training
+
+    source = _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings)
+    run = work.TrainingRun(
+        dataset=source,
+        features=_feature(feature, feature_settings),
+        model=_cli_models.made(model, model_settings),
+        training=changed(Training(seed=seed), assignments(training_settings, option="-T"), option="-T"),
+        fold=work.fold_of(source, fold),
+        validation=not no_validation,
+        scaler=None if scaler == "none" else scaler,
+        target=target,
+    )
+    progress = _cli_output.bars(quiet)
+    run.features.extract(source, jobs=jobs, on_error=on_error, progress=progress)
+    report = run.run(out, progress=progress)
+    _cli_output.results_of(report, as_json=as_json, page=report.save(out), model=out / "model")
+
+
+@app.command(
+    epilog=_cli_output.examples(
+        "dcasekit evaluate runs/esc10/model --dataset esc10 --data data/ESC-50",
+        "dcasekit evaluate runs/esc10/model --dataset esc10 --data data/ESC-50 --json",
+    )
+)
+def evaluate(  # noqa: PLR0913 - options of a command
+    *,
+    model: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder of a saved model.", show_default=False)],
+    dataset: o.DatasetName,
+    data: o.Data,
+    dataset_settings: o.DatasetSettings = None,
+    fold: o.Fold = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for a report.")] = None,
+    cache: o.Cache = None,
+    jobs: o.Jobs = None,
+    on_error: o.OnError = "raise",
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Test a saved model on a fold: by default the one that was kept for this when it was trained.
+
+    JSON: an object task, clips, independent_units, headline (name, value, interval_95), numbers, labels, confusion.
+    """
+    from dcasekit import load
+    from dcasekit.cli import training as work
+
+    container, source = load(model), _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings)
+    fold = work.evaluation_fold(model, source, fold)
+    work.front_end(container).extract(source, jobs=jobs, on_error=on_error, progress=_cli_output.bars(quiet))
+    report = work.evaluation(container, source, fold)
+    page = None if out is None else report.save(out)
+    if as_json:
+        return _cli_output.document(report.sections[0].pooled.to_dict())
+    return _cli_output.results_of(report, as_json=False, page=page)
+
+
+@app.command(
+    epilog=_cli_output.examples(
+        "dcasekit predict dog.wav --model runs/esc10/model",
+        "dcasekit predict recordings/*.wav --model runs/esc10/model --format tsv > labels.tsv",
+    )
+)
+def predict(  # noqa: PLR0913 - options of a command
+    *,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Audio files.", show_default=False)],
+    model: Annotated[Path, typer.Option(metavar="MODEL_DIR", help="Folder of a saved model.")],
+    form: Annotated[
+        Literal["table", "tsv", "json"] | None,
+        typer.Option("--format", help="How to print.  \\[default: tsv for events, table for labels]", show_default=False),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Labels per file.")] = 3,
+    threshold: Annotated[float, typer.Option(help="Score above which an event is there.")] = 0.5,
+    events: Annotated[
+        bool | None,
+        typer.Option(
+            "--events/--labels", help="Print events with times, or labels of files.  \\[default: follows the task]", show_default=False
+        ),
+    ] = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """Answer audio files with labels, or with events and their times.
+
+    A file that cannot be read is named on standard error, the others are answered; the exit code is then 1.
+
+    TSV: filename, label, score; of events filename, onset, offset, event_label (empty: no event in the file). JSON: a list of objects
+    file and labels (label, score) or events (onset, offset, label, score) or error.
+    """
+    from dcasekit import load
+    from dcasekit.cli import answers as work
+
+    container = load(model)
+    events = container.task == "detection" if events is None else events
+    answers = work.answers(container, files, threshold=threshold if events else None, top=top, progress=_cli_output.bars(quiet))
+    work.show(answers, form or ("tsv" if events else "table"), events=events)
+    if any("error" in answer for answer in answers):
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog=_cli_output.examples(
+        "dcasekit score --reference ref.tsv --estimate est.tsv --metric event_f1,segment_f1 --bootstrap 1000",
+        "dcasekit score --reference ref.tsv --estimate scores/ --durations durations.tsv --metric psds1,psds2 --html scores.html",
+        "dcasekit score --reference ref.tsv --estimate est.tsv --metric event_f1 -S onset_collar=0.1 -S offset_collar=none",
+    )
+)
+def score(  # noqa: PLR0913 - options of a command
+    *,
+    reference: Annotated[Path, typer.Option(metavar="FILE", help="Events that are true: filename, onset, offset, event_label.")],
+    estimate: Annotated[Path, typer.Option(metavar="FILE|DIR", help="Events found, or a folder with a file of scores per clip.")],
+    metric: Annotated[
+        str, typer.Option(metavar="NAME,...", help=f"What to compute: {', '.join(METRIC_NAMES)}.", show_default=False)
+    ] = "segment_f1,event_f1,intersection_f1",
+    durations: Annotated[Path | None, typer.Option(metavar="FILE", help="Seconds of each clip: filename, duration.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(metavar="LABEL,...", help="What is evaluated.  \\[default: all]", show_default=False)
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Scores above it are events, for metrics of events.")] = 0.5,
+    settings: Annotated[list[str] | None, typer.Option("-S", metavar="KEY=VALUE", help="Setting of the metrics: onset_collar=0.1.")] = None,
+    repeats: Annotated[int, typer.Option("--bootstrap", metavar="DRAWS", min=0, help="Draws of a bootstrap interval over clips.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with charts.")] = None,
+    as_json: o.Json = False,
+) -> None:
+    """Score the files of any system against a reference.
+
+    Files are tab or comma separated, with or without a header. JSON: an object clips, events, labels, metrics, a list of objects metric,
+    headline, value, interval_95, numbers.
+    """
+    from dcasekit.cli import scored as work
+    from dcasekit.results import scoring
+
+    chosen = [one.strip() for one in labels.split(",")] if labels else None
+    material = scoring.read(reference, estimate, durations=durations, labels=chosen, threshold=threshold)
+    found = work.run(material, [one.strip() for one in metric.split(",") if one.strip()], settings, repeats=repeats, seed=seed)
+    work.show(found, material, as_json=as_json, html=html)
+
+
+@app.command(
+    epilog=_cli_output.examples(
+        "dcasekit run quickstart",
+        "dcasekit run esc10 --data data/ESC-50 --quick",
+        "dcasekit run esc10 --data data/ESC-50 --set epochs=20 --seed 1 --out runs/esc10-short",
+    )
+)
+def run(  # noqa: PLR0913 - options of a command
+    *,
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE", help="Name of a recipe (`dcasekit recipes`), or 'package.module' of your own.", show_default=False
+        ),
+    ],
+    data: Annotated[Path | None, typer.Option(metavar="PATH", help="Folder of the dataset.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for the report.  \\[default: runs/RECIPE]", show_default=False)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed, in place of the recipe's.", show_default=False)] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Use the recipe's small settings.")] = False,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe.")] = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Run a recipe: a published system or a baseline, from data to report.
+
+    JSON: an object title, sections (name, number, value, interval_95, clips, folds), report.
+    """
+    module = _cli_leaves.recipe(recipe)
+    texts = assignments(settings, option="--set") | ({} if seed is None else {"seed": str(seed)})
+    config = changed(module.QUICK if quick else module.Config(), texts, option="--set")
+    out = out or Path("runs") / module.__name__.rpartition(".")[2]
+    report = module.run(config, data, out, progress=_cli_output.bars(quiet))
+    _cli_output.results_of(report, as_json=as_json, page=out / "report.html")
+
+
+def _list(family: str, as_json: bool) -> None:
+    found = _cli_leaves.leaves(family)
+    if as_json:
+        return _cli_output.document(found)
+    return _cli_output.table(("name", "about"), [(leaf["name"], leaf["about"]) for leaf in found])
+
+
+def _feature(name: str, settings: list[str] | None) -> Any:
+    return changed(discover.load("features", name)(), assignments(settings, option="-F"), option="-F")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""``python -m dcasekit.cli``."""
+
+from dcasekit.cli import main
+
+main()

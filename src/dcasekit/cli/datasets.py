@@ -1,0 +1,198 @@
+"""``dcasekit datasets``: list, describe, download, check, split and convert datasets."""
+
+import inspect
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from dcasekit.cli import leaves as _cli_leaves
+from dcasekit.cli import options as o
+from dcasekit.cli.output import bars, card, document, examples, table, text
+from dcasekit.core import discover
+from dcasekit.errors import DatasetError
+
+datasets = typer.Typer(
+    name="datasets",
+    help="List, describe, download, check, split and convert datasets.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    epilog=examples("dcasekit datasets list", "dcasekit datasets download esc50 --data data/ESC-50"),
+)
+
+
+@datasets.command("list", epilog=examples("dcasekit datasets list", "dcasekit datasets list --json"))
+def list_datasets(as_json: o.Json = False) -> None:
+    """List the datasets that are known.
+
+    JSON: a list of objects name, about, task, labels, folds, protocol, licence, citation.
+    """
+    found = [_cli_leaves.facts(name, _cli_leaves.dataset(name, None)) for name in discover.names("datasets")]
+    if as_json:
+        return document(found)
+    rows = [(one["name"], one["task"] or "-", len(one["labels"]) or "-", one["about"].partition(": ")[2]) for one in found]
+    return table(("name", "task", "classes", "about"), rows)
+
+
+@datasets.command(epilog=examples("dcasekit datasets info esc10", "dcasekit datasets info esc10 --data data/ESC-50 --json"))
+def info(
+    name: o.DatasetArgument,
+    data: Annotated[Path | None, typer.Option(metavar="PATH", help="Folder of the dataset, to count what is there.")] = None,
+    settings: o.DatasetSettings = None,
+    as_json: o.Json = False,
+) -> None:
+    """Describe a dataset: what it holds, how it is split, licence, citation; with --data also counts.
+
+    JSON: the object of `datasets list`, with --data also summary, as `datasets stats` gives it.
+    """
+    dataset = _cli_leaves.dataset(name, data, settings=settings)
+    facts = _cli_leaves.facts(name, dataset)
+    if data is not None:
+        facts["summary"] = dataset.summary().to_dict()
+    if as_json:
+        return document(facts)
+    text((inspect.getdoc(dataset) or "").partition("\nExamples\n")[0].strip() + "\n")
+    card({key: value for key, value in facts.items() if key not in ("about", "summary")})
+    if data is not None:
+        text(f"\n{dataset.summary()}")
+    return None
+
+
+@datasets.command(
+    epilog=examples("dcasekit datasets stats esc50 --data data/ESC-50", "dcasekit datasets stats folder --data my/recordings")
+)
+def stats(name: o.DatasetArgument, data: o.Data, settings: o.DatasetSettings = None, as_json: o.Json = False) -> None:
+    """Count clips, groups and events per label, and clips and groups per part of every round of the protocol.
+
+    JSON: an object name, task, clips, groups, missing, seconds, folds (name to clips), labels (label, clips, groups, events, total and
+    median seconds), rounds (round, and clips and groups to train, to validate, to test on).
+    """
+    summary = _cli_leaves.dataset(name, data, settings=settings).summary()
+    return document(summary.to_dict()) if as_json else text(str(summary))
+
+
+@datasets.command(
+    epilog=examples(
+        "dcasekit datasets split esc50 --data data/ESC-50 --fold fold2 --out splits/fold2",
+        "dcasekit datasets split tut_urban_acoustic_scenes2018 --data data/TUT2018 --validation 0.3 "
+        "--balance identifier_two_level_hierarchy --out splits",
+    )
+)
+def split(  # noqa: PLR0913 - options of a command
+    *,
+    name: o.DatasetArgument,
+    data: o.Data,
+    settings: o.DatasetSettings = None,
+    fold: o.Fold = None,
+    validation: Annotated[
+        float | None,
+        typer.Option(help="Share of the training clips to validate on.  \\[default: as the protocol says]", show_default=False),
+    ] = None,
+    balance: Annotated[
+        Literal["class", "identifier", "identifier_two_level_hierarchy", "none"],
+        typer.Option(help="What that share is taken of: clips or groups of each label, locations of each city, or all clips."),
+    ] = "identifier",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for train.tsv, validation.tsv and test.tsv.")] = None,
+    as_json: o.Json = False,
+) -> None:
+    """Split a dataset by its protocol, or with validation clips drawn from the training clips; no group is ever cut.
+
+    JSON: an object train, validation, test, lists of clip ids.
+    """
+    from dcasekit.core.files import write_rows
+
+    source = _cli_leaves.dataset(name, data, settings=settings)
+    how: Any = None if balance == "none" else balance
+    found = source.split(fold) if validation is None else source.validation_split(validation, balance=how, seed=seed, fold=fold)
+    parts = {"train": found.train, "validation": found.validation, "test": found.test}
+    if out is not None:
+        for part, clips in parts.items():
+            rows = [(clip.id, _relative(clip.path, data), clip.group, ",".join(clip.tags or ())) for clip in clips]
+            write_rows(out / f"{part}.tsv", [("clip", "filename", "group", "labels"), *rows])
+    if as_json:
+        return document({part: [clip.id for clip in clips] for part, clips in parts.items()})
+    counts = [(part, len(clips), len({clip.group or clip.id for clip in clips})) for part, clips in parts.items()]
+    return table(("part", "clips", "groups"), counts)
+
+
+@datasets.command(
+    epilog=examples(
+        "dcasekit datasets convert urban_sed --data data/URBAN-SED --to audacity --out labels",
+        "dcasekit datasets convert folder --data my/recordings --to events --out labels",
+    )
+)
+def convert(
+    name: o.DatasetArgument,
+    data: o.Data,
+    to: Annotated[
+        Literal["events", "tags", "tsv", "audacity", "raven", "jams"],
+        typer.Option(help="One list of all events or tags (events.tsv, tags.tsv), or one file per clip."),
+    ],
+    out: o.Out,
+    settings: o.DatasetSettings = None,
+) -> None:
+    """Write a dataset's labels in another form; clips whose labels (for events: times) are unknown are left out and counted."""
+    from dcasekit.annotations import write_annotation, write_events
+    from dcasekit.core.files import write_rows
+
+    source = _cli_leaves.dataset(name, data, settings=settings)
+    clips = [clip for clip in source.clips if (clip.tags if to == "tags" else clip.events) is not None]
+    if not clips:
+        raise DatasetError(f"no clip of {source.name} has {'tags' if to == 'tags' else 'events with times'} to convert")
+    if to == "events":
+        write_events(out / "events.tsv", {_relative(clip.path, data): clip.events or () for clip in clips})
+    elif to == "tags":
+        write_rows(out / "tags.tsv", [("filename", "event_labels"), *((_relative(c.path, data), ",".join(c.tags or ())) for c in clips)])
+    else:
+        suffix = {"tsv": ".tsv", "jams": ".jams"}.get(to, ".txt")
+        for clip in clips:
+            write_annotation(out / f"{clip.id}{suffix}", clip.events or (), format=to, duration=clip.duration)
+    text(f"labels of {len(clips)} clips are now in {out}; {len(source.clips) - len(clips)} clips without were left out")
+
+
+@datasets.command(epilog=examples("dcasekit datasets download esc50 --data data/ESC-50"))
+def download(
+    name: o.DatasetArgument,
+    data: o.Data,
+    settings: o.DatasetSettings = None,
+    force: Annotated[bool, typer.Option("--force", help="Fetch again what is there.")] = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Fetch, verify and unpack a dataset; interrupted, the same command goes on."""
+    dataset = _cli_leaves.dataset(name, data, settings=settings, exists=False)
+    done = dataset.download(force=force, progress=bars(quiet))
+    text(f"{dataset.name} {'is now' if done else 'was already'} in {data}")
+    text(f"licence: {dataset.license()}\nplease cite: {dataset.cite()}")
+
+
+@datasets.command(epilog=examples("dcasekit datasets validate esc50 --data data/ESC-50"))
+def validate(
+    name: o.DatasetArgument,
+    data: o.Data,
+    settings: o.DatasetSettings = None,
+    headers: Annotated[bool, typer.Option("--headers", help="Read headers only: thousands of files a second.")] = False,
+    jobs: o.Jobs = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Check that every file is there, can be read, and is neither silent nor a duplicate; exit code 1 if not.
+
+    JSON: an object dataset, clips, problems; a problem has kind (missing, unreadable, truncated, silent, duplicate, extra), path, detail.
+    """
+    dataset = _cli_leaves.dataset(name, data, settings=settings)
+    problems = dataset.validate(content=not headers, jobs=jobs, progress=bars(quiet))
+    rows = [{"kind": problem.kind, "path": problem.path, "detail": problem.detail} for problem in problems]
+    if as_json:
+        document({"dataset": dataset.name, "clips": len(dataset.clips), "problems": rows})
+    elif rows:
+        table(tuple(rows[0]), [tuple(row.values()) for row in rows])
+    else:
+        text(f"{dataset.name}: {len(dataset.clips)} clips, no problems")
+    if rows:
+        raise typer.Exit(1)
+
+
+def _relative(path: Path, root: Path) -> str:
+    """Name a file as seen from the dataset's folder, where it lies in it."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

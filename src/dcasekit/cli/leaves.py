@@ -1,0 +1,104 @@
+"""What the command line calls by name: datasets, features, models and recipes, listed without being imported."""
+
+import ast
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from dcasekit.cli.settings import assignments, keywords
+from dcasekit.core import discover
+from dcasekit.errors import DatasetError, DcasekitError, NameNotFoundError
+
+if TYPE_CHECKING:
+    from dcasekit.augmentations import Augmentation
+    from dcasekit.datasets import Dataset
+
+
+def leaves(family: str) -> list[dict[str, str]]:
+    """Give name and first docstring line of each leaf of a family; its file is read, not run, so no extra is needed."""
+    return [
+        {"name": name, "about": _about(Path(__file__).parent.parent.joinpath(family, *name.split(".")).with_suffix(".py"))}
+        for name in discover.names(family)
+    ]
+
+
+def facts(name: str, dataset: "Dataset") -> dict[str, Any]:
+    """Give the facts of a dataset that are known without its files."""
+    return {
+        "name": name,
+        "about": _first_line(dataset.__doc__),
+        "task": _stated(dataset, "task"),
+        "labels": list(_stated(dataset, "labels") or ()),
+        "folds": list(_stated(dataset, "folds") or ()),
+        "protocol": type(protocol).__name__ if (protocol := _stated(dataset, "protocol")) else None,
+        "licence": dataset.license(),
+        "citation": dataset.cite(),
+    }
+
+
+def dataset(
+    name: str, data: Path | None, cache: Path | None = None, *, settings: Sequence[str] | None = None, exists: bool = True
+) -> "Dataset":
+    """Make a dataset object.
+
+    Parameters
+    ----------
+    data : its folder; ``None``: none is needed, because only facts are asked for.
+    settings : ``key=value`` of its constructor.
+    exists : whether the folder must be there.
+    """
+    kind = discover.load("datasets", name)
+    values = keywords(kind, assignments(settings, option="-D"), option="-D")
+    if exists and data is not None and not data.is_dir():
+        raise DatasetError(f"there is no folder {data}; check --data, or run: dcasekit datasets download {name} --data {data}")
+    found: Dataset = kind(data or Path("no folder"), cache=cache, **values)
+    return found
+
+
+def augmentation(text: str) -> "Augmentation":
+    """Make an augmentation from ``name:key=value,key=value``; a package's class is named ``package.module:Class``."""
+    from dcasekit.augmentations import Augmentation
+
+    head, colon, tail = text.rpartition(":")
+    name, pairs = (head, tail.split(",")) if colon and ("=" in tail or not tail) else (text, [])
+    kind = discover.load("augmentations", name)
+    if not (isinstance(kind, type) and issubclass(kind, Augmentation)):
+        raise NameNotFoundError(f"{name!r} is not an augmentation")
+    return Augmentation.from_dict({"type": name, **keywords(kind, assignments([pair for pair in pairs if pair], option="-A"), option="-A")})
+
+
+def recipe(name: str) -> ModuleType:
+    """Import a recipe: a leaf's name, or ``package.module`` of one's own."""
+    if "." not in name:
+        found = discover.module("recipes", name)
+    else:
+        try:
+            found = importlib.import_module(name)
+        except DcasekitError:
+            raise
+        except ImportError as error:
+            raise NameNotFoundError(f"cannot import the recipe {name!r}: {error}") from error
+    if missing := [part for part in ("Config", "run") if not hasattr(found, part)]:
+        raise NameNotFoundError(f"{found.__file__} is no recipe: it has no {missing[0]}; a recipe has Config, QUICK and run")
+    return found
+
+
+def _stated(dataset: "Dataset", fact: str) -> Any:
+    """Give a fact; ``None`` where it is read from files, as for a dataset of one's own, and there are no files."""
+    try:
+        return getattr(dataset, fact)
+    except DatasetError:
+        return None
+
+
+def _about(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = [node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    found = discover.public({node.name: node for node in nodes}, path.stem)
+    return _first_line(ast.get_docstring(found or tree))
+
+
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").strip().partition("\n")[0]

@@ -1,0 +1,206 @@
+"""``dcasekit models``: list, describe and export models."""
+
+import inspect
+import re
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dcasekit.cli import leaves as _cli_leaves
+from dcasekit.cli import options as o
+from dcasekit.cli.output import card, document, examples, table, text
+from dcasekit.cli.settings import assignments, changed, keywords
+from dcasekit.core import discover
+from dcasekit.errors import ModelError, NameNotFoundError
+
+if TYPE_CHECKING:
+    from dcasekit.containers.base import ModelContainer
+    from dcasekit.containers.summary import Summary
+
+
+def _complete(incomplete: str) -> list[str]:
+    return [name for name in discover.names("models") if name.startswith(incomplete)]
+
+
+models = typer.Typer(name="models", rich_markup_mode="rich")
+
+
+@models.callback(
+    invoke_without_command=True,
+    epilog=examples("dcasekit models", "dcasekit models info crnn2023", "dcasekit models info runs/esc10/model"),
+)
+def root(context: typer.Context, as_json: o.Json = False) -> None:
+    """List, describe and export models; without a command they are listed. JSON: a list of objects name, about."""
+    if context.invoked_subcommand is None:
+        list_models(as_json)
+
+
+@models.command("list", epilog=examples("dcasekit models list", "dcasekit models list --json"))
+def list_models(as_json: o.Json = False) -> None:
+    """List the models. JSON: a list of objects name, about."""
+    found = _cli_leaves.leaves("models")
+    if as_json:
+        return document(found)
+    return table(("name", "about"), [(leaf["name"], leaf["about"]) for leaf in found])
+
+
+@models.command(
+    epilog=examples(
+        "dcasekit models info crnn2023",
+        "dcasekit models info sb_cnn -M dropout=0.3 --shape 64x128 --labels 50",
+        "dcasekit models info a_crnn --task detection --features mel_spectrogram -F sr=16000 -F mel.bands=40 --json",
+        "dcasekit models info runs/esc10/model",
+    )
+)
+def info(
+    *,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Name of a model, folder of a saved one, or 'package.module:Class' of your own.",
+            autocompletion=_complete,
+            show_default=False,
+        ),
+    ],
+    settings: o.ModelSettings = None,
+    shape: Annotated[
+        str | None,
+        typer.Option(metavar="FRAMESxDIMS", help="Of a window.  \\[default: as published, if the model says]", show_default=False),
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A feature whose windows it takes, in place of --shape.", show_default=False)
+    ] = None,
+    feature_settings: o.FeatureSettings = None,
+    labels: Annotated[int | None, typer.Option(min=1, help="Number of outputs.  \\[default: as published]", show_default=False)] = None,
+    task: Annotated[
+        Literal["classification", "tagging", "detection"] | None,
+        typer.Option(help="What the outputs mean.  \\[default: as published]", show_default=False),
+    ] = None,
+    as_json: o.Json = False,
+) -> None:
+    """Describe a model: its layers with sizes and operations, memory, and how much of a recording an answer depends on.
+
+    Layers without numbers or operations that keep the shape, such as activations, are in the JSON only. The local field is that of the
+    last layer before any that sees the window's end: of the convolutions before a recurrence or a mean over time.
+
+    JSON: an object model, about, settings, shape, hop, task, output, labels, answers, different_answers, answers_per_second, parameters
+    (trained, kept, bytes), macs, macs_torchinfo, memory (bytes), receptive_field and local_receptive_field (frames, first, stop, whole,
+    seconds), layers (name, kind, output, uses, trained, kept, macs); null: not known or not measured.
+    """
+    from dcasekit import load
+    from dcasekit.containers.summary import summary
+
+    folder = Path(name)
+    if (folder / "model.json").exists() or (folder.is_dir() and len(folder.parts) > 1):
+        if any(option is not None for option in (settings, shape, features, feature_settings, labels, task)):
+            raise typer.BadParameter(f"{name} is a saved model: its settings, shape, front end and labels are those it was saved with")
+        model = load(folder)
+    else:
+        model = made(name, settings)
+        _build(model, shape=shape, features=features, feature_settings=feature_settings, labels=labels, task=task)
+    about = (inspect.getdoc(model) or "").partition("\n")[0]
+    found = summary(model)
+    if as_json:
+        return document({"model": found.model, "about": about, **found.to_dict()})
+    text(f"{found.model}: {about}\n")
+    return _show(found)
+
+
+@models.command(
+    epilog=examples(
+        "dcasekit models export runs/esc10/model --to esc10.onnx",
+        "dcasekit models export runs/esc10/model --to esc10.pt2 --seconds 10",
+    )
+)
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder of a saved model.", show_default=False)],
+    to: Annotated[Path, typer.Option(metavar="FILE", help="What to write: FILE.onnx or FILE.pt2.")],
+    seconds: Annotated[
+        float | None, typer.Option(help="Take recordings of this length only.  \\[default: of any]", show_default=False)
+    ] = None,
+) -> None:
+    """Write a saved model, front end included, as one file that runs without dcasekit: waveforms in, scores out.
+
+    FILE.onnx is for ONNX Runtime, FILE.pt2 for `torch.export.load`; the file is tried against the model before it is kept.
+    """
+    from dcasekit import export as forms
+    from dcasekit import load
+
+    write: dict[str, Any] = {".onnx": forms.onnx, ".pt2": forms.program}
+    if to.suffix.lower() not in write:
+        raise typer.BadParameter(f"the name of the file must end in {' or '.join(write)}; got {to.name!r}", param_hint="--to")
+    text(f"{folder} is now in {write[to.suffix.lower()](load(folder), to, seconds=seconds)}")
+
+
+def made(name: str, settings: Sequence[str] | None) -> "ModelContainer":
+    """Make a model from its name and ``key=value`` settings; those without default are the published ones, if not given."""
+    kind = discover.load("models", name)
+    from dcasekit.containers.base import ModelContainer
+    from dcasekit.containers.summary import published
+
+    if not (isinstance(kind, type) and issubclass(kind, ModelContainer)):
+        raise NameNotFoundError(f"{name!r} is not a model: a model is a subclass of dcasekit.ModelContainer")
+    if inspect.isabstract(kind):
+        raise ModelError(f"{name!r} is a base of models; name one that is made from it")
+    texts, stated = assignments(settings, option="-M"), published(kind)
+    needed = [field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING]
+    start = {key: stated.settings[key] for key in needed if stated and key in stated.settings}
+    start |= keywords(kind, {key: texts[key] for key in needed if key in texts}, option="-M")
+    if missing := [key for key in needed if key not in start]:
+        raise typer.BadParameter(f"{kind.__name__} needs the settings {', '.join(missing)}; see its documentation", param_hint="-M")
+    return changed(kind(**start), texts, option="-M")
+
+
+def _build(
+    model: "ModelContainer",
+    *,
+    shape: str | None,
+    features: str | None,
+    feature_settings: Sequence[str] | None,
+    labels: int | None,
+    task: Any,
+) -> None:
+    """Build a model for the windows that are asked for, else those it was published for."""
+    from dcasekit.containers.summary import published
+
+    if shape is not None and features is not None:
+        raise typer.BadParameter("give --shape or --features, not both")
+    if feature_settings and features is None:
+        raise typer.BadParameter("settings of a feature need --features", param_hint="-F")
+    stated = published(type(model))
+    if features is not None:
+        model.features = changed(discover.load("features", features)(), assignments(feature_settings, option="-F"), option="-F")
+        window = model.features.get_shape()[1:]
+    elif shape is not None:
+        if (match := re.fullmatch(r"0*([1-9]\d{0,8})\s*[x,]\s*0*([1-9]\d{0,8})", shape.strip(), re.IGNORECASE)) is None:
+            raise typer.BadParameter(f"expected FRAMESxDIMS, e.g. 64x128; got {shape!r}", param_hint="--shape")
+        window = (int(match[1]), int(match[2]))
+    elif stated is not None:
+        window = stated.shape
+    else:
+        raise typer.BadParameter(
+            f"{type(model).__name__} does not state windows it was published for; give --shape FRAMESxDIMS, or --features NAME",
+            param_hint="--shape",
+        )
+    count = labels or (stated.labels if stated else 10)
+    model.build(window, [f"label{number}" for number in range(count)], task=task or (stated.task if stated else "classification"))
+
+
+def _show(found: "Summary") -> None:
+    columns, rows = found.table()
+    if rows:
+        shown = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
+        for index, column in enumerate(columns):
+            shown.add_column(column, justify="left" if index < 2 else "right", no_wrap=index > 0, overflow="fold")
+        for row in rows:
+            shown.add_row(*map(Text, row))
+        Console().print(shown)
+        text("")
+    card(found.facts())

@@ -1,0 +1,243 @@
+"""Features, windows and scores as PyTorch modules: a batch of waveforms in, the numbers of `ModelContainer.predict` out.
+
+Written for `torch.export`: no branch depends on a length, so one graph serves recordings of any length, also shorter than a window.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dcasekit.containers.torch import TorchModelContainer
+from dcasekit.errors import ModelError
+from dcasekit.features import MFCC, STFT, FeatureExtractor, LoopedMel, MelSpectrogram, NaturalLog, RawAudio, Spectrogram
+
+_WINDOWS = {"hann": torch.hann_window, "hamming": torch.hamming_window, "blackman": torch.blackman_window}
+
+
+class WaveformModel(nn.Module):
+    """A model with its front end: waveforms (batch, samples) -> scores (batch, rows, labels)."""
+
+    def __init__(self, model: TorchModelContainer, features: FeatureExtractor) -> None:
+        super().__init__()
+        self.front_end = front_end(features)
+        self.cut = _Cut(features)
+        self.scale = nn.Identity() if model.scaler is None else _Scale(*model.scaler._parameters((model.shape[1],)))
+        self.answer = WindowModel(model)
+        self.join = _Join(features)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Answer waveforms (batch, samples)."""
+        frames = self.front_end(waveform)  # (batch, frames, dims)
+        windows = self.scale(self.cut(frames))  # (batch, windows, frames, dims)
+        answers: Tensor = self.answer(windows.flatten(0, 1)).unflatten(0, (windows.shape[0], windows.shape[1]))
+        return self.join(answers, frames.shape[1]) if answers.ndim == 4 else answers
+
+
+class WindowModel(nn.Module):
+    """A network and its activation: windows (batch, frames, dims) -> what `TorchModelContainer.answer` gives."""
+
+    def __init__(self, model: TorchModelContainer) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(model.network).cpu().eval().requires_grad_(requires_grad=False)  # type: ignore[union-attr]
+        self.activation = self._activation(model)
+
+    @staticmethod
+    def _activation(model: TorchModelContainer) -> Callable[[Tensor], Tensor]:
+        if type(model).answer is not TorchModelContainer.answer:
+            return lambda answers: answers  # an answer of its own: taken to be the network's, as that of a learned front end is
+        if getattr(model.network, "activation", None) == "none":
+            return lambda answers: answers.clamp(0, 1)
+        return (lambda logits: logits.softmax(-1)) if model.task == "classification" else torch.sigmoid
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Answer windows (windows, frames, dims)."""
+        return self.activation(self.network(windows))
+
+
+def front_end(features: FeatureExtractor) -> nn.Module:
+    """Make the module of a feature: (batch, samples) -> (batch, frames, dims)."""
+    form = _FORMS.get(type(features))
+    if form is None:
+        known = ", ".join(kind.__name__ for kind in _FORMS)
+        raise ModelError(
+            f"the feature {type(features).__name__} cannot be exported; {known} can. To export the network alone, which takes windows of "
+            "the feature, set model.features = None first"
+        )
+    return form(features)
+
+
+class _Spectra(nn.Module):
+    """Energy or magnitude (batch, frames, bins), float32; in float32 the transform itself would miss what lies 80 dB below a loud tone."""
+
+    window: Tensor
+
+    def __init__(self, stft: STFT, audio_win: int, audio_hop: int) -> None:
+        super().__init__()
+        self.stft, self.hop, self.n_fft = stft, audio_hop, stft.length(audio_win)
+        window = torch.ones(audio_win, dtype=torch.float64)
+        if make := _WINDOWS.get(stft.window):
+            window = make(audio_win, periodic=stft.periodic, dtype=torch.float64)
+        left = (self.n_fft - audio_win) // 2
+        self.register_buffer("window", nn.functional.pad(window, (left, self.n_fft - audio_win - left)))
+
+    def forward(self, audio: Tensor) -> Tensor:
+        if self.stft.offset:
+            audio = audio + self.stft.offset
+        if self.stft.pre_emphasis:
+            audio = audio[:, 1:] - self.stft.pre_emphasis * audio[:, :-1]
+        audio = audio.double()
+        if self.stft.center:
+            audio = nn.functional.pad(audio, (self.n_fft // 2, self.n_fft // 2), mode=self.stft.pad)
+        spectrum = torch.stft(audio, self.n_fft, self.hop, window=self.window, center=False, return_complex=True)
+        energy = torch.view_as_real(spectrum).square().sum(-1).transpose(1, 2)
+        return (energy.sqrt() if self.stft.power == 1 else energy).float()
+
+
+class _Spectral(nn.Module):
+    """Spectrogram, MelSpectrogram, MFCC: spectra, a product, a logarithm, another product."""
+
+    def __init__(self, features: Spectrogram | MelSpectrogram | MFCC) -> None:
+        super().__init__()
+        self.log, self.power = features.log, features.stft.power
+        self.spectra = _Spectra(features.stft, features.audio_win, features.audio_hop)
+        self.bands: nn.Module = nn.Identity()
+        self.finish: nn.Module = nn.Identity()
+        if not isinstance(features, Spectrogram):
+            self.bands = _product(features.bands(np.eye(self.spectra.n_fft // 2 + 1, dtype=np.float32)))
+        if isinstance(features, MFCC):
+            self.finish = _product(features.finish(np.eye(features.mel.bands, dtype=np.float32)))
+
+    def forward(self, audio: Tensor) -> Tensor:
+        levels: Tensor = self.finish(self._logarithm(self.bands(self.spectra(audio))))
+        return levels
+
+    def _logarithm(self, values: Tensor) -> Tensor:
+        log = self.log
+        if log is None:
+            return values
+        if isinstance(log, NaturalLog):
+            if log.mode == "zeros":
+                return values.where(values != 0, log.floor).log()
+            if log.mode == "add":  # as 1 beside values / floor: the translation to ONNX drops an addition of almost nothing
+                return (values / log.floor + 1).log() + math.log(log.floor)
+            return values.clamp_min(log.floor).log()
+        levels = values.clamp_min(log.amin).log() * (20 / self.power / math.log(10))
+        reference = levels.amax((1, 2), keepdim=True) if log.ref == "max" else 20 / self.power * math.log10(max(log.ref, log.amin))
+        levels = levels - reference
+        return levels if log.top_db is None else levels.maximum(levels.amax((1, 2), keepdim=True) - log.top_db)
+
+
+class _Looped(_Spectral):
+    """LoopedMel: the part that sounds, repeated to the clip's length, its mean energy at 0 dB."""
+
+    def __init__(self, features: LoopedMel) -> None:
+        super().__init__(features)
+        self.depth, self.floor = features.depth, features._floor
+
+    def forward(self, audio: Tensor) -> Tensor:
+        levels = super().forward(audio)
+        floor = levels.amin((1, 2))[:, None] if self.floor is None else self.floor
+        sounding = levels.amax(2) > floor + 5  # (batch, frames)
+        frames, number = levels.shape[1], torch.arange(levels.shape[1])
+        first = number.where(sounding, frames).amin(1, keepdim=True)
+        last = number.where(sounding, -1).amax(1, keepdim=True)
+        looped = first + number % (last - first + 1).clamp(min=1)
+        looped = looped.clamp(max=frames - 1)[:, :, None].expand(-1, -1, levels.shape[2])
+        energy = (levels.double() * (math.log(10) / 10)).exp().mean(2)
+        count = sounding.sum(1, keepdim=True)[:, :, None]
+        mean = 10 * torch.log10((energy * sounding).sum(1)[:, None, None] / count)
+        return (levels.gather(1, looped) - mean.float()).clamp_min(-self.depth).where(count > 0, -self.depth)
+
+
+class _Waveform(nn.Module):
+    """RawAudio: pieces of `audio_hop` samples, the last filled up with zeros."""
+
+    def __init__(self, features: RawAudio) -> None:
+        super().__init__()
+        self.hop = features.audio_hop
+
+    def forward(self, audio: Tensor) -> Tensor:
+        frames = (audio.shape[1] + self.hop - 1) // self.hop
+        return nn.functional.pad(audio, (0, self.hop - 1))[:, : frames * self.hop].unflatten(1, (frames, self.hop))
+
+
+_FORMS: Mapping[type[FeatureExtractor], Callable[[Any], nn.Module]] = {
+    MelSpectrogram: _Spectral,
+    LoopedMel: _Looped,
+    Spectrogram: _Spectral,
+    MFCC: _Spectral,
+    RawAudio: _Waveform,
+}
+
+
+class _Cut(nn.Module):
+    """`generator.cut`: (batch, frames, dims) -> (batch, windows, frames, dims)."""
+
+    def __init__(self, features: FeatureExtractor) -> None:
+        super().__init__()
+        self.length, self.hop = features.sequence_frames, features.sequence_hop
+
+    def forward(self, frames: Tensor) -> Tensor:
+        if self.length is None:
+            return frames[:, None]
+        total = frames.shape[1]
+        count = (torch.sym_max(total - self.length, 0) + self.hop - 1) // self.hop + 1
+        if self.hop > self.length:  # the one that would begin beyond the end is left out
+            count = torch.sym_min(count, (total + self.hop - 1) // self.hop)
+        start = torch.arange(count)[:, None] * self.hop
+        last = (total - 1 - start).clamp(max=self.length - 1)  # of the window's own frames; to and fro between it and the first
+        place = torch.arange(self.length) % (2 * last).clamp(min=1)
+        place = torch.minimum(place, 2 * last - place)
+        return frames[:, (start + place).flatten()].unflatten(1, (count, self.length))
+
+
+class _Join(nn.Module):
+    """`generator.join` for networks that answer frames: (batch, windows, steps, labels) -> (batch, frames, labels)."""
+
+    def __init__(self, features: FeatureExtractor) -> None:
+        super().__init__()
+        self.length, self.hop = features.sequence_frames, features.sequence_hop
+
+    def forward(self, answers: Tensor, frames: int) -> Tensor:
+        windows, steps = answers.shape[1], answers.shape[2]
+        number = torch.arange(frames)
+        if self.length is None:
+            return answers[:, 0, number * steps // frames]
+        answers = answers.flatten(1, 2)
+        total, count = torch.zeros(()), torch.zeros(frames, 1)
+        for back in range(-(-self.length // self.hop)):  # the windows a frame lies in, from the last of them
+            window = number // self.hop - back
+            place = number - window * self.hop
+            inside = (window >= 0) & (window < windows) & (place < self.length)
+            index = (window * steps + place * steps // self.length).where(inside, 0)
+            total = total + answers[:, index] * inside[:, None]
+            count = count + inside[:, None]
+        return total / count
+
+
+class _Scale(nn.Module):
+    """`Scaler.transform`, in float64 as there."""
+
+    offset: Tensor
+    scale: Tensor
+
+    def __init__(self, offset: Any, scale: Any) -> None:
+        super().__init__()
+        self.register_buffer("offset", torch.as_tensor(offset, dtype=torch.float64))
+        self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float64))
+
+    def forward(self, windows: Tensor) -> Tensor:
+        return ((windows.double() - self.offset) / self.scale).float()
+
+
+def _product(matrix: Any) -> nn.Linear:
+    """Make the product with a matrix (inputs, outputs)."""
+    inputs, outputs = matrix.shape
+    layer = nn.Linear(inputs, outputs, bias=False).requires_grad_(requires_grad=False)
+    layer.weight.copy_(torch.from_numpy(matrix).T)
+    return layer

@@ -1,0 +1,224 @@
+"""The feature extractor: audio in, an array of frames out, stored once per dataset and setting."""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from dcasekit import audio as audio_files
+from dcasekit.annotations import Clip
+from dcasekit.core import discover
+from dcasekit.core.files import write_json
+from dcasekit.core.parallel import Backend, map_clips
+from dcasekit.core.units import FloatArray, Hz, PathLike, Seconds
+from dcasekit.datasets.base import Dataset
+from dcasekit.errors import FeatureError
+from dcasekit.features._log import Decibels, NaturalLog
+from dcasekit.features._mel import Mel
+from dcasekit.features._stft import STFT
+from dcasekit.features._store import FeatureStore, OnError, fill
+
+# Settings classes that may stand inside a feature's settings.
+_NESTED: Mapping[str, Any] = {kind.__name__: kind for kind in (STFT, Mel, Decibels, NaturalLog)}
+
+# Raised when the numbers a class computes change, so that stores made before are not mistaken for current ones.
+_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureExtractor(ABC):
+    """Audio to an array (frames, dims). A new feature writes `compute_blocks` and nothing else.
+
+    Frame i stands for ``[i * audio_hop, (i + 1) * audio_hop)`` samples; labels, windows and scores use this one grid, so nothing
+    drifts however long the recording. Windows are cut when batches are made, not stored.
+
+    Parameters
+    ----------
+    sequence_time : seconds of one window, rounded down to whole frames (at least one); ``None``: the whole clip is one window. The
+        last window, and a clip shorter than one, is filled up by reflecting frames.
+    sequence_hop_time : seconds from window to window, rounded down to whole frames (at least one).
+    audio_win : samples of one analysis window.
+    audio_hop : samples from frame to frame; 680 at 22.05 kHz are 31 ms, DCASE-models' default.
+    sr : Hz; audio of another rate is resampled.
+    """
+
+    sequence_time: Seconds | None = 1.0
+    sequence_hop_time: Seconds = 0.5
+    audio_win: int = 1024
+    audio_hop: int = 680
+    sr: Hz = 22050
+
+    # Settings that only say how stored frames are cut into windows: changing them recomputes nothing.
+    _WINDOWING: ClassVar[tuple[str, ...]] = ("sequence_time", "sequence_hop_time")
+
+    def __post_init__(self) -> None:
+        for name in ("audio_win", "audio_hop", "sr"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                unit = "Hz" if name == "sr" else "samples"
+                raise FeatureError(f"{name} must be a positive int ({unit}); got {value!r}")
+        if self.sequence_hop_time <= 0 or (self.sequence_time is not None and self.sequence_time <= 0):
+            raise FeatureError(
+                "sequence_time and sequence_hop_time must be positive seconds (sequence_time=None: the whole clip); "
+                f"got {self.sequence_time} and {self.sequence_hop_time}"
+            )
+
+    @abstractmethod
+    def compute_blocks(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
+        """Turn consecutive blocks of one recording, (samples,) at rate `sr`, into consecutive blocks of frames (frames, dims)."""
+
+    def compute(self, audio: FloatArray) -> FloatArray:
+        """Compute the feature of one recording.
+
+        Parameters
+        ----------
+        audio : (samples,), mono at rate `sr`, finite.
+
+        Returns
+        -------
+        array (frames, dims), float32.
+
+        Raises
+        ------
+        FeatureError : not one-dimensional, not finite, or shorter than one window.
+        """
+        audio = np.asarray(audio, dtype=np.float32)
+        if audio.ndim != 1 or not np.isfinite(audio).all():
+            raise FeatureError(f"expected mono audio, (samples,), all finite; got shape {audio.shape}")
+        return np.concatenate(list(self.compute_blocks([audio])))
+
+    def compute_file(self, path: PathLike, *, channel: int | None = None) -> Iterator[FloatArray]:
+        """Compute the feature of a file, or of one channel of it, block by block; a long recording is never whole in memory."""
+        try:
+            yield from self.compute_blocks(audio_files.blocks(path, sr=self.sr, channel=channel))
+        except FeatureError as error:
+            raise FeatureError(f"{path}: {error}") from error
+
+    def extract(
+        self,
+        dataset: Dataset,
+        *,
+        jobs: int | None = None,
+        backend: Backend = "processes",
+        address: str | None = None,
+        on_error: OnError = "raise",
+        progress: bool = False,
+    ) -> FeatureStore:
+        """Compute and store the feature of every clip that is new or has changed; give back the store.
+
+        Interrupted, it goes on where it stopped. Several processes may extract the same dataset at once.
+
+        Parameters
+        ----------
+        dataset : its clips are read; the store lies in ``<dataset.cache>/features/<fingerprint>``.
+        jobs, backend, address : see `dcasekit.core.parallel.map_clips`.
+        on_error : ``"raise"`` (default): stop at the first clip that cannot be treated; ``"skip"``: leave it out, log it and list it in
+            the store's ``skipped``.
+        progress : show a progress bar.
+        """
+        store = self.store(dataset)
+        if not (about := store.folder / "settings.json").exists():
+            write_json(about, {"class": type(self).__name__, **self._stored_settings})
+        bar = f"Extracting {self.fingerprint}" if progress else None
+
+        def mapper(function: Callable[..., Any], clips: Sequence[Clip]) -> Iterator[Any]:
+            if clips:
+                self._prepare()
+            return map_clips(function, clips, jobs=jobs, backend=backend, address=address, progress=bar)
+
+        return fill(store, self.compute_file, dataset.clips, mapper=mapper, on_error=on_error)
+
+    def store(self, dataset: Dataset) -> FeatureStore:
+        """Open the store of this feature for a dataset; it may still be empty."""
+        return FeatureStore(Path(dataset.cache) / "features" / self.fingerprint)
+
+    def windows(self, frames: int) -> range:
+        """Give the first frame of each window of a clip of so many frames; the windows reach the clip's end."""
+        if self.sequence_frames is None:
+            return range(1)
+        beyond = max(0, frames - self.sequence_frames)
+        # With a hop longer than a window, the one that would begin beyond the end is left out.
+        return range(0, min(-(-beyond // self.sequence_hop) * self.sequence_hop + 1, max(frames, 1)), self.sequence_hop)
+
+    def get_shape(self, length_sec: Seconds = 10.0) -> tuple[int, int, int]:
+        """Tell (windows, frames per window, dims) for a recording of so many seconds."""
+        frames = len(self.compute(np.zeros(round(length_sec * self.sr), np.float32)))
+        return len(self.windows(frames)), self.sequence_frames or frames, self.dims
+
+    @cached_property
+    def dims(self) -> int:
+        """Values per frame."""
+        return next(self.compute_blocks([np.zeros(4 * max(self.audio_win, self.audio_hop, self._longest), np.float32)])).shape[1]
+
+    @property
+    def sequence_frames(self) -> int | None:
+        """Frames per window; ``None``: all of the clip."""
+        return None if self.sequence_time is None else self._whole_frames(self.sequence_time)
+
+    @property
+    def sequence_hop(self) -> int:
+        """Frames from window to window."""
+        return self._whole_frames(self.sequence_hop_time)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings as JSON values; `from_settings` makes the feature again."""
+        return {field.name: _encode(getattr(self, field.name)) for field in fields(self)}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Name of the store: the class and a hash of every setting that changes a stored number."""
+        digest = hashlib.sha256(json.dumps([_VERSION, _as_floats(self._stored_settings)], sort_keys=True).encode()).hexdigest()
+        return f"{discover.address(type(self)).replace(':', '.')}-{digest[:12]}"
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """Make a feature from what `settings` gave."""
+        try:
+            return cls(**{name: _decode(value) for name, value in settings.items()})
+        except TypeError as error:
+            known = ", ".join(field.name for field in fields(cls))
+            raise FeatureError(f"{cls.__name__}: {error}; its settings are: {known}") from error
+
+    def _prepare(self) -> None:  # noqa: B027 - most features need nothing but the clip
+        """Raise `FeatureError` if no clip at all can be treated here, for instance because a file is missing."""
+
+    @property
+    def _stored_settings(self) -> dict[str, Any]:
+        return {name: value for name, value in self.settings.items() if name not in self._WINDOWING}
+
+    def _whole_frames(self, seconds: Seconds) -> int:
+        """Count the whole frames in so many seconds, at least one; 0.7 s of 20 ms frames are 35, whatever binary numbers say."""
+        return max(1, int(seconds * self.sr / self.audio_hop + 1e-6))
+
+    @property
+    def _longest(self) -> int:
+        return max((getattr(getattr(self, "stft", None), "n_fft", None) or 0), 1)
+
+
+def _encode(value: Any) -> Any:
+    """Write a nested settings object as a dict that names its class."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"class": type(value).__name__, **asdict(value)}
+    return value
+
+
+def _as_floats(value: Any) -> Any:
+    """Make equal settings look equal: 50 Hz is 50.0 Hz."""
+    if isinstance(value, Mapping):
+        return {name: _as_floats(item) for name, item in value.items()}
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _decode(value: Any) -> Any:
+    if not (isinstance(value, Mapping) and "class" in value):
+        return value
+    if (kind := _NESTED.get(value["class"])) is None:
+        raise FeatureError(f"{value['class']!r} is not a settings class of dcasekit.features; known: {', '.join(_NESTED)}")
+    return kind(**{name: item for name, item in value.items() if name != "class"})

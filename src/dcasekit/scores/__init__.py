@@ -1,0 +1,299 @@
+"""What a model says about one clip over time, and the way from there to events.
+
+The text form is the field's own: one TSV per clip, ``onset offset label1 label2 ...``. More ways to events: `postprocessing`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dcasekit.annotations import TIME_TOLERANCE, Event
+from dcasekit.core.files import read_rows, write_rows
+from dcasekit.core.units import FloatArray, PathLike, Seconds
+from dcasekit.errors import AnnotationError
+
+# A setting of post-processing: one number for all labels, one per label in their order, or label -> number.
+PerLabel: TypeAlias = float | Sequence[float] | NDArray[np.floating] | Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """Scores of one clip.
+
+    Parameters
+    ----------
+    values : (frames, labels), float32; usually probabilities, any finite number will do. A clip-level answer has one frame.
+    edges : (frames + 1,), float64, seconds, ascending; frame t covers ``[edges[t], edges[t + 1])``.
+    labels : the columns, each once.
+    """
+
+    values: FloatArray
+    edges: NDArray[np.float64]
+    labels: tuple[str, ...]
+
+    def __init__(self, values: ArrayLike, edges: ArrayLike, labels: Sequence[str]) -> None:
+        array, grid = np.asarray(values, dtype=np.float32), np.asarray(edges, dtype=np.float64)
+        if array.ndim != 2 or not len(array) or array.shape[1] != len(labels) or grid.shape != (len(array) + 1,):
+            raise AnnotationError(
+                f"scores need values (frames, {len(labels)} labels), at least one frame, and frames + 1 edges; got values of shape "
+                f"{array.shape} and {grid.shape} edges"
+            )
+        if len(set(labels)) < len(labels):
+            raise AnnotationError(f"each label names one column of scores; some come twice: {', '.join(labels)}")
+        if not np.isfinite(array).all():
+            raise AnnotationError(f"scores must be finite; {np.count_nonzero(~np.isfinite(array))} values are not")
+        if not (np.isfinite(grid).all() and (np.diff(grid) > 0).all()):
+            raise AnnotationError("edges must be finite seconds in ascending order")
+        object.__setattr__(self, "values", array)
+        object.__setattr__(self, "edges", grid)
+        object.__setattr__(self, "labels", tuple(labels))
+
+
+def pool(scores: Scores, *, how: Literal["mean", "max"] = "mean") -> Scores:
+    """Reduce scores to one frame for the whole clip: the mean weighted by frame length, or the maximum."""
+    if how == "max":
+        values = scores.values.max(axis=0, keepdims=True)
+    else:
+        values = np.average(scores.values, axis=0, weights=np.diff(scores.edges))[None]
+    return Scores(values, scores.edges[[0, -1]], scores.labels)
+
+
+def per_label(value: PerLabel, labels: Sequence[str], *, name: str) -> NDArray[np.float64]:
+    """Spread a setting over labels.
+
+    Parameters
+    ----------
+    value : one number for all labels, one per label in their order, or label -> number, which may hold other labels too.
+    name : what the number is, for the error.
+
+    Returns
+    -------
+    array (labels,), float64.
+
+    Raises
+    ------
+    AnnotationError : not one number per label, a label without one, or NaN.
+
+    Examples
+    --------
+    >>> per_label({"dog": 0.3, "cat": 0.6}, ("cat", "dog"), name="threshold").tolist()
+    [0.6, 0.3]
+    """
+    if isinstance(value, Mapping):
+        if missing := [label for label in labels if label not in value]:
+            raise AnnotationError(f"no {name} for label {missing[0]!r}; given for: {', '.join(value)}. Give every label one")
+        value = [value[label] for label in labels]
+    numbers = np.asarray(value, dtype=np.float64)
+    if numbers.shape not in {(), (len(labels),)} or np.isnan(numbers).any():
+        raise AnnotationError(f"{name} must be one number or one per label ({', '.join(labels)}), not NaN; got {value}")
+    return np.broadcast_to(numbers, len(labels))
+
+
+def median_filter(
+    scores: Scores, *, frames: PerLabel | None = None, seconds: PerLabel | None = None, pad: Literal["zero", "reflect"] = "zero"
+) -> Scores:
+    """Smooth each label over time by the median of a window centred on each frame.
+
+    With ``pad="zero"`` and a threshold above 0 it does not matter whether scores or decisions are smoothed: the events are the same.
+
+    Parameters
+    ----------
+    frames : the window, an odd number of frames; for all labels or per label. Give this or `seconds`.
+    seconds : the window; the odd number of frames that comes nearest to it, the larger of two. The frames need equal lengths, except
+        for the first and the last.
+    pad : what lies beyond the ends. ``"zero"``: 0, as SciPy's ``medfilt`` and the DCASE 2018 task 4 baseline have it; events at the ends
+        of a clip are worn off. ``"reflect"``: the scores mirrored, the outermost frame twice, as ``scipy.ndimage.median_filter`` and with
+        it the DESED baselines have it.
+
+    Raises
+    ------
+    AnnotationError : an even number of frames, neither or both of `frames` and `seconds`, or seconds on an irregular grid.
+
+    Examples
+    --------
+    >>> median_filter(Scores([[0], [1], [1], [0], [1]], range(6), ("dog",)), frames=3).values.T.tolist()
+    [[0.0, 1.0, 1.0, 1.0, 0.0]]
+    """
+    from scipy import ndimage
+
+    modes: dict[str, Literal["constant", "symmetric"]] = {"zero": "constant", "reflect": "symmetric"}
+    mode = modes.get(pad)
+    if mode and frames is not None and seconds is None:
+        windows = per_label(frames, scores.labels, name="frames")
+    elif mode and seconds is not None and frames is None:
+        windows = _odd_frames(scores, per_label(seconds, scores.labels, name="seconds"))
+    else:
+        raise AnnotationError(f"give frames or seconds, and pad 'zero' or 'reflect'; got frames={frames}, seconds={seconds}, pad={pad!r}")
+    if bad := [size for size in windows.tolist() if size < 1 or size % 2 != 1]:
+        raise AnnotationError(f"frames must be an odd number of frames, got {bad[0]:g}")
+    smooth = np.empty_like(scores.values)
+    for column, size in enumerate(windows.astype(np.intp).tolist()):
+        # A vector at a time: on a table SciPy takes time proportional to the window. Padded here: SciPy 1.17 errs where it reflects a
+        # vector many times shorter than the window.
+        padded = np.pad(scores.values[:, column], size // 2, mode=mode)
+        smooth[:, column] = ndimage.median_filter(padded, size=size, mode="constant")[size // 2 : size // 2 + len(smooth)]
+    return Scores(smooth, scores.edges, scores.labels)
+
+
+def _odd_frames(scores: Scores, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+    lengths = np.diff(scores.edges)
+    hop = float(np.median(lengths))
+    if not np.allclose(lengths[1:-1], hop, rtol=0.1, atol=0):  # a tenth: edges in files are rounded
+        raise AnnotationError(
+            f"a window in seconds needs frames of one length; these last {lengths.min():g} to {lengths.max():g} s. Give frames instead"
+        )
+    # 2k + 1 is nearest to all from 2k to 2k + 2; the crumb is for 0.16 / 0.02, which should be 8 and may be less.
+    return 2 * np.floor(seconds / hop / 2 + TIME_TOLERANCE) + 1
+
+
+def to_events(scores: Scores, *, threshold: PerLabel = 0.5, inclusive: bool = False) -> list[Event]:
+    """Join consecutive frames whose score exceeds the threshold.
+
+    Parameters
+    ----------
+    threshold : for all labels, one per label, or label -> threshold; compared as float32, like the scores.
+    inclusive : whether a score equal to the threshold is enough. ``False`` (default): it must be strictly greater, as the DCASE 2023
+        task 4B baseline and sed_scores_eval have it; ``True``: as the DCASE 2018 task 4 baseline has it.
+
+    Returns
+    -------
+    list of `Event`, sorted; the weight is the mean score inside, cut to [0, 1]. Onsets and offsets are edges of the scores.
+
+    Raises
+    ------
+    AnnotationError : a label has no threshold.
+
+    Examples
+    --------
+    >>> to_events(Scores(values=[[.1], [1], [1]], edges=[0, 1, 2, 3], labels=("dog",)), threshold=0.5)
+    [Event(onset=1.0, offset=3.0, label='dog', weight=1.0)]
+    """
+    limit = per_label(threshold, scores.labels, name="threshold").astype(np.float32)
+    # All labels end to end, (labels * (frames + 1),): an inactive frame after each keeps their events apart.
+    stride = len(scores.values) + 1
+    active = np.zeros((len(scores.labels), stride), dtype=np.bool_)
+    active[:, :-1] = (scores.values >= limit if inclusive else scores.values > limit).T
+    values = np.zeros(active.shape)
+    values[:, :-1] = scores.values.T
+    bounds = np.flatnonzero(np.diff(active.ravel(), prepend=False))
+    weight = np.clip(np.add.reduceat(values.ravel(), bounds)[::2] / np.diff(bounds)[::2], 0, 1)
+    column, first = np.divmod(bounds[::2], stride)
+    last = bounds[1::2] % stride
+    # Sorted here by (onset, offset, label), as events are: a million comparisons of Event objects take half a minute.
+    alphabet = np.argsort(np.array(sorted(range(len(scores.labels)), key=scores.labels.__getitem__), dtype=np.intp))
+    order = np.lexsort((alphabet[column], last, first))
+    onset, offset = scores.edges[first[order]].tolist(), scores.edges[last[order]].tolist()
+    label = [scores.labels[k] for k in column[order].tolist()]
+    return list(map(Event, onset, offset, label, weight[order].tolist()))
+
+
+def write_scores(path: PathLike, scores: Scores) -> Path:
+    """Write one clip's scores as TSV: ``onset offset label1 label2 ...``; every number reads back to the same float32."""
+    table = [("onset", "offset", *scores.labels)]
+    grid = [np.format_float_positional(edge, trim="-") for edge in scores.edges]
+    for start, end, row in zip(grid, grid[1:], scores.values, strict=False):
+        table.append((start, end, *(np.format_float_positional(value, trim="-") for value in row)))
+    return write_rows(path, table)
+
+
+def read_scores(path: PathLike) -> Scores:
+    """Read one clip's scores from TSV or CSV with the header ``onset offset label1 label2 ...``.
+
+    Raises
+    ------
+    AnnotationError : no such header, a row that is not as many numbers, or a frame that does not begin where the one before ends; the
+        message gives file and line.
+    """
+    (_, header), *rows = read_rows(path, error=AnnotationError) or [(1, [])]
+    if header[:2] != ["onset", "offset"] or not rows:
+        raise AnnotationError(
+            f"{path}, line 1: expected a header 'onset offset label1 label2 ...' (tabs or commas) and at least one frame below it; "
+            f"got {' '.join(header[:4]) or 'nothing'!r} and {len(rows)} rows"
+        )
+    numbers = []
+    for line, row in rows:
+        try:
+            numbers.append([float(cell) for cell in row])
+        except ValueError as error:
+            raise AnnotationError(f"{path}, line {line}: expected {len(header)} numbers ({error})") from error
+        if len(row) != len(header):
+            raise AnnotationError(f"{path}, line {line}: expected {len(header)} numbers, like the header; got {len(row)}")
+    table = np.array(numbers)
+    if problem := _frame_problem(table):
+        raise AnnotationError(f"{path}, line {rows[problem[0]][0]}: {problem[1]}")
+    try:
+        return Scores(table[:, 2:], np.append(table[:, 0], table[-1, 1]), header[2:])
+    except AnnotationError as error:
+        raise AnnotationError(f"{path}: {error}") from error
+
+
+def _frame_problem(table: NDArray[np.float64]) -> tuple[int, str] | None:
+    """Find what is wrong with rows (onset, offset, scores ...): the first bad row and a complaint."""
+    if bad := np.flatnonzero(~np.isfinite(table).all(axis=1)).tolist():
+        return bad[0], "times and scores must be finite"
+    onset, offset = table[:, 0], table[:, 1]
+    if bad := np.flatnonzero(offset <= onset).tolist():
+        return bad[0], f"a frame's times must be ascending; got onset {onset[bad[0]]:.9g}, offset {offset[bad[0]]:.9g}"
+    step = onset[1:] - offset[:-1]
+    if bad := np.flatnonzero(np.abs(step) > TIME_TOLERANCE).tolist():
+        kind = "overlap" if step[bad[0]] < 0 else "gap"
+        here, before = onset[bad[0] + 1], offset[bad[0]]
+        return bad[0] + 1, f"{kind}: each frame must begin where the one before ends, at {before:.9g} s; this begins at {here:.9g} s"
+    return None
+
+
+def read_scores_folder(folder: PathLike) -> dict[str, Scores]:
+    """Read the scores of many clips from a folder with one TSV or CSV per clip, as sed_scores_eval stores them.
+
+    Returns
+    -------
+    dict : clip id, the file's name without its last suffix (``a.wav.tsv`` is ``a.wav``), -> scores; in the order of the ids.
+
+    Raises
+    ------
+    AnnotationError : no such folder, no score file in it, two of one clip, or `read_scores` refuses one.
+    """
+    files = [path for path in Path(folder).glob("[!.]*") if path.suffix.lower() in {".tsv", ".csv"}]
+    if not files:
+        raise AnnotationError(f"{folder} is no folder with score files (.tsv or .csv, one per clip, named by the clip's id)")
+    files.sort(key=lambda path: path.stem)
+    for path, other in pairwise(files):
+        if path.stem == other.stem:
+            raise AnnotationError(f"{path} and {other} are both scores of clip {path.stem!r}; keep one")
+    return {path.stem: read_scores(path) for path in files}
+
+
+def read_durations(path: PathLike) -> dict[str, Seconds]:
+    """Read how long recordings last: ``filename duration``, tab or comma separated, with or without that header.
+
+    Names are kept as they are written, most often with ``.wav``; event lists are keyed by the same names. Clip ids of
+    `read_scores_folder` mostly have no suffix: ``{name.removesuffix(".wav"): seconds for name, seconds in ...}`` matches the two.
+
+    Returns
+    -------
+    dict : file name -> seconds, in the order of the file; further columns are left out.
+
+    Raises
+    ------
+    AnnotationError : a row has no duration that is finite and > 0, or a name comes twice; the message gives file and line.
+    """
+    found: dict[str, Seconds] = {}
+    for index, (line, row) in enumerate(read_rows(path, error=AnnotationError)):
+        name, duration = (*row, "")[:2]
+        if index == 0 and duration.strip().lower() == "duration":
+            continue
+        try:
+            seconds = float(duration)
+        except ValueError:
+            seconds = float("nan")
+        if not 0 < seconds < float("inf"):
+            raise AnnotationError(f"{path}, line {line}: expected 'filename duration', the duration in seconds > 0; got {row}")
+        if name in found:
+            raise AnnotationError(f"{path}, line {line}: {name!r} comes twice; give each file one duration")
+        found[name] = seconds
+    return found

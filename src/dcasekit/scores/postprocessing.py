@@ -1,0 +1,274 @@
+"""Between scores and events: more than one threshold, events mended afterwards, events with one confidence each.
+
+Thresholds and median filters are in `scores`. Each function here is one published step; a system's chain is a few of them in its
+order, mostly: smooth, decide, close gaps, drop what is too short.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dcasekit.annotations import TIME_TOLERANCE, Event, events_to_roll
+from dcasekit.core.units import Seconds
+from dcasekit.errors import AnnotationError
+from dcasekit.scores import PerLabel, Scores, per_label, to_events
+
+# A score that changes by less is constant: float32 tells no finer, and running sums of float64 leave crumbs far below.
+CONSTANT = 1e-6
+
+
+def minimum_duration(events: Iterable[Event], *, seconds: Seconds | Mapping[str, Seconds]) -> list[Event]:
+    """Drop events shorter than this.
+
+    Parameters
+    ----------
+    seconds : for all labels, or label -> seconds for every label of the events. An event that is a microsecond shorter stays: in binary
+        ``0.3 - 0.2 < 0.1``.
+
+    Returns
+    -------
+    list of `Event`, sorted.
+
+    Raises
+    ------
+    AnnotationError : a label has no seconds, or they are negative.
+
+    Examples
+    --------
+    >>> minimum_duration([Event(0.2, 0.3, "dog"), Event(1.0, 1.05, "dog")], seconds=0.1)
+    [Event(onset=0.2, offset=0.3, label='dog', weight=1.0)]
+    """
+    events = sorted(events)
+    limit = _limits(seconds, events)
+    return [event for event in events if event.offset - event.onset >= limit[event.label] - TIME_TOLERANCE]
+
+
+def close_gaps(events: Iterable[Event], *, seconds: Seconds | Mapping[str, Seconds]) -> list[Event]:
+    """Join events of one label that follow each other by no more than this; those that touch or overlap, always.
+
+    Close gaps before `minimum_duration`, as published systems do: the parts of a broken event may each be too short.
+
+    Parameters
+    ----------
+    seconds : the longest gap that is closed; for all labels, or label -> seconds for every label of the events.
+
+    Returns
+    -------
+    list of `Event`, sorted; what was joined has the largest of the weights.
+
+    Raises
+    ------
+    AnnotationError : a label has no seconds, or they are negative.
+
+    Examples
+    --------
+    >>> close_gaps([Event(0, 1, "dog"), Event(1.1, 2, "dog"), Event(1.2, 2, "cat")], seconds=0.1)
+    [Event(onset=0, offset=2, label='dog', weight=1.0), Event(onset=1.2, offset=2, label='cat', weight=1.0)]
+    """
+    events = sorted(events, key=lambda event: (event.label, event.onset))
+    limit = _limits(seconds, events)
+    closed: list[Event] = []
+    for event in events:
+        before = closed[-1] if closed else None
+        if before and before.label == event.label and event.onset - before.offset <= limit[event.label] + TIME_TOLERANCE:
+            closed[-1] = Event(before.onset, max(before.offset, event.offset), event.label, max(before.weight, event.weight))
+        else:
+            closed.append(event)
+    return sorted(closed)
+
+
+def _limits(seconds: Seconds | Mapping[str, Seconds], events: Iterable[Event]) -> dict[str, Seconds]:
+    labels = sorted({event.label for event in events})
+    numbers = per_label(seconds if isinstance(seconds, Mapping) else float(seconds), labels, name="seconds").tolist()
+    if negative := [number for number in numbers if number < 0]:
+        raise AnnotationError(f"seconds must be >= 0, got {negative[0]}")
+    return dict(zip(labels, numbers, strict=True))
+
+
+def hysteresis(scores: Scores, *, high: PerLabel, low: PerLabel) -> list[Event]:
+    """Join consecutive frames above the low threshold, if one of them exceeds the high one too.
+
+    Source: double thresholding, H. Dinkel and K. Yu, "Duration robust weakly supervised sound event detection", ICASSP 2020.
+
+    Parameters
+    ----------
+    high, low : thresholds for all labels, one per label, or label -> threshold, ``low <= high``; a score must be strictly greater.
+
+    Returns
+    -------
+    list of `Event`, sorted; the weight is the mean score inside, cut to [0, 1].
+
+    Raises
+    ------
+    AnnotationError : a label lacks a threshold, or its low one is above its high one.
+
+    Examples
+    --------
+    >>> hysteresis(Scores([[.4], [.8], [.4], [0], [.4]], range(6), ("dog",)), high=0.7, low=0.3)  # doctest: +ELLIPSIS
+    [Event(onset=0.0, offset=3.0, label='dog', weight=0.53...)]
+    """
+    for label, above, below in zip(scores.labels, *(per_label(t, scores.labels, name="threshold") for t in (high, low)), strict=True):
+        if below > above:
+            raise AnnotationError(f"label {label!r}: the low threshold {below} must not be above the high one, {above}")
+    peaks: dict[str, list[Seconds]] = {label: [] for label in scores.labels}
+    for event in to_events(scores, threshold=high):
+        peaks[event.label].append(event.onset)  # ascending
+    found = []
+    for event in to_events(scores, threshold=low):
+        onsets = peaks[event.label]
+        # What exceeds the high threshold lies inside one event of the low one: the first that begins no earlier tells.
+        position = bisect_left(onsets, event.onset)
+        if position < len(onsets) and onsets[position] < event.offset:
+            found.append(event)
+    return found
+
+
+def dcase2023_4b_events(scores: Scores, *, threshold: PerLabel = 0.5) -> list[Event]:
+    """Make events in whole seconds as the baseline of DCASE 2023 task 4B (soft labels, MAESTRO Real) does.
+
+    Runs of frames above the threshold; both ends rounded down to whole seconds; gaps of at most 0.1 s closed; what is then shorter than
+    0.1 s dropped. So a run that ends in the second it began in vanishes, and one of 0.4 s across a whole second becomes a second.
+    Its evaluation needs this to be reproduced: on frames of 0.2 s the segment-based F1 changes by several points.
+
+    Parameters
+    ----------
+    threshold : for all labels, one per label, or label -> threshold; a score must be strictly greater.
+
+    Returns
+    -------
+    list of `Event`, sorted; the weight is the largest mean score of the runs in it.
+
+    Examples
+    --------
+    >>> dcase2023_4b_events(Scores([[0]] * 4 + [[1]] * 2, np.arange(7) / 5, ("car",)))
+    [Event(onset=0, offset=1, label='car', weight=1.0)]
+    """
+    whole = [
+        Event(math.floor(event.onset + TIME_TOLERANCE), math.floor(event.offset + TIME_TOLERANCE), event.label, event.weight)
+        for event in to_events(scores, threshold=threshold)
+    ]
+    return minimum_duration(close_gaps(whole, seconds=0.1), seconds=0.1)
+
+
+def csebbs(
+    scores: Scores,
+    *,
+    step_filter_length: PerLabel = 0.48,
+    merge_threshold_abs: PerLabel = 0.2,
+    merge_threshold_rel: PerLabel = 2.0,
+) -> list[Event]:
+    """Find sound event bounding boxes by change detection: events whose extent does not depend on a threshold.
+
+    A step filter (the mean score of the half window after a frame border less that of the half before it; 0 beyond the ends) says how
+    the score changes at each border. Where it rises, the steepest border is an onset; where it falls, the steepest is an offset. Between
+    onset and offset lies a box, its confidence the mean score inside. Then gaps between boxes are closed, the shallowest first, as long
+    as one is shallow: its mean score below that of the surer of its neighbours by no more than both thresholds allow. Those boxes whose
+    weight exceeds a threshold are the detections.
+
+    Source: J. Ebbers, F. Germain, G. Wichern, J. Le Roux, "Sound Event Bounding Boxes", Interspeech 2024 (arXiv 2406.04212). Written from
+    the idea; which gap goes first and what it is compared with are ours, so tune the settings anew instead of copying those of another
+    implementation.
+
+    Parameters
+    ----------
+    scores : values in [0, 1].
+    step_filter_length : seconds of the whole filter, > 0; shorter sees shorter events and more noise.
+    merge_threshold_abs : by how much a neighbour's confidence may exceed the gap's mean score, >= 0.
+    merge_threshold_rel : how many times the gap's mean score a neighbour's confidence may be, >= 1. A gap is closed if it passes both:
+        0 or 1 keeps the gaps, 1 and infinity close them all.
+
+    Each is for all labels, one per label, or label -> setting. The defaults suit clips of 10 s; choose them per label on validation data.
+
+    Returns
+    -------
+    list of `Event`, sorted; boxes of one label do not touch. `boxes_to_scores` makes scores of them.
+
+    Raises
+    ------
+    AnnotationError : a score outside [0, 1], a setting outside its domain, or a label without one.
+
+    Examples
+    --------
+    >>> bark = Scores(np.repeat([[0.0], [0.75], [0.0]], 50, axis=0), np.arange(151) / 50, ("dog",))
+    >>> csebbs(bark)
+    [Event(onset=1.0, offset=2.0, label='dog', weight=0.75)]
+    """
+    if scores.values.size and not (scores.values.min() >= 0 and scores.values.max() <= 1):
+        raise AnnotationError(f"csebbs needs scores in [0, 1]; these go from {scores.values.min()} to {scores.values.max()}")
+    lengths = per_label(step_filter_length, scores.labels, name="step_filter_length")
+    drops = per_label(merge_threshold_abs, scores.labels, name="merge_threshold_abs")
+    ratios = per_label(merge_threshold_rel, scores.labels, name="merge_threshold_rel")
+    if not ((lengths > 0).all() and (drops >= 0).all() and (ratios >= 1).all()):
+        raise AnnotationError(
+            "csebbs needs step_filter_length > 0 s, merge_threshold_abs >= 0 and merge_threshold_rel >= 1; "
+            f"got {step_filter_length}, {merge_threshold_abs}, {merge_threshold_rel}"
+        )
+    # (frames + 1, labels): the score summed over time up to each edge; a mean is a difference of two, on any grid.
+    sums = np.zeros((len(scores.edges), len(scores.labels)))
+    np.cumsum(scores.values * np.diff(scores.edges)[:, None], axis=0, out=sums[1:])
+    boxes = []
+    for label, total, length, drop, ratio in zip(scores.labels, sums.T, lengths, drops, ratios, strict=True):
+        borders = _change_points(total, scores.edges, half=length / 2)
+        times, sums_there = _close_shallow(scores.edges[borders], total[borders], drop=drop, ratio=ratio)
+        weight = np.clip(_means(times, sums_there)[::2], 0, 1).tolist()
+        boxes += [Event(*box) for box in zip(times[::2].tolist(), times[1::2].tolist(), [label] * len(weight), weight, strict=True)]
+    return sorted(boxes)
+
+
+def _change_points(total: NDArray[np.float64], edges: NDArray[np.float64], *, half: Seconds) -> NDArray[np.intp]:
+    """Onset, offset, onset ... as positions among the edges; `total` is the score summed over time, (frames + 1,)."""
+    # np.interp stays at the first or last sum outside the clip: there the score is 0. So the first change rises and the last one falls.
+    change = (np.interp(edges + half, edges, total) - 2 * total + np.interp(edges - half, edges, total)) / half
+    moving = np.flatnonzero(np.abs(change) > CONSTANT)
+    rising = change[moving] > 0
+    turns = np.flatnonzero(np.diff(rising)) + 1
+    steepest = [part[np.argmax(np.abs(change[part]))] for part in np.split(moving, turns) if len(part)]
+    return np.array(steepest, dtype=np.intp)
+
+
+def _close_shallow(
+    times: NDArray[np.float64], total: NDArray[np.float64], *, drop: float, ratio: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Take out the gaps that are not deep; `times` and the sums there are those of onset, offset, onset ..."""
+    while len(times) > 2:
+        mean = _means(times, total)  # of box, gap, box ...
+        gap, surer = mean[1::2], np.maximum(mean[:-1:2], mean[2::2])
+        depth = np.where((surer - gap <= drop) & (surer / ratio <= gap), surer - gap, np.inf)
+        shallowest = int(np.argmin(depth))
+        if depth[shallowest] == np.inf:
+            break
+        ends = [2 * shallowest + 1, 2 * shallowest + 2]
+        times, total = np.delete(times, ends), np.delete(total, ends)
+    return times, total
+
+
+def _means(times: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.diff(total) / np.diff(times)
+
+
+def boxes_to_scores(boxes: Iterable[Event], labels: Sequence[str], edges: ArrayLike) -> Scores:
+    """Draw boxes on a time grid as scores, so that they can be judged at all thresholds (PSDS).
+
+    On the grid they were found on, the boxes of `csebbs` come back exactly: `to_events` at any threshold gives those whose weight, as
+    float32, exceeds it. Scores cannot keep touching boxes of one label apart: below both weights they are one event. Where boxes of a
+    label overlap, or lie in one frame, the largest weight stands.
+
+    Parameters
+    ----------
+    boxes : events whose weight is a confidence.
+    labels : the columns.
+    edges : (frames + 1,) seconds, ascending, such as the edges of the scores the boxes were found in.
+
+    Raises
+    ------
+    AnnotationError : a box has another label.
+
+    Examples
+    --------
+    >>> boxes_to_scores([Event(1.0, 2.0, "dog", 0.75)], ["dog"], [0, 1, 2, 3]).values.T.tolist()
+    [[0.0, 0.75, 0.0]]
+    """
+    return Scores(events_to_roll(boxes, labels, edges), edges, labels)
