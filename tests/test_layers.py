@@ -66,7 +66,8 @@ HEAVY = {
     "soxr": ["audio.py"],
     "sox": ["augmentations/_sox.py"],
     "sklearn": ["containers/sklearn.py", "models/sklearn/*.py"],
-    **dict.fromkeys(["tensorflow", "jax", "matplotlib", "plotly", "pandas", "librosa", "dash"], []),
+    "pandas": ["core/frames.py"],
+    **dict.fromkeys(["tensorflow", "jax", "matplotlib", "plotly", "librosa", "dash"], []),
 }
 
 FILE_LINES, BODY_LINES, PUBLIC_METHODS = 400, 40, 10
@@ -271,7 +272,8 @@ VIOLATIONS = {
         "cycle",
     ),
     "torch outside": (heavy_problems, {"features/openl3.py": "def f():\n    import torch.nn as nn"}, "imports torch"),
-    "pandas anywhere": (heavy_problems, {"cli/__init__.py": "from pandas import read_csv"}, "imports pandas; allowed in no file"),
+    "pandas outside": (heavy_problems, {"cli/__init__.py": "from pandas import read_csv"}, "imports pandas; allowed in ['core/frames.py']"),
+    "jax anywhere": (heavy_problems, {"cli/__init__.py": "from jax import jit"}, "imports jax; allowed in no file"),
     "rich outside": (heavy_problems, {"report/html.py": "from rich.console import Console"}, "imports rich"),
     "long file": (size_problems, {"audio.py": "x = 1\n" * FILE_LINES}, "400 lines"),
     "long function": (size_problems, {"audio.py": 'def f():\n    """Doc."""\n' + LONG * BODY_LINES}, "f has a body of 40 lines"),

@@ -163,7 +163,7 @@ def download(
     dataset = _cli_leaves.dataset(name, data, settings=settings, exists=False)
     done = dataset.download(force=force, progress=bars(quiet))
     text(f"{dataset.name} {'is now' if done else 'was already'} in {data}")
-    text(f"licence: {dataset.license()}\nplease cite: {dataset.cite()}")
+    text(f"licence: {dataset.licence}\nplease cite: {dataset.citation}")
 
 
 @datasets.command(epilog=examples("dcasekit datasets validate esc50 --data data/ESC-50"))

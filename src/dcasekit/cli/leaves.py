@@ -33,8 +33,8 @@ def facts(name: str, dataset: "Dataset") -> dict[str, Any]:
         "labels": list(_stated(dataset, "labels") or ()),
         "folds": list(_stated(dataset, "folds") or ()),
         "protocol": type(protocol).__name__ if (protocol := _stated(dataset, "protocol")) else None,
-        "licence": dataset.license(),
-        "citation": dataset.cite(),
+        "licence": dataset.licence,
+        "citation": dataset.citation,
     }
 
 

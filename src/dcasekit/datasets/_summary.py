@@ -10,6 +10,8 @@ from dcasekit.core.tables import text_table
 from dcasekit.core.units import Seconds
 from dcasekit.datasets._protocols import Split
 
+_CLIP = ("id", "path", "duration", "fold", "group", "channel")
+
 
 @dataclass(frozen=True, slots=True)
 class LabelCount:
@@ -107,6 +109,16 @@ def summarize(name: str, task: str, labels: Sequence[str], clips: Sequence[Clip]
             for fold, split in rounds.items()
         ),
     )
+
+
+def clip_rows(clips: Sequence[Clip]) -> list[dict[str, Any]]:
+    """Give what is known about each clip as a row; names in ``extra`` that are a clip's own get ``extra_`` before them."""
+    return [
+        {name: getattr(clip, name) for name in _CLIP}
+        | {f"extra_{name}" if name in (*_CLIP, "tags", "events") else name: text for name, text in clip.extra.items()}
+        | {"tags": None if clip.tags is None else dict(clip.tags), "events": None if clip.events is None else len(clip.events)}
+        for clip in clips
+    ]
 
 
 def _groups(clips: Iterable[Clip]) -> int:

@@ -6,15 +6,16 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from dcasekit import audio
 from dcasekit.annotations import Clip
+from dcasekit.core.frames import data_frame
 from dcasekit.core.parallel import map_clips
 from dcasekit.core.units import Hz, PathLike
 from dcasekit.datasets._files import Problem, find_problems
 from dcasekit.datasets._protocols import CrossValidation, Protocol, Split
-from dcasekit.datasets._summary import Summary, summarize
+from dcasekit.datasets._summary import Summary, clip_rows, summarize
 from dcasekit.datasets._validation import Balance, hold_out
 from dcasekit.download import RemoteFile, download
 from dcasekit.errors import AnnotationError, DatasetError
@@ -45,6 +46,7 @@ class Dataset(ABC):
     archives : what `download` fetches, and `flatten`, the top folder or folders of the archives that are stripped.
     files_may_lack : ``True`` where nobody can have all of the audio any more (it came from video links): `clips` are those whose file
         is there, `missing` are the others.
+    licence, citation : terms of use, and the publication to cite.
     """
 
     task: Task
@@ -210,13 +212,22 @@ class Dataset(ABC):
         """Count what is there, by label and by split; print it to see the tables."""
         return summarize(self.name, self.task, self.labels, self.clips, self._rounds(), missing=len(self.missing))
 
-    def cite(self) -> str:
-        """Give the publication to cite."""
-        return self.citation
+    def to_frame(self) -> Any:
+        """Give a pandas DataFrame with a row per clip, for notebooks.
 
-    def license(self) -> str:
-        """Give the terms of use."""
-        return self.licence
+        Columns: ``id``, ``path``, ``duration``, ``fold``, ``group``, ``channel``, one per name in the clips' ``extra``, ``tags`` (label ->
+        value, ``None`` where nothing is known) and ``events``, their number (NaN: times unknown).
+
+        Raises
+        ------
+        MissingExtraError : pandas is not installed.
+
+        Examples
+        --------
+        >>> dataset.to_frame().groupby("fold").size()  # doctest: +SKIP
+        >>> dataset.to_frame()["tags"].apply(pandas.Series)  # a column per label # doctest: +SKIP
+        """
+        return data_frame(clip_rows(self.clips))
 
     def _forget(self) -> None:
         """Read the label files anew when they are asked for again."""
