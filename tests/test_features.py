@@ -178,6 +178,8 @@ def test_a_clip_shorter_than_a_window_is_refused_and_one_as_long_is_not(stft, ne
         (lambda: MelSpectrogram(audio_hop=True), "audio_hop"),
         (lambda: MelSpectrogram(sequence_time=0), "positive seconds"),
         (lambda: MelSpectrogram(sequence_hop_time=-1.0), "positive seconds"),
+        (lambda: MelSpectrogram(least_real=1.0), "least_real, .* must be in \\[0, 1\\); got 1.0"),
+        (lambda: MelSpectrogram(least_real=-0.1), "least_real"),
         (lambda: STFT(window="kaiser"), "window .* 'hann', 'hamming', 'blackman', 'rectangular'; got 'kaiser'"),
         (lambda: STFT(pad="zeros"), "pad .* 'reflect', 'constant'; got 'zeros'"),
         (lambda: STFT(power=3), "power .* 1, 2; got 3"),
@@ -251,7 +253,7 @@ def test_no_two_settings_share_a_fingerprint():
 
 
 @EVERY
-@pytest.mark.parametrize("change", [{"sequence_time": 3.0}, {"sequence_time": None}, {"sequence_hop_time": 0.1}], ids=str)
+@pytest.mark.parametrize("change", [{"sequence_time": 3.0}, {"sequence_time": None}, {"sequence_hop_time": 0.1}, {"least_real": 0.5}], ids=str)
 def test_how_windows_are_cut_is_not_part_of_the_fingerprint(feature, change):
     assert replace(feature, **change).fingerprint == feature.fingerprint
     assert replace(feature, **change) != feature

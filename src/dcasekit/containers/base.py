@@ -8,7 +8,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -44,7 +44,10 @@ class ModelContainer(Backend):
     labels, task, shape : what it answers, and the (frames, dims) of a window; set by `build`.
     features, scaler : the front end it was trained with; it travels with the model.
     history : one record per epoch.
+    published_front_end : name of the preset of features the network was published with, see `FeatureExtractor.preset`; ``None``: none.
     """
+
+    published_front_end: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
         self.labels: tuple[str, ...] = ()

@@ -43,6 +43,8 @@ class FeatureExtractor(ABC):
     sequence_time : seconds of one window, rounded down to whole frames (at least one); ``None``: the whole clip is one window. The
         last window, and a clip shorter than one, is filled up by reflecting frames.
     sequence_hop_time : seconds from window to window, rounded down to whole frames (at least one).
+    least_real : share of a clip's last window that must be real and not filled up, for it to be kept: strictly more than this. The first
+        window is always kept.
     audio_win : samples of one analysis window.
     audio_hop : samples from frame to frame; 680 at 22.05 kHz are 31 ms, DCASE-models' default.
     sr : Hz; audio of another rate is resampled.
@@ -50,12 +52,13 @@ class FeatureExtractor(ABC):
 
     sequence_time: Seconds | None = 1.0
     sequence_hop_time: Seconds = 0.5
+    least_real: float = 0.1
     audio_win: int = 1024
     audio_hop: int = 680
     sr: Hz = 22050
 
     # Settings that only say how stored frames are cut into windows: changing them recomputes nothing.
-    _WINDOWING: ClassVar[tuple[str, ...]] = ("sequence_time", "sequence_hop_time")
+    _WINDOWING: ClassVar[tuple[str, ...]] = ("sequence_time", "sequence_hop_time", "least_real")
 
     def __post_init__(self) -> None:
         for name in ("audio_win", "audio_hop", "sr"):
@@ -68,6 +71,8 @@ class FeatureExtractor(ABC):
                 "sequence_time and sequence_hop_time must be positive seconds (sequence_time=None: the whole clip); "
                 f"got {self.sequence_time} and {self.sequence_hop_time}"
             )
+        if not 0 <= self.least_real < 1:
+            raise FeatureError(f"least_real, the share of a last window that must be real, must be in [0, 1); got {self.least_real!r}")
 
     @abstractmethod
     def compute_blocks(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
