@@ -253,7 +253,9 @@ def test_no_two_settings_share_a_fingerprint():
 
 
 @EVERY
-@pytest.mark.parametrize("change", [{"sequence_time": 3.0}, {"sequence_time": None}, {"sequence_hop_time": 0.1}, {"least_real": 0.5}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"sequence_time": 3.0}, {"sequence_time": None}, {"sequence_hop_time": 0.1}, {"least_real": 0.5}], ids=str
+)
 def test_how_windows_are_cut_is_not_part_of_the_fingerprint(feature, change):
     assert replace(feature, **change).fingerprint == feature.fingerprint
     assert replace(feature, **change) != feature
