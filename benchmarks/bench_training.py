@@ -43,7 +43,7 @@ def torch_loop(*, tuned: bool) -> tuple[Step, Step]:
     import torch
     from torch import nn
 
-    from dcasekit.containers._torch_speed import in_blocks, keep_memory
+    from dcasekit.containers._torch_speed import keep_memory
 
     pool = (4, 2)
     blocks: list[nn.Module] = []
@@ -62,10 +62,6 @@ def torch_loop(*, tuned: bool) -> tuple[Step, Step]:
     rng = np.random.default_rng(0)
 
     def train() -> float:
-        with in_blocks(network, torch.device("cpu" if tuned else "meta")):
-            return epoch()
-
-    def epoch() -> float:
         network.train()
         total = 0.0
         order = rng.permutation(WINDOWS)

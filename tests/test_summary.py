@@ -1,6 +1,7 @@
 """What `summary` says of models, against counts by hand, the published figures, and fields computed from kernels and strides."""
 
 import json
+import weakref
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -10,6 +11,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dcasekit.containers.summary import Published, published, summary
 from dcasekit.containers.torch import TorchModelContainer
@@ -263,17 +265,46 @@ def test_memory_of_a_network_that_can_be_counted_by_hand():
     assert found.training_bytes == 4 * 4 * numbers + 32 * (narrow + wide)  # inputs of the dense layers, one of them the rectifier's output
 
 
+class Peak(TorchDispatchMode):
+    """Follow the tensors of every single operation, those of the backward pass too: `peak` bytes were alive at once."""
+
+    def __init__(self, known):
+        super().__init__()
+        self.known, self.alive, self.peak = {memory(tensor) for tensor in known}, {}, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        output = func(*args, **(kwargs or {}))
+        for tensor in output if isinstance(output, tuple | list) else [output]:
+            if isinstance(tensor, torch.Tensor) and memory(tensor) not in self.known:
+                self.alive[memory(tensor)] = tensor.untyped_storage().nbytes()
+        self.alive = {each: size for each, size in self.alive.items() if each() is not None}
+        self.peak = max(self.peak, sum(self.alive.values()))
+        return output
+
+
+def memory(tensor):
+    return weakref.ref(tensor.untyped_storage())
+
+
 def test_memory_of_training_is_what_a_training_step_takes():
     """All tensors of a step are followed; gradients of activations, which come and go, are what the estimate leaves out."""
-    from dcasekit.containers._torch_layers import _Alive
-
     model = CompactCNN().build((64, 64), LABELS)
     x = torch.rand(32, 64, 64)
-    with _Alive([*model.network.parameters(), *model.network.buffers()], x) as alive:
+    with Peak([*model.network.parameters(), *model.network.buffers()]) as followed:
         model.network.train()(x).sum().backward()
     moments = 2 * 4 * model.cost()["parameters"]
-    took = alive.peak + moments + sum(array.nbytes for array in model.weights().values())
+    took = followed.peak + 4 * x.numel() + moments + sum(array.nbytes for array in model.weights().values())
     assert 0.75 * took < summary(model).training_bytes < took
+
+
+@pytest.mark.parametrize("name", [name for name in discover.names("models") if "." not in name])
+def test_memory_of_prediction_is_that_of_single_operations(name):
+    """Calls of PyTorch are followed, by its public interface; what is inside one of them, such as a recurrence, is not in sight."""
+    model = discover.load("models", name)(**SETTINGS.get(name, {})).build(SHAPES.get(name, (64, 64)), LABELS)
+    window = torch.rand(1, *model.shape)
+    with torch.inference_mode(), Peak([*model.network.parameters(), *model.network.buffers()]) as followed:
+        model.network.eval()(window)
+    assert 0.5 * followed.peak <= summary(model).prediction_bytes <= followed.peak + 4 * window.numel()
 
 
 def test_each_answer_that_is_held_counts_once():

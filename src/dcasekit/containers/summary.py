@@ -1,8 +1,9 @@
 """What a model is made of, costs and sees: its layers, their sizes and multiply-accumulates, memory, receptive field."""
 
+import copy
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -254,26 +255,35 @@ def published(kind: type) -> Published | None:
 
 
 def _measured(model: Any, size: int) -> dict[str, Any]:
-    """Look into the network of a PyTorch model with weights of so many bytes."""
-    from dcasekit.containers._torch_layers import looked_into
+    """Look into the network of a PyTorch model with weights of so many bytes: a copy of it, on the CPU."""
+    from dcasekit.containers._torch_costs import bytes_for_gradient, count_different, layer_costs, predict
+    from dcasekit.containers._torch_layers import example
+    from dcasekit.containers._torch_receptive_field import receptive_field
 
+    network = copy.deepcopy(model.network).cpu()
     try:
-        found = looked_into(model.network, model.shape)
+        window = example(1, model.shape)
+        prediction, costs, kept = predict(network, window), layer_costs(network, window), bytes_for_gradient(network, model.shape)
+        # What answers NaN by itself tells nothing by NaN.
+        field = None if prediction.answer.isnan().any() else receptive_field(network, model.shape)
     except (RuntimeError, ValueError, IndexError) as error:  # torch's, for windows too small for a layer, or too large for the memory
         reason = str(error).splitlines()[0]
         raise ModelError(f"{type(model).__name__} cannot answer windows of {model.shape} (frames, dims): {reason}") from error
-    layers, kept = found.pop("layers"), found.pop("bytes_for_gradient")
-    trained = sum(layer["trained"] for layer in layers)
-    counted = sum(layer.pop("macs_torchinfo") for layer in layers)
+    trained = sum(cost.trained for cost in costs)
     return {
-        **found,
-        "layers": tuple(Layer(**layer) for layer in layers),
+        "layers": tuple(Layer(**{each.name: getattr(cost, each.name) for each in fields(Layer)}) for cost in costs),
+        "output": tuple(prediction.answer.shape[1:]),
+        "steps": count_different(prediction.answer[0]),
         "trained": trained,
-        "kept": sum(layer["kept"] for layer in layers),
-        "macs": sum(layer["macs"] for layer in layers),
-        "macs_torchinfo": counted,
+        "kept": sum(cost.kept for cost in costs),
+        "macs": sum(cost.macs for cost in costs),
+        "macs_torchinfo": sum(cost.macs_torchinfo for cost in costs),
+        "prediction_bytes": prediction.peak_bytes,
         # The weights once more as gradients and twice as Adam's moments: 12 bytes of single precision.
         "training_bytes": size + 12 * trained + TRAINING_BATCH * kept,
+        "field": field and field.frames,
+        "local": field.layer if field else "",
+        "local_field": field.layer_frames if field and field.layer else None,
     }
 
 

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from dcasekit.containers._backend import Record, Weights
 from dcasekit.containers._data import Data
 from dcasekit.containers._torch_checkpoint import Checkpoint
-from dcasekit.containers._torch_layers import begun, fingerprint, held, layer_shapes, output_of, tensors_until
+from dcasekit.containers._torch_freeze import freeze, hash_weights, warm_start_batch_norm
+from dcasekit.containers._torch_layers import layer_output, layer_shapes, weights_until
 from dcasekit.containers._torch_seed import seeded
-from dcasekit.containers._torch_speed import in_blocks, keep_memory, settle
+from dcasekit.containers._torch_speed import keep_memory, place
 from dcasekit.containers.base import ModelContainer
 from dcasekit.containers.training import Training, validation_record
 from dcasekit.core import discover
@@ -62,7 +63,7 @@ class TorchModelContainer(ModelContainer):
         """Make the network, with new weights; see `ModelContainer.build`."""
         try:
             with seeded(seed):
-                self.network = settle(self.network_for(*shape, len(labels), task), torch.device("cpu"))
+                self.network = place(self.network_for(*shape, len(labels), task), torch.device("cpu"))
         except (TypeError, ValueError, IndexError, RuntimeError) as error:
             if isinstance(error, ModelError):
                 raise
@@ -74,14 +75,14 @@ class TorchModelContainer(ModelContainer):
         """Train epoch by epoch; keep the best on validation data, or the last."""
         if training.keep_memory:
             keep_memory()
-        with in_blocks(self._need(), _device(training.device)), held(self._need(), frozen or ()), begun(self._need()):
+        with freeze(self._need(), frozen or ()), warm_start_batch_norm(self._need()):
             return self._fit(data, validation, training, frozen)
 
     def _fit(self, data: Data, validation: Data | None, training: Training, frozen: Sequence[str] | None) -> list[Record]:
         device = _device(training.device)
         network = self._on(device)
         run: dict[str, Any] = {"model": [discover.address(type(self)), self.settings], "data": data.identity, "labels": self.labels}
-        run["start"] = None if frozen is None else fingerprint(network, frozen)
+        run["start"] = None if frozen is None else hash_weights(network, frozen)
         run["validation"] = None if validation is None else validation.identity
         state = Checkpoint(network, training, steps=math.ceil(data.size / training.batch_size), run=run)
         history = state.restore()
@@ -126,11 +127,11 @@ class TorchModelContainer(ModelContainer):
 
     def activations(self, windows: FloatArray, layer: str) -> FloatArray:
         """Give what a module gives for windows; see `Backend.activations`."""
-        return np.concatenate([output_of(self._need(), part, layer).float().cpu().numpy() for part in self._parts(windows)])
+        return np.concatenate([layer_output(self._need(), part, layer).float().cpu().numpy() for part in self._parts(windows)])
 
     def weights_until(self, layer: str) -> tuple[str, ...]:
         """Name the tensors of the modules that are done when a layer is."""
-        return tensors_until(self._need(), next(self._parts(np.zeros((2, *self.shape), np.float32))), layer)
+        return weights_until(self._need(), next(self._parts(np.zeros((2, *self.shape), np.float32))), layer)
 
     def weights(self) -> Weights:
         """Give the network's state dict as arrays."""
@@ -205,7 +206,7 @@ class TorchModelContainer(ModelContainer):
         return training.loss or ("cross_entropy" if self.task == "classification" else "binary_cross_entropy")
 
     def _on(self, device: torch.device) -> nn.Module:
-        self.network = settle(self._need(), device)
+        self.network = place(self._need(), device)
         return self.network
 
     def _need(self) -> nn.Module:
