@@ -1,5 +1,6 @@
 # Two commands do everything on a fresh machine with Python >= 3.11, pip and make: `make demo` and `make test`.
-# VENV and PYTHON can be overridden: make test VENV=/tmp/venv PYTHON=python3.12
+# VENV, PYTHON and CONSTRAINTS (versions that pip keeps to, tested ones unless told) can be overridden: make test VENV=/tmp/venv PYTHON=python3.12
+CONSTRAINTS ?= constraints/cpu.txt
 VENV   ?= .venv
 PYTHON ?= python3
 RUN    := $(VENV)/bin
@@ -34,15 +35,15 @@ bench: $(VENV)/.test $(CROSS)/.done  ## every speed claim, with the peer beside 
 crosscheck: $(CROSS)/.done   ## our metrics against sed_eval, sed_scores_eval and psds_eval, in an environment of their own
 	$(CROSS)/bin/python -m pytest crosscheck
 
-# A stamp per set of extras, older than pyproject.toml only when the requirements changed: a second call installs nothing.
-$(VENV)/.demo: pyproject.toml
+# A stamp per set of extras, older than pyproject.toml or the constraints only when the requirements changed: a second call installs nothing.
+$(VENV)/.demo: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dcasekit needs Python 3.11 or newer; try: make demo PYTHON=python3.11")'
 	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
-	$(RUN)/python -m pip install --quiet --editable '.[torch]'
+	$(RUN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[torch]'
 	touch $@
 
 $(VENV)/.test: $(VENV)/.demo pyproject.toml
-	$(RUN)/python -m pip install --quiet --editable '.[test]'
+	$(RUN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[test]'
 	touch $@
 
 # The toolboxes build only beside old versions of what they stand on, so they get their own environment; a C compiler is needed.
