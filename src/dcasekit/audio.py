@@ -17,8 +17,13 @@ from dcasekit.core.files import replacing
 from dcasekit.core.units import FloatArray, Hz, PathLike, Seconds
 from dcasekit.errors import AudioError
 
-# The mission's codecs; what `Folder`-like datasets look for. Other formats of libsndfile open as well.
+# The mission's codecs, which are written as well.
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+# Endings by which recordings are found in a folder: what libsndfile reads, without formats that have no header or are no sound first.
+READABLE = frozenset((
+    *SUFFIXES, ".aif", ".aifc", ".aiff", ".au", ".avr", ".bwf", ".caf", ".htk", ".iff", ".ircam", ".mp2", ".nist", ".oga", ".opus", ".paf",
+    ".pvf", ".rf64", ".sds", ".sf", ".snd", ".sph", ".svx", ".voc", ".w64", ".wave", ".wve",
+))  # fmt: skip
 
 # libsndfile's seek lands some 100 samples off near an ogg's end, and an mp3's frame needs bits of those before: decode from the start.
 _INEXACT_SEEK = ("VORBIS", "OPUS", "MPEG")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dcasekit.audio import SUFFIXES
+from dcasekit.audio import READABLE, SUFFIXES
 from dcasekit.core.units import PathLike
 from dcasekit.errors import DatasetError
 
@@ -21,9 +21,9 @@ def recordings(folder: PathLike) -> tuple[str, ...]:
     DatasetError : the folder is missing, or holds no audio.
     """
     root = Path(folder)
-    found = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
+    found = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in READABLE)
     if not found:
-        raise DatasetError(f"{root} {'holds no audio' if root.is_dir() else 'is not a folder'}; expected {', '.join(SUFFIXES)} files in it")
+        raise DatasetError(f"{root} {'holds no audio' if root.is_dir() else 'is not a folder'}; expected {', '.join(SUFFIXES)} ... files in it")
     return tuple(found)
 
 

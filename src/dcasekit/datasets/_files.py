@@ -55,7 +55,7 @@ def find_problems(
         problems += (Problem("duplicate", str(other), f"the same bytes as {first}; keep one of them in the label file") for other in others)
     if known is not None:
         expected = {*paths, *known}
-        beside = {path for folder in {path.parent for path in paths} for path in folder.glob("*") if path.suffix.lower() in audio.SUFFIXES}
+        beside = {path for folder in {path.parent for path in paths} for path in folder.glob("*") if path.suffix.lower() in audio.READABLE}
         problems += (Problem("extra", str(path), "not in the label file") for path in sorted(beside - expected))
     return problems
 
