@@ -23,7 +23,9 @@ def recordings(folder: PathLike) -> tuple[str, ...]:
     root = Path(folder)
     found = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in READABLE)
     if not found:
-        raise DatasetError(f"{root} {'holds no audio' if root.is_dir() else 'is not a folder'}; expected {', '.join(SUFFIXES)} ... files in it")
+        raise DatasetError(
+            f"{root} {'holds no audio' if root.is_dir() else 'is not a folder'}; expected {', '.join(SUFFIXES)} ... files in it"
+        )
     return tuple(found)
 
 
