@@ -221,7 +221,7 @@ def test_crnn2023_by_our_counting_and_by_its_authors():
     found = summary(CRNN2023().build((200, 64), LABELS + tuple("klmnopq"), task="detection"))
     assert (found.macs, found.trained) == (562_080_000, 380_113)
     assert round(found.macs_torchinfo / 1e6, 3) == 563.741
-    assert found.table()[0] == ("layer", "kind", "output", "trained", "kept", "MACs")
+    assert found.table().columns == ["layer", "kind", "output", "trained", "kept", "MACs"]
     assert "562,080,000 multiply-accumulates" in str(found)
     assert "563.741 M as torchinfo counts" in str(found)
     assert round(found.weight_bytes / 1e6, 2) == 1.52
@@ -249,11 +249,11 @@ def test_what_a_network_does_outside_its_layers_is_counted_too():
             return self.inside(x @ self.scale) + self.alias(x)
 
     found = own(Mixed())
-    assert found.table()[0] == ("layer", "kind", "output", "trained", "MACs")  # nothing is kept
+    assert found.table().columns == ["layer", "kind", "output", "trained", "MACs"]  # nothing is kept
     layers = {layer.name: (layer.trained, layer.macs, layer.output) for layer in found.layers}
     assert layers == {"": (4, 64 * 4, None), "inside": (20, 64 * 20, (64, 10)), "alias": (0, 64 * 20, (64, 10)), "unused": (30, 0, None)}
-    assert [row[0] for row in found.table()[1]][-2:] == ["(between layers)", "unused"]
-    assert found.table()[1][-1][2] == "not used"
+    assert [row[0] for row in found.table().rows][-2:] == ["(between layers)", "unused"]
+    assert found.table().rows[-1][2] == "not used"
 
 
 def test_memory_of_a_network_that_can_be_counted_by_hand():

@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from dcasekit.cli import leaves as _cli_leaves
 from dcasekit.cli import options as o
@@ -194,13 +191,6 @@ def _build(
 
 
 def _show(found: "Summary") -> None:
-    columns, rows = found.table()
-    if rows:
-        shown = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
-        for index, column in enumerate(columns):
-            shown.add_column(column, justify="left" if index < 2 else "right", no_wrap=index > 0, overflow="fold")
-        for row in rows:
-            shown.add_row(*map(Text, row))
-        Console().print(shown)
-        text("")
+    if found.layers:
+        text(f"{found.table()}\n")
     card(found.facts())

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 from typer.core import TyperGroup
 
+from dcasekit.core.tables import Table
 from dcasekit.errors import DcasekitError
 
 if TYPE_CHECKING:
@@ -74,20 +75,19 @@ def document(content: Any) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; cells are plain text, numbers stand to the right."""
-    rows = list(rows)
-    shown = Table(box=None, header_style="bold", pad_edge=False)
-    for index, column in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
+    """Print a table, its cells folded where the terminal is narrow."""
+    found = Table(columns, list(rows))
+    shown = RichTable(box=None, header_style="bold", pad_edge=False)
+    for column, numeric in zip(found.columns, found.numeric, strict=True):
         shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        shown.add_row(*(Text(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in row))
+    for row in found.cells:
+        shown.add_row(*map(Text, row))
     Console().print(shown)
 
 
 def card(facts: Mapping[str, Any]) -> None:
     """Print facts, one to a line."""
-    grid = Table.grid(padding=(0, 2))
+    grid = RichTable.grid(padding=(0, 2))
     for name, value in facts.items():
         grid.add_row(Text(name, style="bold"), Text(_line(value)))
     Console().print(grid)

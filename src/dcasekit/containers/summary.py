@@ -10,7 +10,7 @@ import numpy as np
 
 from dcasekit.containers.base import ModelContainer
 from dcasekit.core import discover
-from dcasekit.core.tables import text_table
+from dcasekit.core.tables import Table
 from dcasekit.core.units import Seconds
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
@@ -158,8 +158,8 @@ class Summary:
             found["not measured"] = "MACs of each layer, memory and receptive field: of PyTorch models only"
         return found
 
-    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        """Give the layers as texts: names of the columns, and a row for each layer; a column of numbers that holds none is left out.
+    def table(self) -> Table:
+        """Give a row for each layer; a column of numbers that holds none is left out.
 
         Layers without numbers and operations of their own that keep the shape, such as activations and dropout, are left out.
         """
@@ -174,12 +174,11 @@ class Summary:
             before = layer.output or before
         columns = ("layer", "kind", "output", "trained", "kept", "MACs")
         kept = [index for index in range(len(columns)) if index < 3 or any(row[index] != "-" for row in rows)]
-        return tuple(columns[index] for index in kept), [tuple(row[index] for index in kept) for row in rows]
+        return Table([columns[index] for index in kept], [[row[index] for index in kept] for row in rows])
 
     def __str__(self) -> str:
-        columns, rows = self.table()
         facts = "\n".join(f"{name:16}  {text}" for name, text in self.facts().items())
-        return f"{text_table([dict(zip(columns, row, strict=True)) for row in rows])}\n\n{facts}" if rows else facts
+        return f"{self.table()}\n\n{facts}" if self.layers else facts
 
     def _answers(self) -> str:
         frames, text = self.shape[0], f"{self.output[-1]:,} label{'s' * (self.output[-1] > 1)} for {self.task}: "

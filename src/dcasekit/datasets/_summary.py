@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dcasekit.annotations import Clip, harden, present
-from dcasekit.core.tables import text_table
+from dcasekit.core.tables import Table
 from dcasekit.core.units import Seconds
 from dcasekit.datasets._protocols import Split
 
@@ -69,7 +69,7 @@ class Summary:
         absent = f", {self.missing} more are listed but not there" if self.missing else ""
         length = "" if self.seconds is None else f", {self.seconds / 3600:.2f} h"
         head = f"{self.name}: {self.task}, {self.clips} clips in {self.groups} groups{length}{absent}"
-        return "\n\n".join([head, *(text_table([asdict(row) for row in rows]) for rows in (self.labels, self.rounds) if rows)])
+        return "\n\n".join([head, *(str(Table.of([asdict(row) for row in rows])) for rows in (self.labels, self.rounds) if rows)])
 
 
 def summarize(name: str, task: str, labels: Sequence[str], clips: Sequence[Clip], rounds: Mapping[str, Split], *, missing: int) -> Summary:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcasekit.annotations import Event
-from dcasekit.core.tables import text_table
+from dcasekit.core.tables import Table
 from dcasekit.core.units import FloatArray
 from dcasekit.errors import MetricError
 from dcasekit.metrics import bootstrap, classification, detection, paired, psds, ratio, segment, tagging
@@ -255,7 +255,7 @@ class Results:
     def __str__(self) -> str:
         value, (low, high) = self.numbers[self.headline], self.interval
         head = f"{self.headline} {value:.3f} (95 % interval {low:.3f} to {high:.3f}), {len(self.clips)} clips"
-        return f"{head}\n\n{text_table(self.table())}"
+        return f"{head}\n\n{Table.of(self.table())}"
 
     @cached_property
     def _clip_scores(self) -> FloatArray:
