@@ -6,6 +6,9 @@ Every module of the family has an ``evaluate(truth, ..., *, labels) -> dict[str,
   labels), ``f1/<label>``; all are shares in [0, 1] except error rates, which have no upper bound.
 * A label's recall, F1, average precision, AUC and error rate are NaN where the truth does not hold the label: nothing was
   there to find. Precision is NaN where the label was never predicted. **Macro means leave NaN out.**
+* **Unknown is unknown.** NaN in a truth says that nobody knows: such an entry is left out of every number, as if the clip were not
+  there for that label. Soft truth is hardened where a yes or no is needed: a label is there where its value is above 0.5
+  (`dcasekit.annotations.HARD`), an event where its weight is.
 * A label that the truth holds and the system never finds has F1 0, not NaN: silence is not rewarded.
 * ``segment`` and ``event`` give sed_eval's numbers by default, which break the second and third rule; with
   ``empty_output="zero", absent="nan"`` they keep them, but for precision, which is 0 where a label of the truth was never
@@ -19,9 +22,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dcasekit.annotations import HARD
 from dcasekit.errors import MetricError
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
 def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Array:
@@ -65,18 +70,29 @@ def detection(hits: ArrayLike, reference: ArrayLike, predicted: ArrayLike) -> di
 
 
 def check_arrays(truth: ArrayLike, scores: ArrayLike, labels: Sequence[str] | None = None) -> tuple[Array, Array]:
-    """Give truth and scores as float64 arrays (clips, labels), or say why they cannot be scored.
+    """Give truth and scores as float64 arrays (clips, labels), or say why they cannot be scored; NaN in the truth is unknown.
 
     Raises
     ------
-    MetricError : shapes differ, no clips, a value is not finite, or the number of labels is another.
+    MetricError : shapes differ, no clips, a score is not finite, a truth is infinite, or the number of labels is another.
     """
     truth, scores = np.asarray(truth, dtype=np.float64), np.asarray(scores, dtype=np.float64)
     if truth.ndim != 2 or truth.shape != scores.shape or not truth.size:
         raise MetricError(f"truth and scores must both be (clips, labels), not empty; got {truth.shape} and {scores.shape}")
     if labels is not None and len(labels) != truth.shape[1]:
         raise MetricError(f"{len(labels)} labels were given for arrays of {truth.shape[1]} columns")
-    for name, array in (("truth", truth), ("scores", scores)):
-        if not np.isfinite(array).all():
-            raise MetricError(f"{name} must be finite; clip {np.argwhere(~np.isfinite(array))[0, 0]} holds NaN or infinity")
+    if not np.isfinite(scores).all():
+        raise MetricError(f"scores must be finite; clip {np.argwhere(~np.isfinite(scores))[0, 0]} holds NaN or infinity")
+    if np.isinf(truth).any():
+        raise MetricError(f"truth must be finite, or NaN where it is unknown; clip {np.argwhere(np.isinf(truth))[0, 0]} holds infinity")
     return truth, scores
+
+
+def there(truth: ArrayLike) -> tuple[Flags, Flags]:
+    """Say of each entry of a truth whether the label is there (its value is above 0.5), and whether that is known (not NaN).
+
+    >>> there([1.0, 0.5, np.nan])
+    (array([ True, False, False]), array([ True,  True, False]))
+    """
+    values = np.asarray(truth)
+    return np.asarray(values > HARD), ~np.isnan(values)

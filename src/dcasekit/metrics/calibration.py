@@ -1,10 +1,11 @@
 """Whether a score of 0.7 means that the label is there in 70 % of such cases.
 
-Scores must be in [0, 1]. A label is in the truth where its value is at least 0.5. Predictions are sorted into bins by score;
-in each, the mean score should be the share of labels that are there. The expected calibration error is the mean gap between the two, each
-bin weighing what its count is of all; the maximum calibration error is the largest gap. C. Guo, G. Pleiss, Y. Sun,
-K. Q. Weinberger, "On calibration of modern neural networks", ICML 2017. On few clips these errors are too high, because within a
-bin chance alone leaves a gap: compare them at equal numbers of clips and bins only.
+Scores must be in [0, 1]. A label is in the truth where its value is above 0.5, and left out where it is NaN, unknown.
+Predictions are sorted into bins by score; in each, the mean score should be the share of labels that are there. The expected
+calibration error is the mean gap between the two, each bin weighing what its count is of all; the maximum calibration error is
+the largest gap. C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern neural networks", ICML 2017. On few
+clips these errors are too high, because within a bin chance alone leaves a gap: compare them at equal numbers of clips and bins
+only.
 
 The Brier score is the mean squared difference of score and truth (G. W. Brier, "Verification of forecasts expressed in terms
 of probability", Monthly Weather Review 78(1), 1950). It needs no bins, and is lowest for the true probabilities.
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dcasekit.errors import MetricError
-from dcasekit.metrics import Array, check_arrays, named
+from dcasekit.metrics import Array, check_arrays, named, ratio, there
 
 Spacing = Literal["width", "mass"]
 
@@ -41,12 +42,12 @@ class Reliability:
     @property
     def expected_error(self) -> float:
         """Mean gap between score and frequency, weighted by count."""
-        return float(np.average(np.abs(self.score - self.frequency), weights=self.count))
+        return float(ratio(np.abs(self.score - self.frequency) @ self.count, self.count.sum()))
 
     @property
     def maximum_error(self) -> float:
         """Largest gap between score and frequency."""
-        return float(np.abs(self.score - self.frequency).max())
+        return float(np.abs(self.score - self.frequency).max()) if self.count.size else float("nan")
 
 
 def reliability(truth: ArrayLike, scores: ArrayLike, *, bins: int = 15, spacing: Spacing = "width") -> Reliability:
@@ -77,11 +78,12 @@ def reliability(truth: ArrayLike, scores: ArrayLike, *, bins: int = 15, spacing:
     if truth.shape != scores.shape:
         raise MetricError(f"truth and scores must have the same shape; got {truth.shape} and {scores.shape}")
     truth, scores = _check(truth.reshape(-1, 1), scores.reshape(-1, 1))
-    positive, score = truth.ravel() >= 0.5, scores.ravel()
+    positive, known = there(truth)
+    positive, score = positive[known], scores[known]
     if bins < 1 or spacing not in {"width", "mass"}:
         raise MetricError(f"need at least 1 bin, and spacing 'width' or 'mass'; got bins={bins}, spacing={spacing!r}")
     shares = np.linspace(0, 1, bins + 1)[1:-1]
-    borders = shares if spacing == "width" else np.quantile(score, shares)
+    borders = shares if spacing == "width" or not score.size else np.quantile(score, shares)
     member = np.searchsorted(borders, score, side="left")  # a score on a border belongs below it
     count = np.bincount(member, minlength=bins)
     sums = [np.bincount(member, weights=values, minlength=bins)[count > 0] for values in (score, positive)]
@@ -90,7 +92,7 @@ def reliability(truth: ArrayLike, scores: ArrayLike, *, bins: int = 15, spacing:
 
 
 def top_label(truth: ArrayLike, scores: ArrayLike) -> tuple[Array, Array]:
-    """Reduce a classification to the predicted label: whether it is right (1, else 0), and its score; both (clips,).
+    """Reduce a classification to the predicted label: whether it is right (1, else 0; NaN: unknown), and its score; both (clips,).
 
     >>> correct, confidence = top_label([[1, 0], [1, 0]], [[0.9, 0.1], [0.3, 0.7]])
     >>> correct.tolist(), confidence.tolist()
@@ -98,7 +100,8 @@ def top_label(truth: ArrayLike, scores: ArrayLike) -> tuple[Array, Array]:
     """
     truth, scores = check_arrays(truth, scores)
     clip, top = np.arange(len(scores)), scores.argmax(axis=1)
-    return (truth[clip, top] >= 0.5).astype(np.float64), scores[clip, top]
+    right, known = there(truth[clip, top])
+    return np.where(known, right, np.nan), scores[clip, top]
 
 
 def brier(truth: ArrayLike, scores: ArrayLike) -> Array:
@@ -110,7 +113,8 @@ def brier(truth: ArrayLike, scores: ArrayLike) -> Array:
     [0.25, 0.5]
     """
     truth, scores = _check(truth, scores)
-    return np.asarray(((scores - (truth >= 0.5)) ** 2).mean(axis=0))
+    positive, known = there(truth)
+    return ratio(np.where(known, (scores - positive) ** 2, 0).sum(axis=0), known.sum(axis=0))
 
 
 def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], bins: int = 15, spacing: Spacing = "width") -> dict[str, float]:

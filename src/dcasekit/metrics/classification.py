@@ -2,6 +2,8 @@
 
 The predicted label is the one of highest score; of equal scores the first. ``accuracy`` counts clips, ``accuracy/macro``
 is the mean recall of the labels that occur, so that each weighs the same ("class-wise average accuracy" of DCASE task 1).
+
+A clip whose label is unknown, NaN in the truth without a 1 beside it, is left out of every number.
 """
 
 from collections.abc import Sequence
@@ -10,7 +12,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dcasekit.errors import MetricError
-from dcasekit.metrics import Array, check_arrays, detection, mean, named
+from dcasekit.metrics import Array, Flags, check_arrays, detection, mean, named, ratio
+
+
+def known_clips(truth: ArrayLike) -> Flags:
+    """Say which clips' label is known, (clips,): those with a 1 in their row, whatever is unknown beside it, and those without NaN.
+
+    >>> known_clips([[1, np.nan], [0, np.nan], [np.nan, np.nan], [0, 1]]).tolist()
+    [True, False, False, True]
+    """
+    values = np.asarray(truth, dtype=np.float64)
+    return np.asarray((values == 1).any(axis=1) | ~np.isnan(values).any(axis=1))
 
 
 def confusion(truth: ArrayLike, scores: ArrayLike) -> NDArray[np.int64]:
@@ -18,7 +30,7 @@ def confusion(truth: ArrayLike, scores: ArrayLike) -> NDArray[np.int64]:
 
     Parameters
     ----------
-    truth : (clips, labels), one 1 per row, else 0.
+    truth : (clips, labels), one 1 per row, else 0; rows that hold NaN and no 1 are unknown and left out.
     scores : (clips, labels), any finite numbers.
 
     Returns
@@ -27,7 +39,7 @@ def confusion(truth: ArrayLike, scores: ArrayLike) -> NDArray[np.int64]:
 
     Raises
     ------
-    MetricError : a row of the truth does not hold exactly one 1, or see `check_arrays`.
+    MetricError : a known row of the truth does not hold exactly one 1, or see `check_arrays`.
 
     Examples
     --------
@@ -35,7 +47,7 @@ def confusion(truth: ArrayLike, scores: ArrayLike) -> NDArray[np.int64]:
     [[1, 0], [1, 1]]
     """
     truth, scores = _check(truth, scores)
-    size = truth.shape[1]
+    size = scores.shape[1]
     pairs = truth.argmax(axis=1) * size + scores.argmax(axis=1)
     return np.bincount(pairs, minlength=size * size).reshape(size, size)
 
@@ -61,7 +73,7 @@ def top_k_accuracy(truth: ArrayLike, scores: ArrayLike, *, k: int) -> float:
     if not 1 <= k <= truth.shape[1]:
         raise MetricError(f"k must be from 1 to {truth.shape[1]}, the number of labels; got {k}")
     best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return float((best == truth.argmax(axis=1)[:, None]).any(axis=1).mean())
+    return mean((best == truth.argmax(axis=1)[:, None]).any(axis=1).astype(np.float64))
 
 
 def log_loss(truth: ArrayLike, scores: ArrayLike) -> float:
@@ -88,7 +100,7 @@ def log_loss(truth: ArrayLike, scores: ArrayLike) -> float:
             f"each clip's scores must be at least 0 and add up to 1 (softmax); clip {wrong[0]} has {scores[wrong[0]].tolist()}"
         )
     with np.errstate(divide="ignore"):
-        return float(-np.log(scores[truth == 1]).mean())
+        return mean(-np.log(scores[truth]))
 
 
 def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str]) -> dict[str, float]:
@@ -112,7 +124,7 @@ def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str]) -> d
     counts = confusion(truth, scores)
     figures = detection(np.diag(counts), counts.sum(axis=1), counts.sum(axis=0))
     return {
-        "accuracy": float(np.trace(counts) / counts.sum()),
+        "accuracy": float(ratio(np.trace(counts), counts.sum())),
         "accuracy/macro": mean(figures["recall"]),
         **named("f1", figures["f1"], labels),
         **named("recall", figures["recall"], labels, macro=False),
@@ -120,9 +132,11 @@ def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str]) -> d
     }
 
 
-def _check(truth: ArrayLike, scores: ArrayLike) -> tuple[Array, Array]:
-    """Give truth and scores as arrays, or say which clip has not exactly one label."""
+def _check(truth: ArrayLike, scores: ArrayLike) -> tuple[Flags, Array]:
+    """Give truth and scores of the known clips as arrays, or say which clip has not exactly one label."""
     truth, scores = check_arrays(truth, scores)
-    if wrong := np.flatnonzero(((truth == 1).sum(axis=1) != 1) | ((truth != 0).sum(axis=1) != 1)).tolist():
+    known = known_clips(truth)
+    ones, others = (truth == 1).sum(axis=1), ((truth != 0) & (truth != 1) & ~np.isnan(truth)).sum(axis=1)
+    if wrong := np.flatnonzero(known & ((ones != 1) | (others > 0))).tolist():
         raise MetricError(f"each clip needs exactly one label that is 1; clip {wrong[0]} has {truth[wrong[0]].tolist()}")
-    return truth, scores
+    return truth[known] == 1, scores[known]

@@ -1,21 +1,21 @@
 """Metrics where any number of labels may be right: audio tags, weak labels.
 
-A label is in the truth where its value is at least 0.5 (soft labels are cut there) and predicted where its score exceeds
-the threshold. Average precision, AUC, lwlrap and `ranking` use the order of the scores alone; equal scores are one step,
-as in scikit-learn. mAP is the mean over the labels that have at least one positive clip.
+A label is in the truth where its value is above 0.5 (soft labels are cut there), unknown and left out where it is NaN, and
+predicted where its score exceeds the threshold. Average precision, AUC, lwlrap and `ranking` use the order of the scores
+alone; equal scores are one step, as in scikit-learn. mAP is the mean over the labels that have at least one positive clip.
 
 `average_precision`, `auc` and `lwlrap` take weights of the clips, of many draws at once: all that a bootstrap needs
 (`dcasekit.metrics.bootstrap`), with the clips sorted once for all draws.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dcasekit.errors import MetricError
-from dcasekit.metrics import Array, check_arrays, detection, mean, named, ratio
+from dcasekit.metrics import Array, Flags, check_arrays, detection, mean, named, ratio, there
 
 Positions = NDArray[np.intp]
 
@@ -25,7 +25,7 @@ def average_precision(truth: ArrayLike, scores: ArrayLike, *, weights: ArrayLike
 
     Parameters
     ----------
-    truth, scores : (clips, labels).
+    truth, scores : (clips, labels); a clip whose truth is NaN is left out of that label.
     weights : (clips,) or (draws, clips), at least 0: how often each clip counts. Default: once.
 
     Returns
@@ -44,11 +44,11 @@ def average_precision(truth: ArrayLike, scores: ArrayLike, *, weights: ArrayLike
     truth, scores = check_arrays(truth, scores)
     by_clip, draws = _by_clip(weights, len(truth))
     values = np.full((by_clip.shape[1], truth.shape[1]), np.nan)
-    for label, (positive, score) in enumerate(zip(truth.T >= 0.5, scores.T, strict=True)):
+    for label, (positive, score, weight) in enumerate(_known(truth, scores, by_clip)):
         if positive.any():
             steps = _steps(positive, score)
-            seen = _sums(steps.order[: steps.end[-1]], np.append(0, steps.end[:-1]), by_clip).cumsum(axis=0)
-            step = _sums(steps.hits, steps.first, by_clip)
+            seen = _sums(steps.order[: steps.end[-1]], np.append(0, steps.end[:-1]), weight).cumsum(axis=0)
+            step = _sums(steps.hits, steps.first, weight)
             precision = step.cumsum(axis=0)
             found = precision[-1].copy()
             precision /= np.maximum(seen, np.finfo(np.float64).tiny)  # 0 where nothing was seen; in place, these arrays are the largest
@@ -68,14 +68,14 @@ def auc(truth: ArrayLike, scores: ArrayLike, *, weights: ArrayLike | None = None
     """
     truth, scores = check_arrays(truth, scores)
     by_clip, draws = _by_clip(weights, len(truth))
-    values, total = np.full((by_clip.shape[1], truth.shape[1]), np.nan), by_clip.sum(axis=0, dtype=np.float64)
-    for label, (positive, score) in enumerate(zip(truth.T >= 0.5, scores.T, strict=True)):
+    values = np.full((by_clip.shape[1], truth.shape[1]), np.nan)
+    for label, (positive, score, weight) in enumerate(_known(truth, scores, by_clip)):
         if positive.any():
-            steps = _steps(positive, score)
-            step = _sums(steps.hits, steps.first, by_clip)
+            steps, total = _steps(positive, score), weight.sum(axis=0, dtype=np.float64)
+            step = _sums(steps.hits, steps.first, weight)
             found = step.sum(axis=0)
             bounds = np.stack([steps.start, steps.end], axis=1).ravel()  # around each step
-            seen = _sums(steps.order[: bounds[-1]], np.append(0, bounds[:-1]), by_clip).cumsum(axis=0)
+            seen = _sums(steps.order[: bounds[-1]], np.append(0, bounds[:-1]), weight).cumsum(axis=0)
             # Beaten negatives: all, less those above, less half of those beside. `seen` counts positives as well.
             ahead = (seen[::2] + seen[1::2] + step) / 2 - step.cumsum(axis=0)
             values[:, label] = ratio(np.einsum("sd,sd->d", step, total - found - ahead), found * (total - found))
@@ -102,7 +102,8 @@ def lwlrap(truth: ArrayLike, scores: ArrayLike) -> float:
     """Label-weighted label-ranking average precision: the mean over all pairs of clip and true label.
 
     For each pair: the share of true labels among those that score at least as high as this label in this clip; so of equal
-    scores each takes the worst rank it could have, as in scikit-learn. NaN if no clip has a label.
+    scores each takes the worst rank it could have, as in scikit-learn. Labels unknown in a clip are not ranked there. NaN if no clip
+    has a label.
     Defined by DCASE 2019 task 2 (Fonseca et al., "Audio tagging with noisy labels and minimal supervision", 2019).
     For a bootstrap: it is the mean of `ranking`'s average precision, clips weighted by their number of true labels.
 
@@ -122,9 +123,10 @@ def ranking(truth: ArrayLike, scores: ArrayLike) -> dict[str, Array]:
 
     Returns
     -------
-    dict of arrays (clips,) : ``label_ranking_average_precision`` in [0, 1], mean precision at the ranks of the true labels, 1 for a
-    clip without any; ``coverage_error``, how far down the list the last true label is, from 1, or 0 for a clip without any;
-    ``ranking_loss`` in [0, 1], share of pairs of a true and another label in the wrong order, 0 if there are none.
+    dict of arrays (clips,), over the known labels of each clip and NaN where none is : ``label_ranking_average_precision`` in [0, 1], mean
+    precision at the ranks of the true labels, 1 for a clip without any; ``coverage_error``, how far down the list the last true label
+    is, from 1, or 0 for a clip without any; ``ranking_loss`` in [0, 1], share of pairs of a true and another label in the wrong order, 0
+    if there are none.
 
     Examples
     --------
@@ -132,13 +134,15 @@ def ranking(truth: ArrayLike, scores: ArrayLike) -> dict[str, Array]:
     >>> {name: value.round(3).tolist() for name, value in values.items()}
     {'label_ranking_average_precision': [0.833], 'coverage_error': [3.0], 'ranking_loss': [0.25]}
     """
-    right, rank = _ranks(*check_arrays(truth, scores))
-    true = np.count_nonzero(rank, axis=1)
-    return {
+    truth, scores = check_arrays(truth, scores)
+    right, rank = _ranks(truth, scores)
+    true, known = np.count_nonzero(rank, axis=1), there(truth)[1].sum(axis=1)
+    values = {
         "label_ranking_average_precision": np.where(true == 0, 1.0, ratio(np.nansum(ratio(right, rank), axis=1), true)),
         "coverage_error": rank.max(axis=1).astype(np.float64),
-        "ranking_loss": np.nan_to_num(ratio((rank - right).sum(axis=1), true * (rank.shape[1] - true))),
+        "ranking_loss": np.nan_to_num(ratio((rank - right).sum(axis=1), true * (known - true))),
     }
+    return {name: np.where(known == 0, np.nan, value) for name, value in values.items()}
 
 
 def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], threshold: float | Sequence[float] = 0.5) -> dict[str, float]:
@@ -146,7 +150,7 @@ def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], thre
 
     Parameters
     ----------
-    truth, scores : (clips, labels).
+    truth, scores : (clips, labels); NaN in the truth is unknown and left out.
     labels : the columns.
     threshold : a label is predicted where its score is strictly greater; one for all or one per label. Used by F1, precision and
         recall alone.
@@ -165,7 +169,8 @@ def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], thre
     limits = np.asarray(threshold, dtype=np.float64)
     if limits.shape not in {(), (len(labels),)}:
         raise MetricError(f"need one threshold, or one for each of the {len(labels)} labels; got {threshold!r}")
-    positive, predicted = truth >= 0.5, scores > limits
+    positive, known = there(truth)
+    predicted = (scores > limits) & known
     counts = [array.sum(axis=0) for array in (positive & predicted, positive, predicted)]
     right, rank = _ranks(truth, scores)
     precision, areas = ratio(right, rank), auc(truth, scores)
@@ -180,6 +185,15 @@ def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], thre
     return numbers
 
 
+def _known(truth: Array, scores: Array, by_clip: NDArray[np.generic]) -> Iterator[tuple[Flags, Array, NDArray[np.generic]]]:
+    """Give, label by label, the clips whose truth is known: whether they hold it, their scores, their weights (clips, draws)."""
+    positive, known = there(truth)
+    for label in range(truth.shape[1]):
+        chosen = known[:, label]
+        part = slice(None) if chosen.all() else chosen
+        yield positive[part, label], scores[part, label], by_clip[part]
+
+
 class _Steps(NamedTuple):
     """One label's clips by falling score, and the steps in it: groups of clips of equal score with a positive among them."""
 
@@ -190,7 +204,7 @@ class _Steps(NamedTuple):
     end: Positions  # per step: behind its last clip
 
 
-def _steps(positive: NDArray[np.bool_], score: Array) -> _Steps:
+def _steps(positive: Flags, score: Array) -> _Steps:
     order = np.argsort(-score)  # of equal scores in any order: only sums over all of them are used
     hits = order[positive[order]]
     first = np.flatnonzero(np.diff(score[hits], prepend=np.inf))
@@ -219,9 +233,9 @@ def _by_clip(weights: ArrayLike | None, n_clips: int) -> tuple[NDArray[np.generi
 
 def _ranks(truth: Array, scores: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count the true labels, and all labels, that score at least as high as each true one; both (clips, labels), else 0."""
-    positive = truth >= 0.5
+    positive, known = there(truth)
     right, rank = np.zeros(truth.shape, dtype=np.int64), np.zeros(truth.shape, dtype=np.int64)
     for label, clips in enumerate(positive.T):
-        ahead = scores[clips] >= scores[clips, label, None]
+        ahead = (scores[clips] >= scores[clips, label, None]) & known[clips]
         right[clips, label], rank[clips, label] = (ahead & positive[clips]).sum(axis=1), ahead.sum(axis=1)
     return right, rank

@@ -6,13 +6,13 @@ predicted and the next lower one, and is -infinity where all clips are predicted
 holds: there is nothing to choose by; and as no score is greater than NaN, such a label is never predicted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dcasekit.errors import MetricError
-from dcasekit.metrics import Array, check_arrays
+from dcasekit.metrics import Array, Flags, check_arrays, there
 
 
 def best_f1(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], grid: Sequence[float] | None = None) -> dict[str, float]:
@@ -20,7 +20,7 @@ def best_f1(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], grid:
 
     Parameters
     ----------
-    truth, scores : (clips, labels) of validation clips; a label is in the truth where its value is at least 0.5.
+    truth, scores : (clips, labels) of validation clips; a label is in the truth where its value is above 0.5, and left out where it is NaN.
     labels : the columns.
     grid : try these alone, in this order; of equal F1 the first one stays, and a label is predicted where its score is *at least* the
         threshold. The DCASE 2018 task 4 baseline does so with ``np.arange(11) / 10``. Default: all thresholds that differ in what is
@@ -46,7 +46,7 @@ def best_f1(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], grid:
     if tried is not None and (tried.ndim != 1 or not tried.size or not np.isfinite(tried).all()):
         raise MetricError(f"the grid must be one or more finite thresholds, got {grid!r}")
     chosen = dict.fromkeys(labels, float("nan"))
-    for label, positive, score in zip(labels, truth.T >= 0.5, scores.T, strict=True):
+    for label, positive, score in _known(truth, scores, labels):
         if positive.any():
             limits, hits, predicted = _counts(positive, score, tried)
             chosen[label] = float(limits[np.argmax(2 * hits / (positive.sum() + predicted))])
@@ -80,14 +80,21 @@ def for_precision(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str],
     if not 0 < precision <= 1:
         raise MetricError(f"precision must be above 0 and at most 1, got {precision}")
     chosen = dict.fromkeys(labels, float("nan"))
-    for label, positive, score in zip(labels, truth.T >= 0.5, scores.T, strict=True):
+    for label, positive, score in _known(truth, scores, labels):
         if positive.any():
             limits, hits, predicted = _counts(positive, score, None)
             chosen[label] = float(limits[hits / predicted >= precision].min(initial=np.inf))
     return chosen
 
 
-def _counts(positive: NDArray[np.bool_], score: Array, grid: Array | None) -> tuple[Array, NDArray[np.intp], NDArray[np.intp]]:
+def _known(truth: Array, scores: Array, labels: Sequence[str]) -> Iterator[tuple[str, Flags, Array]]:
+    """Give each label, whether the clips that know of it hold it, and their scores."""
+    positive, known = there(truth)
+    for label, present, certain, score in zip(labels, positive.T, known.T, scores.T, strict=True):
+        yield label, present[certain], score[certain]
+
+
+def _counts(positive: Flags, score: Array, grid: Array | None) -> tuple[Array, NDArray[np.intp], NDArray[np.intp]]:
     """Count hits and predictions of one label at each threshold: those of the grid, else all that differ, from the highest down."""
     order = np.argsort(-score, kind="stable")
     falling, hits = -score[order], np.append(0, positive[order].cumsum())

@@ -115,9 +115,10 @@ def chance(results: Results) -> tuple[float, str]:
         return 1 / len(results.labels), "one scene for every clip"
     if results.task == "tagging":
         return float(results.truth.mean()), "random scores: the mean share of clips that hold a tag"
-    reference = results.events or {}
+    reference = {clip: events for clip, events in (results.events or {}).items() if events is not None}
     always = {
         clip: [Event(0.0, float(scores.edges[-1]), label) for label in results.labels]
         for clip, scores in zip(results.clips, results.scores, strict=True)
+        if (results.events or {}).get(clip, ()) is not None
     }
     return segment.evaluate(reference, always, labels=results.labels)["f1/micro"], "every event, always"

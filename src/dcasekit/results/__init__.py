@@ -11,17 +11,30 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dcasekit.annotations import Event
+from dcasekit.annotations import HARD, TIME_TOLERANCE, Event, harden
 from dcasekit.core.tables import Table
 from dcasekit.core.units import FloatArray
 from dcasekit.errors import MetricError
-from dcasekit.metrics import bootstrap, classification, detection, paired, psds, ratio, segment, tagging
+from dcasekit.metrics import bootstrap, classification, detection, paired, psds, ratio, segment, tagging, there
 from dcasekit.metrics.segment import SegmentCounts
+from dcasekit.results._parts import Comparison, Example, Mistake, plain
 from dcasekit.scores import Scores, pool, to_events
+
+__all__ = ["HEADLINES", "PER_LABEL", "Comparison", "Example", "Mistake", "Results", "plain"]
 
 Item = TypeVar("Item")
 
 HEADLINES = {"classification": "accuracy", "tagging": "average_precision/macro", "detection": "f1/micro"}
+
+_LEFT_OUT = {
+    "clips": "clips of which too little is known",
+    "labels": "unknown labels of clips",
+    "events": "events of weight 0.5 or less",
+    "cut": "events cut at their clip's end",
+}
+
+# Detection's main number where no clip's events are known: tags alone can then tell a good system from a silent one.
+WEAK_HEADLINE = "clip/average_precision/macro"
 
 # The numbers of one label that a table shows, the first one drawn as a bar.
 PER_LABEL = {
@@ -29,37 +42,6 @@ PER_LABEL = {
     "tagging": ("average_precision", "auc", "f1", "precision", "recall"),
     "detection": ("f1", "precision", "recall", "error_rate", "clip/average_precision"),
 }
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A clip that was classified wrongly; `confidence` is the score of the predicted label."""
-
-    clip: str
-    path: Path | None
-    true: str
-    predicted: str
-    confidence: float
-
-
-@dataclass(frozen=True)
-class Example:
-    """Reference and estimated events of one clip, and its segment-based F1 (NaN if it holds no event)."""
-
-    clip: str
-    duration: float
-    reference: tuple[Event, ...]
-    estimate: tuple[Event, ...]
-    f1: float
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What two systems' main numbers differ by on the same clips, its 95 % interval, and the p-value of a permutation test."""
-
-    difference: float
-    interval: tuple[float, float]
-    p: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,12 +53,13 @@ class Results:
     task : ``"classification"``, ``"tagging"`` or ``"detection"``.
     labels : the columns.
     clips : ids; a clip may come twice, e.g. scored by two models.
-    truth : (clips, labels) of whole clips; for detection 1 if the event occurs anywhere.
+    truth : (clips, labels) of whole clips; for detection 1 if the event occurs anywhere. NaN: unknown.
     scores : one per clip, over time or with one frame.
-    events : detection: clip id -> reference events; a clip that is missing holds none.
+    events : detection: clip id -> reference events, ``None`` where their times are unknown; a clip that is missing holds none.
     paths : audio of each clip, for a report's players; may be empty.
     groups : recording each clip comes from, ``""`` for one of its own; may be empty.
     threshold : scores above it are events or tags; of no matter for classification.
+    durations : seconds of each clip, where events are cut; may be empty: a clip ends with its scores or its last event.
 
     Raises
     ------
@@ -87,6 +70,10 @@ class Results:
     Scores of a clip are the mean over time, for detection the maximum. Detection is scored in segments of 1 s, its events
     being joined frames above the threshold, without smoothing. A label that occurs and is never detected has F1 0, the error
     rate of one that never occurs is NaN: `segment.figures` with ``empty_output="zero", absent="nan"``.
+
+    What is unknown is in no number, and counted in `left_out`. Soft references are hardened: a tag or an event is there if its value or
+    weight is above 0.5. Detection without a single clip of known events is judged by the clips' tags: `headline` is then
+    ``clip/average_precision/macro``.
     """
 
     task: str
@@ -94,10 +81,11 @@ class Results:
     clips: tuple[str, ...]
     truth: FloatArray
     scores: tuple[Scores, ...]
-    events: Mapping[str, Sequence[Event]] | None = None
+    events: Mapping[str, Sequence[Event] | None] | None = None
     paths: tuple[Path, ...] = ()
     groups: tuple[str, ...] = ()
     threshold: float = 0.5
+    durations: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.task not in HEADLINES:
@@ -107,12 +95,18 @@ class Results:
         n = len(self.clips)
         if n == 0 or self.truth.shape != (n, len(self.labels)):
             raise MetricError(f"{n} clips and {len(self.labels)} labels do not fit a truth of shape {self.truth.shape}")
-        for name, given, optional in (("scores", self.scores, 0), ("paths", self.paths, 1), ("groups", self.groups, 1)):
-            if len(given) != n and not (optional and not given):
+        for name in ("scores", "paths", "groups", "durations"):
+            given = getattr(self, name)
+            if len(given) != n and (given or name == "scores"):
                 raise MetricError(f"{n} clips but {len(given)} {name}")
+        if wrong := [(clip, each) for clip, each in zip(self.clips, self.durations, strict=False) if not 0 < each < math.inf]:
+            raise MetricError(f"clip {wrong[0][0]}: its duration must be seconds > 0, got {wrong[0][1]}")
         for clip, scores in zip(self.clips, self.scores, strict=True):
             if scores.labels != tuple(self.labels):
                 raise MetricError(f"clip {clip}: its scores are of other labels: {scores.labels}")
+        for clip in self.clips:
+            if strange := {event.label for event in (self.events or {}).get(clip) or ()}.difference(self.labels):
+                raise MetricError(f"clip {clip} has events of label {min(strange)!r}; the labels are: {', '.join(self.labels)}")
 
     @classmethod
     def pooled(cls, results: Sequence["Results"]) -> "Results":
@@ -142,12 +136,32 @@ class Results:
             paths=joined("paths"),
             groups=tuple(chain.from_iterable(one.groups or ("",) * len(one.clips) for one in results)),
             threshold=first.threshold,
+            durations=joined("durations"),
         )
 
     @property
     def headline(self) -> str:
-        """Name of the task's main number."""
-        return HEADLINES[self.task]
+        """Name of the task's main number; where no clip's events are known, detection's is that of its tags."""
+        return HEADLINES[self.task] if self._timed.size or self.task != "detection" else WEAK_HEADLINE
+
+    @cached_property
+    def left_out(self) -> dict[str, int]:
+        """Count what is in no number, or not in full.
+
+        ``clips``: of unknown label, events or tags; ``labels``: entries of the truth (clips x labels) that are unknown; ``events``: of
+        weight 0.5 or less, no events by the rule for soft ones; ``cut``: that reach behind their clip's end.
+        """
+        listed = [(self._ends[i], event) for i in self._timed for event in self._listed[i] or ()]
+        if self.task == "detection" and self._timed.size:
+            unknown = len(self.clips) - self._timed.size
+        else:
+            unknown = len(self.clips) - self._counted.size
+        return {
+            "clips": unknown,
+            "labels": int(np.isnan(self.truth).sum()),
+            "events": sum(event.weight <= HARD for _, event in listed),
+            "cut": sum(event.weight > HARD and event.offset > end + TIME_TOLERANCE for end, event in listed),
+        }
 
     @cached_property
     def numbers(self) -> dict[str, float]:
@@ -166,7 +180,7 @@ class Results:
 
         NaN if there are fewer than two groups.
         """
-        return bootstrap.interval(self._resampled, len(self.clips), groups=self._units)
+        return bootstrap.interval(self._resampled, self._counted.size, groups=self._units)
 
     @cached_property
     def confusion(self) -> NDArray[np.int64] | None:
@@ -175,7 +189,7 @@ class Results:
 
     def table(self) -> list[dict[str, Any]]:
         """List, per label, the number of clips that hold it and the task's numbers (NaN: undefined)."""
-        names, clips = PER_LABEL[self.task], (self.truth >= 0.5).sum(axis=0)
+        names, clips = PER_LABEL[self.task], there(self.truth)[0].sum(axis=0)
         return [
             {"label": label, "clips": int(n), **{name: self.numbers[f"{name}/{label}"] for name in names}}
             for label, n in zip(self.labels, clips, strict=True)
@@ -185,9 +199,9 @@ class Results:
         """List the wrongly classified clips of highest confidence, the worst first; empty unless classification."""
         if self.task != "classification":
             return []
-        scores, true = self._clip_scores, self.truth.argmax(axis=1)
+        scores, true = self._clip_scores, (self.truth == 1).argmax(axis=1)
         predicted, confidence = scores.argmax(axis=1), scores.max(axis=1)
-        order = [int(i) for i in np.argsort(-confidence, kind="stable") if predicted[i] != true[i]]
+        order = [i for i in self._counted[np.argsort(-confidence[self._counted], kind="stable")].tolist() if predicted[i] != true[i]]
         return [
             Mistake(
                 clip=self.clips[i],
@@ -207,7 +221,8 @@ class Results:
         f1 = detection(*(each.sum(axis=1) for each in (counts.hits, counts.reference, counts.estimate)))["f1"]
         order = np.argsort(f1, kind="stable")[: np.count_nonzero(~np.isnan(f1))]  # NaN sorts last
         picked = dict.fromkeys(order[np.linspace(0, len(order) - 1, count).round().astype(int)].tolist()) if len(order) else ()
-        return [Example(self.clips[i], self._durations[i], self._reference[i], self._estimate[i], float(f1[i])) for i in picked]
+        ids, found = self._timed, self._estimate
+        return [Example(self.clips[ids[i]], self._ends[ids[i]], self._reference[ids[i]], found[ids[i]], float(f1[i])) for i in picked]
 
     def compare(self, other: "Results") -> Comparison:
         """Test whether this system is better than another one on the same clips: its main number minus the other's.
@@ -218,11 +233,12 @@ class Results:
         ------
         MetricError : the clips, or what is true of them, are not the same.
         """
-        if (self.task, self.labels, self.clips) != (other.task, other.labels, other.clips) or not np.array_equal(self.truth, other.truth):
+        same = (self.task, self.labels, self.clips, self._reference) == (other.task, other.labels, other.clips, other._reference)
+        if not same or not np.array_equal(self.truth, other.truth, equal_nan=True):
             raise MetricError("two systems are compared on the same clips, in one order, with the same labels and truth; these differ")
         # A swap puts clips of both into one ranking: a system's ranks are on the other's scale, its scores need not be.
-        systems = [one._ranked() if self.task == "tagging" else one for one in (self, other)]
-        stacked, clips = Results.pooled(systems)._resampled, len(self.clips)
+        systems = [one if self.headline in ("accuracy", "f1/micro") else one._ranked() for one in (self, other)]
+        stacked, clips = Results.pooled(systems)._resampled, self._counted.size
         difference, low, high = paired.bootstrap(stacked, clips, groups=self._units)
         return Comparison(difference, (low, high), paired.permutation(stacked, clips, groups=self._units))
 
@@ -233,6 +249,7 @@ class Results:
                 "task": self.task,
                 "clips": len(self.clips),
                 "independent_units": len(set(self._units)),
+                "left_out": self.left_out,
                 "headline": {"name": self.headline, "value": self.numbers[self.headline], "interval_95": self.interval},
                 "numbers": self.numbers,
                 "labels": self.table(),
@@ -250,12 +267,15 @@ class Results:
         """
         if self.task != "detection":
             raise MetricError(f"a PSD-ROC is of detection; the task is {self.task}")
-        return psds.roc(_by_position(self._reference), _by_position(self.scores), _by_position(self._durations), **setting)
+        if not self._timed.size:
+            raise MetricError("a PSD-ROC needs clips whose events are known; here no clip's are")
+        return psds.roc(self._of_timed(self._reference), self._of_timed(self.scores), self._of_timed(self._ends), **setting)
 
     def __str__(self) -> str:
         value, (low, high) = self.numbers[self.headline], self.interval
         head = f"{self.headline} {value:.3f} (95 % interval {low:.3f} to {high:.3f}), {len(self.clips)} clips"
-        return f"{head}\n\n{Table.of(self.table())}"
+        said = [f"{count} {_LEFT_OUT[name]}" for name, count in self.left_out.items() if count]
+        return "\n\n".join([head, *(["left out: " + ", ".join(said)] if said else []), str(Table.of(self.table()))])
 
     @cached_property
     def _clip_scores(self) -> FloatArray:
@@ -266,31 +286,54 @@ class Results:
     def _units(self) -> list[str]:
         """What a bootstrap may take for independent: groups, else clips."""
         groups = self.groups or ("",) * len(self.clips)
-        return [f"group {group}" if group else f"clip {clip}" for clip, group in zip(self.clips, groups, strict=True)]
+        return [f"group {groups[i]}" if groups[i] else f"clip {self.clips[i]}" for i in self._counted]
+
+    @cached_property
+    def _timed(self) -> NDArray[np.intp]:
+        """Positions of the clips whose events are known."""
+        return np.flatnonzero([events is not None for events in self._listed]) if self.task == "detection" else np.empty(0, np.intp)
+
+    @cached_property
+    def _counted(self) -> NDArray[np.intp]:
+        """Positions of the clips that the headline is made of."""
+        if self._timed.size:
+            return self._timed
+        known = classification.known_clips(self.truth) if self.task == "classification" else there(self.truth)[1].any(axis=1)
+        return np.flatnonzero(known)
+
+    @cached_property
+    def _listed(self) -> list[Sequence[Event] | None]:
+        events = self.events or {}
+        return [events.get(clip, ()) for clip in self.clips]
 
     @cached_property
     def _reference(self) -> list[tuple[Event, ...]]:
-        events = self.events or {}
-        return [tuple(events.get(clip, ())) for clip in self.clips]
+        return [tuple(harden(events or ())) for events in self._listed]
 
     @cached_property
     def _estimate(self) -> list[tuple[Event, ...]]:
         return [tuple(to_events(scores, threshold=self.threshold)) for scores in self.scores]
 
     @cached_property
-    def _durations(self) -> list[float]:
-        """Seconds of each clip; an event behind the last frame of the scores is a miss, not cut off."""
+    def _ends(self) -> list[float]:
+        """Seconds of each clip; without durations an event behind the last frame of the scores is a miss, not cut off."""
+        if self.durations:
+            return list(self.durations)
         ends = [max((event.offset for event in events), default=0.0) for events in self._reference]
         return [max(float(scores.edges[-1]), end) for scores, end in zip(self.scores, ends, strict=True)]
 
     @cached_property
     def _counts(self) -> SegmentCounts:
         return segment.counts(
-            _by_position(self._reference),
-            _by_position(self._estimate),
+            self._of_timed(self._reference),
+            self._of_timed(self._estimate),
             labels=self.labels,
-            durations=_by_position(self._durations),
+            durations=self._of_timed(self._ends),
         )
+
+    def _of_timed(self, values: Sequence[Item]) -> dict[str, Item]:
+        """Choose the clips whose events are known, keyed by position, because a clip's id may come twice."""
+        return {str(i): values[i] for i in self._timed}
 
     def _ranked(self) -> "Results":
         """Replace each label's scores by their rank among all clips, in [0, 1]; what is equal stays equal."""
@@ -300,34 +343,12 @@ class Results:
         return replace(self, scores=tuple(Scores(row[None], np.array([0.0, 1.0]), self.labels) for row in shares))
 
     def _resampled(self, weights: FloatArray) -> NDArray[np.float64]:
-        """Compute the headline for each draw of clips: weights (draws, clips) -> (draws,)."""
+        """Compute the headline for each draw of the clips it is made of: weights (draws, clips) -> (draws,)."""
         if self.task == "classification":
-            correct = self._clip_scores.argmax(axis=1) == self.truth.argmax(axis=1)
-            return ratio(weights @ correct, weights.sum(axis=1))
-        if self.task == "tagging":
-            values = tagging.average_precision(self.truth, self._clip_scores, weights=weights)
+            correct = self._clip_scores.argmax(axis=1) == (self.truth == 1).argmax(axis=1)
+            return ratio(weights @ correct[self._counted], weights.sum(axis=1))
+        if not self._timed.size:
+            values = tagging.average_precision(self.truth[self._counted], self._clip_scores[self._counted], weights=weights)
             return ratio(np.nansum(values, axis=1), (~np.isnan(values)).sum(axis=1))
         counts = self._counts
         return detection(*(weights @ each.sum(axis=1) for each in (counts.hits, counts.reference, counts.estimate)))["f1"]
-
-
-def _by_position(values: Sequence[Item]) -> dict[str, Item]:
-    """Key values by position, because a clip's id may come twice."""
-    return {str(index): value for index, value in enumerate(values)}
-
-
-def plain(value: Any) -> Any:
-    """Turn a nested value into what JSON knows: arrays into lists, NaN and infinity into ``None``, the unknown into text.
-
-    >>> plain({"f1": np.float64("nan"), "at": Path("a/b.wav"), "n": np.arange(2)})
-    {'f1': None, 'at': 'a/b.wav', 'n': [0, 1]}
-    """
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, str | int | float) else str(value)
