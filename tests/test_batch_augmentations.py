@@ -60,6 +60,39 @@ def test_a_batch_of_one_will_do(function):
     assert y.shape == (1, 4)
 
 
+@pytest.mark.parametrize("function", ALL.values(), ids=ALL)
+@pytest.mark.parametrize("y", [Y, PER_FRAME], ids=["clip", "frame"])
+def test_what_is_unknown_stays_unknown_and_makes_nothing_else_so(function, y):
+    unknown = y.copy()
+    unknown[2, ..., 1] = np.nan
+    x, known = function(X, y, np.random.default_rng(3))
+    also_x, found = function(X, unknown, np.random.default_rng(3))
+    np.testing.assert_array_equal(x, also_x)
+    lost = np.isnan(found)
+    np.testing.assert_array_equal(found[~lost], known[~lost])
+    assert lost[2, ..., 1].all()
+    assert not lost[..., [0, 2, 3]].any()
+    assert lost.any(axis=tuple(range(1, y.ndim))).sum() <= 2  # its own window, and the one that it was mixed into
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0])
+def test_a_window_that_is_not_mixed_takes_nothing_from_an_unknown_one(ratio):
+    class Fixed:
+        def permutation(self, size):
+            return np.arange(size)[::-1]
+
+        def beta(self, *_):
+            return np.full(2, ratio)
+
+        def random(self, *_, **__):
+            return np.full(2, ratio, np.float32)
+
+    y = np.array([[1.0, 0.0], [np.nan, np.nan]], np.float32)
+    for function in (mixup, between_class):
+        _, found = function(X[:2], y, Fixed())
+        np.testing.assert_array_equal(found, y if ratio else y[::-1])
+
+
 def test_every_public_function_is_tested_here():
     public = {name for name, value in vars(batch_augmentations).items() if inspect.isfunction(value) and not name.startswith("_")}
     assert {getattr(function, "func", function).__name__ for function in ALL.values()} == public

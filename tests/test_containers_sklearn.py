@@ -17,6 +17,7 @@ from dcasekit import DataGenerator, Scaler, testing
 from dcasekit.batch_augmentations import mixup
 from dcasekit.containers._data import Arrays
 from dcasekit.containers.sklearn import SklearnModelContainer
+from dcasekit.containers.training import Training
 from dcasekit.core import discover
 from dcasekit.errors import ModelError, NameNotFoundError
 from dcasekit.features import Mel, MelSpectrogram
@@ -495,3 +496,44 @@ def test_the_command_line_trains_an_estimator(sounds, tmp_path):
     assert model.parameters == {"max_features": 2}
     listed = json.loads(CliRunner().invoke(app, ["models", "--json"]).output)
     assert {"name": "sklearn.svm", "about": (SVM.__doc__ or "").partition("\n")[0]} in listed
+
+
+# ---- what is not known
+
+
+@pytest.mark.parametrize("settings", [SGD, {"estimator": "sklearn.linear_model:LogisticRegression"}], ids=["by batches", "at once"])
+@pytest.mark.parametrize("task", ["classification", "tagging"])
+def test_what_is_unknown_is_left_out(settings, task):
+    """Windows of which nothing is known change neither what is learned nor the loss, however they look."""
+    x, y = data()
+    more = np.concatenate([x, x + 0.5]), np.concatenate([y, np.full_like(y, np.nan)])
+    models = [SklearnModelContainer(**settings, standardise=False) for _ in range(2)]
+    histories = [
+        model.build((5, 6), tuple("abcd"), task=task).fit(
+            Arrays(list(a[:, None]), list(b[:, None]), task=task), None, Training(batch_size=200)
+        )
+        for model, (a, b) in zip(models, ((x, y), more), strict=True)
+    ]
+    if "SGD" not in settings["estimator"]:  # whose steps depend on the order of rows
+        np.testing.assert_allclose(models[0].answer(x), models[1].answer(x), atol=1e-5)
+        assert histories[0][-1]["loss"] == pytest.approx(histories[1][-1]["loss"], rel=1e-4)
+    assert np.isfinite(models[1].answer(x)).all()
+
+
+@pytest.mark.parametrize("settings", [SGD, {"estimator": "sklearn.linear_model:LogisticRegression"}], ids=["by batches", "at once"])
+def test_a_label_of_which_nothing_is_known_is_named(settings):
+    x, y = data()
+    y[:, 2] = np.nan
+    model = SklearnModelContainer(**settings).build((5, 6), tuple("abcd"), task="tagging")
+    with pytest.raises(ModelError, match="nothing is known of the label 'c' in any training window"):
+        model.fit(Arrays(list(x[:, None]), list(y[:, None]), labels=tuple("abcd"), task="tagging"), None, Training())
+
+
+def test_a_label_known_late_is_learned_late():
+    """The first batches say nothing of one label: its estimator answers one half until it has learned."""
+    x, y = data()
+    y[:40, 2] = np.nan
+    model = SklearnModelContainer(**SGD).build((5, 6), tuple("abcd"), task="tagging")
+    history = model.fit(Arrays(list(x[:, None]), list(y[:, None]), task="tagging"), None, Training(batch_size=4, epochs=2))
+    assert np.isfinite([record["loss"] for record in history]).all()
+    assert np.isfinite(model.answer(x)).all()

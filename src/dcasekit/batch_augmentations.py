@@ -1,7 +1,7 @@
 """Change batches while training: plain functions of a batch and a random generator.
 
 Each takes x (windows, frames, dims), y (windows, ...) and a generator, and gives new x and y; its settings are keyword-only, to be fixed
-with `functools.partial`. `train(augment=[...])` applies them in order.
+with `functools.partial`. `train(augment=[...])` applies them in order. An unknown target is NaN, and so is what it is mixed into.
 """
 
 from collections.abc import Callable
@@ -28,9 +28,7 @@ def mixup(x: FloatArray, y: FloatArray, rng: np.random.Generator, *, alpha: floa
     """
     other = rng.permutation(len(x))
     ratio = rng.beta(alpha, alpha, len(x)).astype(np.float32)
-    ratio_y = ratio.reshape(-1, *[1] * (y.ndim - 1))
-    ratio = ratio[:, None, None]
-    return ratio * x + (1 - ratio) * x[other], ratio_y * y + (1 - ratio_y) * y[other]
+    return _mix(x, x[other], ratio), _mix(y, y[other], ratio)
 
 
 def spec_augment(
@@ -113,8 +111,7 @@ def between_class(x: FloatArray, y: FloatArray, rng: np.random.Generator) -> tup
     share: FloatArray = (ratio**2 / (ratio**2 + (1 - ratio) ** 2))[:, None, None]
     energy = _energy(x)
     mixed = share * energy + (1 - share) * energy[other]
-    ratio_y = ratio.reshape(-1, *[1] * (y.ndim - 1))
-    return _decibels(mixed), ratio_y * y + (1 - ratio_y) * y[other]
+    return _decibels(mixed), _mix(y, y[other], ratio)
 
 
 def add_noise(
@@ -137,6 +134,12 @@ def add_noise(
     slope = rng.uniform(-tilt, tilt, (len(x), 1, 1)) * np.linspace(-1, 1, x.shape[2])
     noise = rng.standard_normal(x.shape, dtype=np.float32) * 3 + (level + slope).astype(np.float32)
     return _decibels(_energy(x) + _energy(noise)), y
+
+
+def _mix(first: FloatArray, second: FloatArray, ratio: FloatArray) -> FloatArray:
+    """Mix rows; what has no part in a mixture has no part in what is unknown of it either."""
+    ratio = ratio.reshape(-1, *[1] * (first.ndim - 1))
+    return np.where(ratio == 1, first, np.where(ratio == 0, second, ratio * first + (1 - ratio) * second))
 
 
 def _energy(decibels: FloatArray) -> FloatArray:

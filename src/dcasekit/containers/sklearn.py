@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dcasekit.annotations import HARD
 from dcasekit.containers._backend import Record, Weights
 from dcasekit.containers._data import Data
 from dcasekit.containers._sklearn_arrays import Arrays, Matrix, answers, check, learned, operations, probabilities
@@ -25,6 +26,8 @@ from dcasekit.scaler import Scaler
 
 _STATISTICS: Mapping[str, Callable[..., Matrix]] = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max}
 
+_UNKNOWN = -1  # in place of the number of a label
+
 # Rows answered at once: bounds the memory of (rows, trees) and (rows, support vectors).
 _ROWS_PER_ANSWER = 1024
 
@@ -34,7 +37,8 @@ class SklearnModelContainer(ModelContainer):
     """Any estimator of scikit-learn's interface with ``predict_proba`` or ``decision_function``, on statistics of each window's frames.
 
     Each window (frames, dims) is a row of statistics, and is answered (windows, labels). For classification one estimator tells the labels
-    apart, and of soft targets the largest counts; for tagging and detection there is one per label, and targets from 0.5 on are positive.
+    apart, and of soft targets the largest counts; for tagging and detection there is one per label, and targets above 0.5 are positive.
+    Targets that are not known (NaN) are left out.
     A label that was never seen is answered with 0, one that was always there with 1. Where the estimator has decisions alone, answers are
     their softmax, for two classes their sigmoid: in the order and cut at 0.5 as the estimator decides, but not calibrated.
 
@@ -97,11 +101,16 @@ class SklearnModelContainer(ModelContainer):
                 self._rescaling.partial_fit(rows)
         history: list[Record] = []
         best, best_epoch = self._parts, 0
+        started: set[int] = set()
         epochs = training.epochs if by_batches else 1
         for epoch in track(range(epochs), epochs, f"Training {type(self).__name__}" if training.progress else None):
             began = time.perf_counter()
             batches = self._pooled(data, epoch, training)
-            loss = self._by_batches(estimators, batches, training) if by_batches else self._at_once(estimators, list(batches), training)
+            loss = (
+                self._by_batches(estimators, started, batches, training)
+                if by_batches
+                else self._at_once(estimators, list(batches), training)
+            )
             record: Record = {"epoch": epoch + 1, "loss": loss}
             if validation is not None:
                 record |= validation_record(self.evaluate(validation), training.loss)
@@ -189,34 +198,52 @@ class SklearnModelContainer(ModelContainer):
         self._rescaling = Scaler().fit(statistics) if self.standardise else None
         rows, parts = self._rescaled(statistics), []
         for estimator, target in zip(estimators, self._targets(y), strict=True):
-            seen = np.unique(target)
+            known = target != _UNKNOWN
+            seen = np.unique(target[known])
+            self._need_known(len(parts), known=len(seen) > 0)
             if len(seen) > 1:
                 with _refusals(self.estimator):
-                    estimator.fit(rows, target)
-                parts.append(self._part(estimator, rows, seen))
+                    estimator.fit(rows[known], target[known])
+                parts.append(self._part(estimator, rows[known], seen))
             else:  # nothing to tell apart
                 certain = [1.0] if self.task == "classification" else np.eye(2)[seen[0]]
                 parts.append({"constant": np.array(certain), **self._seen(seen)})
         self._parts = parts
-        return loss_sum(y, self._answers_to(rows), training.loss, self.task) / len(y)
+        total, count = loss_sum(y, self._answers_to(rows), training.loss, self.task)
+        return total / max(count, 1)
 
-    def _by_batches(self, estimators: Sequence[Any], batches: Iterator[tuple[FloatArray, FloatArray]], training: Training) -> float:
-        """Train on one batch after the other; give back their mean loss, each after its own step."""
-        total = count = 0.0
-        classes = np.arange(len(self.labels) if self.task == "classification" else 2)
+    def _by_batches(
+        self, estimators: Sequence[Any], started: set[int], batches: Iterator[tuple[FloatArray, FloatArray]], training: Training
+    ) -> float:
+        """Train on one batch after the other; give back their mean loss, each after its own step; note the estimators that have learned."""
+        total, count, classes = 0.0, 0, np.arange(len(self.labels) if self.task == "classification" else 2)
         for statistics, y in batches:
             rows = self._rescaled(statistics)
-            for estimator, target in zip(estimators, self._targets(y), strict=True):
-                with _refusals(self.estimator):
-                    estimator.partial_fit(rows, target, classes=classes)
-            self._parts = [{"estimator": estimator, **self._seen(classes)} for estimator in estimators]
-            total, count = total + loss_sum(y, self._answers_to(rows), training.loss, self.task), count + len(y)
+            for number, (estimator, target) in enumerate(zip(estimators, self._targets(y), strict=True)):
+                if (known := target != _UNKNOWN).any():
+                    started.add(number)
+                    with _refusals(self.estimator):
+                        estimator.partial_fit(rows[known], target[known], classes=classes)
+            uniform = np.full(len(classes), 1 / len(classes))  # of one that has not learned yet
+            parts = [{"estimator": each} if number in started else {"constant": uniform} for number, each in enumerate(estimators)]
+            self._parts = [{**part, **self._seen(classes)} for part in parts]
+            found, known_labels = loss_sum(y, self._answers_to(rows), training.loss, self.task)
+            total, count = total + found, count + known_labels
+        for number in range(len(estimators)):
+            self._need_known(number, known=number in started)
         self._parts = [self._part(estimator, rows, classes) for estimator in estimators]
-        return total / count
+        return total / max(count, 1)
+
+    def _need_known(self, number: int, *, known: bool) -> None:
+        if not known:
+            what = "any label" if self.task == "classification" else f"the label {self.labels[number]!r}"
+            raise ModelError(f"nothing is known of {what} in any training window, so there is nothing to learn; leave it out")
 
     def _targets(self, y: FloatArray) -> list[NDArray[np.int64]]:
-        """Give what each estimator is to answer: the number of the label; or, per label, whether it is there."""
-        return [y.argmax(axis=1)] if self.task == "classification" else [(column >= 0.5).astype(np.int64) for column in y.T]
+        """Give what each estimator is to answer: the number of the label; or, per label, whether it is there; or that it is unknown."""
+        if self.task == "classification":
+            return [np.where(np.isnan(y).any(axis=1), _UNKNOWN, y.argmax(axis=1))]
+        return [np.where(np.isnan(column), _UNKNOWN, column > HARD).astype(np.int64) for column in y.T]
 
     def _part(self, estimator: Any, rows: Matrix, seen: NDArray[np.int64]) -> Mapping[str, Any]:
         return {**(learned(estimator, rows) or {"estimator": estimator}), **self._seen(seen)}

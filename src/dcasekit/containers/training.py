@@ -116,19 +116,24 @@ def validation_record(results: Results, loss: str | None) -> dict[str, float]:
     total = count = 0.0
     for clip, vector, scores in zip(results.clips, results.truth, results.scores, strict=True):
         truth = vector if results.events is None else events_to_roll(results.events[clip], results.labels, scores.edges)
-        total += loss_sum(np.broadcast_to(truth, scores.values.shape), scores.values, loss, results.task)
-        count += len(scores.values)
-    return {"val_loss": total / count, f"val_{results.headline}": results.numbers[results.headline]}
+        found, known = loss_sum(np.broadcast_to(truth, scores.values.shape), scores.values, loss, results.task)
+        total, count = total + found, count + known
+    return {"val_loss": total / count if count else math.nan, f"val_{results.headline}": results.numbers[results.headline]}
 
 
-def loss_sum(truth: FloatArray, values: FloatArray, loss: str | None, task: str) -> float:
-    """Loss of answers (rows, labels), summed over rows."""
+def loss_sum(truth: FloatArray, values: FloatArray, loss: str | None, task: str) -> tuple[float, int]:
+    """Add up the loss of answers (..., labels) where the truth is known, which is not NaN; count what was added up.
+
+    Cross-entropy counts rows, those of which all labels are known; the other losses count single labels.
+    """
+    known = ~np.isnan(truth)
     if loss == "mse":
-        return float(np.square(truth - values).mean(axis=1).sum())
+        return float(np.square(truth - values)[known].sum()), int(known.sum())
     p = np.clip(values.astype(np.float64), 1e-7, 1 - 1e-7)
     if (loss or task) in ("cross_entropy", "classification"):
-        return float(-(truth * np.log(p)).sum())
-    return float(-(truth * np.log(p) + (1 - truth) * np.log(1 - p)).mean(axis=1).sum())
+        rows = known.all(axis=-1)
+        return float(-(truth * np.log(p))[rows].sum()), int(rows.sum())
+    return float(-(truth * np.log(p) + (1 - truth) * np.log(1 - p))[known].sum()), int(known.sum())
 
 
 def _describe(function: Any) -> str:
