@@ -225,7 +225,9 @@ class SklearnModelContainer(ModelContainer):
                     with _refusals(self.estimator):
                         estimator.partial_fit(rows[known], target[known], classes=classes)
             uniform = np.full(len(classes), 1 / len(classes))  # of one that has not learned yet
-            parts = [{"estimator": each} if number in started else {"constant": uniform} for number, each in enumerate(estimators)]
+            parts: list[Mapping[str, Any]] = [
+                {"estimator": each} if number in started else {"constant": uniform} for number, each in enumerate(estimators)
+            ]
             self._parts = [{**part, **self._seen(classes)} for part in parts]
             found, known_labels = loss_sum(y, self._answers_to(rows), training.loss, self.task)
             total, count = total + found, count + known_labels
