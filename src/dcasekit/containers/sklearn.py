@@ -196,7 +196,8 @@ class SklearnModelContainer(ModelContainer):
         """Train on all windows; give back their mean loss."""
         statistics, y = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
         self._rescaling = Scaler().fit(statistics) if self.standardise else None
-        rows, parts = self._rescaled(statistics), []
+        rows = self._rescaled(statistics)
+        parts: list[Mapping[str, Any]] = []
         for estimator, target in zip(estimators, self._targets(y), strict=True):
             known = target != _UNKNOWN
             seen = np.unique(target[known])
