@@ -425,7 +425,7 @@ class NotFinite(MelSpectrogram):
 
 def test_a_feature_that_is_not_finite_is_refused(folder):
     feature = NotFinite(sr=8000, audio_win=256, audio_hop=128, mel=Mel(bands=16))
-    with pytest.raises(FeatureError, match=r"clip 'clip0': the feature is not finite at frame 5"):
+    with pytest.raises(FeatureError, match=r"clip0\.wav: NotFinite is not finite at frame 5"):
         feature.extract(folder, jobs=1)
     assert set(feature.extract(folder, on_error="skip", jobs=1).skipped) == {clip.id for clip in folder.clips}
 

@@ -8,12 +8,13 @@ import numpy as np
 
 from dcasekit.core.units import FloatArray
 from dcasekit.errors import FeatureError
+from dcasekit.features._settings import Settings, refuse_unlike_numbers
 
 _TINY = float(np.finfo(np.float32).tiny)  # a smaller floor would be 0 in float32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Decibels:
+class Decibels(Settings):
     """Decibels: ``10 log10`` of energy, ``20 log10`` of magnitude.
 
     Parameters
@@ -29,6 +30,8 @@ class Decibels:
     top_db: float | None = None
 
     def __post_init__(self) -> None:
+        self._make_plain()
+        refuse_unlike_numbers(self, ("amin", "top_db", *(() if isinstance(self.ref, str) else ("ref",))))
         ref_is_good = self.ref == "max" if isinstance(self.ref, str) else 0 < self.ref < math.inf
         top_is_good = self.top_db is None or 0 <= self.top_db < math.inf
         if not (_TINY <= self.amin < math.inf and ref_is_good and top_is_good):
@@ -58,7 +61,7 @@ class Decibels:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NaturalLog:
+class NaturalLog(Settings):
     """Natural logarithm with a floor.
 
     Parameters
@@ -73,6 +76,8 @@ class NaturalLog:
     needs_clip = False
 
     def __post_init__(self) -> None:
+        self._make_plain()
+        refuse_unlike_numbers(self, ("floor",))
         if not _TINY <= self.floor < math.inf:
             raise FeatureError(f"the floor of a logarithm must be positive in float32; got {self.floor}")
         if self.mode not in ("clip", "add", "zeros"):

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from dcasekit.core.units import FloatArray, Hz
 from dcasekit.errors import FeatureError
+from dcasekit.features._settings import Settings, refuse_unlike_numbers
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Mel:
+class Mel(Settings):
     """Settings of a mel filter bank: triangles whose corners are equally spaced on the mel scale.
 
     Parameters
@@ -34,9 +35,22 @@ class Mel:
     fmax: float | None = None
 
     def __post_init__(self) -> None:
+        self._make_plain()
+        refuse_unlike_numbers(self, ("bands",), whole=True)
+        refuse_unlike_numbers(self, ("fmin", "fmax"))
         for name, known in (("scale", ("slaney", "htk")), ("norm", ("slaney", "peak", None))):
             if (value := getattr(self, name)) not in known:
                 raise FeatureError(f"{name} of mel bands must be one of {', '.join(map(repr, known))}; got {value!r}")
+
+
+def check_mel(mel: Mel, sr: Hz, n_fft: int) -> None:
+    """Refuse bands that lie beyond half the sampling rate, that are none, or that no bin of the spectrum falls into."""
+    corners, width = _corners(mel, sr), sr / n_fft
+    if empty := int(((np.floor(corners[:-2] / width) + 1) * width >= corners[2:]).sum()):
+        raise FeatureError(
+            f"{empty} of {mel.bands} mel bands are empty: narrower than a bin of {width:.1f} Hz, which is sr / n_fft; use fewer bands, "
+            f"a higher fmin, or stft=STFT(n_fft={1 << n_fft.bit_length()})"
+        )
 
 
 @cache
@@ -47,12 +61,7 @@ def mel_basis(mel: Mel, sr: Hz, n_fft: int) -> FloatArray:
     ------
     FeatureError : the frequency range is empty or beyond half the sampling rate.
     """
-    fmax = sr / 2 if mel.fmax is None else mel.fmax
-    if not (0 <= mel.fmin < fmax <= sr / 2 and mel.bands > 0):
-        raise FeatureError(
-            f"mel bands need 0 <= fmin < fmax <= sr / 2 = {sr / 2} Hz and bands > 0; got fmin={mel.fmin}, fmax={fmax}, bands={mel.bands}"
-        )
-    corners = _to_hz(np.linspace(_to_mel(mel.fmin, mel.scale), _to_mel(fmax, mel.scale), mel.bands + 2), mel.scale)
+    corners = _corners(mel, sr)
     bins = np.arange(1 + n_fft // 2)[:, None] * (sr / n_fft)
     lower, centre, upper = corners[:-2], corners[1:-1], corners[2:]
     basis = np.maximum(0, np.minimum((bins - lower) / (centre - lower), (upper - bins) / (upper - centre)))
@@ -64,6 +73,16 @@ def mel_basis(mel: Mel, sr: Hz, n_fft: int) -> FloatArray:
     elif mel.norm == "peak":
         basis /= np.maximum(basis.max(axis=0), np.finfo(np.float64).tiny)
     return np.ascontiguousarray(basis, dtype=np.float32)
+
+
+def _corners(mel: Mel, sr: Hz) -> NDArray[np.float64]:
+    """Give where the triangles begin, have their top and end, in Hz: (bands + 2,)."""
+    fmax = sr / 2 if mel.fmax is None else mel.fmax
+    if not (0 <= mel.fmin < fmax <= sr / 2 and mel.bands > 0):
+        raise FeatureError(
+            f"mel bands need 0 <= fmin < fmax <= sr / 2 = {sr / 2} Hz and bands > 0; got fmin={mel.fmin}, fmax={fmax}, bands={mel.bands}"
+        )
+    return _to_hz(np.linspace(_to_mel(mel.fmin, mel.scale), _to_mel(fmax, mel.scale), mel.bands + 2), mel.scale)
 
 
 # Slaney's Auditory Toolbox (1998): 200/3 Hz per mel up to 1 kHz, then 27 steps for each factor 6.4.

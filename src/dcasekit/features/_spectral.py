@@ -25,6 +25,10 @@ class SpectralFeature(FeatureExtractor):
     stft: STFT = STFT()
     log: Log | None = Decibels()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.stft.length(self.audio_win)  # refuses a window that is longer
+
     @abstractmethod
     def bands(self, spectrum: FloatArray) -> FloatArray:
         """Map spectra (frames, bins) to what the logarithm is taken of (frames, bands); may overwrite its argument."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dcasekit.core.units import FloatArray
 from dcasekit.errors import FeatureError
+from dcasekit.features._settings import Settings, refuse_unlike_numbers
 
 Window = Literal["hann", "hamming", "blackman", "rectangular"]
 
@@ -26,18 +27,18 @@ _COSINES = {
     "rectangular": (1.0, 0.0, 0.0),
 }
 
-# As many frames as keep one block's arrays (about a MB) near the processor.
-_FRAMES_PER_BLOCK = 128
+# As many samples of frames as keep one block's arrays (about two MB) near the processor.
+_BLOCK = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class STFT:
+class STFT(Settings):
     """Settings of the transform; window length and hop are the feature's ``audio_win`` and ``audio_hop``.
 
     Parameters
     ----------
-    n_fft : samples, at least the window's length; ``None`` takes the window's length, rounded up to a power of two.
-        A shorter window sits in the middle of the frame, between zeros (as librosa and torch do).
+    n_fft : samples, at least the window's length; ``None`` (default): the window's length, whatever it is. A shorter window sits in the
+        middle of the frame, between zeros (as librosa and torch do).
     window : ``"hann"`` (default, librosa's), ``"hamming"``, ``"blackman"``, ``"rectangular"``.
     periodic : leave out the window's last point (default, right for spectra); ``False``: the symmetric window.
     center : frame t is centred at sample t * hop, the signal padded by n_fft // 2 on both sides; ``False``: frame t begins there.
@@ -57,13 +58,18 @@ class STFT:
     offset: float = 0.0
 
     def __post_init__(self) -> None:
+        self._make_plain()
         for name, known in (("window", tuple(_COSINES)), ("pad", ("reflect", "constant")), ("power", (1, 2))):
             if (value := getattr(self, name)) not in known:
                 raise FeatureError(f"{name} of a spectrum must be one of {', '.join(map(repr, known))}; got {value!r}")
+        refuse_unlike_numbers(self, ("n_fft",), whole=True)
+        refuse_unlike_numbers(self, ("pre_emphasis", "offset"))
+        if self.n_fft is not None and self.n_fft < 1:
+            raise FeatureError(f"n_fft must be at least 1 sample, or None: the window's length; got {self.n_fft}")
 
     def length(self, audio_win: int) -> int:
         """FFT length in samples for a window of `audio_win` samples."""
-        length = self.n_fft or 1 << (audio_win - 1).bit_length()
+        length = audio_win if self.n_fft is None else self.n_fft
         if length < audio_win:
             raise FeatureError(f"n_fft must be at least audio_win = {audio_win} samples; got {length}")
         return length
@@ -90,11 +96,11 @@ def spectra(blocks: Iterable[FloatArray], *, stft: STFT, audio_win: int, audio_h
     n_fft = stft.length(audio_win)
     window = _window(stft.window, stft.periodic, audio_win, n_fft)
     for piece in _framed(_prepared(blocks, stft), stft, audio_win, n_fft, audio_hop):
-        step = piece.strides[0]
-        shape = (_count(len(piece), n_fft, audio_hop), n_fft)
-        frames = as_strided(piece, shape, (audio_hop * step, step), writeable=False)
-        for first in range(0, len(frames), _FRAMES_PER_BLOCK):
-            spectrum = rfft(frames[first : first + _FRAMES_PER_BLOCK] * window, axis=1, overwrite_x=True)
+        shape, stride = (_count(len(piece), n_fft, audio_hop), n_fft), piece.strides[0]
+        frames = as_strided(piece, shape, (audio_hop * stride, stride), writeable=False)
+        step = max(1, _BLOCK // n_fft)
+        for first in range(0, len(frames), step):
+            spectrum = rfft(frames[first : first + step] * window, axis=1, overwrite_x=True)
             energy = np.square(spectrum.real)
             energy += np.square(spectrum.imag)
             yield (np.sqrt(energy, out=energy) if stft.power == 1 else energy).astype(np.float32, copy=False)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from dcasekit.datasets.base import Dataset
 from dcasekit.errors import FeatureError
 from dcasekit.features._log import Decibels, NaturalLog
 from dcasekit.features._mel import Mel
+from dcasekit.features._resample import resample_sinc
+from dcasekit.features._settings import Settings, check_kinds, refuse_unlike_numbers
 from dcasekit.features._stft import STFT
 from dcasekit.features._store import FeatureStore, OnError, fill
 
@@ -28,11 +30,14 @@ from dcasekit.features._store import FeatureStore, OnError, fill
 _NESTED: Mapping[str, Any] = {kind.__name__: kind for kind in (STFT, Mel, Decibels, NaturalLog)}
 
 # Raised when the numbers a class computes change, so that stores made before are not mistaken for current ones.
-_VERSION = 1
+_VERSION = 2
+
+# Of a file that are in memory at once; most clips are shorter and pass in one go.
+_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureExtractor(ABC):
+class FeatureExtractor(Settings, ABC):
     """Audio to an array (frames, dims). A new feature writes `compute_blocks` and nothing else.
 
     Frame i stands for ``[i * audio_hop, (i + 1) * audio_hop)`` samples; labels, windows and scores use this one grid, so nothing
@@ -48,6 +53,8 @@ class FeatureExtractor(ABC):
     audio_win : samples of one analysis window.
     audio_hop : samples from frame to frame; 680 at 22.05 kHz are 31 ms, DCASE-models' default.
     sr : Hz; audio of another rate is resampled.
+    resampler : ``"soxr"`` (default), soxr's high quality; ``"sinc"``, torchaudio's default: six zero crossings each
+        way, roll-off 0.99, a Hann window.
     """
 
     sequence_time: Seconds | None = 1.0
@@ -56,21 +63,27 @@ class FeatureExtractor(ABC):
     audio_win: int = 1024
     audio_hop: int = 680
     sr: Hz = 22050
+    resampler: Literal["soxr", "sinc"] = "soxr"
 
     # Settings that only say how stored frames are cut into windows: changing them recomputes nothing.
     _WINDOWING: ClassVar[tuple[str, ...]] = ("sequence_time", "sequence_hop_time", "least_real")
 
     def __post_init__(self) -> None:
+        self._make_plain()
+        check_kinds(self)
         for name in ("audio_win", "audio_hop", "sr"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 unit = "Hz" if name == "sr" else "samples"
                 raise FeatureError(f"{name} must be a positive int ({unit}); got {value!r}")
+        refuse_unlike_numbers(self, ("sequence_time", "sequence_hop_time", "least_real"))
         if self.sequence_hop_time <= 0 or (self.sequence_time is not None and self.sequence_time <= 0):
             raise FeatureError(
                 "sequence_time and sequence_hop_time must be positive seconds (sequence_time=None: the whole clip); "
                 f"got {self.sequence_time} and {self.sequence_hop_time}"
             )
+        if self.resampler not in ("soxr", "sinc"):
+            raise FeatureError(f"resampler must be 'soxr' or 'sinc'; got {self.resampler!r}")
         if not 0 <= self.least_real < 1:
             raise FeatureError(f"least_real, the share of a last window that must be real, must be in [0, 1); got {self.least_real!r}")
 
@@ -83,7 +96,7 @@ class FeatureExtractor(ABC):
 
         Parameters
         ----------
-        audio : (samples,), mono at rate `sr`, finite.
+        audio : (samples,), mono at rate `sr`, finite floats; full scale is 1.
 
         Returns
         -------
@@ -91,19 +104,43 @@ class FeatureExtractor(ABC):
 
         Raises
         ------
-        FeatureError : not one-dimensional, not finite, or shorter than one window.
+        FeatureError : not one-dimensional, not floats, not finite, or shorter than one window; or the feature is not finite.
         """
+        if np.issubdtype(np.asarray(audio).dtype, np.integer):
+            raise FeatureError("expected audio as floats with full scale at 1; got integers: divide 16-bit samples by 32768")
         audio = np.asarray(audio, dtype=np.float32)
         if audio.ndim != 1 or not np.isfinite(audio).all():
             raise FeatureError(f"expected mono audio, (samples,), all finite; got shape {audio.shape}")
-        return np.concatenate(list(self.compute_blocks([audio])))
+        return np.concatenate(list(self._checked(self.compute_blocks([audio]))))
 
     def compute_file(self, path: PathLike, *, channel: int | None = None) -> Iterator[FloatArray]:
         """Compute the feature of a file, or of one channel of it, block by block; a long recording is never whole in memory."""
         try:
-            yield from self.compute_blocks(audio_files.blocks(path, sr=self.sr, channel=channel))
+            yield from self._checked(self.compute_blocks(self._audio(path, channel)))
         except FeatureError as error:
             raise FeatureError(f"{path}: {error}") from error
+
+    def _audio(self, path: PathLike, channel: int | None) -> Iterator[FloatArray]:
+        if self.resampler == "soxr":
+            return audio_files.blocks(path, sr=self.sr, seconds=_SECONDS, channel=channel)
+        return resample_sinc(audio_files.blocks(path, seconds=_SECONDS, channel=channel), audio_files.info(path).sr, self.sr)
+
+    def _checked(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
+        """Pass blocks of frames on; refuse frames that are no numbers, and name the first of them."""
+        frames = 0
+        for block in blocks:
+            if block.ndim != 2:
+                raise FeatureError(f"compute_blocks of {type(self).__name__} must give (frames, dims); got shape {block.shape}")
+            if not np.isfinite(block).all():
+                frames += int((~np.isfinite(block)).any(axis=1).argmax())
+                raise FeatureError(
+                    f"{type(self).__name__} is not finite at frame {frames} ({frames * self.audio_hop / self.sr:.2f} s); give its "
+                    "logarithm a floor, as Decibels(amin=...) and NaturalLog(floor=...) do, or mend its compute_blocks"
+                )
+            frames += len(block)
+            yield block
+        if not frames:
+            raise FeatureError(f"{type(self).__name__} gives no frames for this audio; mend its compute_blocks")
 
     def extract(
         self,

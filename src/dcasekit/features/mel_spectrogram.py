@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dcasekit.core.units import FloatArray
-from dcasekit.features._mel import Mel, mel_basis
+from dcasekit.features._mel import Mel, check_mel, mel_basis
 from dcasekit.features._spectral import SpectralFeature
 
 
@@ -43,6 +43,10 @@ class MelSpectrogram(SpectralFeature):
     """
 
     mel: Mel = Mel()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_mel(self.mel, self.sr, self.stft.length(self.audio_win))
 
     def bands(self, spectrum: FloatArray) -> FloatArray:
         """Sum the spectrum into mel bands."""

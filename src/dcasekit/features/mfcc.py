@@ -7,7 +7,7 @@ import numpy as np
 
 from dcasekit.core.units import FloatArray
 from dcasekit.errors import FeatureError
-from dcasekit.features._mel import Mel, mel_basis
+from dcasekit.features._mel import Mel, check_mel, mel_basis
 from dcasekit.features._spectral import SpectralFeature
 
 
@@ -33,6 +33,7 @@ class MFCC(SpectralFeature):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_mel(self.mel, self.sr, self.stft.length(self.audio_win))
         if not 1 <= self.coefficients <= self.mel.bands:
             raise FeatureError(f"coefficients must be from 1 to the number of mel bands, {self.mel.bands}; got {self.coefficients}")
 
