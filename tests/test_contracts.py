@@ -285,7 +285,7 @@ class Sparse(MelSpectrogram):
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        (Silent, "silence gives finite float32"),
+        (Silent, "Silent is not finite at frame 0"),
         (Blockwise, "where audio is cut into blocks|audio without|no samples"),
         (Wide, "finite float32; got float64"),
         (Forgetful, "another setting gives another fingerprint"),
