@@ -526,23 +526,24 @@ def test_a_run_that_learned_nothing_keeps_no_folder(data, tmp_path):
     run(*args)
 
 
-def test_interrupted_training_goes_on(data, tmp_path, monkeypatch):
-    from dcasekit.containers._torch_checkpoint import Checkpoint
+@pytest.mark.parametrize(("model", "saver"), [("mlp", "_torch_checkpoint"), ("keras.mlp", "keras")])
+def test_interrupted_training_goes_on(data, tmp_path, monkeypatch, model, saver):
+    module = pytest.importorskip(f"dcasekit.containers.{saver}")
+    args = ["train", *TRAIN, "--model", model, "--data", data, "-T", "epochs=3", "--scaler", "none", "--no-validation", "--json", "--out"]
+    save = module.save_checkpoint
 
-    args = ["train", *TRAIN, "--data", data, "-T", "epochs=3", "--scaler", "none", "--no-validation", "--json", "--out"]
-    save = Checkpoint.save
-
-    def save_once(self, history):
-        save(self, history)
+    def save_once(*state):
+        save(*state)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Checkpoint, "save", save_once)
+        patch.setattr(module, "save_checkpoint", save_once)
         assert "run the same command again" in run(*args, tmp_path / "killed", code=130)[1]
     run(*args, tmp_path / "killed")
     run(*args, tmp_path / "whole")
     killed, whole = (dcasekit.load(tmp_path / name / "model") for name in ("killed", "whole"))
     assert [record["loss"] for record in killed.history] == pytest.approx([record["loss"] for record in whole.history])
+    assert len(whole.history) == 3
     assert "val_loss" not in whole.history[0]
 
 

@@ -11,6 +11,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from dcasekit import testing
 from dcasekit.batch_augmentations import mixup
@@ -20,6 +22,7 @@ from dcasekit.containers.keras import KerasModelContainer
 from dcasekit.containers.training import Training, loss_sum
 from dcasekit.core import discover
 from dcasekit.errors import ModelError
+from dcasekit.models import MLP as TorchMLP
 from dcasekit.models import SB_CNN as TorchSB_CNN
 from dcasekit.models.keras import MLP, SB_CNN
 
@@ -258,7 +261,6 @@ def test_mixed_precision_learns_and_leaves_float32(model, shape, precision):
     ("settings", "says"),
     [
         ({"average": 0.9}, "average=0.9: Keras models are trained without"),
-        ({"resume": "folder"}, "resume='folder': Keras models are trained without"),
         ({"device": "nowhere:0"}, "device 'nowhere:0' cannot be used here with Keras on torch"),
     ],
 )
@@ -283,6 +285,122 @@ def test_a_network_without_activation_answers_directly():
     np.testing.assert_array_equal(model.answer(x), raw.clip(0, 1))
     with pytest.raises(ModelError, match="no activation; it learns by loss='mse', not 'cross_entropy'"):
         model.train((x, y), loss="cross_entropy", device="cpu")
+
+
+# ---- targets that are not known
+
+
+@pytest.mark.parametrize(("task", "loss"), [("classification", None), ("tagging", None), ("tagging", "mse")])
+def test_what_is_unknown_changes_neither_loss_nor_weights(task, loss):
+    model = MLP(hidden_layers_size=(4,), dropout_rates=(0,)).build((6, 5), LABELS, task=task)
+    before, (x, y) = model.weights(), data()
+    more = np.concatenate([x, x + 1]), np.concatenate([y, np.full_like(y, np.nan)])
+    runs = []
+    for arrays in ((x, y), more):
+        model.set_weights(before)
+        (record,) = fitted(model, arrays, task, loss=loss, optimizer="sgd", batch_size=100)
+        runs.append((record["loss"], model.weights()))
+    assert runs[0][0] == pytest.approx(runs[1][0], rel=1e-5)
+    for name, array in runs[0][1].items():
+        np.testing.assert_allclose(runs[1][1][name], array, atol=1e-6)
+        assert not np.array_equal(array, before[name])
+
+
+def test_the_loss_of_an_epoch_counts_each_known_label_once():
+    """Batches in which less is known weigh less."""
+    model = MLP(hidden_layers_size=(), dropout_rates=(), l2_reg=0).build((6, 5), LABELS, task="tagging")
+    x, y = data()
+    y = np.where(np.random.default_rng(0).random(y.shape) < 0.6, np.nan, y).astype(np.float32)
+    answers = model.answer(x)
+    (record,) = fitted(model, (x, y), "tagging", learning_rate=1e-12, batch_size=3)
+    total, count = loss_sum(y, answers, None, "tagging")
+    assert count == np.isfinite(y).sum()
+    assert record["loss"] == pytest.approx(total / count, rel=1e-4)
+
+
+def test_where_nothing_is_known_nothing_is_learned():
+    x, y = data()
+    with pytest.raises(ModelError, match="nothing is known of any label"):
+        fitted(MLP(**SMALL).build((6, 5), LABELS), (x, np.full_like(y, np.nan)))
+
+
+# ---- runs that go on
+
+
+def timeless(history):
+    return [{name: value for name, value in record.items() if name != "seconds"} for record in history]
+
+
+@pytest.mark.parametrize("stop", [1, 3])
+@pytest.mark.parametrize(
+    ("model", "shape", "changes"),
+    [
+        (lambda: SB_CNN(**CNN, dropout=0.5), SHAPE, {"schedule": "one_cycle", "augment": [mixup]}),
+        (lambda: Mine(kind="nested"), (7, 5), {"optimizer": "sgd"}),
+        (lambda: MLP(**SMALL), (6, 5), {"precision": "float16", "weight_decay": 0.01}),
+    ],
+    ids=["SB_CNN", "recurrent", "float16"],
+)
+def test_a_killed_training_resumes_to_the_same_model(tmp_path, model, shape, changes, stop):
+    def run(**more):
+        made = model()
+        made.train(data(shape=shape), data(1, shape=shape), epochs=4, batch_size=5, device="cpu", **changes, **more)
+        return made
+
+    def kill(record):
+        if record["epoch"] == stop:
+            raise KeyboardInterrupt
+
+    whole = run()
+    with pytest.raises(KeyboardInterrupt):
+        run(resume=tmp_path, callbacks=[kill])
+    random.random()
+    torch.rand(3)
+    resumed = run(resume=tmp_path)
+    assert same(whole, resumed)
+    assert timeless(whole.history) == timeless(resumed.history)
+    again = run(resume=tmp_path)  # it is finished: nothing is trained
+    assert same(whole, again)
+    assert again.history == resumed.history
+
+
+def test_a_run_that_stopped_early_stays_stopped(tmp_path):
+    x, y = data()
+    settings = {"epochs": 12, "learning_rate": 0.03, "monitor": "loss", "early_stopping": 2, "device": "cpu", "resume": tmp_path}
+    runs = [MLP(**SMALL) for _ in range(2)]
+    histories = [model.train((x, y), (x, np.roll(y, 1, axis=1)), **settings) for model in runs]
+    assert len(histories[0]) < 12
+    assert histories[0] == histories[1]
+    assert same(*runs)
+
+
+@pytest.mark.parametrize(
+    ("model", "change", "differs"),
+    [
+        (MLP(**SMALL), {"learning_rate": 0.5}, "learning_rate"),
+        (MLP(hidden_layers_size=(4,), dropout_rates=(0.2,)), {}, "model"),
+        (TorchMLP(**SMALL), {}, "model"),
+    ],
+    ids=["settings", "network", "PyTorch"],
+)
+def test_another_run_is_not_taken_up(tmp_path, model, change, differs):
+    MLP(**SMALL).train(data(), epochs=1, device="cpu", resume=tmp_path)
+    with pytest.raises(ModelError, match=rf"checkpoint.safetensors belongs to another run: .*{differs}.* differ; delete it"):
+        model.train(data(), epochs=1, device="cpu", resume=tmp_path, **change)
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused_by_name(tmp_path):
+    settings = {"epochs": 1, "device": "cpu", "resume": tmp_path}
+    MLP(**SMALL).train(data(), **settings)
+    path = tmp_path / "checkpoint.safetensors"
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    save_file({"optimizer.0": np.zeros(3)}, path, metadata=metadata)
+    with pytest.raises(ModelError, match=r"checkpoint.safetensors does not fit this network \(0 arrays for"):
+        MLP(**SMALL).train(data(), **settings)
+    path.write_bytes(b"damaged")
+    with pytest.raises(ModelError, match="checkpoint.safetensors is no checkpoint that can be read"):
+        MLP(**SMALL).train(data(), **settings)
 
 
 # ---- freezing

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,23 +52,24 @@ def arrays_of(network: keras.Model) -> dict[str, NDArray[Any]]:
         return {name: np.array(keras.ops.convert_to_numpy(variable.value)) for name, variable in variables_of(network).items()}
 
 
-def hold(network: keras.Model, names: Collection[str]) -> None:
+def freeze(network: keras.Model, names: Collection[str]) -> None:
     """Keep some of what is learned as it is; batch normalisation that is kept whole uses its running statistics, as in prediction."""
     for layer in layers_of(network):
         if layer.weights and set(names).issuperset(names_of(layer)):
             layer.trainable = False
         elif isinstance(layer, keras.Model):
-            hold(layer, names)
+            freeze(layer, names)
     for name, variable in variables_of(network).items():
         variable.trainable = variable.trainable and name not in names
 
 
-def begin(network: keras.Model, windows: Callable[[], FloatArray]) -> None:
+def warm_start_batch_norm(network: keras.Model, windows: Callable[[], FloatArray]) -> None:
     """Have batch normalisation that has seen no batch take over the statistics of these windows whole, not a hundredth of them.
 
-    Of the zero and one that it starts with, a tenth is left after 230 steps: enough for wrong answers.
+    Of the zero and one that it starts with, a tenth is left after 230 steps: enough for wrong answers. Normalisation inside a layer of
+    one's own, of which Keras tells nothing, starts as Keras starts it.
     """
-    norms = [layer for layer in network._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    norms = list(_batch_norms(network))
     with _numpy_2():
         states = [[np.array(keras.ops.convert_to_numpy(part.value)) for part in (norm.moving_mean, norm.moving_variance)] for norm in norms]
     trained = [bool(mean.any() or (variance != 1).any()) for mean, variance in states]
@@ -80,6 +81,30 @@ def begin(network: keras.Model, windows: Callable[[], FloatArray]) -> None:
     network(windows(), training=True)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
+
+
+def _batch_norms(layer: keras.Layer) -> Iterator[keras.layers.BatchNormalization]:
+    """Find batch normalisation in networks, in networks inside them, and in layers that wrap one."""
+    if isinstance(layer, keras.layers.BatchNormalization):
+        yield layer
+    for inner in layer.layers if isinstance(layer, keras.Model) else (layer.layer,) if isinstance(layer, keras.layers.Wrapper) else ():
+        yield from _batch_norms(inner)
+
+
+def state_of(variables: Iterable[Any]) -> dict[str, NDArray[Any]]:
+    """Copy variables, such as those of an optimizer or the seeds of layers, named by their places."""
+    with _numpy_2():
+        return {str(place): np.array(keras.ops.convert_to_numpy(variable.value)) for place, variable in enumerate(variables)}
+
+
+def set_state(variables: Sequence[Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Undo `state_of`; arrays of other places or shapes are refused with ValueError."""
+    if set(arrays) != {str(place) for place in range(len(variables))}:
+        raise ValueError(f"{len(arrays)} arrays for {len(variables)} variables")
+    for place, variable in enumerate(variables):
+        if tuple(variable.shape) != arrays[str(place)].shape:
+            raise ValueError(f"{variable.path} has the shape {tuple(variable.shape)}, not {arrays[str(place)].shape}")
+        variable.assign(arrays[str(place)])
 
 
 def outputs_of(network: keras.Model, windows: FloatArray) -> FloatArray:

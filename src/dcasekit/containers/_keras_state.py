@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from dcasekit.errors import MissingExtraError, ModelError
 
-__all__ = ["keras", "made", "on_device", "seeded"]
+__all__ = ["keras", "make", "on_device", "seeded"]
 
 if "keras" not in sys.modules:  # else it has a backend already
     os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:
     raise MissingExtraError(error.name, "keras") from error
 
 
-def made(network_for: Callable[[], keras.Model], *, seed: int, precision: str = "float32", device: str = "auto") -> keras.Model:
+def make(network_for: Callable[[], keras.Model], *, seed: int, precision: str = "float32", device: str = "auto") -> keras.Model:
     """Make a network whose initial weights and names of layers depend on nothing but the seed.
 
     Keras numbers layers without a name, and keeps precision and device, per thread: in one of its own it counts from the first and leaves

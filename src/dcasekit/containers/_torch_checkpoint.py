@@ -5,14 +5,13 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from dcasekit.containers._checkpoint import State, checkpoint_path, load_checkpoint, save_checkpoint
 from dcasekit.containers.training import Training
-from dcasekit.core.files import replacing
 from dcasekit.errors import ModelError
 
 Record = dict[str, float]
@@ -102,51 +101,41 @@ class Checkpoint:
         """Write everything to one file, atomically, if a folder to resume from is set."""
         if self.training.resume is None:
             return
-        from safetensors.torch import save_file
-
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         state = self.optimizer.state_dict()["state"]
         tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for index, row in state.items() for key, value in row.items()}
-        about = {"run": self.run, "history": history, "best_epoch": self.best_epoch, "done": self.done}
-        about["scaler"] = self.scaler.state_dict()
-        contiguous = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-        with replacing(self._path()) as temporary:
-            save_file(contiguous, temporary, metadata={"state": json.dumps(about)})
+        values = {"history": history, "best_epoch": self.best_epoch, "done": self.done, "scaler": self.scaler.state_dict()}
+        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+        save_checkpoint(self.training.resume, self.run, State(values, arrays))
 
     def restore(self) -> list[Record]:
         """Take up the run saved in the folder, if there is one; give back its history."""
-        if self.training.resume is None or not self._path().exists():
+        if self.training.resume is None or (state := load_checkpoint(self.training.resume, self.run)) is None:
             return []
-        from safetensors import SafetensorError, safe_open
-
         try:
-            with safe_open(self._path(), framework="pt") as file:
-                about = json.loads(file.metadata()["state"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
-            raise ModelError(f"{self._path()} is no checkpoint that can be read ({error}); delete it to train from the start") from error
-        if changed := [name for name, value in self.run.items() if about["run"].get(name) != value]:
-            raise ModelError(f"{self._path()} belongs to another run: {', '.join(changed)} differ; delete it, or resume in another folder")
+            self._take(state)
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            path = checkpoint_path(self.training.resume)
+            raise ModelError(f"{path} does not fit this network ({error}); delete it to train from the start") from error
+        return list(state.values["history"])
+
+    def _take(self, state: State) -> None:
         device = next(self.network.parameters()).device
-        self.network.load_state_dict(_part(tensors, "network."))
-        self.average = {name: tensor.to(device) for name, tensor in _part(tensors, "average.").items()}
-        self.best = _part(tensors, "best.")
-        self.best_epoch, self.done = about["best_epoch"], about["done"]
-        self.scaler.load_state_dict(about["scaler"])
-        state: dict[int, dict[str, Any]] = {}
+        self.network.load_state_dict(_tensors(state, "network"))
+        self.average = {name: tensor.to(device) for name, tensor in _tensors(state, "average").items()}
+        self.best = _tensors(state, "best")
+        self.best_epoch, self.done = state.values["best_epoch"], state.values["done"]
+        self.scaler.load_state_dict(state.values["scaler"])
+        rows: dict[int, dict[str, Any]] = {}
         trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        for name, tensor in _part(tensors, "optimizer.").items():
+        for name, tensor in _tensors(state, "optimizer").items():
             index, _, key = name.partition(".")
             like = trained[int(index)]
             # In memory as the weights are, channels last: a fused optimizer goes through both side by side.
-            state.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
-        return list(about["history"])
-
-    def _path(self) -> Path:
-        return Path(str(self.training.resume)) / "checkpoint.safetensors"
+            rows.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": rows})
 
 
 def _optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
@@ -163,5 +152,5 @@ def _optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
     return kind(groups, **settings)
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+def _tensors(state: State, group: str) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array) for name, array in state.group(group).items()}

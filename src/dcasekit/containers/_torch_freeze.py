@@ -1,7 +1,6 @@
 """How a PyTorch network begins to learn: which weights stay as they are, and what batch normalisation starts from."""
 
-import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -51,14 +50,6 @@ def warm_start_batch_norm(network: nn.Module) -> Iterator[None]:
         for norm in norms:
             stack.callback(norm.register_forward_pre_hook(take_over).remove)
         yield
-
-
-def hash_weights(network: nn.Module, frozen: Sequence[str]) -> str:
-    """Hash the weights of a network, and which of them are frozen."""
-    digest = hashlib.sha256(repr(sorted(frozen)).encode())
-    for tensor in network.state_dict().values():
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _set_to_prediction(module: nn.Module, _inputs: object) -> None:

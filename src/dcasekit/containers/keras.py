@@ -1,6 +1,7 @@
 """The Keras container: networks of Keras 3, on PyTorch unless another backend was chosen."""
 
 import copy
+import json
 import logging
 import math
 import time
@@ -12,20 +13,23 @@ from typing import Any, Self
 import numpy as np
 
 from dcasekit.containers._backend import Record, Weights
+from dcasekit.containers._checkpoint import State, checkpoint_path, hash_weights, load_checkpoint, save_checkpoint
 from dcasekit.containers._data import Data
 from dcasekit.containers._keras_layers import (
     arrays_of,
-    begin,
     check,
-    hold,
+    freeze,
     layers_of,
     names_of,
     outputs_of,
     products_of,
+    set_state,
     shapes_of,
+    state_of,
     variables_of,
+    warm_start_batch_norm,
 )
-from dcasekit.containers._keras_state import keras, made, on_device, seeded
+from dcasekit.containers._keras_state import keras, make, on_device, seeded
 from dcasekit.containers._keras_weights import role, to_torch
 from dcasekit.containers.base import ModelContainer
 from dcasekit.containers.training import Training, validation_record
@@ -37,11 +41,28 @@ from dcasekit.errors import ModelError
 
 _log = logging.getLogger(__name__)
 
+
+def _mean_known(distance: Callable[[Any, Any], Any], *, rows: bool = False) -> Callable[[Any, Any], Any]:
+    """Make a loss of a distance (targets, logits) -> (..., labels): its mean where the target is known, which is not NaN.
+
+    With `rows`, distances are (...,) and count where all labels of a row are known.
+    """
+
+    def loss(y: Any, logits: Any) -> Any:
+        known = keras.ops.logical_not(keras.ops.isnan(y))
+        values = distance(keras.ops.where(known, y, 0.0), logits)
+        counted = keras.ops.cast(keras.ops.all(known, axis=-1) if rows else known, values.dtype)
+        return keras.ops.sum(values * counted) / keras.ops.maximum(keras.ops.sum(counted), 1.0)
+
+    return loss
+
+
 _LOSSES: Mapping[str, Callable[[Any, Any], Any]] = {
-    "cross_entropy": keras.losses.CategoricalCrossentropy(from_logits=True),
-    "binary_cross_entropy": keras.losses.BinaryCrossentropy(from_logits=True),
-    "mse": lambda y, logits: keras.ops.mean(keras.ops.square(keras.ops.sigmoid(logits) - y), axis=-1),
+    "cross_entropy": _mean_known(lambda y, logits: keras.ops.categorical_crossentropy(y, logits, from_logits=True), rows=True),
+    "binary_cross_entropy": _mean_known(lambda y, logits: keras.ops.binary_crossentropy(y, logits, from_logits=True)),
+    "mse": _mean_known(lambda y, logits: keras.ops.square(keras.ops.sigmoid(logits) - y)),
 }
+_MSE_OF_ANSWERS = _mean_known(lambda y, answers: keras.ops.square(answers - y))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -51,7 +72,7 @@ class KerasModelContainer(ModelContainer):
     Keras runs on PyTorch, unless the environment variable ``KERAS_BACKEND`` names another backend (``"jax"``, ``"tensorflow"``) or Keras
     was imported with another one before. On one CPU thread, with PyTorch, `SB_CNN` and `A_CRNN` take twice the time of their twins.
 
-    Of `Training`, ``average`` and ``resume`` are refused. ``weight_decay`` is Keras': whatever the optimizer, kernels shrink by themselves,
+    Of `Training`, ``average`` is refused. ``weight_decay`` is Keras': whatever the optimizer, kernels shrink by themselves,
     as in AdamW. ``device`` is a name that `keras.device` knows: ``"cpu"``, ``"gpu:0"``, with PyTorch also ``"cuda:0"``; it holds while the
     network is trained, and answers are computed where Keras puts them. Dropout inside a recurrent layer goes on if its weights are frozen.
 
@@ -73,7 +94,7 @@ class KerasModelContainer(ModelContainer):
     def build(self, shape: tuple[int, int], labels: Sequence[str], *, task: Task = "classification", seed: int = 0) -> Self:
         """Make the network, with new weights; see `ModelContainer.build`."""
         try:
-            network = made(lambda: self.network_for(*shape, len(labels), task), seed=seed)
+            network = make(lambda: self.network_for(*shape, len(labels), task), seed=seed)
         except (TypeError, ValueError, IndexError, RuntimeError) as error:
             if isinstance(error, ModelError):
                 raise
@@ -85,9 +106,8 @@ class KerasModelContainer(ModelContainer):
 
     def fit(self, data: Data, validation: Data | None, training: Training, *, frozen: Sequence[str] | None = None) -> list[Record]:
         """Train epoch by epoch; keep the best on validation data, or the last."""
-        for name in ("average", "resume"):
-            if value := getattr(training, name):
-                raise ModelError(f"{name}={value!r}: Keras models are trained without; leave it out, or use the PyTorch model")
+        if training.average:
+            raise ModelError(f"average={training.average!r}: Keras models are trained without; leave it out, or use the PyTorch model")
         if training.keep_memory and keras.backend.backend() == "torch":
             from dcasekit.containers._torch_speed import keep_memory
 
@@ -95,29 +115,40 @@ class KerasModelContainer(ModelContainer):
         # Precision, device and what is trainable are a network's own from the start: one is made for training alone.
         trained, frames, dims = copy.copy(self), *self.shape
         with on_device(training.device):
-            trained.network = made(
+            trained.network = make(
                 lambda: self.network_for(frames, dims, len(self.labels), self.task),
                 seed=training.seed,
                 precision=training.precision,
                 device=training.device,
             )
             trained.set_weights(self.weights())
-            hold(trained.network, frozen or ())
-            history = trained._fit(data, validation, training)
+            freeze(trained.network, frozen or ())
+            history = trained._fit(data, validation, training, self._run(data, validation, training, frozen))
             weights = trained.weights()
         self.set_weights(weights)
         return history
 
-    def _fit(self, data: Data, validation: Data | None, training: Training) -> list[Record]:
+    def _run(self, data: Data, validation: Data | None, training: Training, frozen: Sequence[str] | None) -> dict[str, Any]:
+        """Give what decides the result of a run, as JSON values."""
+        run = {"model": [discover.address(type(self)), self.settings], "backend": keras.backend.backend(), "labels": self.labels}
+        run |= {"data": data.identity, "validation": None if validation is None else validation.identity}
+        run["start"] = None if frozen is None else hash_weights(self.weights(), frozen)
+        known: dict[str, Any] = json.loads(json.dumps({**training.to_dict(), **run}))
+        return known
+
+    def _fit(self, data: Data, validation: Data | None, training: Training, run: Mapping[str, Any]) -> list[Record]:
         network, loss = self._need(), self._loss_name(training)
         steps = math.ceil(data.size / training.batch_size)
         rate = _learning_rate(training, steps * training.epochs)
-        network.compile(_optimizer(network, training, rate), keras.losses.MeanSquaredError() if _direct(network) else _LOSSES[loss])
-        with seeded(training.seed):
-            begin(network, lambda: next(iter(data.batches(0, training.batch_size))).x)
-        history: list[Record] = []
-        best, best_epoch = self.weights(), 0
-        for epoch in track(range(training.epochs), training.epochs, f"Training {type(self).__name__}" if training.progress else None):
+        network.compile(_optimizer(network, training, rate), _MSE_OF_ANSWERS if _direct(network) else _LOSSES[loss])
+        network.optimizer.build(network.trainable_variables)
+        best = _Best(self.weights())
+        history = self._restore(best, training, run)
+        if not history:
+            with seeded(training.seed):
+                warm_start_batch_norm(network, lambda: next(iter(data.batches(0, training.batch_size))).x)
+        epochs = range(len(history), 0 if best.stops(history, training) else training.epochs)
+        for epoch in track(epochs, len(epochs), f"Training {type(self).__name__}" if training.progress else None):
             began = time.perf_counter()
             record: Record = {"epoch": epoch + 1, "learning_rate": float(rate(epoch * steps) if callable(rate) else rate)}
             with seeded(hash((training.seed, epoch)) % 2**31):
@@ -126,18 +157,42 @@ class KerasModelContainer(ModelContainer):
                 record |= validation_record(self.evaluate(validation), loss)
             record["seconds"] = time.perf_counter() - began
             history.append(record)
-            if training.better(record, history[best_epoch - 1] if best_epoch else None):
-                best, best_epoch = self.weights(), epoch + 1
+            if training.better(record, history[best.epoch - 1] if best.epoch else None):
+                best.weights, best.epoch = self.weights(), epoch + 1
+            self._save(history, best, training, run)
             _log.info("epoch %d: %s", epoch + 1, record)
-            patience = training.early_stopping
-            if any([callback(record) for callback in training.callbacks]) or (patience and epoch + 1 - best_epoch >= patience):
+            if any([callback(record) for callback in training.callbacks]) or best.stops(history, training):
                 break
-        self.set_weights(best)
+        self.set_weights(best.weights)
         return history
 
+    def _save(self, history: list[Record], best: "_Best", training: Training, run: Mapping[str, Any]) -> None:
+        """Write all that changes in a run, seeds of layers included, if a folder to resume from is set."""
+        if training.resume is None:
+            return
+        network = self._need()
+        groups = {"network": state_of(network.variables), "optimizer": state_of(network.optimizer.variables), "best": best.weights}
+        arrays = {f"{group}.{name}": array for group, found in groups.items() for name, array in found.items()}
+        save_checkpoint(training.resume, run, State({"history": history, "best_epoch": best.epoch}, arrays))
+
+    def _restore(self, best: "_Best", training: Training, run: Mapping[str, Any]) -> list[Record]:
+        """Take up the run saved in the folder, if there is one; give back its history."""
+        if training.resume is None or (state := load_checkpoint(training.resume, run)) is None:
+            return []
+        network = self._need()
+        try:
+            set_state(network.variables, state.group("network"))
+            set_state(network.optimizer.variables, state.group("optimizer"))
+            best.weights, best.epoch = state.group("best"), int(state.values["best_epoch"])
+        except (LookupError, TypeError, ValueError) as error:
+            path = checkpoint_path(training.resume)
+            raise ModelError(f"{path} does not fit this network ({error}); delete it to train from the start") from error
+        return list(state.values["history"])
+
     def _epoch(self, data: Data, training: Training, epoch: int) -> float:
-        """Train on every batch once; give back the mean loss."""
+        """Train on every batch once; give back the mean loss of what is known."""
         network, rng = self._need(), np.random.default_rng((training.seed, epoch, 1))
+        rows = not _direct(network) and self._loss_name(training) == "cross_entropy"
         total = count = 0.0
         for batch in data.batches(epoch, training.batch_size):
             x, y = batch.x, batch.y
@@ -150,7 +205,11 @@ class KerasModelContainer(ModelContainer):
                 )
             network.reset_metrics()  # else the loss is the mean since the last reset
             loss = network.train_on_batch(np.asarray(x, np.float32), np.asarray(y, np.float32), return_dict=True)["loss"]
-            total, count = total + float(loss) * len(x), count + len(x)
+            unknown = np.isnan(y)
+            known = int((~unknown.any(axis=-1) if rows else ~unknown).sum())
+            total, count = total + float(loss) * known, count + known
+        if not count:
+            raise ModelError("nothing is known of any label in any training window, so there is nothing to learn")
         mean = total / count
         if not np.isfinite(mean):
             raise ModelError(
@@ -224,6 +283,19 @@ class KerasModelContainer(ModelContainer):
         if self.network is None:
             raise ModelError("the network is missing; call build()")
         return self.network
+
+
+@dataclass(slots=True)
+class _Best:
+    """The weights that are kept, and their epoch, counted from 1; 0: none yet."""
+
+    weights: Weights
+    epoch: int = 0
+
+    def stops(self, history: list[Record], training: Training) -> bool:
+        """Whether early stopping ends the run here."""
+        patience = training.early_stopping
+        return bool(history) and patience is not None and len(history) - self.epoch >= patience
 
 
 def as_torch(model: ModelContainer) -> Any:

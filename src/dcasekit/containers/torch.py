@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from dcasekit.containers._backend import Record, Weights
+from dcasekit.containers._checkpoint import hash_weights
 from dcasekit.containers._data import Data
 from dcasekit.containers._torch_checkpoint import Checkpoint
-from dcasekit.containers._torch_freeze import freeze, hash_weights, warm_start_batch_norm
+from dcasekit.containers._torch_freeze import freeze, warm_start_batch_norm
 from dcasekit.containers._torch_layers import layer_output, layer_shapes, weights_until
 from dcasekit.containers._torch_seed import seeded
 from dcasekit.containers._torch_speed import keep_memory, place
@@ -82,7 +83,7 @@ class TorchModelContainer(ModelContainer):
         device = _device(training.device)
         network = self._on(device)
         run: dict[str, Any] = {"model": [discover.address(type(self)), self.settings], "data": data.identity, "labels": self.labels}
-        run["start"] = None if frozen is None else hash_weights(network, frozen)
+        run["start"] = None if frozen is None else hash_weights(self.weights(), frozen)
         run["validation"] = None if validation is None else validation.identity
         state = Checkpoint(network, training, steps=math.ceil(data.size / training.batch_size), run=run)
         history = state.restore()

@@ -1,0 +1,91 @@
+"""A training run on disk: one file, replaced after every epoch, that holds arrays and a few JSON values, and no code."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcasekit.core.files import replacing
+from dcasekit.core.units import PathLike
+from dcasekit.errors import ModelError
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def hash_weights(weights: Arrays, frozen: Sequence[str]) -> str:
+    """Hash the weights that a run starts from, and which of them are frozen."""
+    digest = hashlib.sha256(repr(sorted(frozen)).encode())
+    for array in weights.values():
+        digest.update(np.require(array, requirements="C").tobytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a run has come to.
+
+    Parameters
+    ----------
+    values : JSON values: history, counters.
+    arrays : "group.name" -> array; see `group`.
+    """
+
+    values: Mapping[str, Any]
+    arrays: Arrays
+
+    def group(self, name: str) -> dict[str, NDArray[Any]]:
+        """Give the arrays whose names begin with one word, without it."""
+        prefix = f"{name}."
+        return {key.removeprefix(prefix): array for key, array in self.arrays.items() if key.startswith(prefix)}
+
+
+def checkpoint_path(folder: PathLike) -> Path:
+    """Name the file of the run that is kept in a folder."""
+    return Path(folder) / "checkpoint.safetensors"
+
+
+def save_checkpoint(folder: PathLike, run: Mapping[str, Any], state: State) -> None:
+    """Write a run's state, atomically.
+
+    Parameters
+    ----------
+    folder : of the run.
+    run : what decides its result, as JSON values; only the same run is taken up.
+    state : what it has come to.
+    """
+    from safetensors.numpy import save_file
+
+    arrays = {name: np.require(array, requirements="C") for name, array in state.arrays.items()}
+    with replacing(checkpoint_path(folder)) as temporary:
+        save_file(arrays, temporary, metadata={"state": json.dumps({"run": run, **state.values})})
+
+
+def load_checkpoint(folder: PathLike, run: Mapping[str, Any]) -> State | None:
+    """Read the state of the run that is kept in a folder; ``None``: there is none.
+
+    Raises
+    ------
+    ModelError : the file cannot be read, or is of another run; the error names what differs.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = checkpoint_path(folder)
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            values = json.loads(file.metadata()["state"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        other = dict(values.pop("run"))
+        if not isinstance(values["history"], list):
+            raise TypeError("no history")
+    except (OSError, LookupError, TypeError, ValueError, AttributeError, RecursionError, SafetensorError) as error:
+        raise ModelError(f"{path} is no checkpoint that can be read ({error}); delete it to train from the start") from error
+    if changed := [name for name, value in run.items() if other.get(name) != value]:
+        raise ModelError(f"{path} belongs to another run: {', '.join(changed)} differ; delete it, or resume in another folder")
+    return State(values, arrays)
