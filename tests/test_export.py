@@ -129,9 +129,17 @@ def windowed():
     return ready(SB_CNN(filters=(4, 4, 4)), features, "classification", scaler="standard")
 
 
-def detector():
+def detector(scaler="minmax"):
     features = MelSpectrogram(sr=SR, audio_win=512, audio_hop=256, sequence_time=0.13, sequence_hop_time=0.07, mel=Mel(bands=20))
-    return ready(CRNN2023(filters=(4, 4, 4), gru_units=4), features, "detection", scaler="minmax")
+    return ready(CRNN2023(filters=(4, 4, 4), gru_units=4), features, "detection", scaler=scaler)
+
+
+def normalised():
+    return detector("window")
+
+
+def ranged():
+    return detector("window_minmax")
 
 
 def cepstral():
@@ -164,7 +172,7 @@ print(json.dumps([about, sorted({"torch", "dcasekit", "scipy", "onnx"} & set(sys
 """
 
 
-@pytest.mark.parametrize("make", [looped, detector])
+@pytest.mark.parametrize("make", [looped, detector, normalised])
 def test_an_onnx_file_gives_the_scores_of_the_model_without_dcasekit(tmp_path, make):
     model = make()
     path = export.onnx(model, tmp_path / "model.onnx")
@@ -191,7 +199,7 @@ def test_an_onnx_file_gives_the_scores_of_the_model_without_dcasekit(tmp_path, m
     assert b"site-packages" not in path.read_bytes()
 
 
-@pytest.mark.parametrize("make", [windowed, cepstral, spectral, learned])
+@pytest.mark.parametrize("make", [windowed, cepstral, spectral, learned, ranged, normalised])
 def test_a_program_gives_the_scores_of_the_model(tmp_path, make):
     model = make()
     path = export.program(model, tmp_path / "model.pt2")

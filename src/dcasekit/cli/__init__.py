@@ -162,7 +162,9 @@ def train(  # noqa: PLR0913 - options of a command
     feature_settings: o.FeatureSettings = None,
     model_settings: o.ModelSettings = None,
     training_settings: o.TrainingSettings = None,
-    scaler: Annotated[Literal["standard", "minmax", "none"], typer.Option(help="How features are rescaled.")] = "standard",
+    scaler: Annotated[
+        Literal["standard", "minmax", "window", "window_minmax", "none"], typer.Option(help="How features are rescaled.")
+    ] = "standard",
     target: Annotated[
         Literal["clip", "window", "frame"] | None,
         typer.Option(help="What the labels are of.  \\[default: follows the task]", show_default=False),
