@@ -41,18 +41,21 @@ def info(
     settings: o.DatasetSettings = None,
     as_json: o.Json = False,
 ) -> None:
-    """Describe a dataset: what it holds, how it is split, licence, citation; with --data also counts.
+    """Describe a dataset: what it holds, how it is split, licence, citation; with --data also counts, and how a folder was understood.
 
-    JSON: the object of `datasets list`, with --data also summary, as `datasets stats` gives it.
+    JSON: the object of `datasets list`, with --data also summary, as `datasets stats` gives it, and for a folder layout: labels and folds
+    (where they come from), recordings, unlabelled, left_out (path, why).
     """
     dataset = _cli_leaves.dataset(name, data, settings=settings)
     facts = _cli_leaves.facts(name, dataset)
-    if data is not None:
-        facts["summary"] = dataset.summary().to_dict()
+    layout = getattr(dataset, "layout", None) if data is not None else None  # of a folder of one's own
     if as_json:
-        return document(facts)
+        counts = {} if data is None else {"summary": dataset.summary().to_dict()}
+        return document(facts | counts | ({} if layout is None else {"layout": layout.to_dict()}))
     text((inspect.getdoc(dataset) or "").partition("\nExamples\n")[0].strip() + "\n")
-    card({key: value for key, value in facts.items() if key not in ("about", "summary")})
+    card({key: value for key, value in facts.items() if key != "about"})
+    if layout is not None:
+        text(f"\n{layout}")
     if data is not None:
         text(f"\n{dataset.summary()}")
     return None

@@ -12,8 +12,8 @@ from dcasekit import audio
 from dcasekit.annotations import Clip
 from dcasekit.core.frames import data_frame
 from dcasekit.core.parallel import map_clips
-from dcasekit.core.units import Hz, PathLike
-from dcasekit.datasets._files import Problem, find_problems
+from dcasekit.core.units import Hz, PathLike, Seconds
+from dcasekit.datasets._files import Problem, find_problems, measured
 from dcasekit.datasets._protocols import CrossValidation, Protocol, Split
 from dcasekit.datasets._summary import Summary, clip_rows, summarize
 from dcasekit.datasets._validation import Balance, hold_out
@@ -46,6 +46,7 @@ class Dataset(ABC):
     archives : what `download` fetches, and `flatten`, the top folder or folders of the archives that are stripped.
     files_may_lack : ``True`` where nobody can have all of the audio any more (it came from video links): `clips` are those whose file
         is there, `missing` are the others.
+    label_step : seconds, where times are given on a grid: the last event may end up to a step after the recording.
     licence, citation : terms of use, and the publication to cite.
     """
 
@@ -56,6 +57,7 @@ class Dataset(ABC):
     archives: tuple[RemoteFile, ...] = ()
     flatten: ClassVar[str | tuple[str, ...] | None] = None
     files_may_lack: ClassVar[bool] = False
+    label_step: ClassVar[Seconds] = 0.0
     licence: ClassVar[str]
     citation: ClassVar[str]
 
@@ -176,7 +178,7 @@ class Dataset(ABC):
         return done
 
     def validate(self, *, content: bool = True, jobs: int | None = None, progress: bool = False) -> list[Problem]:
-        """Look for missing, unreadable, truncated, silent and duplicate files, and for audio beside them that no label file lists.
+        """Look for missing, unreadable, truncated, silent and duplicate files, for audio that no label file lists, and for late events.
 
         Parameters
         ----------
@@ -189,7 +191,7 @@ class Dataset(ABC):
         clips = self.clips if self._resampled is not None else self.listed
         # Copies of our own lie in a folder which datasets that share it fill together: nothing there is extra.
         known = None if self._resampled is not None else self._shared()
-        return find_problems([clip.path for clip in clips], known, content=content, jobs=jobs, progress=bar)
+        return [*find_problems(clips, known, step=self.label_step, content=content, jobs=jobs, progress=bar), *self._doubts()]
 
     def change_sampling_rate(self, sr: Hz, *, jobs: int | None = None, progress: bool = False) -> None:
         """Write a copy of the audio at another rate into ``<cache>/audio<sr>`` and use it from now on.
@@ -209,8 +211,12 @@ class Dataset(ABC):
         self._forget()
 
     def summary(self) -> Summary:
-        """Count what is there, by label and by split; print it to see the tables."""
-        return summarize(self.name, self.task, self.labels, self.clips, self._rounds(), missing=len(self.missing))
+        """Count what is there, by label and by split; print it to see the tables.
+
+        Events are counted as far as they lie in their clip, whose header is read where no label file gives its duration.
+        """
+        clips = [measured(clip) for clip in self.clips]
+        return summarize(self.name, self.task, self.labels, clips, self._rounds(), missing=len(self.missing))
 
     def to_frame(self) -> Any:
         """Give a pandas DataFrame with a row per clip, for notebooks.
@@ -243,6 +249,10 @@ class Dataset(ABC):
 
     def _shared(self) -> Iterable[Path]:
         """Give the audio in the dataset's folders that belongs to another dataset."""
+        return ()
+
+    def _doubts(self) -> Iterable[Problem]:
+        """Give what else is doubtful, of a kind that only this dataset knows."""
         return ()
 
     def _checked(self, clips: Iterable[Clip]) -> Iterable[Clip]:
