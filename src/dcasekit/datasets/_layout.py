@@ -116,7 +116,7 @@ def _once(files: Mapping[str, str], top: str) -> tuple[list[str], dict[str, str]
 
 def _around(folders: Iterable[Sequence[str]]) -> int:
     """Count the folders that merely lie around all others."""
-    inside = [one for one in folders if one]
+    inside = [list(one) for one in folders if one]
     depth = len(os.path.commonprefix(inside)) if inside else 0
     below = {one[depth] for one in inside if len(one) > depth}
     return depth if len(below) > 1 else max(depth - 1, 0)

@@ -91,7 +91,7 @@ class _Names:
 
     @cached_property
     def _folded(self) -> dict[tuple[str, str], list[str]]:
-        folded = defaultdict(list)
+        folded: dict[tuple[str, str], list[str]] = defaultdict(list)
         for (kind, key), names in self._exact.items():
             folded[kind, key.casefold()] += names
         return dict(folded)
