@@ -122,7 +122,9 @@ def test_what_json_cannot_say_is_refused_and_the_old_file_stays(tmp_path, conten
 
 @pytest.mark.parametrize("error", [FeatureError, AnnotationError])
 @pytest.mark.parametrize(
-    "content", [b"", b'{"a": 1', b"{'a': 1}", b'"\xff"', b"\xef\xbb\xbf{}"], ids=["empty", "half", "quotes", "latin", "bom"]
+    "content",
+    [b"", b'{"a": 1', b"{'a': 1}", b'"\xff"', b"[" * 100_000, b"1" * 5000],
+    ids=["empty", "half", "quotes", "latin", "deep", "digits"],
 )
 def test_a_damaged_json_file_is_named(tmp_path, error, content):
     (tmp_path / "a.json").write_bytes(content)
