@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dcasekit.core.files import unsafe
 from dcasekit.core.units import Seconds
 from dcasekit.errors import AnnotationError
 
@@ -58,7 +59,8 @@ class Clip:
 
     Parameters
     ----------
-    id : unique in the dataset and the same on every machine (never an absolute path).
+    id : unique in the dataset and the same on every machine: a path below the dataset's folder, with ``/`` between its parts and no ``..``;
+        `dcasekit.core.files.safe_name` makes one of any path.
     path : the audio file.
     duration : seconds; ``None``: not measured yet.
     fold : ``"fold1"``, ``"train"``, ``"validate"``, ``"test"``.
@@ -81,6 +83,8 @@ class Clip:
     channel: int | None = None
 
     def __post_init__(self) -> None:
+        if why := unsafe(self.id):
+            raise AnnotationError(f"clip {self.id!r}: {why}; an id is a path below the dataset's folder, as 'dog/bark1'")
         if self.duration is not None and not 0 <= self.duration <= LONGEST:
             raise AnnotationError(f"clip {self.id!r}: duration must be from 0 to {LONGEST:.0f} seconds, or None; got {self.duration}")
         for label, value in (self.tags or {}).items():

@@ -135,7 +135,7 @@ def augment(  # noqa: PLR0913 - options of a command
     made = AugmentedDataset(source, [_cli_leaves.augmentation(text) for text in augmentations], seed=seed)
     made.process(jobs=jobs, progress=_cli_output.bars(quiet))
     rows = [
-        {"augmentation": repr(augmentation), "folder": str(made.cache / "augmented" / name), "copies": len(source.clips)}
+        {"augmentation": repr(augmentation), "folder": str(made.derived / "augmented" / name), "copies": len(source.clips)}
         for name, augmentation in made.folders.items()
     ]
     if as_json:

@@ -103,7 +103,7 @@ def split(  # noqa: PLR0913 - options of a command
 
     JSON: an object train, validation, test, lists of clip ids.
     """
-    from dcasekit.core.files import write_rows
+    from dcasekit.core.files import place, write_rows
 
     source = _cli_leaves.dataset(name, data, settings=settings)
     how: Any = None if balance == "none" else balance
@@ -112,7 +112,7 @@ def split(  # noqa: PLR0913 - options of a command
     if out is not None:
         for part, clips in parts.items():
             rows = [(clip.id, _relative(clip.path, data), clip.group, ",".join(clip.tags or ())) for clip in clips]
-            write_rows(out / f"{part}.tsv", [("clip", "filename", "group", "labels"), *rows])
+            write_rows(place(out, f"{part}.tsv", kind="labels"), [("clip", "filename", "group", "labels"), *rows])
     if as_json:
         return document({part: [clip.id for clip in clips] for part, clips in parts.items()})
     counts = [(part, len(clips), len({clip.group or clip.id for clip in clips})) for part, clips in parts.items()]
@@ -137,20 +137,21 @@ def convert(
 ) -> None:
     """Write a dataset's labels in another form; clips whose labels (for events: times) are unknown are left out and counted."""
     from dcasekit.annotations import write_annotation, write_events
-    from dcasekit.core.files import write_rows
+    from dcasekit.core.files import place, write_rows
 
     source = _cli_leaves.dataset(name, data, settings=settings)
     clips = [clip for clip in source.clips if (clip.tags if to == "tags" else clip.events) is not None]
     if not clips:
         raise DatasetError(f"no clip of {source.name} has {'tags' if to == 'tags' else 'events with times'} to convert")
     if to == "events":
-        write_events(out / "events.tsv", {_relative(clip.path, data): clip.events or () for clip in clips})
+        write_events(place(out, "events.tsv", kind="labels"), {_relative(clip.path, data): clip.events or () for clip in clips})
     elif to == "tags":
-        write_rows(out / "tags.tsv", [("filename", "event_labels"), *((_relative(c.path, data), ",".join(c.tags or ())) for c in clips)])
+        rows = [("filename", "event_labels"), *((_relative(c.path, data), ",".join(c.tags or ())) for c in clips)]
+        write_rows(place(out, "tags.tsv", kind="labels"), rows)
     else:
         suffix = {"tsv": ".tsv", "jams": ".jams"}.get(to, ".txt")
         for clip in clips:
-            write_annotation(out / f"{clip.id}{suffix}", clip.events or (), format=to, duration=clip.duration)
+            write_annotation(place(out, f"{clip.id}{suffix}", kind="labels"), clip.events or (), format=to, duration=clip.duration)
     text(f"labels of {len(clips)} clips are now in {out}; {len(source.clips) - len(clips)} clips without were left out")
 
 

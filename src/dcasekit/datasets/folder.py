@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from dcasekit.annotations import Clip, present
+from dcasekit.core.files import safe_name
 from dcasekit.core.units import PathLike
 from dcasekit.datasets._files import Problem
 from dcasekit.datasets._labels import find_label_problems
@@ -132,7 +133,7 @@ class Folder(Dataset):
             tags, events = known[name]
             twin = name.rpartition(".")[0] if clip_id == name else ""  # another recording has this name with another ending
             yield Clip(
-                id=clip_id,
+                id=safe_name(clip_id),  # a list may name recordings that lie elsewhere
                 path=self.root / name,
                 fold=self._folds[name],
                 group=self._group_of(name) if self._group else twin,
