@@ -37,7 +37,7 @@ METRICS: dict[str, tuple[Callable[..., dict[str, float]], str]] = {
     "best event F1": (event.best_f1, "f1/macro"),
     "best intersection F1": (intersection.best_f1, "f1/macro"),
     "best segment F1": (segment.best_f1, "f1/macro"),
-    "segment AUROC": (segment.auroc, "auroc/macro"),
+    "segment AUROC": (segment.auroc, "auroc@0.1/macro"),
 }
 
 

@@ -223,7 +223,7 @@ class Blind(ESC50):
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        (Ids, "it is an absolute path"),
+        (Ids, "ids do not depend on where the files lie"),
         (Uncarded, "docstring that is its card"),
         (Careless, "nothing was raised"),
         (Leaking, "no id lies in two parts"),

@@ -77,7 +77,9 @@ def agrees_with_every_threshold(best, scores, measure):
 def test_best_intersection_f1_is_that_of_the_best_threshold(seed, criterion):
     reference, scores, durations = case(seed)
     best = intersection.best_f1(reference, scores, durations, dtc=criterion, gtc=criterion)
-    agrees_with_every_threshold(best, scores, lambda found: intersection.f1(reference, found, labels=LABELS, dtc=criterion, gtc=criterion))
+    agrees_with_every_threshold(
+        best, scores, lambda found: intersection.f1(reference, found, labels=LABELS, dtc=criterion, gtc=criterion, durations=durations)
+    )
 
 
 @given(seed=st.integers(0, 10**6), collars=st.sampled_from(COLLARS))
@@ -86,7 +88,7 @@ def test_best_event_f1_is_that_of_the_best_threshold(seed, collars):
     joined = {clip: _joined(listed) for clip, listed in reference.items()}
 
     def measure(found):
-        counts = event.counts(joined, found, labels=LABELS, **collars, tolerance=1e-7)
+        counts = event.counts(joined, found, labels=LABELS, **collars, durations=durations, tolerance=1e-7)
         return event.figures(counts, labels=LABELS, empty_output="zero")
 
     best = event.best_f1(reference, scores, durations, **collars)
@@ -123,7 +125,7 @@ def test_micro_counts_all_labels_each_at_its_own_threshold(seed):
     reference["clip0"] = [Event(0, 1, label) for label in LABELS]
     best = intersection.best_f1(reference, scores, durations)
     found = detected(scores, [best[f"threshold/{label}"] for label in LABELS])
-    there = intersection.f1(reference, found, labels=LABELS)
+    there = intersection.f1(reference, found, labels=LABELS, durations=durations)
     assert best["f1/micro"] == pytest.approx(there["f1/micro"], abs=1e-12)
 
 
@@ -139,14 +141,14 @@ def test_partial_area_agrees_with_scikit_learn_curve(seed, max_fpr):
                 truth.append(any(e.onset < begin + 1 and e.offset > begin for e in reference[clip] if e.label == label))
                 highest.append(each.values[(each.edges[:-1] < begin + 1) & (each.edges[1:] > begin), column].max())
         if not any(truth) or all(truth):
-            assert math.isnan(numbers[f"auroc/{label}"])
+            assert math.isnan(numbers[f"auroc@{max_fpr:g}/{label}"])
             continue
         x, y, _ = roc_curve(truth, highest, drop_intermediate=False)
         grid = np.append(x[x <= max_fpr], max_fpr)
         heights = np.append(y[x <= max_fpr], np.interp(max_fpr, x, y))
         areas.append(np.trapezoid(heights, grid) / max_fpr)
-        assert numbers[f"auroc/{label}"] == pytest.approx(areas[-1], abs=1e-12)
-    assert numbers["auroc/macro"] == pytest.approx(np.mean(areas) if areas else math.nan, nan_ok=True)
+        assert numbers[f"auroc@{max_fpr:g}/{label}"] == pytest.approx(areas[-1], abs=1e-12)
+    assert numbers[f"auroc@{max_fpr:g}/macro"] == pytest.approx(np.mean(areas) if areas else math.nan, nan_ok=True)
 
 
 # laws
@@ -241,7 +243,7 @@ def test_segments_without_a_score_are_never_found_and_rank_last():
     data = one_label([0.9, 0.1], [Event(0, 1, "x"), Event(3, 4, "x")], duration=5)
     assert segment.best_f1(*data)["f1/x"] == pytest.approx(2 / 3)
     # ROC: (0, 1/2), (1/3, 1/2), then the three that are left at once: (1, 1).
-    assert segment.auroc(*data, max_fpr=1.0)["auroc/x"] == pytest.approx(1 / 6 + (1 / 2 + 1) / 2 * 2 / 3)
+    assert segment.auroc(*data, max_fpr=1.0)["auroc@1/x"] == pytest.approx(1 / 6 + (1 / 2 + 1) / 2 * 2 / 3)
 
 
 def test_segments_before_the_first_frame_are_never_found():

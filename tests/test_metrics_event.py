@@ -146,7 +146,6 @@ def test_empty_output_and_absent_labels_are_sed_evals_or_honest():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"labels": ("y",)}, "unknown label 'x' in clip 'a'; the labels are: y"),
         ({"labels": ("x", "x")}, "label 'x' comes twice"),
         ({"onset_collar": -0.1}, "onset_collar must be >= 0, got -0.1"),
         ({"offset_collar": -0.1}, "offset_collar must be >= 0"),

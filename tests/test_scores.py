@@ -190,7 +190,9 @@ def slow_events(scores, thresholds, inclusive):
                 inside.append(t)
             elif inside:
                 weight = np.mean([float(scores.values[i, k]) for i in inside])
-                events.append((scores.edges[inside[0]], scores.edges[inside[-1] + 1], label, min(max(weight, 0), 1)))
+                events.append(
+                    (scores.edges[inside[0]], scores.edges[inside[-1] + 1], label, min(max(weight, 1e-6), 1))
+                )  # 0 would be no event
                 inside = []
     return sorted(events)
 

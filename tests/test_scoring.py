@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -218,6 +220,102 @@ def test_clips_that_do_not_agree_are_an_error(files):
     (files / "est.tsv").write_text("c1.wav\t0\t1\tdog\nc1.flac\t0\t1\tdog\n")
     with pytest.raises(MetricError, match=r"lists clip 'c1' under two names: c1.wav, c1.flac"):
         scoring.read(files / "ref.tsv", files / "est.tsv")
+
+
+def test_one_label_of_many_is_evaluated_by_every_metric_and_the_others_are_counted(files, material):
+    read = scoring.read(files / "ref.tsv", files / "scores", labels=["dog"])
+    assert read.labels == ("dog",)
+    others = [one for listed in (*material.reference.values(), *material.estimate.values()) for one in listed if one.label != "dog"]
+    assert read.left_out == {"clips": 0, "strangers": 0, "other": len(others), "events": 0, "cut": 0}
+    only = Material(
+        *(
+            {clip: [one for one in listed if one.label == "dog"] for clip, listed in part.items()} if at != 1 else ("dog",)
+            for at, part in enumerate((material.reference, (), material.estimate))
+        ),
+        {clip: Scores(each.values[:, [1]], each.edges, ("dog",)) for clip, each in material.scores.items()},
+        material.durations,
+    )
+    for name in METRICS:
+        assert scoring.score(name, read).numbers == pytest.approx(scoring.score(name, only).numbers, nan_ok=True), name
+
+
+def test_a_label_that_the_scores_do_not_know_is_refused_unless_it_is_not_evaluated(files, material):
+    (files / "ref.tsv").write_text((files / "ref.tsv").read_text() + "audio/c1.wav\t1\t2\tcow\n")
+    with pytest.raises(MetricError, match=r"ref.tsv has events of label 'cow', of which .*scores has no scores; name the labels"):
+        scoring.read(files / "ref.tsv", files / "scores")
+    read = scoring.read(files / "ref.tsv", files / "scores", labels=LABELS)
+    assert read.left_out["other"] == 1
+    assert scoring.score("psds1", read).value == scoring.score("psds1", material).value
+    with pytest.raises(MetricError, match="unknown label 'cow' in clip 'c1'; the scores' labels are: cat, dog, never. Name what"):
+        psds.psds(read.reference, material.scores, material.durations, **psds.PSDS1)
+
+
+def test_the_clips_that_both_have_are_scored_and_the_others_counted(files, material):
+    kept = [f"c{i}" for i in range(10)]
+    for clip in set(material.reference) - set(kept):
+        (files / "scores" / f"{clip}.tsv").unlink()
+    with pytest.raises(MetricError, match=r"has no scores of clip 'c\d+', one of 30 of 40, .*--partial"):
+        scoring.read(files / "ref.tsv", files / "scores", durations=files / "durations.tsv")
+    read = scoring.read(files / "ref.tsv", files / "scores", durations=files / "durations.tsv", partial=True)
+    assert list(read.reference) == list(read.estimate) == list(read.scores)
+    assert (set(read.reference), read.left_out["clips"]) == (set(kept), 30)
+    few = Material(
+        *({clip: part[clip] for clip in kept} if part else LABELS for part in (material.reference, None, material.estimate)),
+        {clip: material.scores[clip] for clip in kept},
+        material.durations,
+    )
+    for name in METRICS:
+        assert scoring.score(name, read).value == scoring.score(name, few).value
+    lines = (files / "est.tsv").read_text().splitlines(keepends=True)
+    (files / "est.tsv").write_text("".join(line for line in lines if not line.startswith("c3.")) + "stranger.wav\t0\t1\tcat\n")
+    read = scoring.read(files / "ref.tsv", files / "est.tsv", partial=True)
+    assert (read.left_out["clips"], read.left_out["strangers"], len(read.reference)) == (1, 1, 39)
+    args = ["score", "--reference", files / "ref.tsv", "--estimate", files / "est.tsv", "--metric", "event_f1", "--partial"]
+    assert "left out: 1 clips of the reference without an estimate, 1 estimated clips that the reference lacks" in run(*args)[0]
+    assert json.loads(run(*args, "--json")[0])["left_out"]["clips"] == 1
+    (files / "est.tsv").write_text("other.wav\t0\t1\tcat\n")
+    assert "share no clip" in run(*args, code=1)[1]
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not os.environ.get("DCASEKIT_DATA"), reason="set DCASEKIT_DATA to a folder that holds desed_scores")
+def test_twenty_real_clips_of_a_reference_of_many_are_scored():
+    folder = Path(os.environ["DCASEKIT_DATA"]) / "desed_scores"
+    part = scoring.read(folder / "reference_all.tsv", folder / "scores", durations=folder / "durations_all.tsv", partial=True)
+    own = scoring.read(folder / "reference.tsv", folder / "scores", durations=folder / "durations.tsv")
+    assert (len(part.reference), part.left_out["clips"], own.left_out["clips"]) == (20, 672, 0)
+    for name in METRICS:
+        assert scoring.score(name, part).value == scoring.score(name, own).value
+
+
+def test_without_durations_no_event_is_cut_at_the_last_frame(files, material):
+    late = {**material.reference, "c1": [Event(8.0, 12.0, "dog")]}
+    write_events(files / "ref.tsv", {f"{clip}.wav": events for clip, events in late.items()})
+    read = scoring.read(files / "ref.tsv", files / "scores")
+    assert (read.durations["c1"], read.durations["c2"], read.left_out["cut"]) == (12.0, 10.0, 0)
+    assert scoring.read(files / "ref.tsv", files / "scores", durations=files / "durations.tsv").left_out["cut"] == 1
+
+
+def test_the_figure_of_auroc_names_how_far_it_goes(material):
+    assert scoring.score("segment_auroc", material).headline == "auroc@0.1/macro"
+    found = scoring.score("segment_auroc", material, settings={"max_fpr": 0.25}, repeats=20)
+    assert found.headline == "auroc@0.25/macro"
+    assert (
+        found.value
+        == found.numbers["auroc@0.25/macro"]
+        == segment.auroc(material.reference, material.scores, material.durations, max_fpr=0.25)["auroc@0.25/macro"]
+    )
+
+
+def test_events_found_by_scores_are_counted_against_joined_reference_events(material):
+    """Scores have one value per label and time: they cannot tell an event from one that touches it."""
+    true = {"a": [Event(0, 2, "cat"), Event(2, 4, "cat")]}
+    scores = {"a": Scores([[1.0], [1.0], [0.0]], [0, 2, 4, 6], ("cat",))}
+    both = Material(true, ("cat",), {"a": to_events(scores["a"])}, scores, {"a": 6.0})
+    assert scoring.score("event_f1", both).value == 1
+    assert scoring.score("event_f1", both, settings={"join": False}).value == 0
+    assert scoring.score("event_f1", Material(true, ("cat",), both.estimate)).value == 0
+    assert scoring.score("event_f1", Material(true, ("cat",), true)).value == 1
 
 
 def run(*args, code=0):

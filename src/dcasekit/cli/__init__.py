@@ -135,7 +135,7 @@ def augment(  # noqa: PLR0913 - options of a command
     made = AugmentedDataset(source, [_cli_leaves.augmentation(text) for text in augmentations], seed=seed)
     made.process(jobs=jobs, progress=_cli_output.bars(quiet))
     rows = [
-        {"augmentation": repr(augmentation), "folder": str(made.derived / "augmented" / name), "copies": len(source.clips)}
+        {"augmentation": repr(augmentation), "folder": str(made.cache / "augmented" / name), "copies": len(source.clips)}
         for name, augmentation in made.folders.items()
     ]
     if as_json:
@@ -162,9 +162,7 @@ def train(  # noqa: PLR0913 - options of a command
     feature_settings: o.FeatureSettings = None,
     model_settings: o.ModelSettings = None,
     training_settings: o.TrainingSettings = None,
-    scaler: Annotated[
-        Literal["standard", "minmax", "window", "window_minmax", "none"], typer.Option(help="How features are rescaled.")
-    ] = "standard",
+    scaler: Annotated[Literal["standard", "minmax", "none"], typer.Option(help="How features are rescaled.")] = "standard",
     target: Annotated[
         Literal["clip", "window", "frame"] | None,
         typer.Option(help="What the labels are of.  \\[default: follows the task]", show_default=False),
@@ -290,7 +288,12 @@ def predict(  # noqa: PLR0913 - options of a command
 )
 def score(  # noqa: PLR0913 - options of a command
     *,
-    reference: Annotated[Path, typer.Option(metavar="FILE", help="Events that are true: filename, onset, offset, event_label.")],
+    reference: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE|DIR", help="Events that are true: a list (filename, onset, offset, event_label), one recording's, or a folder."
+        ),
+    ],
     estimate: Annotated[Path, typer.Option(metavar="FILE|DIR", help="Events found, or a folder with a file of scores per clip.")],
     metric: Annotated[
         str, typer.Option(metavar="NAME,...", help=f"What to compute: {', '.join(METRIC_NAMES)}.", show_default=False)
@@ -300,6 +303,7 @@ def score(  # noqa: PLR0913 - options of a command
         str | None, typer.Option(metavar="LABEL,...", help="What is evaluated.  \\[default: all]", show_default=False)
     ] = None,
     threshold: Annotated[float, typer.Option(help="Scores above it are events, for metrics of events.")] = 0.5,
+    partial: Annotated[bool, typer.Option("--partial", help="Score the clips that both have, and count the others.")] = False,
     settings: Annotated[list[str] | None, typer.Option("-S", metavar="KEY=VALUE", help="Setting of the metrics: onset_collar=0.1.")] = None,
     repeats: Annotated[int, typer.Option("--bootstrap", metavar="DRAWS", min=0, help="Draws of a bootstrap interval over clips.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
@@ -308,14 +312,14 @@ def score(  # noqa: PLR0913 - options of a command
 ) -> None:
     """Score the files of any system against a reference.
 
-    Files are tab or comma separated, with or without a header. JSON: an object clips, events, labels, metrics, a list of objects metric,
-    headline, value, interval_95, numbers.
+    Files are tab or comma separated, with or without a header. JSON: an object clips, events, left_out, labels, metrics, a list of objects
+    metric, headline, value, interval_95, numbers.
     """
     from dcasekit.cli import scored as work
     from dcasekit.results import scoring
 
     chosen = [one.strip() for one in labels.split(",")] if labels else None
-    material = scoring.read(reference, estimate, durations=durations, labels=chosen, threshold=threshold)
+    material = scoring.read(reference, estimate, durations=durations, labels=chosen, threshold=threshold, partial=partial)
     found = work.run(material, [one.strip() for one in metric.split(",") if one.strip()], settings, repeats=repeats, seed=seed)
     work.show(found, material, as_json=as_json, html=html)
 

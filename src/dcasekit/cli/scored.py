@@ -8,7 +8,7 @@ import typer
 from dcasekit.cli.output import document, table, text
 from dcasekit.cli.settings import assignments, keywords
 from dcasekit.core.files import write_text
-from dcasekit.results import plain, scoring
+from dcasekit.results import describe_left_out, plain, scoring
 
 _COLUMNS = 4  # metrics side by side
 
@@ -45,12 +45,15 @@ def show(scores: Sequence[scoring.Score], material: scoring.Material, *, as_json
             for one in scores
         ]
         events = sum(map(len, material.reference.values()))
-        return document(plain({"clips": len(material.reference), "events": events, "labels": material.labels, "metrics": found}))
+        counts = {"clips": len(material.reference), "events": events, "left_out": material.left_out}
+        return document(plain({**counts, "labels": material.labels, "metrics": found}))
     bounds = [[f"{end:.4f}" if end == end else "-" for end in one.interval] for one in scores]  # noqa: PLR0124 - NaN
     rows = [
         (one.metric, one.headline, f"{one.value:.4f}", " to ".join(dict.fromkeys(ends))) for one, ends in zip(scores, bounds, strict=True)
     ]
     table(("metric", "number", "value", "95 % interval"), rows)
+    if said := describe_left_out(material.left_out, clips="clips of the reference without an estimate"):
+        text(said)
     for first in range(0, len(scores), _COLUMNS):
         _per_label(scores[first : first + _COLUMNS], material.labels)
     return text(f"page: {html}") if html is not None else None

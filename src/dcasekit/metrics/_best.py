@@ -9,19 +9,17 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dcasekit.core.units import Seconds
 from dcasekit.errors import MetricError
-from dcasekit.metrics import named
+from dcasekit.metrics import Flags, named
 from dcasekit.metrics._collars import curves
 from dcasekit.metrics._curves import Changes, Index, Levels, area_between, best, best_figures
 from dcasekit.metrics._detections import MICROSECONDS
-from dcasekit.metrics._events import Events
+from dcasekit.metrics._events import Events, check_collars
 from dcasekit.metrics._scored import Scored, ScoresOf, gather
 from dcasekit.scores import Scores
 
-Flags = NDArray[np.bool_]
 Tally = TypeVar("Tally", bound=Changes)
 
 
@@ -63,7 +61,7 @@ def segment_auroc(
         # Segments without a score come last, all at once.
         x, y = (np.append(count, total) for count, total in ((alarms, np.count_nonzero(~positive)), (hits, np.count_nonzero(positive))))
         areas.append(area_between(x / x[-1], y / y[-1], max_fpr) / max_fpr if both else np.nan)
-    return named("auroc", np.array(areas), data.labels)
+    return named(f"auroc@{max_fpr:g}", np.array(areas), data.labels)
 
 
 def event_best_f1(
@@ -77,9 +75,7 @@ def event_best_f1(
     offset_rate: float = 0.2,
 ) -> dict[str, float]:
     """See `dcasekit.metrics.event.best_f1`."""
-    for name, value in (("onset_collar", onset_collar), ("offset_collar", offset_collar), ("offset_rate", offset_rate)):
-        if value is not None and not value >= 0:
-            raise MetricError(f"{name} must be >= 0, got {value}")
+    check_collars(onset_collar=onset_collar, offset_collar=offset_collar, offset_rate=offset_rate)
     data = gather(reference, scores, durations, labels)
     length = data.events.offset - data.events.onset
     reach = np.full_like(length, np.inf) if offset_collar is None else np.maximum(offset_collar, offset_rate * length)
@@ -98,17 +94,17 @@ def segment_tally(data: Scored, kind: type[Tally], resolution: Seconds) -> Itera
     ------
     changes, positive, owner : also which segments hold the label, and the clip of each, both (segments,).
     """
-    if not resolution > 0:
+    if not 0 < resolution < math.inf:
         raise MetricError(f"resolution must be a positive number of seconds, got {resolution}")
     sizes = np.array([math.ceil(duration / resolution) for duration in data.durations])
     owner = np.repeat(np.arange(len(sizes)), sizes)
     score = np.concatenate([_highest(each, size, resolution, data.columns) for each, size in zip(data.scores, sizes.tolist(), strict=True)])
-    # A segment is on if it begins before the offset and ends after the onset, in seconds rounded to six decimals.
+    # A segment is on if it begins before the offset and ends after the onset, in seconds rounded to six decimals; a point is on in one.
     grid = np.round(np.arange(sizes.max() + 1) * resolution, 6)
     events, starts = data.events, sizes.cumsum() - sizes
     first = np.searchsorted(grid[1:], np.round(events.onset, 6), side="right")
     last = np.searchsorted(grid[:-1], np.round(events.offset, 6), side="left")
-    first, last = (np.minimum(bound, sizes[events.clip]) for bound in (first, np.maximum(first, last)))
+    first, last = (np.minimum(bound, sizes[events.clip]) for bound in (first, np.maximum(first + 1, last)))
     for label in range(len(data.labels)):
         own = events.label == label
         begin, end = (np.bincount((starts[events.clip] + bound)[own], minlength=len(score) + 1) for bound in (first, last))

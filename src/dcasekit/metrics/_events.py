@@ -9,10 +9,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dcasekit.annotations import Event
+from dcasekit.annotations import HARD, TIME_TOLERANCE, Event
 from dcasekit.core.units import Seconds
 from dcasekit.errors import MetricError
-from dcasekit.metrics import Array, detection, named, ratio
+from dcasekit.metrics import Array, Flags, detection, named, ratio
 
 Counts = NDArray[np.int64]
 Events = Mapping[str, Sequence[Event]]
@@ -39,28 +39,79 @@ class EventTable:
     offset: Array
 
 
-def tabulate(events: Events, clips: Sequence[str], labels: Sequence[str]) -> EventTable:
-    """Turn events into columns; `clips` must hold every clip of `events`.
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Reference and estimate as tables of the same clips and labels."""
+
+    clips: list[str]
+    reference: EventTable
+    estimate: EventTable
+
+
+def pair(reference: Events, estimate: Events, labels: Sequence[str], durations: Mapping[str, Seconds] | None) -> Pair:
+    """Turn reference and estimate into tables; what is no event, is of other labels or lies behind its clip's end is left out.
 
     Raises
     ------
-    MetricError : a label is not among `labels`.
+    MetricError : a label comes twice, or durations lacks a clip.
+    """
+    check_labels(labels)
+    clips = list(dict.fromkeys((*reference, *estimate)))
+    true, found = tabulate(reference, clips, labels, above=HARD), tabulate(estimate, clips, labels)
+    if durations is not None:
+        ends = lengths(durations, clips)
+        true, found = cut(true, ends), cut(found, ends)
+    return Pair(clips, true, found)
+
+
+def tabulate(events: Events, clips: Sequence[str], labels: Sequence[str], *, above: float = 0.0) -> EventTable:
+    """Turn events into columns; `clips` must hold every clip of `events`. Events of other labels are left out.
+
+    Parameters
+    ----------
+    above : an event's weight must be greater: `HARD` makes a soft reference a hard one; 0 is no event.
     """
     row, column = ({name: index for index, name in enumerate(names)} for names in (clips, labels))
     every = [event for listed in events.values() for event in listed]
-    try:
-        label = np.fromiter((column[event.label] for event in every), np.int64, len(every))
-    except KeyError:
-        clip, event = next((clip, e) for clip, listed in events.items() for e in listed if e.label not in column)
-        raise MetricError(
-            f"unknown label {event.label!r} in clip {clip!r}; the labels are: {', '.join(labels)}. Add it to labels or leave its events out"
-        ) from None
-    return EventTable(
+    table = EventTable(
         clip=np.repeat([row[clip] for clip in events], [len(listed) for listed in events.values()]).astype(np.int64),
-        label=label,
+        label=np.fromiter((column.get(event.label, -1) for event in every), np.int64, len(every)),
         onset=np.fromiter(map(attrgetter("onset"), every), np.float64, len(every)),
         offset=np.fromiter(map(attrgetter("offset"), every), np.float64, len(every)),
     )
+    kept = (table.label >= 0) & (np.fromiter(map(attrgetter("weight"), every), np.float64, len(every)) > above)
+    return table if kept.all() else take(table, kept)
+
+
+def take(events: EventTable, chosen: Flags | NDArray[np.intp]) -> EventTable:
+    """Choose events, by position or by a mask."""
+    return EventTable(events.clip[chosen], events.label[chosen], events.onset[chosen], events.offset[chosen])
+
+
+def cut(events: EventTable, ends: Array) -> EventTable:
+    """End events with their clip, whose seconds are `ends`, (clips,); what begins there or later is left out."""
+    end = ends[events.clip]
+    if not (events.offset > end).any() and not (events.onset >= end - TIME_TOLERANCE).any():
+        return events
+    ended = EventTable(events.clip, events.label, events.onset, np.minimum(events.offset, end))
+    return take(ended, events.onset < end - TIME_TOLERANCE)
+
+
+def points(events: EventTable) -> Flags:
+    """Say which events are points: shorter than `TIME_TOLERANCE`, the time in which two instants are the same."""
+    return events.offset - events.onset < TIME_TOLERANCE
+
+
+def count_each(events: EventTable, shape: tuple[int, int]) -> Counts:
+    """Count the events of each clip and label: `shape`."""
+    return np.bincount(events.clip * shape[1] + events.label, minlength=shape[0] * shape[1]).reshape(shape)
+
+
+def check_collars(**settings: float | None) -> None:
+    """Raise MetricError unless each is ``None`` or at least 0; `onset_collar` and `offset_collar` may be infinite."""
+    for name, value in settings.items():
+        if value is not None and not (0 <= value < math.inf or (value == math.inf and name.endswith("collar"))):
+            raise MetricError(f"{name} must be >= 0, got {value}")
 
 
 def check_labels(labels: Sequence[str]) -> None:

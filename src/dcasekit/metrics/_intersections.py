@@ -3,8 +3,9 @@
 A detection is valid if reference events of its label cover at least `dtc` of it, else it is a false alarm. A reference event is
 found if valid detections cover at least `gtc` of it. A false alarm is a cross trigger of another label if that label's events
 cover at least `cttc` of it. C. Bilen et al., "A framework for the robust evaluation of sound event detection", ICASSP 2020.
-Seconds are compared after rounding to six decimals, as in sed_scores_eval. Reference events shorter than a microsecond
-cannot be covered and are left out, as in psds_eval.
+Seconds are compared after rounding to six decimals, as in sed_scores_eval. A point, a reference event shorter than a microsecond,
+has no length to be covered: it is found by any detection that holds its instant, which then is no false alarm (psds_eval leaves
+points out, and counts the detection as one).
 """
 
 from collections.abc import Iterator
@@ -13,10 +14,10 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dcasekit.annotations import TIME_TOLERANCE
 from dcasekit.errors import MetricError
-from dcasekit.metrics import Array
+from dcasekit.metrics import Array, Flags
 from dcasekit.metrics._curves import Changes, Index, Levels, crossings
 from dcasekit.metrics._detections import (
     MICROSECONDS,
@@ -31,8 +32,8 @@ from dcasekit.metrics._detections import (
     ranges,
     select,
 )
-from dcasekit.metrics._events import Counts, EventTable
-from dcasekit.metrics._scored import Scored, take
+from dcasekit.metrics._events import Counts, EventTable, points, take
+from dcasekit.metrics._scored import Scored
 
 Tally = TypeVar("Tally", bound=Changes)
 
@@ -78,28 +79,22 @@ def check_shares(**shares: float | None) -> None:
             raise MetricError(f"{name} is a share of a length and must be in (0, 1], got {value}")
 
 
-def lasting(events: EventTable) -> EventTable:
-    """Leave out events shorter than a microsecond."""
-    return take(events, events.offset - events.onset >= 1 / MICROSECONDS)
-
-
-def curves(data: Scored, events: EventTable, *, dtc: float, gtc: float, cttc: float | None = None) -> Iterator[tuple[Array, Array]]:
+def curves(data: Scored, *, dtc: float, gtc: float, cttc: float | None = None) -> Iterator[tuple[Array, Array]]:
     """Count hits, false alarms and cross triggers at all thresholds, label by label; parameters as for `tally`.
 
     Yields
     ------
     level, counts : as `Changes.totals`.
     """
-    for changes in tally(data, events, Changes, dtc=dtc, gtc=gtc, cttc=cttc):
+    for changes in tally(data, Changes, dtc=dtc, gtc=gtc, cttc=cttc):
         yield changes.totals()
 
 
-def tally(data: Scored, events: EventTable, kind: type[Tally], *, dtc: float, gtc: float, cttc: float | None = None) -> Iterator[Tally]:
+def tally(data: Scored, kind: type[Tally], *, dtc: float, gtc: float, cttc: float | None = None) -> Iterator[Tally]:
     """Collect the changes of hits, false alarms and cross triggers, label by label.
 
     Parameters
     ----------
-    events : the reference's `lasting` events.
     cttc : ``None``: cross triggers are not looked for, and stay 0.
 
     Yields
@@ -107,6 +102,8 @@ def tally(data: Scored, events: EventTable, kind: type[Tally], *, dtc: float, gt
     changes : hits are reference events, false alarms detections. A cross trigger of label k counts as one over the seconds that k lasts
         in all clips, averaged over the other labels that the reference has.
     """
+    point = points(data.events)
+    events, instants = take(data.events, ~point), take(data.events, point)
     parts = [(grid, _reference(events, grid)) for grid in grids(data.scores)]
     covers = [None if cttc is None else _cover(reference, grid) for grid, reference in parts]
     seconds = np.bincount(events.label, events.offset - events.onset, minlength=len(data.labels))
@@ -118,13 +115,19 @@ def tally(data: Scored, events: EventTable, kind: type[Tally], *, dtc: float, gt
         for (grid, reference), cover in zip(parts, covers, strict=True):
             count_detections(changes, FALSE_ALARMS, grid, column)  # valid ones are taken away below
             own = slice(*np.searchsorted(reference.label, [label, label + 1]))
+            point_row, frame = _frames(instants, grid, label)
             concerned = np.unique(reference.row[own]) if cover is None else np.flatnonzero(cover.labels.max(axis=1, initial=-1) >= 0)
-            for rows, padded in grid.blocks(column, concerned):
+            for rows, padded in grid.blocks(column, np.union1d(concerned, point_row) if len(point_row) else concerned):
                 chosen = slice(*(own.start + np.searchsorted(reference.row[own], [rows[0], rows[-1] + 1])))
                 part = reference.part(chosen, np.searchsorted(rows, reference.row[chosen]))
-                found, valid = _own(changes, padded, grid.edges[rows], part, (dtc, gtc), grid.clips[rows])
+                found, edges, clips = detections(padded), grid.edges[rows], grid.clips[rows]
+                valid = _own(changes, found, edges, part, (dtc, gtc), clips)
+                right = valid | _hold_points(changes, found, padded, (point_row, frame), rows, clips)
+                clip = partial(clip_of, right, clips)
+                changes.add(FALSE_ALARMS, found.birth[right], -1.0, clip)
+                changes.add(FALSE_ALARMS, found.death[right], 1.0, clip)
                 if cover is not None:
-                    _cross(changes, found, valid, grid.edges[rows], cover, rows, (cttc or 0.0, others, grid.clips[rows]))
+                    _cross(changes, found, right, edges, cover, rows, (cttc or 0.0, others, clips))
         yield changes
 
 
@@ -142,27 +145,42 @@ def _covered(reference: Reference, low: Index, high: Index, edges: Array) -> Arr
     return length[low] - length[low[:, :1]] + np.where(high > low, edges - onset[low], 0.0)
 
 
-def _own(
-    changes: Changes, padded: Levels, edges: Array, own: Reference, shares: tuple[float, float], clips: Index
-) -> tuple[Detections, NDArray[np.bool_]]:
-    """Take a block's valid detections from the false alarms and count the reference events they find."""
+def _own(changes: Changes, found: Detections, edges: Array, own: Reference, shares: tuple[float, float], clips: Index) -> Flags:
+    """Say which of a block's detections are valid, and count the reference events they find."""
     dtc, gtc = shares
-    low, high = ranges(own.row, own.enter, own.leave, padded.shape)
-    covered = _covered(own, low, high, edges).ravel()
-    found, edge = detections(padded), edges.ravel()
+    low, high = ranges(own.row, own.enter, own.leave, edges.shape)
+    covered, edge = _covered(own, low, high, edges).ravel(), edges.ravel()
     length = edge.take(found.end) - edge.take(found.begin)
     valid = found.distinct & (np.rint(covered.take(found.end) - covered.take(found.begin)) >= np.rint(dtc * length))
     right = found.where(valid)
-    clip = partial(clip_of, valid, clips)
-    changes.add(FALSE_ALARMS, right.birth, -1.0, clip)
-    changes.add(FALSE_ALARMS, right.death, 1.0, clip)
     which, event = pairs(low.ravel()[right.begin], high.ravel()[right.end])
     each = right.where(which)
     shared = np.minimum(edge[each.end], own.offset[event]) - np.maximum(edge[each.begin], own.onset[event])
     need = np.maximum(np.rint(gtc * (own.offset - own.onset)), 1)
     level, change, crossed = crossings(event, each.birth, each.death, shared, need)
     changes.add(HITS, level, change, lambda: clips[own.row[crossed]])
-    return found, valid
+    return valid
+
+
+def _frames(instants: EventTable, grid: Grid, label: int) -> tuple[Index, Index]:
+    """Give, for the points of a label, their rows of a grid and the frames that hold them; those that none holds are left out."""
+    _, row, instant, _ = select(instants, grid, label)
+    frame = edge_positions(grid, row, instant + MICROSECONDS * TIME_TOLERANCE, "right") - 1
+    inside = (frame >= 0) & (frame < grid.edges.shape[1] - 2)
+    return row[inside], frame[inside]
+
+
+def _hold_points(changes: Changes, found: Detections, padded: Levels, instants: tuple[Index, Index], rows: Index, clips: Index) -> Flags:
+    """Count a block's points as found while their frame is above the threshold; say which detections hold one."""
+    chosen = np.isin(instants[0], rows)
+    row, frame = np.searchsorted(rows, instants[0][chosen]), instants[1][chosen]
+    if not len(row):
+        return np.zeros(found.birth.shape, dtype=np.bool_)
+    changes.add(HITS, padded[row, frame + 1], 1.0, lambda: clips[row])
+    before = np.zeros(padded.shape, dtype=np.intp)
+    np.add.at(before, (row, frame + 1), 1)
+    count = before.cumsum(axis=1).ravel()
+    return found.distinct & (count.take(found.end) > count.take(found.begin))
 
 
 def _cover(reference: Reference, grid: Grid) -> Cover:
@@ -189,7 +207,7 @@ def _cover(reference: Reference, grid: Grid) -> Cover:
 def _cross(
     changes: Changes,
     found: Detections,
-    valid: NDArray[np.bool_],
+    right: Flags,
     edges: Array,
     cover: Cover,
     rows: Index,
@@ -206,7 +224,7 @@ def _cross(
         shift = ((cover.rows[rows, which] - np.arange(len(rows))) * width)[there, None]
         shared = before.take(found.end[there] + shift) - before.take(found.begin[there] + shift)
         value[there] += weight[there, None] * (np.rint(shared) >= need[there])
-    value[valid | ~found.distinct] = 0
+    value[right | ~found.distinct] = 0
     cross = value > 0
     clip = partial(clip_of, cross, clips)
     changes.add(CROSS_TRIGGERS, found.birth[cross], value[cross], clip)

@@ -2,20 +2,19 @@
 
 Reference events of one label that touch or overlap in a clip become one event first: scores have one value per label and
 time, so a detection can never tell two such events apart. sed_scores_eval refuses such a reference. Times closer than
-`TIME_TOLERANCE` count as touching.
+`TIME_TOLERANCE` count as touching. Reference events of weight 0.5 or less are none; events and scores end with their clip.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dcasekit.annotations import TIME_TOLERANCE
+from dcasekit.annotations import HARD, TIME_TOLERANCE
 from dcasekit.core.units import Seconds
 from dcasekit.errors import MetricError
 from dcasekit.metrics import Array
-from dcasekit.metrics._events import Counts, Events, EventTable, check_labels, tabulate
+from dcasekit.metrics._events import Counts, Events, EventTable, check_labels, cut, tabulate, take
 from dcasekit.scores import Scores
 
 ScoresOf = Mapping[str, Scores]
@@ -54,8 +53,8 @@ def gather(reference: Events, scores: ScoresOf, durations: Mapping[str, Seconds]
     reference : clip id -> events, an empty list where nothing sounds; the same clips as `scores`.
     scores : clip id -> scores, all of the same labels.
     durations : clip id -> seconds; may have more clips than `scores`.
-    labels : what is evaluated, a choice of the scores' labels; reference events of their other labels are ignored.
-        Default: all.
+    labels : what is evaluated, a choice of the scores' labels; reference events of other labels are left out. Default: the
+        scores' labels, and those of the reference must be among them.
 
     Raises
     ------
@@ -67,21 +66,35 @@ def gather(reference: Events, scores: ScoresOf, durations: Mapping[str, Seconds]
     check_labels(chosen)
     if unknown := [label for label in chosen if label not in known]:
         raise MetricError(f"label {unknown[0]!r} is not among the scores' labels: {', '.join(known)}")
-    table = tabulate(reference, list(scores), known)
-    position = np.array([chosen.index(label) if label in chosen else -1 for label in known])[table.label]
-    events = take(EventTable(table.clip, position, table.onset, table.offset), position >= 0)
+    if labels is None:
+        _refuse_strange(reference, known)
+    ends = np.array([durations[clip] for clip in scores], dtype=np.float64)
     return Scored(
-        scores=tuple(scores.values()),
-        durations=np.array([durations[clip] for clip in scores], dtype=np.float64),
+        scores=tuple(_ended(each, clip, end) for (clip, each), end in zip(scores.items(), ends.tolist(), strict=True)),
+        durations=ends,
         labels=chosen,
         columns=tuple(known.index(label) for label in chosen),
-        events=merge(events),
+        events=merge(cut(tabulate(reference, list(scores), chosen, above=HARD), ends)),
     )
 
 
-def take(events: EventTable, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> EventTable:
-    """Choose events, by position or by a mask."""
-    return EventTable(events.clip[chosen], events.label[chosen], events.onset[chosen], events.offset[chosen])
+def _refuse_strange(reference: Events, known: Sequence[str]) -> None:
+    for clip, events in reference.items():
+        if strange := {event.label for event in events}.difference(known):
+            raise MetricError(
+                f"unknown label {min(strange)!r} in clip {clip!r}; the scores' labels are: {', '.join(known)}. "
+                "Name what is evaluated (labels=), and events of other labels are left out"
+            )
+
+
+def _ended(scores: Scores, clip: str, end: Seconds) -> Scores:
+    """Take off what a model answered behind the end of its clip."""
+    if scores.edges[-1] <= end:
+        return scores
+    frames = int(np.searchsorted(scores.edges, end - TIME_TOLERANCE))
+    if not frames:
+        raise MetricError(f"the scores of clip {clip!r} begin at {scores.edges[0]:g} s, and the clip ends at {end:g} s")
+    return Scores(scores.values[:frames], np.append(scores.edges[:frames], end), scores.labels)
 
 
 def merge(events: EventTable) -> EventTable:

@@ -18,8 +18,7 @@ from dcasekit.metrics._best import segment_tally
 from dcasekit.metrics._collars import tally as collar_tally
 from dcasekit.metrics._curves import ChangesOfClips, area_between
 from dcasekit.metrics._detections import MICROSECONDS
-from dcasekit.metrics._events import Counts, Events, EventTable
-from dcasekit.metrics._intersections import lasting
+from dcasekit.metrics._events import Counts, Events, count_each
 from dcasekit.metrics._intersections import tally as intersection_tally
 from dcasekit.metrics._scored import Scored, ScoresOf, gather
 from dcasekit.metrics.bootstrap import Statistic, draw
@@ -96,6 +95,7 @@ def psds(  # noqa: PLR0913 - the settings of the definition
     alpha_ct: float = 0.0,
     alpha_st: float = 0.0,
     max_fp_per_hour: float | None = 100.0,
+    labels: Sequence[str] | None = None,
     unbiased: bool = False,
 ) -> Statistic:
     """Give `dcasekit.metrics.psds.psds` as a function of weights (draws, clips).
@@ -110,11 +110,10 @@ def psds(  # noqa: PLR0913 - the settings of the definition
     what the choice of clips does (measured on 200 clips).
     """
     settings = {"dtc": dtc, "gtc": gtc, "cttc": cttc, "alpha_ct": alpha_ct, "alpha_st": alpha_st, "max_fp_per_hour": max_fp_per_hour}
-    figure = exact_psds(reference, scores, durations, **settings)["psds"]  # type: ignore[arg-type]
-    data = gather(reference, scores, durations)
-    events = lasting(data.events)
-    found = intersection_tally(data, events, ChangesOfClips, dtc=dtc, gtc=gtc, cttc=cttc if alpha_ct else None)
-    hours, numbers = data.durations / 3600, _numbers(data, events)
+    figure = exact_psds(reference, scores, durations, labels=labels, **settings)["psds"]  # type: ignore[arg-type]
+    data = gather(reference, scores, durations, labels)
+    found = intersection_tally(data, ChangesOfClips, dtc=dtc, gtc=gtc, cttc=cttc if alpha_ct else None)
+    hours, numbers = data.durations / 3600, _numbers(data)
     kept = [_keep(changes, len(hours), lambda counts: counts[1] / hours.sum() + 3600 * alpha_ct * counts[2]) for changes in found]
     pairs = [(each, number) for each, number in zip(kept, numbers.T, strict=True) if number.any()]
 
@@ -158,7 +157,7 @@ def best_event_f1(
     length = data.events.offset - data.events.onset
     reach = np.full_like(length, np.inf) if offset_collar is None else np.maximum(offset_collar, offset_rate * length)
     found = collar_tally(data, ChangesOfClips, onset_collar * MICROSECONDS, reach * MICROSECONDS)
-    return _best_f1(found, data, data.events, lambda counts: counts[1])
+    return _best_f1(found, data, lambda counts: counts[1])
 
 
 def best_intersection_f1(
@@ -172,8 +171,7 @@ def best_intersection_f1(
 ) -> Statistic:
     """Give ``f1/macro`` of `dcasekit.metrics.intersection.best_f1` as a function of weights (draws, clips)."""
     data = gather(reference, scores, durations, labels)
-    events = lasting(data.events)
-    return _best_f1(intersection_tally(data, events, ChangesOfClips, dtc=dtc, gtc=gtc), data, events, lambda counts: counts[0] + counts[1])
+    return _best_f1(intersection_tally(data, ChangesOfClips, dtc=dtc, gtc=gtc), data, lambda counts: counts[0] + counts[1])
 
 
 def best_segment_f1(
@@ -201,7 +199,7 @@ def segment_auroc(
     resolution: Seconds = 1.0,
     max_fpr: float = 0.1,
 ) -> Statistic:
-    """Give ``auroc/macro`` of `dcasekit.metrics.segment.auroc` as a function of weights (draws, clips)."""
+    """Give ``auroc@.../macro`` of `dcasekit.metrics.segment.auroc` as a function of weights (draws, clips)."""
     data = gather(reference, scores, durations, labels)
     found, numbers, others = _of_clips(data, resolution)
     kept = [_keep(changes, len(numbers), lambda counts: counts[1]) for changes in found]
@@ -231,8 +229,8 @@ def _of_clips(data: Scored, resolution: Seconds) -> tuple[list[ChangesOfClips], 
     return found, np.stack(numbers, axis=1), np.stack(others, axis=1)
 
 
-def _best_f1(found: Iterable[ChangesOfClips], data: Scored, events: EventTable, predicted: Callable[[Array], Array]) -> Statistic:
-    numbers = _numbers(data, events)
+def _best_f1(found: Iterable[ChangesOfClips], data: Scored, predicted: Callable[[Array], Array]) -> Statistic:
+    numbers = _numbers(data)
     return _macro([_keep(changes, len(numbers), lambda counts: predicted(counts) - counts[0]) for changes in found], numbers, predicted)
 
 
@@ -248,11 +246,9 @@ def _macro(kept: Sequence[FloatArray], numbers: Array, predicted: Callable[[Arra
     return statistic
 
 
-def _numbers(data: Scored, events: EventTable) -> Array:
+def _numbers(data: Scored) -> Array:
     """Count the reference events of each clip and label, (clips, labels)."""
-    numbers = np.zeros((len(data.durations), len(data.labels)))
-    np.add.at(numbers, (events.clip, events.label), 1)
-    return numbers
+    return count_each(data.events, (len(data.durations), len(data.labels))).astype(np.float64)
 
 
 def _keep(changes: ChangesOfClips, clips: int, wrong: Callable[[Array], Array]) -> FloatArray:

@@ -21,11 +21,10 @@ from typing import Literal
 import numpy as np
 
 from dcasekit.core.units import Seconds
-from dcasekit.errors import MetricError
 from dcasekit.metrics._best import event_best_f1
-from dcasekit.metrics._events import Absent, Counts, EmptyOutput, Events, check_labels, choose, shared_figures, tabulate
+from dcasekit.metrics._events import Absent, Counts, EmptyOutput, Events, check_collars, choose, count_each, pair, shared_figures, take
 from dcasekit.metrics._matching import candidates, match
-from dcasekit.metrics._scored import ScoresOf
+from dcasekit.metrics._scored import ScoresOf, merge
 
 Matching = Literal["optimal", "greedy"]
 
@@ -46,7 +45,7 @@ class EventCounts:
     substitutions: Counts
 
 
-def counts(
+def counts(  # noqa: PLR0913 - the settings of the definition
     reference: Events,
     estimate: Events,
     *,
@@ -54,39 +53,35 @@ def counts(
     onset_collar: Seconds = 0.2,
     offset_collar: Seconds | None = 0.2,
     offset_rate: float = 0.2,
+    durations: Mapping[str, Seconds] | None = None,
     tolerance: Seconds = 0.0,
     matching: Matching = "optimal",
+    join: bool = False,
 ) -> EventCounts:
     """Count per clip, the reference's clips in their order, then those of the estimate alone.
 
     Parameters
     ----------
     reference, estimate : clip id -> events. A clip that one of them lacks has no events there; leave a clip whose
-        events are unknown out of both. Events of one label may overlap; each counts.
-    labels : the columns.
+        events are unknown out of both. Events of one label may overlap; each counts. Reference events of weight 0.5 or less are none.
+    labels : what is evaluated, the columns; events of other labels are left out.
     onset_collar : >= 0; infinity: onsets are not compared.
     offset_collar : >= 0; ``None``: offsets are not compared, and `offset_rate` is of no matter.
     offset_rate : >= 0, share of the reference event's length by which the offset may be wrong.
+    durations : clip id -> seconds, where events are cut; ``None``: none is cut.
     tolerance : >= 0, added to every collar; 0: as sed_eval, 1e-6: as sed_scores_eval.
     matching : ``"optimal"``: as many hits as can be; ``"greedy"``, sed_eval's older way: each reference event takes the first
         estimate left that fits, so the order of events matters.
+    join : count events of one label that touch or overlap as one, in reference and estimate, as scores over time have them.
 
     Raises
     ------
-    MetricError : a label is not among `labels` or comes twice there, or a setting is out of its range.
+    MetricError : a label comes twice, durations are given but not of every clip, or a setting is out of its range.
     """
-    for name, value in (
-        ("onset_collar", onset_collar),
-        ("offset_collar", offset_collar),
-        ("offset_rate", offset_rate),
-        ("tolerance", tolerance),
-    ):
-        if value is not None and not value >= 0:
-            raise MetricError(f"{name} must be >= 0, got {value}")
+    check_collars(onset_collar=onset_collar, offset_collar=offset_collar, offset_rate=offset_rate, tolerance=tolerance)
     choose("matching", matching, Matching)
-    check_labels(labels)
-    clips = list(dict.fromkeys((*reference, *estimate)))
-    true, found = (tabulate(events, clips, labels) for events in (reference, estimate))
+    tables = pair(reference, estimate, labels, durations)
+    true, found = (merge(table) if join else table for table in (tables.reference, tables.estimate))
     reach = None if offset_collar is None else np.maximum(offset_collar, offset_rate * (true.offset - true.onset)) + tolerance
     first, second = candidates(true, found, onset_collar + tolerance, reach)
     same = true.label[first] == found.label[second]
@@ -96,16 +91,16 @@ def counts(
     left = ~np.isin(first, hit) & ~np.isin(second, answered)
     first, second = first[left], second[left]
     substituted = first[match(first, second, greedy=True)]
-    shape = (len(clips), len(labels))
+    shape = (len(tables.clips), len(labels))
     return EventCounts(
-        hits=_per_label(true.clip[hit], true.label[hit], shape),
-        reference=_per_label(true.clip, true.label, shape),
-        estimate=_per_label(found.clip, found.label, shape),
+        hits=count_each(take(true, hit), shape),
+        reference=count_each(true, shape),
+        estimate=count_each(found, shape),
         substitutions=np.bincount(true.clip[substituted], minlength=shape[0]),
     )
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - the settings of the definition
     reference: Events,
     estimate: Events,
     *,
@@ -113,6 +108,8 @@ def evaluate(
     onset_collar: Seconds = 0.2,
     offset_collar: Seconds | None = 0.2,
     offset_rate: float = 0.2,
+    durations: Mapping[str, Seconds] | None = None,
+    join: bool = False,
     empty_output: EmptyOutput = "nan",
     absent: Absent = "sed_eval",
 ) -> dict[str, float]:
@@ -145,6 +142,8 @@ def evaluate(
         onset_collar=onset_collar,
         offset_collar=offset_collar,
         offset_rate=offset_rate,
+        durations=durations,
+        join=join,
     )
     return figures(found, labels=labels, empty_output=empty_output, absent=absent)
 
@@ -205,8 +204,3 @@ def best_f1(
         offset_collar=offset_collar,
         offset_rate=offset_rate,
     )
-
-
-def _per_label(clip: Counts, label: Counts, shape: tuple[int, int]) -> Counts:
-    """Count the events of each clip and label."""
-    return np.bincount(clip * shape[1] + label, minlength=shape[0] * shape[1]).reshape(shape)

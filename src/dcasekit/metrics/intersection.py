@@ -6,23 +6,23 @@ criterion). Precision is hits / (hits + false alarms), recall hits / reference e
 misses)``: hits are counted on the reference, so events split or joined by the system are forgiven. C. Bilen et al., "A framework
 for the robust evaluation of sound event detection", ICASSP 2020. DCASE task 4 uses dtc = gtc = 0.5 at a threshold of 0.5.
 
-Events of one label that touch or overlap are joined first, and those shorter than a microsecond are left out; seconds are
-compared after rounding to six decimals.
+Events of one label that touch or overlap are joined first; seconds are compared after rounding to six decimals. A point, an event
+shorter than a microsecond, has no length to be covered: a reference point is found by a detection that holds its instant, which then is
+no false alarm; a detected point is a false alarm unless a reference event holds it.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dcasekit.core.units import Seconds
 from dcasekit.metrics import Array, detection, named
 from dcasekit.metrics._curves import Index, best, best_figures
 from dcasekit.metrics._detections import MICROSECONDS, pairs
-from dcasekit.metrics._events import Counts, Events, EventTable, check_labels, choose, tabulate
-from dcasekit.metrics._intersections import check_shares, curves, lasting
+from dcasekit.metrics._events import Counts, Events, EventTable, choose, count_each, pair, points, take
+from dcasekit.metrics._intersections import check_shares, curves
 from dcasekit.metrics._scored import ScoresOf, gather, merge
 
 Unfound = Literal["zero", "nan"]
@@ -37,20 +37,31 @@ class IntersectionCounts:
     estimate: Counts
 
 
-def counts(reference: Events, estimate: Events, *, labels: Sequence[str], dtc: float = 0.5, gtc: float = 0.5) -> IntersectionCounts:
+def counts(
+    reference: Events,
+    estimate: Events,
+    *,
+    labels: Sequence[str],
+    dtc: float = 0.5,
+    gtc: float = 0.5,
+    durations: Mapping[str, Seconds] | None = None,
+) -> IntersectionCounts:
     """Count per clip, the reference's clips in their order, then those of the estimate alone; parameters and errors as for `f1`."""
     check_shares(dtc=dtc, gtc=gtc)
-    check_labels(labels)
-    clips = list(dict.fromkeys((*reference, *estimate)))
-    true, found = (lasting(merge(tabulate(events, clips, labels))) for events in (reference, estimate))
-    first, second, shared = _shared(true, found)
-    valid = np.rint(np.bincount(second, shared, len(found.onset))) >= np.rint(dtc * _length(found))
-    covered = np.bincount(first, shared * valid[second], len(true.onset))
-    hit = np.rint(covered) >= np.rint(gtc * _length(true))
-    hits, number, alarms = (
-        _per_label(table, chosen, len(clips), len(labels)) for table, chosen in ((true, hit), (true, None), (found, ~valid))
-    )
-    return IntersectionCounts(hits, number, hits + alarms)
+    tables = pair(reference, estimate, labels, durations)
+    true, found = merge(tables.reference), merge(tables.estimate)
+    line, other = _lines(true, found)
+    first, second, shared = _shared(true, found, line, other)
+    instant, moment = points(true), points(found)
+    covering = np.rint(np.bincount(second, shared, len(found.onset))) >= np.rint(dtc * _length(found))
+    covered = np.bincount(first, shared * covering[second], len(true.onset))
+    holder = _holders(line, other)
+    hit = np.where(instant, holder >= 0, np.rint(covered) >= np.rint(gtc * _length(true)))
+    right = np.where(moment, _holders(other, line) >= 0, covering)
+    right[holder[instant & hit]] = True
+    shape = (len(tables.clips), len(labels))
+    hits, alarms = count_each(take(true, hit), shape), count_each(take(found, ~right), shape)
+    return IntersectionCounts(hits, count_each(true, shape), hits + alarms)
 
 
 def f1(
@@ -60,15 +71,18 @@ def f1(
     labels: Sequence[str],
     dtc: float = 0.5,
     gtc: float = 0.5,
+    durations: Mapping[str, Seconds] | None = None,
     unfound: Unfound = "zero",
 ) -> dict[str, float]:
     """Compute intersection-based F1, precision and recall of events.
 
     Parameters
     ----------
-    reference, estimate : clip id -> events. A clip that one of them lacks has no events there.
-    labels : the columns.
+    reference, estimate : clip id -> events. A clip that one of them lacks has no events there. Reference events of weight 0.5 or less
+        are none.
+    labels : what is evaluated, the columns; events of other labels are left out.
     dtc, gtc : in (0, 1], see above. DCASE task 4 uses 0.5.
+    durations : clip id -> seconds, where events are cut; ``None``: none is cut.
     unfound : F1 of a label that occurs and of which no event is found. ``"zero"``: 0, as in sed_scores_eval;
         ``"nan"``: NaN and left out of the macro mean, as in psds_eval, which looks better.
 
@@ -78,7 +92,7 @@ def f1(
 
     Raises
     ------
-    MetricError : a label is not among `labels` or comes twice there, or a setting is out of its range.
+    MetricError : a label comes twice, durations are given but not of every clip, or a setting is out of its range.
 
     Examples
     --------
@@ -88,7 +102,7 @@ def f1(
     0.5
     """
     choose("unfound", unfound, Unfound)
-    counted = counts(reference, estimate, labels=labels, dtc=dtc, gtc=gtc)
+    counted = counts(reference, estimate, labels=labels, dtc=dtc, gtc=gtc, durations=durations)
     hits, number, predicted = (each.sum(axis=0) for each in (counted.hits, counted.reference, counted.estimate))
     each = detection(hits, number, predicted)
     if unfound == "nan":
@@ -141,31 +155,49 @@ def best_f1(
     """
     check_shares(dtc=dtc, gtc=gtc)
     data = gather(reference, scores, durations, labels)
-    events = lasting(data.events)
     found = [
         best(level, hits, hits + alarms, int(number)) if number else None
-        for number, (level, (hits, alarms, _)) in zip(
-            np.bincount(events.label, minlength=len(data.labels)), curves(data, events, dtc=dtc, gtc=gtc), strict=True
-        )
+        for number, (level, (hits, alarms, _)) in zip(data.numbers, curves(data, dtc=dtc, gtc=gtc), strict=True)
     ]
     return best_figures(found, data.labels)
-
-
-def _per_label(events: EventTable, chosen: NDArray[np.bool_] | None, clips: int, labels: int) -> Counts:
-    """Count events, or those chosen, by clip and label."""
-    cell = events.clip * labels + events.label
-    return np.bincount(cell if chosen is None else cell[chosen], minlength=clips * labels).reshape(clips, labels)
 
 
 def _length(events: EventTable) -> Array:
     return (events.offset - events.onset) * MICROSECONDS
 
 
-def _shared(true: EventTable, found: EventTable) -> tuple[Index, Index, Array]:
-    """List pairs of one clip and label, and the microseconds they share; both tables are sorted by label, clip, onset."""
-    clips = 1 + max(true.clip.max(initial=0), found.clip.max(initial=0))
-    row, other = (events.label * clips + events.clip for events in (true, found))
-    first, second = pairs(np.searchsorted(other, row, side="left"), np.searchsorted(other, row, side="right"))
+class _Line(NamedTuple):
+    """Onsets and offsets in whole microseconds on one line, on which each clip of each label has a stretch of its own."""
+
+    onset: Counts
+    offset: Counts
+
+
+def _lines(*tables: EventTable) -> list[_Line]:
+    clips = 1 + max(int(table.clip.max(initial=0)) for table in tables)
+    stride = 2 + max(int(np.rint(table.offset.max(initial=0) * MICROSECONDS)) for table in tables)
+
+    def place(table: EventTable, times: Array) -> Counts:
+        placed: Counts = (table.label * clips + table.clip) * stride + np.rint(times * MICROSECONDS).astype(np.int64)
+        return placed
+
+    return [_Line(place(table, table.onset), place(table, table.offset)) for table in tables]
+
+
+def _holders(instants: _Line, events: _Line) -> Index:
+    """Give the event that holds each onset of `instants`, a point at that very instant included; -1: none."""
+    before = np.searchsorted(events.onset, instants.onset, side="right") - 1
+    onset, offset = (np.append(times, -1)[before] for times in events)
+    return np.where((instants.onset < offset) | (instants.onset == onset), before, -1)
+
+
+def _shared(true: EventTable, found: EventTable, line: _Line, other: _Line) -> tuple[Index, Index, Array]:
+    """List pairs of one clip and label that overlap, and the microseconds they share.
+
+    Both tables are merged, so those that overlap an event are neighbours: there are no more pairs than events.
+    """
+    low = np.searchsorted(other.offset, line.onset, side="right")
+    first, second = pairs(low, np.maximum(low, np.searchsorted(other.onset, line.offset, side="left")))
     shared = np.minimum(true.offset[first], found.offset[second]) - np.maximum(true.onset[first], found.onset[second])
     kept = shared > 0
     return first[kept], second[kept], shared[kept] * MICROSECONDS

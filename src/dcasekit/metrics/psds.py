@@ -25,7 +25,7 @@ from dcasekit.errors import MetricError
 from dcasekit.metrics import Array
 from dcasekit.metrics._curves import effective, mean_height, staircase
 from dcasekit.metrics._events import Events
-from dcasekit.metrics._intersections import check_shares, curves, lasting
+from dcasekit.metrics._intersections import check_shares, curves
 from dcasekit.metrics._scored import ScoresOf, gather
 
 
@@ -83,6 +83,7 @@ def psds(  # noqa: PLR0913 - the settings of the definition
     alpha_st: float = 0.0,
     max_fp_per_hour: float | None = 100.0,
     thresholds: Sequence[float] | None = None,
+    labels: Sequence[str] | None = None,
 ) -> dict[str, float]:
     """Compute the polyphonic sound detection score.
 
@@ -97,6 +98,7 @@ def psds(  # noqa: PLR0913 - the settings of the definition
     max_fp_per_hour : > 0, effective false positives per hour of audio up to which the area is taken; ``None``: the largest that occurs.
     thresholds : the operating points, as in psds_eval; a score must be strictly greater, as float32 (like
         `dcasekit.scores.to_events`). Default: all that make a difference.
+    labels : what is evaluated, a choice of the scores' labels; the others are neither found nor cross triggered. Default: all.
 
     Returns
     -------
@@ -125,9 +127,10 @@ def psds(  # noqa: PLR0913 - the settings of the definition
         alpha_st=alpha_st,
         max_fp_per_hour=max_fp_per_hour,
         thresholds=thresholds,
+        labels=labels,
     )
     areas = {label: mean_height(*own, curve.max_fp_per_hour) for label, own in curve.labels.items()}
-    every = next(iter(scores.values())).labels
+    every = labels or next(iter(scores.values())).labels
     return {"psds": curve.area} | {f"psds/{label}": areas.get(label, float("nan")) for label in every}
 
 
@@ -143,18 +146,18 @@ def roc(  # noqa: PLR0913 - the settings of the definition
     alpha_st: float = 0.0,
     max_fp_per_hour: float | None = 100.0,
     thresholds: Sequence[float] | None = None,
+    labels: Sequence[str] | None = None,
 ) -> Roc:
     """Compute the curve whose area is `psds`, to draw it; parameters and errors as there."""
     check_shares(dtc=dtc, gtc=gtc, cttc=cttc)
     _check((cttc, alpha_ct, alpha_st), max_fp_per_hour, thresholds)
-    data = gather(reference, scores, durations)
-    events = lasting(data.events)
-    numbers = np.bincount(events.label, minlength=len(data.labels))
+    data = gather(reference, scores, durations, labels)
+    numbers = data.numbers
     if not numbers.any():
         raise MetricError("the reference holds no event, so there is nothing to find; give the events of at least one clip")
     hours, end, own = data.durations.sum() / 3600, np.inf if max_fp_per_hour is None else max_fp_per_hour, {}
     largest = 0.0
-    counted = curves(data, events, dtc=dtc, gtc=gtc, cttc=cttc if alpha_ct else None)
+    counted = curves(data, dtc=dtc, gtc=gtc, cttc=cttc if alpha_ct else None)
     for label, number, (level, counts) in zip(data.labels, numbers.tolist(), counted, strict=True):
         if number:
             hits, alarms, cross = counts if thresholds is None else _sample(level, counts, thresholds)

@@ -1,6 +1,7 @@
 """Segment-based metrics of sound event detection: time is cut into segments, and a label is on or off in each.
 
-An event is on in the segments floor(onset / resolution) to ceil(offset / resolution), so it fills every segment it touches.
+An event is on in the segments floor(onset / resolution) to ceil(offset / resolution), so it fills every segment it touches; a
+point, whose offset is its onset, is on in the one segment that holds its instant (in none in sed_eval, at a border).
 Per segment, with reference and estimate the numbers of labels on and hits those on in both::
 
     substitutions = min(reference, estimate) - hits      deletions = max(0, reference - estimate)
@@ -23,10 +24,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from dcasekit.annotations import TIME_TOLERANCE
 from dcasekit.core.units import Seconds
 from dcasekit.errors import MetricError
 from dcasekit.metrics._best import segment_auroc, segment_best_f1
-from dcasekit.metrics._events import Absent, Counts, EmptyOutput, Events, EventTable, check_labels, lengths, rate, shared_figures, tabulate
+from dcasekit.metrics._events import Absent, Counts, EmptyOutput, Events, EventTable, lengths, pair, points, rate, shared_figures
 from dcasekit.metrics._scored import ScoresOf
 
 
@@ -57,38 +59,40 @@ def counts(
     labels: Sequence[str],
     resolution: Seconds = 1.0,
     durations: Mapping[str, Seconds] | None = None,
+    tolerance: Seconds = 0.0,
 ) -> SegmentCounts:
     """Count per clip, the reference's clips in their order, then those of the estimate alone.
 
     Parameters
     ----------
     reference, estimate : clip id -> events. A clip that one of them lacks has no events there; leave a clip whose
-        events are unknown out of both.
-    labels : the columns.
+        events are unknown out of both. Reference events of weight 0.5 or less are none.
+    labels : what is evaluated, the columns; events of other labels are left out.
     resolution : > 0, length of a segment in seconds. DCASE uses 1 s, some of its older tasks 0.1 s.
-    durations : clip id -> seconds that are evaluated, events beyond are cut. ``None``: a clip ends with its last event.
+    durations : clip id -> seconds that are evaluated, events are cut there. ``None``: a clip ends with its last event.
         It moves ``accuracy`` and ``specificity``, which count silence, and nothing else as long as no event is cut.
+    tolerance : >= 0, seconds that an event must reach into a segment to be on there. 0: as sed_eval, whose plain division lets 0.6 s fall
+        into the sixth segment of 0.1 s; 1e-6: decimal times meet the segments they mean.
 
     Raises
     ------
-    MetricError : a label is not among `labels` or comes twice there, the resolution is not positive, or durations are
-        given but not of every clip.
+    MetricError : a label comes twice, the resolution is not positive, or durations are given but not of every clip.
     """
-    if not resolution > 0:
-        raise MetricError(f"resolution must be a positive number of seconds, got {resolution}")
-    check_labels(labels)
-    clips = list(dict.fromkeys((*reference, *estimate)))
-    tables = [tabulate(events, clips, labels) for events in (reference, estimate)]
-    size = np.zeros(len(clips), dtype=np.int64)
+    for name, value, fits in (("resolution", resolution, resolution > 0), ("tolerance", tolerance, 0 <= tolerance < resolution)):
+        if not (fits and value < np.inf):
+            raise MetricError(f"{name} must be a positive number of seconds{', or 0' * (name == 'tolerance')}, got {value}")
+    tables = pair(reference, estimate, labels, durations)
+    spans = [_span(table, resolution, tolerance) for table in (tables.reference, tables.estimate)]
+    size = np.zeros(len(tables.clips), dtype=np.int64)
     if durations is None:
-        for table in tables:
-            np.maximum.at(size, table.clip, np.ceil(table.offset / resolution).astype(np.int64))
+        for span in spans:
+            np.maximum.at(size, span.clip, span.end)
     else:
-        size = np.ceil(lengths(durations, clips) / resolution).astype(np.int64)
+        size = np.ceil((lengths(durations, tables.clips) - tolerance) / resolution).astype(np.int64)
     stride = int(size.max(initial=0)) + 1
-    first, second = (_stretches(table, size, stride, resolution, len(labels)) for table in tables)
+    first, second = (_stretches(span, size, stride, len(labels)) for span in spans)
     both = _overlap(first, second)
-    shape = (len(clips), len(labels))
+    shape = (len(tables.clips), len(labels))
     substitutions, deletions, insertions = _errors(both, first, second, stride, shape)
     return SegmentCounts(
         hits=_per_label(both, stride, shape),
@@ -108,6 +112,7 @@ def evaluate(
     labels: Sequence[str],
     resolution: Seconds = 1.0,
     durations: Mapping[str, Seconds] | None = None,
+    tolerance: Seconds = 0.0,
     empty_output: EmptyOutput = "nan",
     absent: Absent = "sed_eval",
 ) -> dict[str, float]:
@@ -126,7 +131,7 @@ def evaluate(
     >>> numbers["f1/micro"], numbers["error_rate/micro"]
     (0.5, 1.0)
     """
-    found = counts(reference, estimate, labels=labels, resolution=resolution, durations=durations)
+    found = counts(reference, estimate, labels=labels, resolution=resolution, durations=durations, tolerance=tolerance)
     return figures(found, labels=labels, empty_output=empty_output, absent=absent)
 
 
@@ -205,7 +210,8 @@ def auroc(
 
     Returns
     -------
-    dict : ``auroc/macro``, and ``auroc/`` of each label: in [0, 1], NaN where no segment, or each, has the label.
+    dict : ``auroc@0.1/macro``, and ``auroc@0.1/`` of each label, 0.1 being `max_fpr`: in [0, 1], of which chance is half of `max_fpr`; NaN
+    where no segment, or each, has the label.
     """
     return segment_auroc(reference, scores, durations, labels=labels, resolution=resolution, max_fpr=max_fpr)
 
@@ -226,11 +232,28 @@ def _silence_too(hits: float, reference: float, estimate: float, cells: float, a
 # (c * labels + l) * stride + s. A stretch is a row [begin, end) of that line.
 
 
-def _stretches(table: EventTable, size: Counts, stride: int, resolution: Seconds, n_labels: int) -> Counts:
+@dataclass(frozen=True, eq=False)
+class Span:
+    """The segments of events, (events,) each: from `begin` to before `end`."""
+
+    clip: Counts
+    label: Counts
+    begin: Counts
+    end: Counts
+
+
+def _span(table: EventTable, resolution: Seconds, tolerance: Seconds) -> Span:
+    """Find the segments that events touch."""
+    point = points(table)
+    begin = np.floor((table.onset + np.where(point, TIME_TOLERANCE, tolerance)) / resolution).astype(np.int64)
+    end = np.ceil((table.offset - tolerance) / resolution).astype(np.int64)
+    return Span(table.clip, table.label, begin, np.where(point, begin + 1, end))
+
+
+def _stretches(span: Span, size: Counts, stride: int, n_labels: int) -> Counts:
     """Join the events of each clip and label: (stretches, 2), ascending, none touching the next."""
-    at = (table.clip * n_labels + table.label) * stride
-    begin = at + np.minimum(np.floor(table.onset / resolution).astype(np.int64), size[table.clip])
-    end = at + np.minimum(np.ceil(table.offset / resolution).astype(np.int64), size[table.clip])
+    at, last = (span.clip * n_labels + span.label) * stride, size[span.clip]
+    begin, end = at + np.minimum(span.begin, last), at + np.minimum(span.end, last)
     order = np.argsort(begin, kind="stable")
     begin, reached = begin[order], np.maximum.accumulate(end[order])
     opens = np.append(True, begin[1:] > reached[:-1])[: len(begin)]

@@ -17,21 +17,14 @@ from dcasekit.core.units import FloatArray
 from dcasekit.errors import MetricError
 from dcasekit.metrics import bootstrap, classification, detection, paired, psds, ratio, segment, tagging, there
 from dcasekit.metrics.segment import SegmentCounts
-from dcasekit.results._parts import Comparison, Example, Mistake, plain
+from dcasekit.results._parts import Comparison, Example, Mistake, describe_left_out, plain
 from dcasekit.scores import Scores, pool, to_events
 
-__all__ = ["HEADLINES", "PER_LABEL", "Comparison", "Example", "Mistake", "Results", "plain"]
+__all__ = ["HEADLINES", "PER_LABEL", "Comparison", "Example", "Mistake", "Results", "describe_left_out", "plain"]
 
 Item = TypeVar("Item")
 
 HEADLINES = {"classification": "accuracy", "tagging": "average_precision/macro", "detection": "f1/micro"}
-
-_LEFT_OUT = {
-    "clips": "clips of which too little is known",
-    "labels": "unknown labels of clips",
-    "events": "events of weight 0.5 or less",
-    "cut": "events cut at their clip's end",
-}
 
 # Detection's main number where no clip's events are known: tags alone can then tell a good system from a silent one.
 WEAK_HEADLINE = "clip/average_precision/macro"
@@ -274,8 +267,7 @@ class Results:
     def __str__(self) -> str:
         value, (low, high) = self.numbers[self.headline], self.interval
         head = f"{self.headline} {value:.3f} (95 % interval {low:.3f} to {high:.3f}), {len(self.clips)} clips"
-        said = [f"{count} {_LEFT_OUT[name]}" for name, count in self.left_out.items() if count]
-        return "\n\n".join([head, *(["left out: " + ", ".join(said)] if said else []), str(Table.of(self.table()))])
+        return "\n\n".join(filter(None, [head, describe_left_out(self.left_out), str(Table.of(self.table()))]))
 
     @cached_property
     def _clip_scores(self) -> FloatArray:
@@ -329,6 +321,7 @@ class Results:
             self._of_timed(self._estimate),
             labels=self.labels,
             durations=self._of_timed(self._ends),
+            tolerance=TIME_TOLERANCE,
         )
 
     def _of_timed(self, values: Sequence[Item]) -> dict[str, Item]:

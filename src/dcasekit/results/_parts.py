@@ -57,3 +57,24 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if value is None or isinstance(value, str | int | float) else str(value)
+
+
+_LEFT_OUT = {
+    "clips": "clips of which too little is known",
+    "strangers": "estimated clips that the reference lacks",
+    "labels": "unknown labels of clips",
+    "other": "events of labels that are not evaluated",
+    "events": "reference events of weight 0.5 or less",
+    "cut": "reference events cut at their clip's end",
+}
+
+
+def describe_left_out(left_out: Mapping[str, int], *, clips: str = _LEFT_OUT["clips"]) -> str:
+    """Say what was left out, empty if nothing was; `clips` says why clips are.
+
+    >>> describe_left_out({"clips": 2, "labels": 0, "cut": 1})
+    "left out: 2 clips of which too little is known, 1 reference events cut at their clip's end"
+    """
+    words = {**_LEFT_OUT, "clips": clips}
+    said = [f"{count} {words[name]}" for name, count in left_out.items() if count]
+    return f"left out: {', '.join(said)}" if said else ""

@@ -17,6 +17,9 @@ from dcasekit.core.files import read_rows, write_rows
 from dcasekit.core.units import FloatArray, PathLike, Seconds
 from dcasekit.errors import AnnotationError
 
+# The weight of a detection whose mean score is 0 or less: an event of weight 0 is none.
+LEAST_WEIGHT = 1e-6
+
 # A setting of post-processing: one number for all labels, one per label in their order, or label -> number.
 PerLabel: TypeAlias = float | Sequence[float] | NDArray[np.floating] | Mapping[str, float]
 
@@ -162,7 +165,8 @@ def to_events(scores: Scores, *, threshold: PerLabel = 0.5, inclusive: bool = Fa
 
     Returns
     -------
-    list of `Event`, sorted; the weight is the mean score inside, cut to [0, 1]. Onsets and offsets are edges of the scores.
+    list of `Event`, sorted; the weight is the mean score inside, cut to [1e-6, 1], as 0 would be no event. Onsets and offsets are edges of
+    the scores.
 
     Raises
     ------
@@ -181,7 +185,7 @@ def to_events(scores: Scores, *, threshold: PerLabel = 0.5, inclusive: bool = Fa
     values = np.zeros(active.shape)
     values[:, :-1] = scores.values.T
     bounds = np.flatnonzero(np.diff(active.ravel(), prepend=False))
-    weight = np.clip(np.add.reduceat(values.ravel(), bounds)[::2] / np.diff(bounds)[::2], 0, 1)
+    weight = np.clip(np.add.reduceat(values.ravel(), bounds)[::2] / np.diff(bounds)[::2], LEAST_WEIGHT, 1)
     column, first = np.divmod(bounds[::2], stride)
     last = bounds[1::2] % stride
     # Sorted here by (onset, offset, label), as events are: a million comparisons of Event objects take half a minute.

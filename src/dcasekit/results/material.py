@@ -1,0 +1,165 @@
+"""What `dcasekit.results.scoring` scores: a reference and a system's answers to the same clips, as objects or read from files."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dcasekit.annotations import HARD, TIME_TOLERANCE, Event, read_events
+from dcasekit.audio import READABLE
+from dcasekit.core.files import read_rows
+from dcasekit.core.units import PathLike, Seconds
+from dcasekit.errors import AnnotationError, MetricError
+from dcasekit.scores import PerLabel, Scores, read_durations, read_scores_folder, to_events
+
+Events = Mapping[str, Sequence[Event]]
+
+_AUDIO = re.compile(rf"({'|'.join(map(re.escape, sorted(READABLE)))})$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """A reference, and what a system says about the same clips.
+
+    Parameters
+    ----------
+    reference : clip id -> events; the clips that are scored.
+    labels : what is evaluated; events of other labels are left out.
+    estimate : clip id -> events.
+    scores : clip id -> scores; ``None``: the system gave events only.
+    durations : clip id -> seconds, where events and scores are cut; ``None``: unknown, which some metrics refuse.
+    omitted : what was left out before, and how often: ``clips``, of the reference but without an estimate, ``strangers``, estimated
+        but not in the reference.
+    """
+
+    reference: Events
+    labels: tuple[str, ...]
+    estimate: Events
+    scores: Mapping[str, Scores] | None = None
+    durations: Mapping[str, Seconds] | None = None
+    omitted: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Count what is in no number, or not in full.
+
+        `omitted`; ``other``: events of labels that are not evaluated; ``events``: reference events of weight 0.5 or less, no events by the
+        rule for soft ones; ``cut``: reference events that reach behind their clip's end.
+        """
+        listed = [(clip, event) for clip, events in self.reference.items() for event in events]
+        ours = [(clip, event) for clip, event in listed if event.label in self.labels]
+        found = [event for events in (self.estimate or {}).values() for event in events if event.label not in self.labels]
+        ends = self.durations or {}
+        return {
+            **self.omitted,
+            "other": len(listed) - len(ours) + len(found),
+            "events": sum(event.weight <= HARD for _, event in ours),
+            "cut": sum(event.weight > HARD and event.offset > ends.get(clip, event.offset) + TIME_TOLERANCE for clip, event in ours),
+        }
+
+
+def read(
+    reference: PathLike,
+    estimate: PathLike,
+    *,
+    durations: PathLike | None = None,
+    labels: Sequence[str] | None = None,
+    threshold: PerLabel = 0.5,
+    partial: bool = False,
+) -> Material:
+    """Read a system's files.
+
+    Parameters
+    ----------
+    reference : events: a list, ``filename onset offset event_label``, in which a row with empty event fields says that a file has none; a
+        file of one recording in any format of `dcasekit.annotations` (Audacity, Raven, JAMS ...); or a folder of such files.
+    estimate : the same, or a folder of score files, one per clip: ``onset offset label1 label2 ...``.
+    durations : TSV or CSV, ``filename duration``; ``None``: for scores the end of the last frame or event, for events unknown. Its clips
+        that the reference lacks hold no event, and are scored.
+    labels : what is evaluated; ``None``: those of the scores, else all that occur.
+    threshold : scores above it are events, for the metrics of events.
+    partial : score the clips that reference and estimate share, and count the others; else each must have all.
+
+    Raises
+    ------
+    AnnotationError : a file is wrong; the message names file and line.
+    MetricError : the clips of reference and estimate do not agree.
+
+    Notes
+    -----
+    ``a.wav``, ``a`` and ``audio/a.wav`` are the same clip, unless two files of one list would then be one.
+    """
+    true = _by_clip(_read_events(reference), reference)
+    lengths = None if durations is None else _by_clip(read_durations(durations), durations)
+    scores = _by_clip(read_scores_folder(estimate), estimate) if _holds_scores(estimate) else None
+    if scores is None:
+        found: Events = _by_clip(_read_events(estimate), estimate)
+    else:
+        found = {clip: to_events(each, threshold=threshold) for clip, each in scores.items()}
+    # A clip without events may lack in the reference if another list says that it is there.
+    true = {**dict.fromkeys((*(lengths or ()), *(scores or ())), ()), **true}
+    omitted = {"clips": 0, "strangers": 0}
+    if partial:
+        omitted = {"clips": len(true.keys() - found.keys()), "strangers": len(found.keys() - true.keys())}
+        true = {clip: events for clip, events in true.items() if clip in found}
+        found = {clip: events for clip, events in found.items() if clip in true}
+        if not true:
+            raise MetricError(f"{reference} and {estimate} share no clip; are the names of both those of the recordings?")
+    _refuse_misfits(true, found, scores, f"{reference}{f' and {durations}' if durations else ''}", str(estimate))
+    if lengths is None and scores is not None:
+        lengths = {clip: max([float(scores[clip].edges[-1]), *(event.offset for event in true[clip])]) for clip in true}
+    every = {one.label for listed in (*true.values(), *found.values()) for one in listed}
+    if labels is None and scores and (strange := sorted(every.difference(next(iter(scores.values())).labels))):
+        raise MetricError(
+            f"{reference} has events of label {strange[0]!r}, of which {estimate} has no scores; "
+            "name the labels that are evaluated (--labels, labels=), and others are left out"
+        )
+    chosen = labels or (next(iter(scores.values())).labels if scores else sorted(every))
+    return Material(true, tuple(chosen), found, scores and {clip: scores[clip] for clip in true}, lengths, omitted)
+
+
+def _read_events(path: PathLike) -> dict[str, list[Event]]:
+    return read_events(path)
+
+
+def _holds_scores(path: PathLike) -> bool:
+    """Whether a folder is one of score files: the first table in it has a header ``onset offset label ...``, and numbers below."""
+    tables = sorted(each for each in Path(path).glob("[!.]*") if each.suffix.lower() in {".tsv", ".csv"})
+    (_, header), *rows = (read_rows(tables[0], error=AnnotationError) if tables else None) or [(0, [])]
+    if [cell.strip().lower() for cell in header[:2]] != ["onset", "offset"]:
+        return False
+    return not rows or all(_is_number(cell) for cell in rows[0][1])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _refuse_misfits(true: Events, found: Events, scores: Mapping[str, Scores] | None, reference: str, estimate: str) -> None:
+    if strange := [clip for clip in found if clip not in true]:
+        raise MetricError(
+            f"{estimate} has clip {strange[0]!r}, which {reference} lacks; list it there with empty event fields if nothing sounds in it, "
+            "or score the clips that both have (--partial, partial=True)"
+        )
+    if scores is not None and (unscored := [clip for clip in true if clip not in scores]):
+        raise MetricError(
+            f"{estimate} has no scores of clip {unscored[0]!r}, one of {len(unscored)} of {len(true)}, which is in {reference}; score it, "
+            "leave it out there, or score the clips that both have (--partial, partial=True)"
+        )
+
+
+def _by_clip(listed: Mapping[str, Any], where: PathLike) -> dict[str, Any]:
+    """Name clips without folder and audio suffix, unless two would then have one name."""
+    short = {name: _AUDIO.sub("", Path(name).name) for name in listed}
+    if len(set(short.values())) < len(short):
+        short = {name: _AUDIO.sub("", name) for name in listed}
+    if len(set(short.values())) < len(short):
+        twice = next(name for name, count in Counter(short.values()).items() if count > 1)
+        raise MetricError(f"{where} lists clip {twice!r} under two names: {', '.join(name for name in listed if short[name] == twice)}")
+    return {short[name]: content for name, content in listed.items()}
