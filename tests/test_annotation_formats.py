@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dcasekit.annotations import Event, read_annotation, read_tag_list, write_annotation
 from dcasekit.errors import AnnotationError
 
-FORMATS = ["tsv", "audacity", "raven", "jams"]
+FORMATS = ["audacity", "jams", "raven", "tsv"]
 DOGS = [Event(0.5, 1.25, "dog"), Event(2, 3, "car horn")]
 
 
@@ -25,8 +25,13 @@ BREAKS = {"audacity": "\t\r\n", "raven": "\t\r\n", "tsv": "", "jams": ""}
 
 
 def events(format):
-    labels = st.text(st.characters(codec="utf-8", exclude_characters=BREAKS[format]), max_size=12).map(str.strip)
-    weights = st.just(1.0) if format in ("audacity", "raven") else st.floats(0, 1)
+    letters = st.characters(codec="utf-8", exclude_characters=BREAKS[format])
+    labels = (
+        (st.text(letters, max_size=12) | st.sampled_from(["dog [weight 0.5]", "'=1", '"', "a,b;c|d", "\\", "0"]))
+        .map(str.strip)
+        .filter(bool)
+    )
+    weights = st.just(1.0) | st.floats(0, 1)
     spans = st.tuples(st.floats(0, 1e5), st.floats(0, 1e5)).map(sorted)
     return st.lists(st.builds(lambda span, label, weight: Event(*span, label, weight), spans, labels, weights), max_size=5)
 
@@ -51,12 +56,6 @@ def test_no_events_are_read_back_as_none(tmp_path, format):
 def test_two_equal_events_stay_two(tmp_path, format):
     twice = [Event(1, 2, "dog"), Event(1, 2, "dog")]
     assert read_annotation(write_annotation(tmp_path / "a.any", twice, format=format), format=format) == twice
-
-
-@pytest.mark.parametrize("format", ["audacity", "raven"])
-def test_audacity_and_raven_drop_weights(tmp_path, format):
-    path = write_annotation(tmp_path / "a.any", [Event(0, 1, "dog", 0.25)], format=format)
-    assert read_annotation(path, format=format) == [Event(0, 1, "dog")]
 
 
 def test_the_files_are_the_tools_own(tmp_path):
@@ -144,20 +143,20 @@ def test_an_empty_file_holds_no_events(tmp_path, name):
 
 # Audacity
 
-LABEL_TRACK = '0.500000\t1.250000\tdog\n\\\t200.000000\t6928.456055\n2.150000\t2.150000\ta "click"\n3.400000\t6.100000\t\n'
+LABEL_TRACK = '0.500000\t1.250000\tdog\n\\\t200.000000\t6928.456055\n2.150000\t2.150000\ta "click"\n'
 
 
 @pytest.mark.parametrize("name", ["a.txt", "Label Track.TXT"])
 @pytest.mark.parametrize("bom", ["", "﻿"], ids=["plain", "bom"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["lf", "crlf"])
-def test_a_label_track_with_frequencies_points_and_empty_labels(tmp_path, name, bom, end):
+def test_a_label_track_with_frequencies_and_points(tmp_path, name, bom, end):
     path = saved(tmp_path, name, bom + LABEL_TRACK.replace("\n", end))
-    assert read_annotation(path) == [Event(0.5, 1.25, "dog"), Event(2.15, 2.15, 'a "click"'), Event(3.4, 6.1, "")]
+    assert read_annotation(path) == [Event(0.5, 1.25, "dog"), Event(2.15, 2.15, 'a "click"')]
 
 
 def test_a_label_track_with_decimal_commas_and_one_sided_labels(tmp_path):
-    path = saved(tmp_path, "a.txt", "0,500000\t1,250000\tdog\n2,5\tclick\n3\t4\n")
-    assert read_annotation(path) == [Event(0.5, 1.25, "dog"), Event(2.5, 2.5, "click"), Event(3, 4, "")]
+    path = saved(tmp_path, "a.txt", "0,500000\t1,250000\tdog\n2,5\tclick\n")
+    assert read_annotation(path) == [Event(0.5, 1.25, "dog"), Event(2.5, 2.5, "click")]
 
 
 # Raven
@@ -188,7 +187,7 @@ def test_a_table_of_birdnet_is_read_by_its_common_names(tmp_path):
         "Common Name\tSpecies Code\tConfidence\tBegin Path\n"
         "1\tSpectrogram 1\t1\t0.0\t3.0\t0\t15000\tEurasian Blackbird\teurbla\t87 %\t/a.wav\n"
     )
-    assert read_annotation(saved(tmp_path, "a.BirdNET.selections.txt", text)) == [Event(0, 3, "Eurasian Blackbird")]
+    assert read_annotation(saved(tmp_path, "a.BirdNET.selections.txt", text)) == [Event(0, 3, "Eurasian Blackbird", 0.87)]
 
 
 def test_a_selection_table_without_a_known_label_column_names_those_it_has(tmp_path):
@@ -198,7 +197,9 @@ def test_a_selection_table_without_a_known_label_column_names_those_it_has(tmp_p
 
 
 def test_a_selection_table_of_several_recordings_is_refused(tmp_path):
-    text = "Selection\tBegin Time (s)\tEnd Time (s)\tBegin File\tSpecies\n1\t0\t1\ta.wav\twren\n2\t61\t62\tb.wav\twren\n"
+    text = (
+        "Selection\tBegin Time (s)\tEnd Time (s)\tBegin File\tSpecies\n1\t5\t6\ta.wav\twren\n2\t1\t2\ta.wav\twren\n3\t4\t5\tb.wav\twren\n"
+    )
     with pytest.raises(AnnotationError, match=r"lists 2 recordings \(a.wav, b.wav"):
         read_annotation(saved(tmp_path, "a.selections.txt", text))
 
@@ -251,7 +252,7 @@ def test_a_jams_file_without_sound_events_names_its_namespaces(tmp_path):
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", "3", "", '{"annotations": [{}]}', '{"annotations": 3}', '{"annotations": null}'])
 def test_what_is_no_jams_is_refused(tmp_path, text):
-    with pytest.raises(AnnotationError, match=r"a\.jams is no JAMS file"):
+    with pytest.raises(AnnotationError, match=r"a\.jams is (no JAMS file|not readable JSON)"):
         read_annotation(saved(tmp_path, "a.jams", text))
 
 
@@ -291,8 +292,10 @@ def test_a_bad_observation_is_refused_with_its_place(tmp_path, data):
         ("a.tsv", "1.250,5\t1300\tdog", "'1.250,5' is not a number"),
         ("a.tsv", "2\t1\tdog", "onset <= offset"),
         ("a.tsv", "-1\t1\tdog", "onset <= offset"),
-        ("a.tsv", "nan\t1\tdog", "onset <= offset"),
-        ("a.tsv", "0\tinf\tdog", "onset <= offset"),
+        ("a.tsv", "nan\t1\tdog", "'nan' is not a number"),
+        ("a.tsv", "0\tinf\tdog", "'inf' is not a number"),
+        ("a.txt", "0\t1\t", "the label '', which is empty"),
+        ("a.txt", "0\t1e8\tdog", "onset <= offset"),
         ("a.tsv", '0\t1\t"dog', "quotation marks"),
         ("a.txt", "1", "expected start, end and label"),
         ("a.txt", "1\tzwei\tdog", "'zwei' is not a number"),
@@ -346,17 +349,17 @@ def test_a_table_of_several_recordings_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["a.wav", "a.xml", "a"])
 def test_an_unknown_suffix_is_refused_and_the_formats_named(tmp_path, name):
     path = saved(tmp_path, name, "0\t1\tdog\n")
-    with pytest.raises(AnnotationError, match=rf"{name}: no format .*tsv, audacity, raven, jams"):
+    with pytest.raises(AnnotationError, match=rf"{name}: no format .*audacity, jams, raven, tsv"):
         read_annotation(path)
     assert read_annotation(path, format="audacity") == [Event(0, 1, "dog")]
-    with pytest.raises(AnnotationError, match=rf"{name}: the name must end in .*tsv, audacity, raven, jams"):
+    with pytest.raises(AnnotationError, match=rf"{name}: the name must end in .*audacity, jams, raven, tsv"):
         write_annotation(path, DOGS)
 
 
 def test_an_unknown_format_is_refused_and_the_formats_named(tmp_path):
-    with pytest.raises(AnnotationError, match="'textgrid'; the formats are: tsv, audacity, raven, jams"):
+    with pytest.raises(AnnotationError, match="'textgrid'; the formats are: audacity, jams, raven, tsv"):
         read_annotation(tmp_path / "a.txt", format="textgrid")
-    with pytest.raises(AnnotationError, match="'textgrid'; the formats are: tsv, audacity, raven, jams"):
+    with pytest.raises(AnnotationError, match="'textgrid'; the formats are: audacity, jams, raven, tsv"):
         write_annotation(tmp_path / "a.txt", DOGS, format="textgrid")
 
 
@@ -366,7 +369,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, format, content):
     path = tmp_path / "a.txt"
     if content:
         path.write_bytes(content)
-    with pytest.raises(AnnotationError, match=r"cannot read .*a\.txt.*UTF-8"):
+    with pytest.raises(AnnotationError, match=r"a\.txt (does not exist|.*UTF-8)" if format == "jams" else r"cannot read .*a\.txt.*UTF-8"):
         read_annotation(path, format=format)
 
 
@@ -404,13 +407,17 @@ def test_an_empty_tag_list_holds_no_files(tmp_path):
 @pytest.mark.parametrize(
     ("text", "line", "complaint"),
     [
-        ("filename\tevent_labels\na.wav\n", 2, "expected 2 cells"),
         ("filename,event_labels\na.wav,Cat\nb.wav,Dog,Speech\n", 3, "quotation marks"),
         ("a.wav,Cat\nb.wav,Dog,Speech\n", 2, "quotation marks"),
-        ("filename\tnotes\na.wav\tCat\n", 1, "no column for the label; the columns are filename, notes"),
+        (
+            "filename\tnotes\na.wav\tCat\n",
+            2,
+            "'Cat' is no value from 0 to 1, yes, no, x or unknown; where labels stand in one column, call it 'label'",
+        ),
+        ("filename\na.wav\n", 1, "no column for the label; the columns are filename"),
     ],
 )
 def test_a_bad_row_of_a_tag_list_is_refused_with_file_and_line(tmp_path, text, line, complaint):
-    with pytest.raises(AnnotationError, match=rf"weak\.tsv, line {line}: ") as caught:
+    with pytest.raises(AnnotationError, match=rf"weak\.tsv, line {line}[:,] ") as caught:
         read_tag_list(saved(tmp_path, "weak.tsv", text))
     assert complaint in str(caught.value)

@@ -186,15 +186,15 @@ def test_an_event_of_an_unknown_label_is_refused_and_the_known_ones_listed():
 
 # files
 
-NAMES = st.text(st.characters(codec="utf-8"), max_size=12).map(str.strip)
+NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).map(str.strip).filter(bool)
 TIMES = st.floats(0, 1e5)
 
 
 @st.composite
 def event_lists(draw):
     spans = st.tuples(TIMES, TIMES).map(sorted)
-    events = st.builds(lambda span, label: Event(*span, label), spans, NAMES)
-    return draw(st.dictionaries(NAMES.filter(bool), st.lists(events, max_size=4), max_size=4))
+    events = st.builds(lambda span, label, weight: Event(*span, label, weight), spans, NAMES, st.just(1.0) | st.floats(0, 1))
+    return draw(st.dictionaries(NAMES, st.lists(events, max_size=4), max_size=4))
 
 
 @given(events=event_lists())
@@ -202,7 +202,7 @@ def test_an_event_list_survives_its_file(tmp_path, events):
     found = read_events(write_events(tmp_path / "events.tsv", events))
     assert list(found) == list(events)
     for name, listed in events.items():
-        assert [event.label for event in found[name]] == [event.label for event in listed]
+        assert [(event.label, event.weight) for event in found[name]] == [(event.label, event.weight) for event in listed]
         for event, original in zip(found[name], listed, strict=True):
             assert event.onset == pytest.approx(original.onset, abs=1e-6)
             assert event.offset == pytest.approx(original.offset, abs=1e-6)
@@ -282,13 +282,19 @@ def test_a_list_without_rows_holds_no_files(tmp_path, text):
     ("row", "complaint"),
     [
         ("a.wav\t0.5\t1.0", "expected filename onset offset event_label, got 3 fields"),
-        ("a.wav", "got 1 fields"),
+        ("a.wav\t0\t1\tdog\tcat", "got 5 fields"),
+        ("\t0\t1\tdog", "no name"),
+        ("a.wav\t0\t1\t ", "the label '', which is empty"),
+        ("a.wav\t0\t1e8\tdog", "onset <= offset <= 10000000"),
+        ("a.wav\t0\t1_0\tdog", "'1_0' is not a number"),
+        ("a.wav\t0\tinf\tdog", "'inf' is not a number"),
+        ("a.wav\t0\t1e999\tdog", "'1e999' is not a number"),
         ("a.wav\tzero\t1.0\tdog", "zero"),
         ("a.wav\t1.250,5\t1300\tdog", "'1.250,5' is not a number"),
         ("a.wav\t0.5\t\tdog", "'' is not a number"),
         ("a.wav\t2\t1\tdog", "onset <= offset"),
         ("a.wav\t-1\t1\tdog", "onset <= offset"),
-        ("a.wav\tnan\t1\tdog", "onset <= offset"),
+        ("a.wav\tnan\t1\tdog", "'nan' is not a number"),
         ('a.wav\t0\t1\t"dog', "quotation mark"),
     ],
 )

@@ -871,7 +871,7 @@ def test_copies_of_an_older_dcasekit_are_made_again(street):
         record = json.loads(path.read_text())
         for copy in record.get("copies", {"": record}).values():
             del copy["tags"]
-            copy["source"] = {"size": copy["source"]["size"], "mtime_ns": copy["source"]["mtime_ns"], "events": copy["events"]}
+            copy["source"] = {"size": 1, "mtime_ns": 1, "events": copy["events"]}
         path.write_text(json.dumps(record))
     with pytest.raises(DatasetError, match=r"run process\(\)"):
         _ = AugmentedDataset(street, [gain]).clips

@@ -200,6 +200,25 @@ def test_datasets_info(data):
     assert summary["labels"][0] | {"groups": 0} == {"label": "dog", "clips": 6, "groups": 0, "events": None, "total": None, "median": None}
 
 
+def test_info_tells_how_a_folder_was_understood(tmp_path):
+    for number, name in enumerate(["dog/a.wav", "cat/b.WAV", "cat/._b.wav"]):
+        audio.write(tmp_path / "mine" / name, np.random.default_rng(number).normal(0, 0.1, 800).astype(np.float32), 8000)
+    info = ["datasets", "info", "folder", "--data", tmp_path / "mine"]
+    shown, _ = run(*info)
+    assert "labels from the names of subfolders\nfolds from 2 parts dealt out\n2 recordings\nleft out: 1\n  hidden: cat/._b.wav" in shown
+    assert "Folder: classification, 2 clips" in shown
+    (tmp_path / "birds.csv").write_text("filename,labels\na,wren\nb,owl\n")
+    listed = json.loads(run(*info, "-D", f"labels={tmp_path / 'birds.csv'}", "--json")[0])
+    assert (listed["labels"], listed["layout"]["labels"]) == (["owl", "wren"], f"the list {tmp_path / 'birds.csv'}")
+    named = json.loads(run(*info, "-D", 'labels=["dog", "cat", "cow"]', "--json")[0])
+    assert (named["labels"], named["layout"]["left_out"]) == (["dog", "cat", "cow"], [{"path": "cat/._b.wav", "why": "hidden"}])
+    for path in (tmp_path / "mine").rglob("*.[wW]*"):
+        path.rename(tmp_path / "mine" / path.name)
+    shown, err = run(*info, code=1)  # nothing has a label: how the folder was understood is shown all the same
+    assert "2 recordings, 2 of them without known labels" in shown
+    assert "nothing below" in err
+
+
 def test_unknown_dataset_gets_did_you_mean(tmp_path):
     _, err = run("extract", "--dataset", "esc5O", "--data", tmp_path, code=1)
     assert "Did you mean 'esc50'?" in err

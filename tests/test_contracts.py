@@ -223,7 +223,7 @@ class Blind(ESC50):
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        (Ids, "ids do not depend on where the files lie"),
+        (Ids, "it is an absolute path"),
         (Uncarded, "docstring that is its card"),
         (Careless, "nothing was raised"),
         (Leaking, "no id lies in two parts"),

@@ -247,7 +247,7 @@ def test_change_sampling_rate_writes_copies_and_uses_them(us8k):
     us8k.change_sampling_rate(6000, jobs=1)
     for one in us8k.clips:
         head = audio.info(one.path)
-        assert (head.sr, head.channels, head.subtype, head.samples) == (6000, 1, "PCM_16", 600)
+        assert (head.sr, head.channels, head.subtype, head.samples) == (6000, 1, "FLOAT", 600)
         assert one.path.parent == us8k.cache / "audio6000"
         assert replace(one, path=before[one.id].path) == before[one.id]
     assert us8k.validate(jobs=1) == []
@@ -456,14 +456,14 @@ def test_files_that_lack_are_left_out_and_counted(tmp_path):
 def test_a_channel_of_a_file_is_a_clip(tmp_path):
     sound = np.random.default_rng(0).uniform(-0.5, 0.5, (1600, 4)).astype(np.float32)
     audio.write(tmp_path / "x.wav", sound, 8000, subtype="FLOAT")
-    clips = [Clip(f"x:{n}", tmp_path / "x.wav", fold="train", group="x", tags={}, channel=n) for n in range(4)]
+    clips = [Clip(f"x-{n}", tmp_path / "x.wav", fold="train", group="x", tags={}, channel=n) for n in range(4)]
     dataset = Listed(*clips)
     dataset.cache = tmp_path / "cache"
     assert dataset.validate() == []  # one file, looked at once
     feature = RawAudio(sr=8000, audio_win=160, audio_hop=160)
     store = feature.extract(dataset, jobs=1)
     for n in range(4):
-        np.testing.assert_array_equal(store.read(f"x:{n}")[:10].ravel(), sound[:, n])
+        np.testing.assert_array_equal(store.read(f"x-{n}")[:10].ravel(), sound[:, n])
     dataset.change_sampling_rate(4000)
     for n, one in enumerate(dataset.clips):
         assert one.channel is None

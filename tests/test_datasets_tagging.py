@@ -181,7 +181,9 @@ def test_mavd_leaves_out_no_second_of_a_vehicle(tmp_path_factory, rows):
 
 @pytest.mark.parametrize("label", ["tram", "car/horn", "car/brakes/tram", "Car", ""])
 def test_mavd_refuses_what_the_authors_did_not_count(tmp_path, label):
-    with pytest.raises(DatasetError, match=r"\.txt, line 2: unknown label .*known: car, bus, .*compressor, chatter, music, other"):
+    with pytest.raises(
+        DatasetError, match=r"\.txt, line 2: (unknown label .*known: car, bus, .*compressor, chatter, music, other|.*is empty)"
+    ):
         mavd_events(tmp_path, (0, 1, "car"), (0, 1, label))
 
 

@@ -129,9 +129,17 @@ def windowed():
     return ready(SB_CNN(filters=(4, 4, 4)), features, "classification", scaler="standard")
 
 
-def detector():
+def detector(scaler="minmax"):
     features = MelSpectrogram(sr=SR, audio_win=512, audio_hop=256, sequence_time=0.13, sequence_hop_time=0.07, mel=Mel(bands=20))
-    return ready(CRNN2023(filters=(4, 4, 4), gru_units=4), features, "detection", scaler="minmax")
+    return ready(CRNN2023(filters=(4, 4, 4), gru_units=4), features, "detection", scaler=scaler)
+
+
+def normalised():
+    return detector("window")
+
+
+def ranged():
+    return detector("window_minmax")
 
 
 def cepstral():
@@ -164,7 +172,7 @@ print(json.dumps([about, sorted({"torch", "dcasekit", "scipy", "onnx"} & set(sys
 """
 
 
-@pytest.mark.parametrize("make", [looped, detector])
+@pytest.mark.parametrize("make", [looped, detector, normalised])
 def test_an_onnx_file_gives_the_scores_of_the_model_without_dcasekit(tmp_path, make):
     model = make()
     path = export.onnx(model, tmp_path / "model.onnx")
@@ -191,7 +199,7 @@ def test_an_onnx_file_gives_the_scores_of_the_model_without_dcasekit(tmp_path, m
     assert b"site-packages" not in path.read_bytes()
 
 
-@pytest.mark.parametrize("make", [windowed, cepstral, spectral, learned])
+@pytest.mark.parametrize("make", [windowed, cepstral, spectral, learned, ranged, normalised])
 def test_a_program_gives_the_scores_of_the_model(tmp_path, make):
     model = make()
     path = export.program(model, tmp_path / "model.pt2")
@@ -227,6 +235,34 @@ def test_a_recurrent_network_is_exported_for_any_length(tmp_path, name):
     for samples in (2500, 16_000):
         scores = expected(model, sound(samples), tmp_path)
         np.testing.assert_allclose(run(sound(samples)[None])[0], scores.values, atol=1e-5)
+
+
+def test_without_the_private_loop_of_pytorch_a_recurrent_network_is_exported_for_one_length(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch._higher_order_ops.scan", None)
+    features = MelSpectrogram(sr=SR, audio_win=512, audio_hop=256, sequence_time=None, mel=Mel(bands=64))
+    model = ready(CRNN2018(filters=(4, 4, 4), units=3), features, "detection", frames=7)
+    with pytest.raises(ModelError, match="(?i)give seconds="):
+        export.program(model, tmp_path / "model.pt2")
+    path = export.program(model, tmp_path / "model.pt2", seconds=0.128)
+    found = torch.export.load(path).module()(torch.from_numpy(sound(1024))[None])[0].numpy()
+    np.testing.assert_allclose(found, expected(model, sound(1024), tmp_path).values, atol=1e-5)
+
+
+def test_a_program_answers_any_length_without_guards(tmp_path):
+    """Lengths at which there is but one window, and one frame of answers: PyTorch alone refuses some of them."""
+    model = windowed()
+    loaded = torch.export.load(export.program(model, tmp_path / "model.pt2")).module(check_guards=False)
+    window = model.shape[0] * model.features.audio_hop
+    for samples in (window - 256, window, window + 1, 2 * window):
+        found = loaded(torch.from_numpy(sound(samples))[None])[0].numpy()
+        np.testing.assert_allclose(found, expected(model, sound(samples), tmp_path).values, atol=1e-5)
+
+
+@pytest.mark.parametrize("write", [export.program, export.onnx])
+def test_a_pytorch_that_cannot_export_is_named(tmp_path, monkeypatch, write):
+    monkeypatch.setattr(torch.export, "Dim", object())
+    with pytest.raises(ModelError, match=r"exporting needs PyTorch 2.6 or newer; this is .*: pip install --upgrade torch"):
+        write(windowed(), tmp_path / "model")
 
 
 @dataclass(kw_only=True, eq=False)

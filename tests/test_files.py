@@ -1,18 +1,37 @@
 """Whatever happens while a file is written, a reader finds the old one or the new one."""
 
+import errno
 import json
 import os
+import platform
+import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcasekit.core.files import locked, read_json, read_rows, replacing, write_json, write_rows, write_text
-from dcasekit.errors import AnnotationError, FeatureError
+from dcasekit.annotations import Clip
+from dcasekit.core.files import (
+    inside,
+    locked,
+    place,
+    read_json,
+    read_rows,
+    replacing,
+    safe_name,
+    sweep,
+    unsafe,
+    write_json,
+    write_rows,
+    write_text,
+)
+from dcasekit.core.origin import origin, recognize
+from dcasekit.errors import AnnotationError, AudioError, FeatureError, StorageError
 
 
 class Broken(Exception):
@@ -73,6 +92,227 @@ def test_text_is_written_as_utf_8_with_the_line_ends_it_has(tmp_path, text):
     assert write_text(tmp_path / "a.txt", text).read_bytes() == text.encode()
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_a_new_file_has_the_mode_that_the_umask_says(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "a.txt", "x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == mode
+
+
+def test_a_name_as_long_as_the_file_system_allows_is_written(tmp_path):
+    assert write_text(tmp_path / f"{'a' * 251}.txt", "x").read_text() == "x"
+
+
+def test_a_file_name_that_is_not_utf_8_survives_in_json(tmp_path):
+    name = os.fsdecode(b"caf\xe9.wav")
+    assert read_json(write_json(tmp_path / "a.json", {name: "é"}), error=FeatureError) == {name: "é"}
+
+
+# what the disk refuses
+
+FULL = """
+import resource, sys
+import numpy as np
+from dcasekit import audio
+from dcasekit.core.files import replacing, write_text
+from dcasekit.errors import StorageError
+from safetensors.numpy import save_file
+
+def arrays(path):
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.zeros(10_000).tofile(file)
+
+def weights(path):
+    with replacing(path) as temporary:
+        save_file({"a": np.zeros(10_000)}, temporary)
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # stands for a full disk
+for name, write in {
+    "a.txt": lambda path: write_text(path, "x" * 10_000),
+    "a.npy": arrays,
+    "a.wav": lambda path: audio.write(path, np.zeros(10_000, np.float32), 8000),
+    "a.safetensors": weights,
+}.items():
+    try:
+        write(f"{sys.argv[1]}/{name}")
+    except StorageError as error:
+        print(error)
+"""
+
+
+def test_a_full_disk_is_one_line_that_names_the_file_and_the_way_on(tmp_path):
+    done = subprocess.run([sys.executable, "-c", FULL, tmp_path], capture_output=True, text=True, check=True)
+    said = done.stdout.splitlines()
+    assert len(said) == 4, done.stdout
+    for name, line in zip(("a.txt", "a.npy", "a.wav", "a.safetensors"), said, strict=True):
+        assert line.startswith(f"cannot write {tmp_path}/{name}: the disk is full")
+        assert "--cache" in line
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match=r"cannot write .*file/a.txt: .* or let it go elsewhere"):
+        write_text(tmp_path / "file" / "a.txt", "x")
+    with pytest.raises(StorageError, match=r"cannot write .*file/.lock"), locked(tmp_path / "file"):
+        pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS])
+def test_a_file_system_without_locks_is_named_with_the_way_on(tmp_path, monkeypatch, number):
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(StorageError, match=r"\.lock cannot be locked.*knows no locks.*local disk.*--cache"), locked(tmp_path):
+        pass
+
+
+def test_the_lock_follows_no_link_to_a_file_elsewhere(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / ".lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StorageError, match=r"\.lock"), locked(tmp_path / "folder"):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
+
+
+# temporary files that a killed process left
+
+
+def leftover(folder, *, host=None, pid=None, old=True):
+    path = folder / f".dcasekit-{host or platform.node()}-{pid or dead()}-0123abcd.wav"
+    path.write_bytes(b"half")
+    if old:
+        os.utime(path, (1, 1))
+    return path
+
+
+def dead():
+    """The number of a process that is no more."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
+    ours, elsewhere = leftover(tmp_path), leftover(tmp_path, host="another-host")
+    kept = [leftover(tmp_path, pid=os.getpid()), leftover(tmp_path, old=False, pid=dead())]
+    for name in (".dcasekit", ".dcasekit-notes.txt", ".clip-abcd1234.wav", "dcasekit-x-1-0123abcd.wav"):
+        kept.append(tmp_path / name)
+        kept[-1].write_text("the user's")
+        os.utime(kept[-1], (1, 1))
+    sweep(tmp_path)
+    assert not ours.exists()
+    assert not elsewhere.exists()
+    assert all(path.exists() for path in kept)
+
+
+def test_the_next_run_sweeps_where_it_writes(tmp_path):
+    ours = leftover(tmp_path)
+    write_text(tmp_path / "a.txt", "x")
+    assert not ours.exists()
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_killed_writer_leaves_a_name_that_is_recognised(tmp_path):
+    code = "import os, sys\nfrom dcasekit.core.files import replacing\nwith replacing(sys.argv[1] + '/a.wav'): os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=False)
+    (left,) = tmp_path.iterdir()
+    os.utime(left, (1, 1))
+    sweep(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+# names and places
+
+UNSAFE = [
+    "", "/data/rec/r1", "..", "../a", "a/../../b", "a/..", "C:/a", "c:a", "a\\b", "..\\a", "\\\\host\\share", "a//b", "a/", "./a", "a/.",
+    ".", "a\0b", "a\nb", "a\x1b[2Jb", "a\x7f", os.fsdecode(b"caf\xe9"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_a_name_that_leads_elsewhere_is_refused_by_clip_and_by_every_writer(tmp_path, name):
+    assert unsafe(name)
+    with pytest.raises(AnnotationError, match="an id is a path below the dataset's folder"):
+        Clip(name, tmp_path / "a.wav")
+    for decide in (inside, partial(place, kind="labels")):
+        with pytest.raises(StorageError, match="cannot be a file in"):
+            decide(tmp_path, name)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["a", "a/b c/d.e", "...", "..a/b..", "é/日本", "1:x", "clip@pitch_shift-1.wav", "a b"])
+def test_a_plain_name_is_kept(tmp_path, name):
+    assert unsafe(name) == ""
+    assert safe_name(name) == name == Clip(name, tmp_path).id
+    assert inside(tmp_path, name) == tmp_path / name
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=20))
+def test_any_path_makes_a_safe_name(name):
+    made = safe_name(name)
+    assert unsafe(made) == ""
+    assert safe_name(made) == made
+
+
+def test_a_link_out_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "sub").symlink_to("../elsewhere")
+    (folder / "a.wav").symlink_to("../elsewhere/a.wav")
+    (folder / "loop").symlink_to("loop")
+    (folder / "own").symlink_to("real")
+    for name in ("sub/b.wav", "a.wav"):
+        with pytest.raises(StorageError, match="link that leads out of"):
+            place(folder, name, kind="labels")
+    assert inside(folder, "own/a.wav") == folder / "own/a.wav"
+    (tmp_path / "linked").symlink_to("elsewhere")
+    assert place(tmp_path / "linked", "a.wav", kind="labels") == tmp_path / "linked" / "a.wav", "where the user puts a folder is his to say"
+
+
+def test_only_files_in_folders_of_our_own_making_are_replaced(tmp_path):
+    for folder in (tmp_path / "new", tmp_path / "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        write_text(place(folder, "a.tsv", kind="labels"), "old")
+        write_text(place(folder, "a.tsv", kind="labels"), "new")
+        assert (folder / "a.tsv").read_text() == "new"
+        with pytest.raises(StorageError, match="exists and dcasekit did not write it"):
+            place(folder, "a.tsv", kind="resampled audio")
+    (tmp_path / "users").mkdir()
+    (tmp_path / "users" / "a.tsv").write_text("the user's")
+    write_text(place(tmp_path / "users", "b.tsv", kind="labels"), "added")
+    for name in ("a.tsv", "b.tsv"):
+        with pytest.raises(StorageError, match=f"{name} exists and dcasekit did not write it, so it is left as it is; move it, or give"):
+            place(tmp_path / "users", name, kind="labels")
+
+
+# what a file was made of
+
+
+def test_a_file_is_recognized_when_moved_or_copied_and_not_when_another_takes_its_place(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_bytes(bytes(200_000))
+    two.write_bytes(bytes(100_000) + b"x" + bytes(99_999))
+    for path in (one, two):
+        os.utime(path, ns=(10**18, 10**18))
+    was = origin(one)
+    assert recognize(one, was) == was
+    shutil.copy2(one, tmp_path / "copy")
+    assert recognize(tmp_path / "copy", was) == was._replace(ctime_ns=os.stat(tmp_path / "copy").st_ctime_ns)
+    two.replace(one)  # as long, and as old
+    assert recognize(one, was) is None
+    os.utime(tmp_path / "copy", ns=(10**17, 10**17))  # older than what was made of it
+    assert recognize(tmp_path / "copy", was) is None
+    assert recognize(tmp_path / "nothing", was) is None
+    with pytest.raises(AudioError, match=r"nothing cannot be read .*check the folder, or download"):
+        origin(tmp_path / "nothing")
+
+
 # tables
 
 CELLS = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -122,7 +362,9 @@ def test_what_json_cannot_say_is_refused_and_the_old_file_stays(tmp_path, conten
 
 @pytest.mark.parametrize("error", [FeatureError, AnnotationError])
 @pytest.mark.parametrize(
-    "content", [b"", b'{"a": 1', b"{'a': 1}", b'"\xff"', b"\xef\xbb\xbf{}"], ids=["empty", "half", "quotes", "latin", "bom"]
+    "content",
+    [b"", b'{"a": 1', b"{'a': 1}", b'"\xff"', b"[" * 100_000, b"1" * 5000],
+    ids=["empty", "half", "quotes", "latin", "deep", "digits"],
 )
 def test_a_damaged_json_file_is_named(tmp_path, error, content):
     (tmp_path / "a.json").write_bytes(content)

@@ -25,7 +25,7 @@ LAYERS = [
     {"datasets", "augmentations", "features", "metrics"},
     {"generator", "scaler", "results", "batch_augmentations"},
     {"containers", "models"},
-    {"export", "report"},
+    {"export", "report", "plots"},
     {"recipes", "testing"},
     {"cli", "app"},
 ]
@@ -62,12 +62,14 @@ HEAVY = {
     "ray": ["core/parallel.py"],
     "rich": ["core/parallel.py", "download/*.py", "cli/*.py"],
     "typer": ["cli/*.py"],
+    "jinja2": ["report/pages.py"],
+    **dict.fromkeys(["matplotlib", "PIL"], ["plots/*.py"]),
     "soundfile": ["audio.py", "report/__init__.py"],
     "soxr": ["audio.py"],
     "sox": ["augmentations/_sox.py"],
     "sklearn": ["containers/sklearn.py", "models/sklearn/*.py"],
     "pandas": ["core/frames.py"],
-    **dict.fromkeys(["tensorflow", "jax", "matplotlib", "plotly", "librosa", "dash"], []),
+    **dict.fromkeys(["tensorflow", "jax", "plotly", "librosa", "dash"], []),
 }
 
 FILE_LINES, BODY_LINES, PUBLIC_METHODS = 400, 40, 10

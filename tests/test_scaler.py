@@ -115,7 +115,7 @@ def test_file_round_trip(tmp_path):
 
 
 def test_what_cannot_be_is_refused(tmp_path):
-    with pytest.raises(ModelError, match="'standard' or 'minmax'; got 'robust'"):
+    with pytest.raises(ModelError, match="'standard', 'minmax', 'window', 'window_minmax'; got 'robust'"):
         Scaler("robust")
     with pytest.raises(ModelError, match="has not been fitted"):
         Scaler().transform(np.zeros((1, 2)))
@@ -141,3 +141,45 @@ def test_a_damaged_file_is_refused(tmp_path, text):
 def test_values_that_are_not_finite_are_refused(bad):
     with pytest.raises(ModelError, match="finite"):
         Scaler().fit(np.array([[1.0], [bad]]))
+
+
+windows = st.tuples(st.integers(1, 4), st.integers(1, 9)).flatmap(
+    lambda shape: arrays(np.float32, (*shape, DIMS), elements=st.floats(-100, 100, width=32))
+)
+
+
+@given(windows)
+def test_each_window_is_brought_to_mean_zero_and_unbiased_deviation_one_per_dimension(data):
+    scaled = Scaler("window").transform(data)
+    assert scaled.dtype == np.float32
+    for window, found in zip(data.astype(np.float64), scaled, strict=True):
+        for band in range(DIMS):
+            values = [float(value) for value in window[:, band]]
+            mean = sum(values) / len(values)
+            deviation = (sum((value - mean) ** 2 for value in values) / max(len(values) - 1, 1)) ** 0.5
+            expected = [(value - mean) / max(deviation, 0.001) for value in values]
+            np.testing.assert_allclose(found[:, band], expected, atol=1e-4)
+
+
+@given(windows)
+def test_each_window_is_brought_to_its_own_range(data):
+    scaled = Scaler("window_minmax").transform(data)
+    for window, found in zip(data.astype(np.float64), scaled, strict=True):
+        low, high = window.min(), window.max()
+        np.testing.assert_allclose(found, (window - low) / (high - low + 1e-8), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["window", "window_minmax"])
+def test_a_scaler_of_windows_needs_no_fit_travels_as_json_and_cannot_be_undone(kind, tmp_path):
+    data = np.random.default_rng(0).normal(3, 2, (5, 7, DIMS))
+    scaler = Scaler(kind)
+    expected = scaler.transform(data)
+    np.testing.assert_array_equal(scaler.fit(data).partial_fit(data).transform(data), expected)
+    again = Scaler.load(scaler.save(tmp_path / "scaler.json"))
+    assert again.to_dict() == {"normalizer": kind} == Scaler(kind).fit(data).to_dict()
+    np.testing.assert_array_equal(again.transform(data), expected)
+    np.testing.assert_array_equal(scaler.transform([data[0], data[1:]])[0], expected[0])
+    with pytest.raises(ModelError, match=f"what Scaler\\('{kind}'\\) does cannot be undone"):
+        scaler.inverse_transform(data)
+    with pytest.raises(ModelError, match=r"takes windows \(\.\.\., frames, dims\); got an array of shape \(3,\)"):
+        scaler.transform(data[0, 0])

@@ -33,7 +33,7 @@ def esc50(tmp_path):
 
 def snapshot(folder):
     """Every file of a store with its bytes, without the lock."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in (".lock", ".dcasekit")}
 
 
 def times(folder):
@@ -71,7 +71,7 @@ def test_extraction_stores_what_compute_gives(esc50):
 def test_nothing_is_left_behind_but_three_files(esc50):
     store = MEL.extract(esc50)
     names = sorted(path.name for path in store.folder.iterdir())
-    assert [name.split("-")[0] for name in names] == [".lock", "frames", "index.json", "settings.json"]
+    assert [name.split("-")[0] for name in names] == [".dcasekit", ".lock", "frames", "index.json", "settings.json"]
 
 
 def test_a_second_extraction_touches_nothing(esc50):

@@ -16,7 +16,7 @@ from dcasekit.models import SB_CNN, CompactCNN
 SOURCE = Path(dcasekit.__file__).parent
 
 # The one place that needs what PyTorch has not made public yet, and says so when it is gone (see docs/design.md).
-PRIVATE = {"models/_gru.py: torch._higher_order_ops.scan", "export/__init__.py: _guards_code"}
+PRIVATE = {"models/_gru.py: torch._higher_order_ops.scan"}
 
 
 def stack() -> nn.Sequential:

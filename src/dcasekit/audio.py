@@ -29,6 +29,7 @@ READABLE = frozenset((
 _INEXACT_SEEK = ("VORBIS", "OPUS", "MPEG")
 _SKIP = 1 << 20  # samples to decode at a time on the way
 _ENCODE = 1 << 16  # samples to encode at a time: the Vorbis encoder keeps what it is given on the stack, which a long clip exceeds
+_SYSTEM_ERROR = 2  # libsndfile's number for what the system refused, as on a full disk
 _OGG_PAGE = 65307  # bytes, at most
 
 
@@ -167,6 +168,8 @@ def write(path: PathLike, audio: FloatArray, sr: Hz, *, subtype: str | None = No
                 for begin in range(0, len(audio), _ENCODE):  # libsndfile's Vorbis encoder crashes on a minute at once
                     file.write(audio[begin : begin + _ENCODE])
         except (soundfile.SoundFileError, ValueError, TypeError) as error:
+            if getattr(error, "code", None) == _SYSTEM_ERROR:
+                raise OSError("libsndfile could write but a part") from error
             raise AudioError(f"cannot write {path}: {error}; known suffixes: {', '.join(SUFFIXES)}") from error
     return Path(path)
 

@@ -12,6 +12,8 @@
     ├── ModelError (ValueError)        settings, shapes, weights or labels of a model
     ├── MetricError (ValueError)       what was asked to be scored cannot be scored
     ├── NameNotFoundError (LookupError)  no dataset, feature, model ... of that name
+    ├── StorageError (OSError)         a file cannot be written: disk full, read-only, no locks, not ours, outside its folder
+    ├── WorkerError (RuntimeError)     a worker process died
     └── MissingExtraError (ImportError)  an optional package is not installed
 
 A message says what was given, what was expected and how to mend it, and names the file.
@@ -56,6 +58,14 @@ class MetricError(DcasekitError, ValueError):
 
 class NameNotFoundError(DcasekitError, LookupError):
     """No dataset, feature, model, metric or recipe of that name."""
+
+
+class StorageError(DcasekitError, OSError):
+    """A file cannot be written: the disk is full or read-only, knows no locks, or the file is not ours or outside its folder."""
+
+
+class WorkerError(DcasekitError, RuntimeError):
+    """A worker process died."""
 
 
 class MissingExtraError(DcasekitError, ImportError):

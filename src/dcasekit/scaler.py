@@ -13,33 +13,50 @@ from dcasekit.errors import ModelError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_NORMALIZERS = ("standard", "minmax", "window", "window_minmax")
+
+# The published floors of what a window is divided by.
+LEAST_DEVIATION, LEAST_RANGE = 1e-3, 1e-8
+
 
 class Scaler:
     """Rescale the values of features.
 
     Parameters
     ----------
-    normalizer : ``"standard"``: each dimension to mean 0 and standard deviation 1; ``"minmax"``: all values by one minimum and one maximum
-        to [-1, 1], as the paper does. What is constant becomes 0.
+    normalizer : what is learned from training data: ``"standard"``: each dimension to mean 0 and standard deviation 1; ``"minmax"``: all
+        values by one minimum and one maximum to [-1, 1], as the paper does. What is constant becomes 0. Or what each window tells of
+        itself, with nothing to fit and nothing that could be undone: ``"window"``: each dimension to mean 0 over the window's frames and
+        unbiased deviation 1, the deviation being at least 0.001 (DcaseNet's); ``"window_minmax"``: all values of a window by its minimum
+        and maximum to [0, 1] (the DCASE 2023 task 4A baseline's).
 
     Examples
     --------
     >>> scaler = Scaler("minmax").fit(np.array([[0.0], [5.0], [10.0]]))
     >>> scaler.transform(np.array([[10.0]])).tolist()
     [[1.0]]
+    >>> Scaler("window").transform(np.array([[[0.0], [1.0], [2.0]]])).ravel().tolist()
+    [-1.0, 0.0, 1.0]
     """
 
-    def __init__(self, normalizer: Literal["standard", "minmax"] = "standard") -> None:
-        if normalizer not in ("standard", "minmax"):
-            raise ModelError(f"normalizer must be 'standard' or 'minmax'; got {normalizer!r}")
+    def __init__(self, normalizer: Literal["standard", "minmax", "window", "window_minmax"] = "standard") -> None:
+        if normalizer not in _NORMALIZERS:
+            raise ModelError(f"normalizer must be one of {', '.join(map(repr, _NORMALIZERS))}; got {normalizer!r}")
         self.normalizer = normalizer
         self._count = 0
         self._mean: NDArray[np.float64] = np.zeros(0)
         self._squares: NDArray[np.float64] = np.zeros(0)  # sum of squared distances from the mean
         self._low, self._high = np.inf, -np.inf
 
+    @property
+    def per_window(self) -> bool:
+        """Whether each window is rescaled by what it holds itself: nothing is fitted."""
+        return self.normalizer.startswith("window")
+
     def fit(self, data: Any) -> Self:
         """Learn from an array (..., dims), a list of arrays, or a `DataGenerator` (window by window, never all in memory)."""
+        if self.per_window:
+            return self
         self.__init__(self.normalizer)  # type: ignore[misc]
         for array in _arrays(data):
             self.partial_fit(array)
@@ -49,6 +66,8 @@ class Scaler:
 
     def partial_fit(self, array: FloatArray) -> Self:
         """Learn from one more array (..., dims); the order and cuts do not matter (Chan et al. 1979)."""
+        if self.per_window:
+            return self
         rows = np.asarray(array, dtype=np.float64).reshape(-1, np.shape(array)[-1])
         if self._count and rows.shape[1] != len(self._mean):
             raise ModelError(f"the scaler was fitted on {len(self._mean)} dims; got an array of shape {np.shape(array)}")
@@ -68,14 +87,21 @@ class Scaler:
         return self
 
     def transform(self, data: Any) -> Any:
-        """Give a rescaled copy, float32: of an array an array, of a list of arrays a list."""
+        """Give a rescaled copy, float32: of an array an array, of a list of arrays a list.
+
+        Per window, the last two axes are its frames and dims, and frames that were filled up count as the others.
+        """
         if isinstance(data, list | tuple):
             return [self.transform(array) for array in data]
+        if self.per_window:
+            return _by_window(np.asarray(data), self.normalizer)
         offset, scale = self._parameters(np.shape(data))
         return ((np.asarray(data) - offset) / scale).astype(np.float32)
 
     def inverse_transform(self, data: Any) -> Any:
         """Undo `transform`; what was constant comes back as its constant."""
+        if self.per_window:
+            raise ModelError(f"what Scaler({self.normalizer!r}) does cannot be undone: it keeps nothing of the windows; keep the originals")
         if isinstance(data, list | tuple):
             return [self.inverse_transform(array) for array in data]
         offset, scale = self._parameters(np.shape(data))
@@ -92,6 +118,8 @@ class Scaler:
 
     def to_dict(self) -> dict[str, Any]:
         """Give the scaler as JSON values."""
+        if self.per_window:
+            return {"normalizer": self.normalizer}
         self._parameters(self._mean.shape)
         return {
             "normalizer": self.normalizer,
@@ -107,6 +135,8 @@ class Scaler:
         """Make a scaler from what `to_dict` gave."""
         try:
             scaler = cls(values["normalizer"])
+            if scaler.per_window:
+                return scaler
             scaler._count, scaler._low, scaler._high = values["count"], values["low"], values["high"]
             scaler._mean, scaler._squares = np.array(values["mean"]), np.array(values["squares"])
         except (KeyError, TypeError) as error:
@@ -125,6 +155,19 @@ class Scaler:
         # A constant dimension's computed deviation is rounding noise, not a scale.
         noise = 1e-7 * np.maximum(np.abs(self._mean), 1e-30)
         return self._mean, np.where(deviation > noise, deviation, 1.0)
+
+
+def _by_window(windows: FloatArray, normalizer: str) -> FloatArray:
+    """Rescale windows (..., frames, dims), each by itself."""
+    if windows.ndim < 2 or not windows.shape[-2]:
+        raise ModelError(f"Scaler({normalizer!r}) takes windows (..., frames, dims); got an array of shape {windows.shape}")
+    values = windows.astype(np.float64)
+    if normalizer == "window":
+        values -= values.mean(axis=-2, keepdims=True)
+        deviation = np.sqrt(np.square(values).sum(axis=-2, keepdims=True) / max(values.shape[-2] - 1, 1))
+        return (values / np.maximum(deviation, LEAST_DEVIATION)).astype(np.float32)
+    low, high = values.min(axis=(-2, -1), keepdims=True), values.max(axis=(-2, -1), keepdims=True)
+    return ((values - low) / (high - low + LEAST_RANGE)).astype(np.float32)
 
 
 def _arrays(data: Any) -> Iterable[FloatArray]:

@@ -5,30 +5,38 @@ Time is in seconds, half-open ``[onset, offset)``. Unknown is ``None``, in array
 
 from dcasekit.annotations.files import (
     EVENT_COLUMNS,
+    annotation_formats,
     read_annotation,
     read_events,
-    read_tag_list,
+    read_events_folder,
     write_annotation,
     write_events,
 )
-from dcasekit.annotations.nouns import TIME_TOLERANCE, Clip, Event
+from dcasekit.annotations.names import match_names
+from dcasekit.annotations.nouns import LONGEST, TIME_TOLERANCE, Clip, Event
 from dcasekit.annotations.rolls import HARD, clip_to_vector, events_to_roll, events_to_tags, harden, present, tags_to_vector
+from dcasekit.annotations.tag_lists import read_tag_list, write_tag_list
 
 __all__ = [
     "EVENT_COLUMNS",
     "HARD",
+    "LONGEST",
     "TIME_TOLERANCE",
     "Clip",
     "Event",
+    "annotation_formats",
     "clip_to_vector",
     "events_to_roll",
     "events_to_tags",
     "harden",
+    "match_names",
     "present",
     "read_annotation",
     "read_events",
+    "read_events_folder",
     "read_tag_list",
     "tags_to_vector",
     "write_annotation",
     "write_events",
+    "write_tag_list",
 ]

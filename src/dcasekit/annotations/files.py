@@ -1,19 +1,33 @@
-"""Annotation files of one recording, lists of tags and lists of events: read and written."""
+"""Annotation files of one recording, and lists of the events of several: read and written."""
 
-import math
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 
-from dcasekit.annotations._formats import Span, columns, decimal, layout, missing, read, read_table, write
-from dcasekit.annotations.nouns import Event
-from dcasekit.core.files import read_rows, write_rows
+from dcasekit.annotations.formats import tsv
+from dcasekit.annotations.formats.base import Row, checked, first_line, several_annotators
+from dcasekit.annotations.nouns import LONGEST, Event
+from dcasekit.core import discover
+from dcasekit.core.files import write_rows
 from dcasekit.core.units import PathLike, Seconds
 from dcasekit.errors import AnnotationError
 
 EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
 
 
-def read_annotation(path: PathLike, *, format: str | None = None) -> list[Event]:
+def annotation_formats() -> dict[str, str]:
+    """List the formats of annotation files, each with what the names of its files end in.
+
+    >>> annotation_formats()["audacity"]
+    '.txt'
+    """
+    return {name: format.ENDING for name, format in _formats().items()}
+
+
+def read_annotation(path: PathLike, *, format: str | None = None, annotator: str | None = None) -> list[Event]:
     """Read the events of one recording from the annotation file beside it, in the order of the file.
 
     Parameters
@@ -21,28 +35,36 @@ def read_annotation(path: PathLike, *, format: str | None = None) -> list[Event]
     path : the annotation file, UTF-8, with or without a byte order mark. Times are seconds; a decimal comma is read as well.
     format : one of these; ``None`` (default) decides by the suffix and the first line.
 
-        - ``"tsv"`` (.tsv, .csv, .txt, .ann, .lab; tab or comma): with a header, columns found by name (``onset``, ``start`` ...,
-          ``event_label``, ``label`` ..., ``weight``, ``value``, ``confidence``) and all others ignored; without one,
+        - ``"tsv"`` (.tsv, .csv, .txt, .ann, .lab; tab, comma, or semicolon): with a header, columns found by name (``onset`` ...,
+          ``event_label``, ``label`` ..., ``weight``, ``confidence`` ..., ``annotator``) and all others ignored; without one,
           ``onset offset label``, ``onset offset label weight`` (soft labels) or
-          ``path [scene] onset offset label ...`` (the DCASE challenges' lists).
+          ``path [scene] onset offset label ...`` (the DCASE challenges' lists). A row that names the recording alone: no event.
         - ``"audacity"`` (.txt): a label track, ``start end label`` with tabs between; a point is an event of no length; the
-          lines of frequencies, which begin with a backslash, are skipped.
+          lines of frequencies, which begin with a backslash, are skipped. ``dog [weight 0.87]`` is a dog of this weight.
         - ``"raven"`` (.txt with ``Begin Time (s)`` in its header): a selection table; the label is the column ``Annotation``,
-          ``Species``, ``Common Name`` ...; the rows of a selection's several views become one event. The frequencies, and any
-          column of confidence, are left out.
+          ``Species``, ``Common Name`` ...; the weight ``Confidence`` or ``Score``, in [0, 1] or per cent; the rows of a selection's several
+          views become one event, and times count from the beginning of its file. The frequencies are left out.
         - ``"jams"`` (.jams, .json): the namespaces ``segment_open``, ``tag_open``, ``tag_urbansound``, ``tag_audioset`` and Scaper's
           ``scaper`` and ``sound_event``, of which the background is no event. The confidence is the weight; null is 1.
+    annotator : whose events, where a file has those of several: a name in a table's column ``annotator`` or in JAMS (there
+        ``"annotation 0"`` ... where several of one namespace name nobody).
 
     Raises
     ------
-    AnnotationError : the file does not fit the format, or lists several recordings; the message gives file and line.
+    AnnotationError : the file does not fit the format, lists several recordings, or several annotators of whom none is chosen; the message
+        gives file and line.
 
     Notes
     -----
     Labels lose the blanks around them. Sources: the manuals of Audacity and Raven Pro; Humphrey et al., "JAMS", ISMIR 2014; Salamon et
     al., "Scaper", WASPAA 2017.
     """
-    return [_event(path, where, span) for where, span in read(path, format)]
+    rows = by_annotator(path, _read(path, format), annotator)
+    if len(files := sorted({row.file for row in rows})) > 1:
+        raise AnnotationError(
+            f"{path} lists {len(files)} recordings ({', '.join(files[:3])} ...), not one; split it, or read it with read_events"
+        )
+    return [row.event for row in rows if row.event is not None]
 
 
 def write_annotation(path: PathLike, events: Iterable[Event], *, format: str | None = None, duration: Seconds | None = None) -> Path:
@@ -53,62 +75,40 @@ def write_annotation(path: PathLike, events: Iterable[Event], *, format: str | N
     path : the file.
     events : in the order to write.
     format : as in `read_annotation`; ``None`` (default): by the name: ``.tsv``; ``.txt`` is Audacity's; ``.selections.txt`` is Raven's, as
-        Raven itself names its tables; ``.jams``. TSV gets a column ``weight`` where any weight is not 1, JAMS a confidence. **Audacity and
-        Raven have no place for weights: they are left out.** Raven's boxes, which must have a height, go from 0 to 4000 Hz.
+        Raven itself names its tables; ``.jams``. Where any weight is not 1, TSV gets a column ``weight``, Raven ``Score``, JAMS a
+        confidence; Audacity has no place for it but the label: ``dog [weight 0.87]``. Raven's boxes, which must have a height, go from 0
+        to 4000 Hz.
     duration : seconds, of the recording; for JAMS, which the package of that name does not load without it. The other formats have no place
         for it.
 
     Raises
     ------
-    AnnotationError : the name tells no format, or a label has a tab or a line break and the format cannot hold it.
+    AnnotationError : the name tells no format, or a label would not be read back: it has blanks around it, or a tab or a line break and the
+        format cannot hold it.
     """
-    if duration is not None and not 0 <= duration < math.inf:
-        raise AnnotationError(f"{path}: duration must be seconds >= 0 or None, got {duration}")
-    return write(path, [(event.onset, event.offset, event.label, event.weight) for event in events], format, duration)
+    if duration is not None and not 0 <= duration <= LONGEST:
+        raise AnnotationError(f"{path}: duration must be from 0 to {LONGEST:.0f} seconds, or None; got {duration}")
+    if format is None:
+        endings = annotation_formats()
+        fitting = [name for name, ending in endings.items() if Path(path).name.lower().endswith(ending)]
+        if not fitting:
+            raise AnnotationError(f"{path}: the name must end in {', '.join(endings.values())}, or give format=: {', '.join(endings)}")
+        format = max(fitting, key=lambda name: len(endings[name]))
+    return Path(_format(format).write(path, list(events), duration))
 
 
-def read_tag_list(path: PathLike) -> dict[str, dict[str, float]]:
-    """Read a list of clip-level labels: ``filename`` and ``label,label``, tab or comma separated, with or without a header.
+def read_events(path: PathLike, *, format: str | None = None, annotator: str | None = None) -> dict[str, list[Event]]:
+    """Read an event list: ``filename onset offset event_label``, with tabs, commas or semicolons between, with or without a header.
 
-    Columns are found by the header's names if its file column has a usual one (``filename``, ``fname`` ...), else they are the first two.
-    Labels are separated by ``;`` if the file has any, else by ``,`` (DCASE 2018 task 4 documents the one and uses the other); a cell may be
-    quoted, and in a comma-separated file several labels must be. Rows of the same file add up.
+    With a header the columns are found by name, in any order, and a column ``weight``, ``confidence``, ``score`` ... gives the weights;
+    without one, other columns may stand between the file name and the times (a scene) and, with tabs, after the label. A decimal comma is
+    read as well. A row with a file name alone says that the file holds no event. A Raven table of several files gives each its own times.
+    A file of another format has the events of one recording, which then is called as the file without its suffix.
 
-    Returns
-    -------
-    dict : file name -> label -> 1.0; a file with an empty cell is known to hold none of the labels.
-
-    Raises
-    ------
-    AnnotationError : a row has too few or too many cells; the message gives file and line.
-    """
-    rows = read_rows(path, error=AnnotationError)
-    at, width = {"file": 0, "label": 1}, 2
-    if rows and "file" in (named := columns(rows[0][1])):
-        if "label" not in named:
-            raise missing(path, rows[0][0], "label", rows[0][1])
-        at, width, rows = named, len(rows[0][1]), rows[1:]
-    cells: list[tuple[str, str]] = []
-    for line, row in rows:
-        if len(row) <= max(at["file"], at["label"]) or any(row[width:]):
-            raise AnnotationError(
-                f"{path}, line {line}: expected {width} cells, among them a file name and its labels, got {row}; in a comma-separated file "
-                "put quotation marks around several labels, and name further columns in a header"
-            )
-        cells.append((row[at["file"]].strip(), row[at["label"]]))
-    separator = ";" if any(";" in labels for _, labels in cells) else ","
-    found: dict[str, dict[str, float]] = {}
-    for name, labels in cells:
-        found.setdefault(name, {}).update((label.strip(), 1.0) for label in labels.split(separator) if label.strip())
-    return found
-
-
-def read_events(path: PathLike) -> dict[str, list[Event]]:
-    """Read an event list: ``filename onset offset event_label``, tab or comma separated, with or without a header.
-
-    With a header the columns are found by name, in any order, and a column ``weight``, ``value`` or ``confidence`` gives the weights;
-    without one, other columns may stand between the file name and the times (a scene) and after the label. A decimal comma is read as well.
-    A row whose event fields are all empty says that the file holds no event.
+    Parameters
+    ----------
+    path : the list.
+    format, annotator : as in `read_annotation`.
 
     Returns
     -------
@@ -116,31 +116,116 @@ def read_events(path: PathLike) -> dict[str, list[Event]]:
 
     Raises
     ------
-    AnnotationError : a row has too few fields or its times are not numbers; the message gives file and line.
+    AnnotationError : a row has too few or too many fields, its times are not numbers, or a recording has several annotators of whom none is
+        chosen; the message gives file and line.
     """
     found: dict[str, list[Event]] = {}
-    at, rows = layout(path, read_rows(path, error=AnnotationError), named=True)
-    for where, name, span in read_table(path, at, rows, " ".join(EVENT_COLUMNS)):
-        events = found.setdefault(name, [])
-        if span is not None:
-            events.append(_event(path, where, span))
+    for row in by_annotator(path, _read(path, format or _recognised(path) or "tsv", several=True), annotator):
+        events = found.setdefault(row.file or _stem(path), [])
+        if row.event is not None:
+            events.append(row.event)
     return found
 
 
-def write_events(path: PathLike, events: Mapping[str, Iterable[Event]]) -> Path:
+def read_events_folder(folder: PathLike, *, annotator: str | None = None) -> dict[str, list[Event]]:
+    """Read all annotation files in a folder and the folders in it, one per recording or lists of several, each of any format.
+
+    Returns
+    -------
+    dict : recording -> events. A recording is called as its annotation file, by the path below `folder` without the suffix
+        (``site1/a.selections.txt``: ``site1/a``); those of a list of several as the list names them.
+
+    Raises
+    ------
+    AnnotationError : there is no annotation file, one is wrong, or two are of the same recording; the message names the files.
+    """
+    suffixes = {suffix for format in _formats().values() for suffix in format.SUFFIXES}
+    folder, found, source = Path(folder), dict[str, list[Event]](), dict[str, Path]()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts) and path.suffix.lower() in suffixes:
+            rows = by_annotator(path, _read(path, None), annotator)
+            own, several = (path.parent.relative_to(folder) / _stem(path)).as_posix(), len({row.file for row in rows}) > 1
+            listed: dict[str, list[Event]] = {} if several else {own: []}
+            for row in rows:
+                listed.setdefault(row.file if several else own, []).extend([row.event] if row.event else [])
+            if twice := sorted(listed.keys() & found.keys()):
+                raise AnnotationError(f"{path} and {source[twice[0]]} are both of the recording {twice[0]!r}; keep one of them")
+            found |= listed
+            source |= dict.fromkeys(listed, path)
+    if not found:
+        raise AnnotationError(f"there is no annotation file in {folder}; expected names that end in {', '.join(sorted(suffixes))}")
+    return found
+
+
+def write_events(path: PathLike, events: Mapping[str, Iterable[Event]], *, spreadsheet: bool = False) -> Path:
     """Write an event list as TSV with a header; a file without events gets one row with empty fields.
 
-    Times keep nine decimals (nanoseconds). Weights are not part of this format and are left out.
+    Times keep nine decimals (nanoseconds); where any weight is not 1, a column ``weight`` holds them.
+
+    Parameters
+    ----------
+    path : the list.
+    events : file name -> its events.
+    spreadsheet : put an apostrophe before cells that a spreadsheet would take for formulas; such a list is not read back as it was.
+
+    Raises
+    ------
+    AnnotationError : a name or a label would not be read back: it is empty, has blanks around it, or is no Unicode.
     """
-    table: list[tuple[str, ...]] = [EVENT_COLUMNS]
-    for name, listed in events.items():
-        rows = [(name, decimal(e.onset), decimal(e.offset), e.label) for e in listed]
-        table += rows or [(name, "", "", "")]
-    return write_rows(path, table)
+    listed = {name: list(each) for name, each in events.items()}
+    checked(path, [*listed, *(event.label for each in listed.values() for event in each)])
+    soft = any(event.weight != 1 for each in listed.values() for event in each)
+    table: list[tuple[str, ...]] = [(*EVENT_COLUMNS, *(("weight",) if soft else ()))]
+    for name, each in listed.items():
+        table += [(name, *tsv.cells(event, soft=soft)) for event in each] or [(name, *[""] * (len(table[0]) - 1))]
+    return write_rows(path, table, spreadsheet=spreadsheet)
 
 
-def _event(path: PathLike, where: str, span: Span) -> Event:
-    try:
-        return Event(*span)
-    except AnnotationError as error:
-        raise AnnotationError(f"{path}, {where}: {error}; correct the file") from error
+def by_annotator(path: PathLike, rows: list[Row], annotator: str | None) -> list[Row]:
+    """Keep the rows of one annotator; of all, if none is chosen and no recording has several."""
+    if annotator is not None:
+        if rows and annotator not in (known := sorted({row.annotator for row in rows})):
+            raise AnnotationError(
+                f"{path} has no annotator {annotator!r}; its annotators are: {', '.join(filter(None, known)) or 'not named'}"
+            )
+        return [row for row in rows if row.annotator == annotator]
+    annotators = defaultdict[str, set[str]](set)
+    for row in rows:
+        annotators[row.file].add(row.annotator)
+    for file, names in annotators.items():
+        if len(names) > 1:
+            raise several_annotators(path, file, names)
+    return rows
+
+
+def _read(path: PathLike, format: str | None, *, several: bool = False) -> list[Row]:
+    if format is None and (format := _recognised(path)) is None:
+        raise AnnotationError(f"{path}: no format has the suffix {Path(path).suffix!r}; give format=, one of: {', '.join(_formats())}")
+    found: list[Row] = _format(format).read(path, several=several)
+    return found
+
+
+@cache
+def _formats() -> dict[str, ModuleType]:
+    return {name: discover.module("annotations.formats", name) for name in discover.names("annotations.formats")}
+
+
+def _format(name: str) -> ModuleType:
+    if name not in _formats():
+        raise AnnotationError(f"no annotation format {name!r}; the formats are: {', '.join(_formats())}")
+    return _formats()[name]
+
+
+def _recognised(path: PathLike) -> str | None:
+    """Ask the formats that know a file's suffix which of them it is, by its first line."""
+    suffix = Path(path).suffix.lower()
+    fitting = [name for name, format in _formats().items() if suffix in format.SUFFIXES]
+    if len(fitting) < 2:
+        return next(iter(fitting), None)
+    first = first_line(path).split("\t")
+    return max(fitting, key=lambda name: _formats()[name].recognise(first))
+
+
+def _stem(path: PathLike) -> str:
+    """Name the recording beside an annotation file; Raven and BirdNET write more behind it."""
+    return re.sub(r"(\.Table\.\d+)?(\.BirdNET)?(\.(selections|results))?\.[^.]+$", "", Path(path).name)

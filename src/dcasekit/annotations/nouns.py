@@ -3,16 +3,18 @@
 Time is in seconds, half-open ``[onset, offset)``. Unknown is ``None``, known to be empty is empty.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dcasekit.core.files import unsafe
 from dcasekit.core.units import Seconds
 from dcasekit.errors import AnnotationError
 
 # Two times closer than this are the same instant: decimal label files meet binary frame grids.
 TIME_TOLERANCE: Seconds = 1e-6
+# No recording is longer (116 days): a time beyond it is samples, milliseconds, a date, or damage.
+LONGEST: Seconds = 1e7
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -21,8 +23,8 @@ class Event:
 
     Parameters
     ----------
-    onset, offset : seconds from the start of the recording, ``0 <= onset <= offset``; the offset itself is outside.
-    label : what sounds.
+    onset, offset : seconds from the start of the recording, ``0 <= onset <= offset <= 1e7``; the offset itself is outside.
+    label : what sounds; not empty.
     weight : in [0, 1]; below 1 it is a soft label (agreement of annotators) or a detection's confidence; 0 is no event.
 
     Notes
@@ -41,9 +43,11 @@ class Event:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.onset) and math.isfinite(self.offset) and 0 <= self.onset <= self.offset):
+        if not self.label or self.label.isspace():
+            raise AnnotationError(f"the event at {self.onset} s has the label {self.label!r}, which is empty; say what sounds")
+        if not 0 <= self.onset <= self.offset <= LONGEST:
             raise AnnotationError(
-                f"event {self.label!r}: need 0 <= onset <= offset in seconds, got onset={self.onset}, offset={self.offset}"
+                f"event {self.label!r}: need 0 <= onset <= offset <= {LONGEST:.0f} in seconds, got onset={self.onset}, offset={self.offset}"
             )
         if not 0 <= self.weight <= 1:
             raise AnnotationError(f"event {self.label!r} at {self.onset} s: weight must be in [0, 1], got {self.weight}")
@@ -55,7 +59,8 @@ class Clip:
 
     Parameters
     ----------
-    id : unique in the dataset and the same on every machine (never an absolute path).
+    id : unique in the dataset and the same on every machine: a path below the dataset's folder, with ``/`` between its parts and no ``..``;
+        `dcasekit.core.files.safe_name` makes one of any path.
     path : the audio file.
     duration : seconds; ``None``: not measured yet.
     fold : ``"fold1"``, ``"train"``, ``"validate"``, ``"test"``.
@@ -78,8 +83,10 @@ class Clip:
     channel: int | None = None
 
     def __post_init__(self) -> None:
-        if self.duration is not None and not 0 <= self.duration < math.inf:
-            raise AnnotationError(f"clip {self.id!r}: duration must be seconds >= 0 or None, got {self.duration}")
+        if why := unsafe(self.id):
+            raise AnnotationError(f"clip {self.id!r}: {why}; an id is a path below the dataset's folder, as 'dog/bark1'")
+        if self.duration is not None and not 0 <= self.duration <= LONGEST:
+            raise AnnotationError(f"clip {self.id!r}: duration must be from 0 to {LONGEST:.0f} seconds, or None; got {self.duration}")
         for label, value in (self.tags or {}).items():
             if value is not None and not 0 <= value <= 1:
                 raise AnnotationError(f"clip {self.id!r}: the value of tag {label!r} must be in [0, 1], got {value}")

@@ -1,9 +1,9 @@
 """A dataset plus transformed copies of its clips: is a dataset itself."""
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import astuple, replace
 from functools import partial
 from pathlib import Path
@@ -15,13 +15,16 @@ from dcasekit import audio as audio_files
 from dcasekit.annotations import Clip, Event, events_to_tags, present
 from dcasekit.augmentations.base import Augmentation
 from dcasekit.core.discover import address
-from dcasekit.core.files import locked, read_json, write_json
-from dcasekit.core.parallel import map_clips
+from dcasekit.core.files import inside, locked, place, read_json, write_json
+from dcasekit.core.origin import Origin, origin, recognize
+from dcasekit.core.parallel import map_clips, total_size
 from dcasekit.core.units import PathLike
 from dcasekit.datasets._protocols import Split
 from dcasekit.datasets._validation import Balance
 from dcasekit.datasets.base import Dataset, Task
-from dcasekit.errors import AudioError, DatasetError
+from dcasekit.errors import DatasetError
+
+_KIND = "augmented audio"
 
 # Parts and folds by whose clips something is chosen or reported: originals only.
 _HELD_OUT = ("val", "validate", "validation", "test")
@@ -66,6 +69,7 @@ class AugmentedDataset(Dataset):
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
             raise DatasetError(f"seed must be an int of at least 0; got {seed!r}")
         super().__init__(dataset.root, cache=dataset.cache if cache is None else cache)
+        self._own_cache = cache is not None
         for fact in ("task", "labels", "folds", "protocol", "archives", "flatten", "licence", "citation"):
             setattr(self, fact, getattr(dataset, fact))
         self.dataset, self.seed = dataset, seed
@@ -81,7 +85,7 @@ class AugmentedDataset(Dataset):
 
     @property
     def folders(self) -> dict[str, Augmentation]:
-        """Name of the folder of copies in ``<cache>/augmented`` -> augmentation, in the order given.
+        """Name of the folder of copies in ``<derived>/augmented`` -> augmentation, in the order given.
 
         The name is the augmentation's fingerprint; a seed other than 0, and the number of a repetition, are appended.
         """
@@ -106,7 +110,7 @@ class AugmentedDataset(Dataset):
             yield from self._copies(name)
 
     def process(self, *, jobs: int | None = None, progress: bool = False) -> None:
-        """Write the copies that are missing, or whose original's audio or labels have changed, to ``<cache>/augmented``.
+        """Write the copies that are missing, or whose original's audio or labels have changed, to ``augmented`` in the folder `derived`.
 
         Per copy a 16-bit wav, scaled down if it would exceed full scale, and a JSON file with its labels, what was drawn, and what it
         was made from; per augmentation ``complete.json``, last. Interrupted, it goes on where it stopped. Several processes may do
@@ -120,19 +124,23 @@ class AugmentedDataset(Dataset):
         Raises
         ------
         AudioError : a clip cannot be read.
+        StorageError : a copy cannot be written, or would take the place of a file that is not ours.
         """
         if isinstance(self.dataset, AugmentedDataset):
             self.dataset.process(jobs=jobs, progress=progress)
         clips = self.dataset.clips
+        size = total_size(clip.path for clip in clips)
         for name, augmentation in self.folders.items():
             folder = self._folder(name)
             work = partial(_write_copy, folder=folder, augmentation=augmentation, seed=self.seed, task=self.task)
             bar = f"Augmenting {self.name}: {name}" if progress else None
-            records = {clip.id: record for clip, record in zip(clips, map_clips(work, clips, jobs=jobs, progress=bar), strict=True)}
+            records = {
+                clip.id: record for clip, record in zip(clips, map_clips(work, clips, jobs=jobs, size=size, progress=bar), strict=True)
+            }
             settings = {"type": address(type(augmentation)), **augmentation.settings}
             with locked(folder):  # datasets that share a cache, as ESC-10 and ESC-50 may, share the folder: add to what is listed
                 listed = {**_listed(folder), **records}
-                write_json(folder / "complete.json", {"augmentation": settings, "seed": self.seed, "copies": listed})
+                write_json(place(folder, "complete.json", kind=_KIND), {"augmentation": settings, "seed": self.seed, "copies": listed})
         self._forget()
 
     def split(self, fold: str | None = None, *, validation: bool = True) -> Split:
@@ -178,8 +186,12 @@ class AugmentedDataset(Dataset):
         """Give what the wrapped dataset's folders hold of another dataset."""
         return self.dataset._shared()  # noqa: SLF001 - a dataset asks a dataset
 
+    @property
+    def _home(self) -> Path:
+        return super()._home if self._own_cache else self.dataset.derived
+
     def _folder(self, name: str) -> Path:
-        return self.cache / "augmented" / name
+        return inside(self._home, f"augmented/{name}")
 
     def _copies(self, name: str) -> Iterator[Clip]:
         folder = self._folder(name)
@@ -194,7 +206,7 @@ class AugmentedDataset(Dataset):
             yield replace(
                 clip,
                 id=f"{clip.id}@{name}",
-                path=_copy_path(folder, clip.id),
+                path=folder / f"{clip.id}.wav",
                 channel=None,
                 duration=record["duration"],
                 group=clip.group or parent,  # a clip without a group is one of its own: its copies belong to it
@@ -206,15 +218,14 @@ class AugmentedDataset(Dataset):
 
 def _write_copy(clip: Clip, *, folder: Path, augmentation: Augmentation, seed: int, task: Task) -> dict[str, Any]:
     """Write one copy unless it is there; give its record: ``duration``, ``tags``, ``events``, and the ``source`` it was made from."""
-    path = _copy_path(folder, clip.id)
-    about = path.with_name(f"{path.name}.json")
+    path, about = (place(folder, f"{clip.id}.wav{end}", kind=_KIND) for end in ("", ".json"))
     params = augmentation.draw(np.random.default_rng((seed, _number(clip.id), _number(folder.name))))
-    files = [_stamp(file) for file in augmentation.files(params)]
-    source = {**_stamp(clip.path), "channel": clip.channel, "labels": _labels(clip, task), "files": files}
-    if path.exists() and about.exists():
+    files = [clip.path, *augmentation.files(params)]
+    with suppress(DatasetError, KeyError, TypeError, OSError):  # a record that cannot be read is made anew
         record: dict[str, Any] = read_json(about, error=DatasetError)
-        if record.get("source") == source and record.get("bytes") == path.stat().st_size:
+        if record["bytes"] == path.stat().st_size and _made_of(record["source"], clip, files, task):
             return _kept(record)
+    source = {"files": list(map(origin, files)), "channel": clip.channel, "labels": _labels(clip, task)}
     samples, sr = audio_files.read(clip.path, channel=clip.channel)
     result, heard = augmentation.apply(samples, clip.events or (), params, sr=sr)
     tags, events = _moved(clip, heard or (), task)
@@ -231,6 +242,13 @@ def _write_copy(clip: Clip, *, folder: Path, augmentation: Augmentation, seed: i
     }
     write_json(about, record)
     return _kept(record)
+
+
+def _made_of(source: Mapping[str, Any], clip: Clip, files: Sequence[Path], task: Task) -> bool:
+    """Tell whether a copy was made of this audio, these labels and, where other recordings are mixed in, of those."""
+    if (source["channel"], source["labels"]) != (clip.channel, _labels(clip, task)) or len(files) != len(source["files"]):
+        return False
+    return all(recognize(file, Origin(*known)) for file, known in zip(files, source["files"], strict=True))
 
 
 def _kept(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -263,10 +281,6 @@ def _listed(folder: Path) -> dict[str, Any]:
     return dict(read_json(path, error=DatasetError)["copies"]) if path.exists() else {}
 
 
-def _copy_path(folder: Path, clip_id: str) -> Path:
-    return folder / f"{clip_id}.wav"
-
-
 def _plain(events: Iterable[Event] | None) -> list[list[Any]] | None:
     """Write events as JSON values."""
     return None if events is None else [list(astuple(event)) for event in events]
@@ -279,14 +293,6 @@ def _plain_tags(tags: Mapping[str, float | None] | None) -> dict[str, float | No
 def _labels(clip: Clip, task: Task) -> dict[str, Any]:
     """Give what a copy's labels are made from, as JSON values."""
     return {"task": task, "tags": _plain_tags(clip.tags), "events": _plain(clip.events)}
-
-
-def _stamp(path: Path) -> dict[str, int]:
-    try:
-        found = os.stat(path)
-    except OSError as error:
-        raise AudioError(f"{path} cannot be read ({error}); check the folder, or download the dataset again") from error
-    return {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
 
 
 def _number(text: str) -> int:

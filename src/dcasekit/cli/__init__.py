@@ -135,7 +135,7 @@ def augment(  # noqa: PLR0913 - options of a command
     made = AugmentedDataset(source, [_cli_leaves.augmentation(text) for text in augmentations], seed=seed)
     made.process(jobs=jobs, progress=_cli_output.bars(quiet))
     rows = [
-        {"augmentation": repr(augmentation), "folder": str(made.cache / "augmented" / name), "copies": len(source.clips)}
+        {"augmentation": repr(augmentation), "folder": str(made.derived / "augmented" / name), "copies": len(source.clips)}
         for name, augmentation in made.folders.items()
     ]
     if as_json:
@@ -162,7 +162,9 @@ def train(  # noqa: PLR0913 - options of a command
     feature_settings: o.FeatureSettings = None,
     model_settings: o.ModelSettings = None,
     training_settings: o.TrainingSettings = None,
-    scaler: Annotated[Literal["standard", "minmax", "none"], typer.Option(help="How features are rescaled.")] = "standard",
+    scaler: Annotated[
+        Literal["standard", "minmax", "window", "window_minmax", "none"], typer.Option(help="How features are rescaled.")
+    ] = "standard",
     target: Annotated[
         Literal["clip", "window", "frame"] | None,
         typer.Option(help="What the labels are of.  \\[default: follows the task]", show_default=False),

@@ -41,18 +41,21 @@ def info(
     settings: o.DatasetSettings = None,
     as_json: o.Json = False,
 ) -> None:
-    """Describe a dataset: what it holds, how it is split, licence, citation; with --data also counts.
+    """Describe a dataset: what it holds, how it is split, licence, citation; with --data also counts, and how a folder was understood.
 
-    JSON: the object of `datasets list`, with --data also summary, as `datasets stats` gives it.
+    JSON: the object of `datasets list`, with --data also summary, as `datasets stats` gives it, and for a folder layout: labels and folds
+    (where they come from), recordings, unlabelled, left_out (path, why).
     """
     dataset = _cli_leaves.dataset(name, data, settings=settings)
     facts = _cli_leaves.facts(name, dataset)
-    if data is not None:
-        facts["summary"] = dataset.summary().to_dict()
+    layout = getattr(dataset, "layout", None) if data is not None else None  # of a folder of one's own
     if as_json:
-        return document(facts)
+        counts = {} if data is None else {"summary": dataset.summary().to_dict()}
+        return document(facts | counts | ({} if layout is None else {"layout": layout.to_dict()}))
     text((inspect.getdoc(dataset) or "").partition("\nExamples\n")[0].strip() + "\n")
-    card({key: value for key, value in facts.items() if key not in ("about", "summary")})
+    card({key: value for key, value in facts.items() if key != "about"})
+    if layout is not None:
+        text(f"\n{layout}")
     if data is not None:
         text(f"\n{dataset.summary()}")
     return None
@@ -100,7 +103,7 @@ def split(  # noqa: PLR0913 - options of a command
 
     JSON: an object train, validation, test, lists of clip ids.
     """
-    from dcasekit.core.files import write_rows
+    from dcasekit.core.files import place, write_rows
 
     source = _cli_leaves.dataset(name, data, settings=settings)
     how: Any = None if balance == "none" else balance
@@ -109,7 +112,7 @@ def split(  # noqa: PLR0913 - options of a command
     if out is not None:
         for part, clips in parts.items():
             rows = [(clip.id, _relative(clip.path, data), clip.group, ",".join(clip.tags or ())) for clip in clips]
-            write_rows(out / f"{part}.tsv", [("clip", "filename", "group", "labels"), *rows])
+            write_rows(place(out, f"{part}.tsv", kind="labels"), [("clip", "filename", "group", "labels"), *rows])
     if as_json:
         return document({part: [clip.id for clip in clips] for part, clips in parts.items()})
     counts = [(part, len(clips), len({clip.group or clip.id for clip in clips})) for part, clips in parts.items()]
@@ -134,20 +137,21 @@ def convert(
 ) -> None:
     """Write a dataset's labels in another form; clips whose labels (for events: times) are unknown are left out and counted."""
     from dcasekit.annotations import write_annotation, write_events
-    from dcasekit.core.files import write_rows
+    from dcasekit.core.files import place, write_rows
 
     source = _cli_leaves.dataset(name, data, settings=settings)
     clips = [clip for clip in source.clips if (clip.tags if to == "tags" else clip.events) is not None]
     if not clips:
         raise DatasetError(f"no clip of {source.name} has {'tags' if to == 'tags' else 'events with times'} to convert")
     if to == "events":
-        write_events(out / "events.tsv", {_relative(clip.path, data): clip.events or () for clip in clips})
+        write_events(place(out, "events.tsv", kind="labels"), {_relative(clip.path, data): clip.events or () for clip in clips})
     elif to == "tags":
-        write_rows(out / "tags.tsv", [("filename", "event_labels"), *((_relative(c.path, data), ",".join(c.tags or ())) for c in clips)])
+        rows = [("filename", "event_labels"), *((_relative(c.path, data), ",".join(c.tags or ())) for c in clips)]
+        write_rows(place(out, "tags.tsv", kind="labels"), rows)
     else:
         suffix = {"tsv": ".tsv", "jams": ".jams"}.get(to, ".txt")
         for clip in clips:
-            write_annotation(out / f"{clip.id}{suffix}", clip.events or (), format=to, duration=clip.duration)
+            write_annotation(place(out, f"{clip.id}{suffix}", kind="labels"), clip.events or (), format=to, duration=clip.duration)
     text(f"labels of {len(clips)} clips are now in {out}; {len(source.clips) - len(clips)} clips without were left out")
 
 

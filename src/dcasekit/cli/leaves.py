@@ -50,7 +50,7 @@ def dataset(
     exists : whether the folder must be there.
     """
     kind = discover.load("datasets", name)
-    values = keywords(kind, assignments(settings, option="-D"), option="-D")
+    values = keywords(kind, assignments(settings, option="-D"), option="-D", but=("cache",))
     if exists and data is not None and not data.is_dir():
         raise DatasetError(f"there is no folder {data}; check --data, or run: dcasekit datasets download {name} --data {data}")
     found: Dataset = kind(data or Path("no folder"), cache=cache, **values)

@@ -75,10 +75,12 @@ def changed(settings: Settings, texts: Mapping[str, str], *, option: str, prefix
         raise typer.BadParameter(str(error), param_hint=option) from error
 
 
-def keywords(function: Callable[..., Any], texts: Mapping[str, str], *, option: str) -> dict[str, Any]:
-    """Give texts as keyword arguments of a function or class; those named ``cache`` and ``labels`` are not for the command line."""
+def keywords(
+    function: Callable[..., Any], texts: Mapping[str, str], *, option: str, but: Sequence[str] = ("cache", "labels")
+) -> dict[str, Any]:
+    """Give texts as keyword arguments of a function or class; those named in `but` are options of their own."""
     found = inspect.signature(function).parameters.values()
-    known = {one.name: one.annotation for one in found if one.kind is one.KEYWORD_ONLY and one.name not in ("cache", "labels")}
+    known = {one.name: one.annotation for one in found if one.kind is one.KEYWORD_ONLY and one.name not in but}
     for key in texts:
         if key not in known:
             _refuse_unknown(key, list(known), option)

@@ -45,7 +45,7 @@ class TrainingRun:
     training: Training
     fold: str
     validation: bool = True
-    scaler: Literal["standard", "minmax"] | None = "standard"
+    scaler: Literal["standard", "minmax", "window", "window_minmax"] | None = "standard"
     target: Target | None = None
 
     def run(self, out: Path, *, progress: bool) -> Report:

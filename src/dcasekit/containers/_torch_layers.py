@@ -48,7 +48,7 @@ def watch(network: nn.Module, windows: Tensor, note: Callable[[str, Any], None])
         return lambda _module, _inputs, output: note(name, output[0] if isinstance(output, tuple) else output)
 
     network.eval()
-    with ExitStack() as stack, torch.inference_mode():
+    with ExitStack() as stack, torch.no_grad():  # in inference mode, PyTorch 2.4 counts no dense layers
         for name, module in network.named_modules():
             if name:
                 stack.callback(module.register_forward_hook(hook(name)).remove)

@@ -151,7 +151,7 @@ class TorchModelContainer(ModelContainer):
 
         network = self._need().eval()
         window = torch.zeros(1, *self.shape, device=next(network.parameters()).device)
-        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
             network(window)
         parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
         return {"parameters": parameters, "macs": counter.get_total_flops() // 2}

@@ -21,7 +21,7 @@ _EXTRAS = {"torch": "torch", "keras": "keras", "sklearn": "sklearn", "h5py": "hd
 
 _PACKAGE = Path(__file__).parent.parent
 
-FAMILIES = ("datasets", "augmentations", "features", "metrics", "models", "recipes")
+FAMILIES = ("datasets", "augmentations", "features", "metrics", "models", "recipes", "annotations.formats")
 
 
 def names(family: str) -> tuple[str, ...]:
@@ -30,7 +30,7 @@ def names(family: str) -> tuple[str, ...]:
     >>> "mel_spectrogram" in names("features")
     True
     """
-    if family.partition(".")[0] not in FAMILIES:
+    if not any(family == known or family.startswith(f"{known}.") for known in FAMILIES):
         raise NameNotFoundError(f"no family named {family!r}; known: {', '.join(FAMILIES)}")
     folder = _PACKAGE.joinpath(*family.split("."))
     leaves = (path.relative_to(folder).with_suffix("").parts for path in folder.rglob("*.py"))

@@ -1,37 +1,199 @@
-"""Write files so that a reader sees the old one or the new one, never half of either.
+"""Write files so that a reader sees the old one or the new one, never half of either, and nothing of the user's is touched.
 
-Everything dcasekit writes goes through here: a temporary name in the same folder, then a rename. `locked` keeps two
-processes from finishing the same folder at once; the lock dies with the process that holds it.
+Everything dcasekit writes goes through here: a temporary name in the same folder, then a rename. Where a name comes from outside (a clip's
+id, a label file), `place` decides the path. `locked` keeps two processes from finishing the same folder at once; the lock dies with the
+process that holds it.
 """
 
 import csv
+import errno
 import io
 import json
+import math
 import os
-import tempfile
+import platform
+import re
+import secrets
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dcasekit.core.units import PathLike
+from dcasekit.core.numbers import parse_number
+from dcasekit.core.units import PathLike, Seconds
+from dcasekit.errors import DcasekitError, StorageError
+
+# In a folder that dcasekit made; it holds the kind of the files there.
+MARK = ".dcasekit"
+
+# What no safe name holds: control characters, and halves of characters, which stand for bytes that are not UTF-8.
+_UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_DRIVE = re.compile("[A-Za-z]:")
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+
+_TEMPORARY = re.compile(r"\.dcasekit-(.+)-(\d+)-[0-9a-f]{8}(\..*)?")
+_ABANDONED: Seconds = 3600.0  # a temporary file that nobody has written to for so long, and whose process is gone
+
+
+def unsafe(name: str) -> str:
+    """Say why a name cannot be a path below some folder; empty if it can.
+
+    A safe name is a relative path with ``/`` between its parts, none of them empty, ``.`` or ``..``, without backslashes, control
+    characters, drive letters and bytes that are not UTF-8.
+    """
+    parts = name.split("/")
+    if not name:
+        return "it is empty"
+    if not parts[0] or _DRIVE.match(name):
+        return "it is an absolute path"
+    if ".." in parts:
+        return "'..' leads out of its folder"
+    if "" in parts or "." in parts:
+        return "a part of it is empty or '.'"
+    if "\\" in name:
+        return "it holds a backslash; between folders stands '/'"
+    return "it holds control characters, or bytes that are not UTF-8" if _UNWRITABLE.search(name) else ""
+
+
+def safe_name(path: str) -> str:
+    r"""Make a safe name of any path: of one that lies elsewhere the folders' names, with ``up`` for ``..``; odd characters as ``%0A``.
+
+    Examples
+    --------
+    >>> safe_name("/data/rec/r1"), safe_name(r"..\other\r1"), safe_name("a//./b")
+    ('data/rec/r1', 'up/other/r1', 'a/b')
+    """
+    path = (path[0] + path[2:] if _DRIVE.match(path) else path).replace("\\", "/")
+    parts = ["up" if part == ".." else part for part in path.split("/") if part not in ("", ".")]
+    return _UNWRITABLE.sub(lambda found: f"%{ord(found[0]) % 0xDC00:02X}", "/".join(parts)) or "unnamed"
+
+
+def inside(folder: PathLike, name: str) -> Path:
+    """Give ``folder / name`` if it lies in the folder, links followed.
+
+    Raises
+    ------
+    StorageError : the name is not safe, or a link leads out of the folder.
+    """
+    if why := unsafe(name):
+        raise StorageError(f"{name!r} cannot be a file in {folder}: {why}; mend the list that names it")
+    path, root = Path(folder, name), os.path.realpath(folder)
+    if not Path(os.path.realpath(path)).is_relative_to(root):
+        raise StorageError(f"{path} is behind a link that leads out of {folder}; remove the link, or give another folder (cache=, --cache)")
+    return path
+
+
+def place(folder: PathLike, name: str, *, kind: str) -> Path:
+    """Decide where a file is written: inside a folder, and in place of no file that dcasekit did not write.
+
+    A folder that is new or empty becomes ours: ``.dcasekit`` in it says so, and what kind of files it holds. To any other folder files may
+    be added, but none is replaced.
+
+    Parameters
+    ----------
+    folder : where everything of this kind goes.
+    name : of the file, below it.
+    kind : in a word, for instance ``"labels"``.
+
+    Raises
+    ------
+    StorageError : as `inside`; or the file exists and is not ours.
+    """
+    path, mark = inside(folder, name), Path(folder, MARK)
+    if not os.path.lexists(path):
+        with writing(mark):
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            with os.scandir(mark.parent) as entries:
+                empty = next(entries, None) is None
+            if empty:
+                with suppress(FileExistsError), mark.open("x", encoding="utf-8") as file:
+                    file.write(f"{kind}\n")
+    elif not is_ours(folder, kind):
+        raise StorageError(f"{path} exists and dcasekit did not write it, so it is left as it is; move it, or give another folder")
+    return path
+
+
+def is_ours(folder: PathLike, kind: str) -> bool:
+    """Tell whether dcasekit made this folder for files of this kind."""
+    mark = Path(folder, MARK)
+    return mark.is_file() and mark.read_text(encoding="utf-8", errors="replace").strip() in (kind, "")
+
+
+@contextmanager
+def writing(path: PathLike) -> Iterator[None]:
+    """Turn what the disk refuses while a file is written into one line that names the file and the way on."""
+    try:
+        yield
+    except DcasekitError:
+        raise
+    except Exception as error:
+        number = _number_of(error)
+        if number is None:
+            raise
+        why = "the disk is full, or your share of it; free some space" if number in _NO_ROOM else os.strerror(number)
+        raise StorageError(f"cannot write {path}: {why}, or let it go elsewhere (derived data: cache=, --cache)") from error
+
+
+def _number_of(error: Exception) -> int | None:
+    """Give the system's number of what went wrong while writing, if the system said it."""
+    if isinstance(error, OSError):
+        return error.errno or errno.ENOSPC  # NumPy and libsndfile do not say why they could write but a part
+    found = re.search(r"\(os error (\d+)\)", str(error))  # as safetensors has it
+    return int(found[1]) if found else None
+
+
+_QUOTED = re.compile(r'(^|[\t,;])"(?:[^"]|"")*"(?=[\t,;\r\n]|$)')
 
 
 @contextmanager
 def replacing(path: PathLike) -> Iterator[Path]:
-    """Give a temporary path to write to; rename it to `path` on success, delete it on failure."""
+    """Give a temporary path to write to; rename it to `path` on success, delete it on failure.
+
+    Raises
+    ------
+    StorageError : the disk is full, read-only ...
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix is kept: several writers (soundfile, numpy) choose the format by it.
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep_once(str(path.parent))
+        # The suffix is kept: several writers (soundfile, numpy) choose the format by it.
+        temporary = path.parent / f".dcasekit-{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}"
+        try:
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less what the umask says
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: PathLike) -> None:
+    """Delete the temporary files that a killed process of ours left here: none younger than an hour, none of a process that runs."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if (found := _TEMPORARY.fullmatch(entry.name)) and entry.is_file(follow_symlinks=False) and _is_abandoned(entry, found):
+                os.unlink(entry.path)
+
+
+sweep_once = cache(sweep)  # per folder and process
+
+
+def _is_abandoned(entry: os.DirEntry[str], name: re.Match[str]) -> bool:
+    if time.time() - entry.stat(follow_symlinks=False).st_mtime < _ABANDONED:
+        return False
+    if name[1] != platform.node():  # another machine's process cannot be asked for
+        return True
     try:
-        yield temporary
-        temporary.chmod(0o644)  # mkstemp gives 0600; a data folder is shared
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        os.kill(int(name[2]), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        pass
+    return False
 
 
 def write_text(path: PathLike, text: str) -> Path:
@@ -43,59 +205,107 @@ def write_text(path: PathLike, text: str) -> Path:
 
 def write_json(path: PathLike, content: Any) -> Path:
     """Write a JSON file atomically; numbers that JSON does not know (NaN, infinity) are refused."""
-    return write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
+    if re.search("[\ud800-\udfff]", text):  # a file name that is not UTF-8: JSON can say it, UTF-8 cannot
+        text = json.dumps(content, indent=2, allow_nan=False)
+    return write_text(path, text + "\n")
 
 
-def read_json(path: PathLike, *, error: type[Exception]) -> Any:
-    """Read a JSON file; raise `error`, naming the file, if it is missing or not JSON."""
+def read_json(path: PathLike, *, error: type[Exception], mend: str = "it may be damaged: delete it and make it again") -> Any:
+    """Read a JSON file; raise `error`, naming the file and how to `mend` it, if it is missing, not JSON, or deeper than Python can read."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise error(f"{path} does not exist") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as problem:
-        raise error(f"{path} is not readable JSON ({problem}); it may be damaged: delete it and make it again") from problem
+    except (OSError, ValueError, RecursionError, MemoryError) as problem:  # not UTF-8, not JSON, a number of too many digits
+        raise error(f"{path} is not readable JSON ({problem}); {mend}") from problem
 
 
-def write_rows(path: PathLike, rows: Iterable[Sequence[str]]) -> Path:
-    """Write a TSV file atomically; a cell that holds a tab, a quotation mark or a line break is quoted."""
-    return write_text(path, "".join("\t".join(map(_quoted, row)) + "\n" for row in rows))
+class Rows(list[tuple[int, list[str]]]):
+    """Line number and cells of a table's rows, and the character that stood between the cells."""
+
+    def __init__(self, rows: Iterable[tuple[int, list[str]]] = (), delimiter: str = "\t") -> None:
+        super().__init__(rows)
+        self.delimiter = delimiter
 
 
-def _quoted(cell: str) -> str:
-    return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in '\t"\r\n') else cell
+def write_rows(path: PathLike, rows: Iterable[Sequence[str]], *, spreadsheet: bool = False) -> Path:
+    r"""Write a TSV file atomically; a cell that would not be read back as it is (a tab, a quotation mark, a line break) is quoted.
+
+    Parameters
+    ----------
+    spreadsheet : put an apostrophe before cells that a spreadsheet would take for a formula (``=``, ``+``, ``-``, ``@`` or a tab first, and
+        no number); they are then read back with it.
+    """
+    table = ([_no_formula(cell) for cell in row] for row in rows) if spreadsheet else rows
+    return write_text(path, "".join("\t".join(_quoted(cell, alone=len(row) == 1) for cell in row) + "\n" for row in table))
 
 
-def read_rows(path: PathLike, *, error: type[Exception]) -> list[tuple[int, list[str]]]:
-    """Read a TSV or CSV file (tabs if its first line has one): (line number, cells) of every row that is not empty.
+def _quoted(cell: str, *, alone: bool) -> str:
+    # Alone in its row, a cell without a tab is read as one of a comma-separated table.
+    marked = any(mark in cell for mark in ('\t"\r\n,;' if alone else '\t"\r\n')) or cell.startswith("\ufeff") or (alone and not cell)
+    return '"' + cell.replace('"', '""') + '"' if marked else cell
 
-    Raise `error`, naming the file, if it is missing, not UTF-8, or its quotation marks do not pair.
+
+def _no_formula(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) and math.isnan(parse_number(cell, otherwise=math.nan)) else cell
+
+
+def read_rows(path: PathLike, *, error: type[Exception]) -> Rows:
+    """Read a TSV or CSV file: (line number, cells) of every row that is not empty.
+
+    Between the cells stands a tab if the first row has one, else a semicolon if it has one and no comma (spreadsheets where the comma is
+    the decimal point), else a comma. Raise `error`, naming the file, if it is missing, not UTF-8, or its quotation marks do not pair.
     """
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             text = file.read()
-    except (OSError, UnicodeDecodeError) as problem:
+    except (OSError, ValueError) as problem:  # also: not UTF-8, a NUL in the name
         raise error(f"cannot read {path} as a UTF-8 table: {problem}") from problem
-    delimiter = "\t" if "\t" in text.lstrip("\r\n").partition("\n")[0] else ","
+    first = _QUOTED.sub(r"\1", text[:65536].lstrip("\r\n")).partition("\n")[0]
+    delimiter = "\t" if "\t" in first else ";" if ";" in first and "," not in first else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        return [(reader.line_num, row) for row in reader if row]
+        return Rows(((reader.line_num, row) for row in reader if row), delimiter)
     except csv.Error as problem:
         raise error(f"{path}, line {reader.line_num}: {problem}; a cell in quotation marks must end with one") from problem
 
 
 @contextmanager
 def locked(folder: PathLike, *, shared: bool = False) -> Iterator[None]:
-    """Hold a folder's lock: many may share it, or one has it alone. It ends with the process that holds it."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a+b") as handle:
-        if os.name == "nt":  # pragma: no cover - Windows knows no shared lock here: workers take none
-            import msvcrt
+    """Hold a folder's lock: many may share it, or one has it alone. It ends with the process that holds it.
 
-            if not shared:
-                msvcrt.locking(handle.fileno(), msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined, unused-ignore]
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+    Raises
+    ------
+    StorageError : the folder cannot be written to, or its file system knows no locks.
+    """
+    path = Path(folder, ".lock")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A link there might lead to a file of the user's.
+        handle = os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    try:
+        _lock(handle, path, shared=shared)
         yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, path: Path, *, shared: bool) -> None:
+    if os.name == "nt":  # pragma: no cover - Windows knows no shared lock here: workers take none
+        import msvcrt
+
+        if not shared:
+            msvcrt.locking(handle, msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined, unused-ignore]
+        return
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        raise StorageError(
+            f"{path} cannot be locked, its file system knows no locks ({error.strerror}); "
+            "put the folder on a local disk (derived data: cache=, --cache)"
+        ) from error

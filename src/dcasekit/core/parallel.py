@@ -3,17 +3,22 @@
 import os
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal, TypeVar
 
-from dcasekit.errors import MissingExtraError
+from dcasekit.core.units import PathLike
+from dcasekit.errors import MissingExtraError, WorkerError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Backend = Literal["processes", "threads", "dask", "ray"]
 
-# Starting a worker process costs about a second, as much as this many clips of a few seconds each.
-_CLIPS_WORTH_A_PROCESS = 100
+# Starting a worker process costs about a second, as much as so many clips of a few seconds each, or so many bytes of audio.
+_ITEMS_WORTH_A_PROCESS = 100
+_BYTES_WORTH_A_PROCESS = 32 << 20
+
+# What joblib, Dask and Ray raise when a worker dies.
+_KILLED = ("TerminatedWorkerError", "BrokenProcessPool", "KilledWorker", "WorkerCrashedError", "NodeDiedError", "OutOfMemoryError")
 
 
 def map_clips(
@@ -23,6 +28,7 @@ def map_clips(
     jobs: int | None = None,
     backend: Backend = "processes",
     address: str | None = None,
+    size: int = 0,
     progress: str | None = None,
 ) -> Iterator[Result]:
     """Apply a function to every item and yield the results in order.
@@ -31,11 +37,17 @@ def map_clips(
     ----------
     function : importable by name (a module's function or a `functools.partial` of one), because it travels.
     items : what it is applied to, one call each.
-    jobs : number of workers; ``None`` takes one per core, but one process alone for fewer than some 100 items.
+    jobs : number of workers; ``None``: one per core that this process may use, and no more than the work is worth: a worker per 100 items
+        or 32 MiB, whichever gives more.
     backend : ``"processes"`` or ``"threads"`` on this machine; ``"dask"`` or ``"ray"`` on a cluster, whose workers must see
         the same files (extras ``dask`` and ``ray``).
+    size : bytes that the items stand for, see `total_size`; 0: not known.
     address : of the cluster's scheduler, e.g. ``"tcp://10.0.0.1:8786"``; ``None`` starts a cluster on this machine.
     progress : description of a progress bar on standard error; ``None`` shows none.
+
+    Raises
+    ------
+    WorkerError : a worker process was killed.
 
     Examples
     --------
@@ -44,7 +56,7 @@ def map_clips(
     """
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs must be at least 1 or None (one per core); got {jobs}")
-    jobs = jobs or min(os.cpu_count() or 1, max(1, len(items) // _CLIPS_WORTH_A_PROCESS))
+    jobs = jobs or _worthwhile_jobs(len(items), size)
     if jobs == 1 and backend in ("processes", "threads"):
         yield from track(map(function, items), len(items), progress)
         return
@@ -60,8 +72,33 @@ def map_clips(
         try:
             for result in tracked:  # noqa: UP028 - where the reader breaks off, `finally` is to come first
                 yield result
+        except Exception as error:
+            if type(error).__name__ not in _KILLED:
+                raise
+            raise WorkerError(
+                f"a worker process was killed ({type(error).__name__}), most often because memory ran out; what is done is kept: "
+                f"run it again, with fewer workers than {jobs} (jobs=, --jobs)"
+            ) from error
         finally:
             _cancel(results)
+
+
+def total_size(paths: Iterable[PathLike]) -> int:
+    """Add up the sizes of files, in bytes; one that is not there counts 0."""
+    total = 0
+    for path in paths:
+        with suppress(OSError):
+            total += os.stat(path).st_size
+    return total
+
+
+def _worthwhile_jobs(items: int, size: int) -> int:
+    wanted = min(items, max(items // _ITEMS_WORTH_A_PROCESS, size // _BYTES_WORTH_A_PROCESS))
+    if wanted <= 1:
+        return 1
+    from joblib import cpu_count
+
+    return min(wanted, cpu_count())  # of those that this process may use: its affinity, its share in a container
 
 
 def track(iterable: Iterable[Result], total: int, progress: str | None) -> Iterator[Result]:

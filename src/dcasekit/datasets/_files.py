@@ -3,14 +3,16 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from dcasekit import audio
+from dcasekit.annotations import Clip
 from dcasekit.core.parallel import map_clips
+from dcasekit.core.units import Seconds
 from dcasekit.errors import AudioError
 
 
@@ -21,7 +23,8 @@ class Problem:
     Parameters
     ----------
     kind : ``"missing"``, ``"unreadable"``, ``"truncated"``, ``"silent"`` (every sample is 0), ``"duplicate"`` (the same bytes as
-        another file) or ``"extra"`` (in no label file).
+        another file), ``"extra"`` (in no label file), ``"late"`` (events behind its end); of a `Folder` also ``"left out"`` (a recording
+        that is not used) and ``"label"`` (two spellings, no name, in one clip alone).
     path : of the file.
     detail : what was found, and what to do.
     """
@@ -31,28 +34,35 @@ class Problem:
     detail: str
 
 
+_ROUNDING: Seconds = 1e-3  # times in label files have three decimals as a rule
+
+
 def find_problems(
-    paths: Sequence[Path], known: Iterable[Path] | None, *, content: bool, jobs: int | None, progress: str | None
+    clips: Sequence[Clip], known: Iterable[Path] | None, *, step: Seconds, content: bool, jobs: int | None, progress: str | None
 ) -> list[Problem]:
-    """Check files, and look for audio beside them.
+    """Check the files of clips, and look for audio beside them.
 
     Parameters
     ----------
-    paths : what should be there; a path that occurs several times (one per channel) is checked once.
+    clips : whose files should be there; one of several clips (one per channel) is checked once.
     known : further audio that may lie in their folders; ``None``: do not look beside them.
+    step : seconds by which events may end after their clip, because times are on a grid.
     content : whether to read the samples, not the header alone.
     jobs, progress : see `map_clips`; headers are read by one process unless `jobs` says otherwise.
     """
-    paths = list(dict.fromkeys(paths))
+    paths = list(dict.fromkeys(clip.path for clip in clips))
     # A header is read faster than it travels to another process.
     checked = list(map_clips(partial(_check, content=content), paths, jobs=jobs or (None if content else 1), progress=progress))
-    problems = [problem for problem, _ in checked if problem is not None]
+    problems = [one.problem for one in checked if one.problem is not None]
     same = defaultdict(list)
-    for path, (_, digest) in zip(paths, checked, strict=True):
-        if digest:
-            same[digest].append(path)
+    for path, one in zip(paths, checked, strict=True):
+        if one.digest:
+            same[one.digest].append(path)
     for first, *others in same.values():
         problems += (Problem("duplicate", str(other), f"the same bytes as {first}; keep one of them in the label file") for other in others)
+    durations = {path: one.duration for path, one in zip(paths, checked, strict=True)}
+    late = {clip.path: problem for clip in clips if (problem := _late(clip, durations[clip.path], step))}
+    problems += late.values()
     if known is not None:
         expected = {*paths, *known}
         beside = {path for folder in {path.parent for path in paths} for path in folder.glob("*") if path.suffix.lower() in audio.READABLE}
@@ -60,20 +70,51 @@ def find_problems(
     return problems
 
 
-def _check(path: Path, *, content: bool) -> tuple[Problem | None, str]:
-    """Give what is wrong with a file, and the hash of its bytes if they were read and are sound."""
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What is wrong with a file; the hash of its bytes if they were read and are sound; and how long it is, if it can be read."""
+
+    problem: Problem | None
+    digest: str = ""
+    duration: Seconds | None = None
+
+
+def _check(path: Path, *, content: bool) -> _Checked:
     if not path.exists():
-        return Problem("missing", str(path), "listed in the label file, not on disk; download the dataset again"), ""
+        return _Checked(Problem("missing", str(path), "listed in the label file, not on disk; download the dataset again"))
     try:
+        duration = audio.info(path).duration
         if not content:
-            audio.info(path)
-            return None, ""
+            return _Checked(None, duration=duration)
         silent = not any([np.any(block) for block in audio.blocks(path)])  # a list: the whole file is to be decoded
     except AudioError as error:
-        return Problem("truncated" if "truncated" in str(error) else "unreadable", str(path), str(error)), ""
+        return _Checked(Problem("truncated" if "truncated" in str(error) else "unreadable", str(path), str(error)))
     if silent:
-        return Problem("silent", str(path), "every sample is 0; check the recording, or leave the clip out"), ""
-    return None, _digest(path)
+        return _Checked(Problem("silent", str(path), "every sample is 0; check the recording, or leave the clip out"), duration=duration)
+    return _Checked(None, _digest(path), duration)
+
+
+def measured(clip: Clip) -> Clip:
+    """Give a clip that has events its duration, from the file's header, where it is not known and the file can be read."""
+    if clip.duration is not None or not clip.events:
+        return clip
+    try:
+        return replace(clip, duration=audio.info(clip.path).duration)
+    except AudioError:
+        return clip
+
+
+def _late(clip: Clip, duration: Seconds | None, step: Seconds) -> Problem | None:
+    late = [event for event in clip.events or () if duration is not None and event.offset > duration + max(step, _ROUNDING)]
+    if not late:
+        return None
+    last = max(late, key=lambda event: event.offset)
+    many = "1 event ends" if len(late) == 1 else f"{len(late)} events end"
+    return Problem(
+        "late",
+        str(clip.path),
+        f"{many} after the recording's {duration:.3f} s, the last at {last.offset:.3f} s ({last.label}); targets and statistics cut them",
+    )
 
 
 def _digest(path: Path) -> str:

@@ -1,9 +1,9 @@
-"""Read the tables without header that datasets come with."""
+"""Read the tables without header that datasets come with, and the names in them."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dcasekit.core.files import read_rows
+from dcasekit.core.files import read_rows, unsafe
 from dcasekit.errors import DatasetError
 
 
@@ -24,3 +24,15 @@ def read_list(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[st
         if len(row) < len(columns):
             raise DatasetError(f"{path}, line {line}: expected {', '.join(columns)}, got {row}; mend the file")
         yield f"{path}, line {line}", row
+
+
+def listed_path(folder: Path, name: str) -> Path:
+    """Give the path of a file that a label file names.
+
+    Raises
+    ------
+    DatasetError : the name leads out of the folder.
+    """
+    if why := unsafe(name):
+        raise DatasetError(f"the label files of {folder} name {name!r}: {why}; mend them, or run download() anew")
+    return folder / name

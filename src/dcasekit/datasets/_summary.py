@@ -1,11 +1,12 @@
 """What a dataset holds, in numbers: the tables of the acoustic scene tutorial."""
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from dcasekit.annotations import Clip, harden, present
+from dcasekit.annotations import Clip, Event, harden, present
 from dcasekit.core.tables import Table
 from dcasekit.core.units import Seconds
 from dcasekit.datasets._protocols import Split
@@ -80,9 +81,10 @@ def summarize(name: str, task: str, labels: Sequence[str], clips: Sequence[Clip]
     spans: dict[str, list[Seconds]] = {label: [] for label in labels}
     for clip in clips:
         folds[clip.fold] += 1
-        for label in {*present(clip.tags), *(event.label for event in harden(clip.events or ()))}:
+        events = _cut(harden(clip.events or ()), clip.duration)
+        for label in {*present(clip.tags), *(event.label for event in events)}:
             holders[label].append(clip)
-        for event in harden(clip.events or ()):
+        for event in events:
             spans[event.label].append(event.offset - event.onset)
     timed = any(clip.events is not None for clip in clips)
     return Summary(
@@ -109,6 +111,12 @@ def summarize(name: str, task: str, labels: Sequence[str], clips: Sequence[Clip]
             for fold, split in rounds.items()
         ),
     )
+
+
+def _cut(events: Iterable[Event], duration: Seconds | None) -> list[Event]:
+    """Keep of events what lies in their clip."""
+    end = math.inf if duration is None else duration
+    return [replace(event, offset=min(event.offset, end)) for event in events if event.onset < end]
 
 
 def clip_rows(clips: Sequence[Clip]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from dcasekit.annotations import Clip
-from dcasekit.datasets._lists import read_list
+from dcasekit.datasets._lists import listed_path, read_list
 from dcasekit.datasets._protocols import TrainTest
 from dcasekit.datasets._tables import read_table
 from dcasekit.datasets.base import Dataset
@@ -48,7 +48,7 @@ class UrbanScenes(Dataset):
                 raise DatasetError(f"{where}: {name} is {same!r}, in {meta} it is {scene!r}; mend one of them, or run download() anew")
             yield Clip(
                 id=PurePosixPath(name).stem,
-                path=self.root / name,
+                path=listed_path(self.root, name),
                 fold=fold,
                 group=place,
                 tags={scene: 1.0},

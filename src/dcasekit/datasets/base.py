@@ -1,5 +1,7 @@
 """The dataset: files on disk to clips, labels and an evaluation protocol."""
 
+import hashlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -10,10 +12,12 @@ from typing import Any, ClassVar, Literal
 
 from dcasekit import audio
 from dcasekit.annotations import Clip
+from dcasekit.core.files import inside, place, read_json, safe_name, write_json
 from dcasekit.core.frames import data_frame
-from dcasekit.core.parallel import map_clips
-from dcasekit.core.units import Hz, PathLike
-from dcasekit.datasets._files import Problem, find_problems
+from dcasekit.core.origin import Origin, origin, recognize
+from dcasekit.core.parallel import map_clips, total_size
+from dcasekit.core.units import Hz, PathLike, Seconds
+from dcasekit.datasets._files import Problem, find_problems, measured
 from dcasekit.datasets._protocols import CrossValidation, Protocol, Split
 from dcasekit.datasets._summary import Summary, clip_rows, summarize
 from dcasekit.datasets._validation import Balance, hold_out
@@ -35,7 +39,7 @@ class Dataset(ABC):
     ----------
     root : folder of the dataset.
     cache : folder for what is derived from it (features, resampled and augmented copies); ``None``: the dataset's own folder. Give one
-        when the dataset is read-only or shared.
+        when the dataset is read-only or shared. Datasets may share one: each root has a folder of its own in it.
 
     Attributes
     ----------
@@ -46,6 +50,7 @@ class Dataset(ABC):
     archives : what `download` fetches, and `flatten`, the top folder or folders of the archives that are stripped.
     files_may_lack : ``True`` where nobody can have all of the audio any more (it came from video links): `clips` are those whose file
         is there, `missing` are the others.
+    label_step : seconds, where times are given on a grid: the last event may end up to a step after the recording.
     licence, citation : terms of use, and the publication to cite.
     """
 
@@ -56,6 +61,7 @@ class Dataset(ABC):
     archives: tuple[RemoteFile, ...] = ()
     flatten: ClassVar[str | tuple[str, ...] | None] = None
     files_may_lack: ClassVar[bool] = False
+    label_step: ClassVar[Seconds] = 0.0
     licence: ClassVar[str]
     citation: ClassVar[str]
 
@@ -71,6 +77,11 @@ class Dataset(ABC):
     def name(self) -> str:
         """Name of the class."""
         return type(self).__name__
+
+    @property
+    def derived(self) -> Path:
+        """Folder of what is made of the audio that `clips` names: in the cache; of resampled audio, beside it."""
+        return self._resampled or self._home
 
     @abstractmethod
     def load(self) -> Iterable[Clip]:
@@ -176,7 +187,7 @@ class Dataset(ABC):
         return done
 
     def validate(self, *, content: bool = True, jobs: int | None = None, progress: bool = False) -> list[Problem]:
-        """Look for missing, unreadable, truncated, silent and duplicate files, and for audio beside them that no label file lists.
+        """Look for missing, unreadable, truncated, silent and duplicate files, for audio that no label file lists, and for late events.
 
         Parameters
         ----------
@@ -189,28 +200,38 @@ class Dataset(ABC):
         clips = self.clips if self._resampled is not None else self.listed
         # Copies of our own lie in a folder which datasets that share it fill together: nothing there is extra.
         known = None if self._resampled is not None else self._shared()
-        return find_problems([clip.path for clip in clips], known, content=content, jobs=jobs, progress=bar)
+        return [*find_problems(clips, known, step=self.label_step, content=content, jobs=jobs, progress=bar), *self._doubts()]
 
     def change_sampling_rate(self, sr: Hz, *, jobs: int | None = None, progress: bool = False) -> None:
-        """Write a copy of the audio at another rate into ``<cache>/audio<sr>`` and use it from now on.
+        """Write a copy of the audio at another rate into ``audio<sr>`` in the folder `derived`, and use it from now on.
 
-        Mono 16-bit wav; a copy that is there and newer than its original is kept. Features resample by themselves, so this only saves
-        time when many features are computed from recordings of a much higher rate.
+        Mono float wav, so nothing is cut off above or below; a copy that is there and was made of the very same audio is kept. Features
+        resample by themselves, so this only saves time when many features are computed from recordings of a much higher rate.
+
+        Raises
+        ------
+        AudioError : a clip cannot be read.
+        StorageError : a copy cannot be written, or would take the place of a file that is not ours.
         """
         if sr < 1:
             raise DatasetError(f"the sampling rate must be a positive number of Hz; got {sr}")
-        folder = self.cache / f"audio{sr}"
         self._resampled = None
         self._forget()
+        folder = inside(self._home, f"audio{sr}")
         work = partial(_resample_file, folder=folder, sr=sr)
-        for _ in map_clips(work, self.clips, jobs=jobs, progress=f"Resampling {self.name}" if progress else None):
+        size = total_size(clip.path for clip in self.clips)
+        for _ in map_clips(work, self.clips, jobs=jobs, size=size, progress=f"Resampling {self.name}" if progress else None):
             pass
         self._resampled = folder
         self._forget()
 
     def summary(self) -> Summary:
-        """Count what is there, by label and by split; print it to see the tables."""
-        return summarize(self.name, self.task, self.labels, self.clips, self._rounds(), missing=len(self.missing))
+        """Count what is there, by label and by split; print it to see the tables.
+
+        Events are counted as far as they lie in their clip, whose header is read where no label file gives its duration.
+        """
+        clips = [measured(clip) for clip in self.clips]
+        return summarize(self.name, self.task, self.labels, clips, self._rounds(), missing=len(self.missing))
 
     def to_frame(self) -> Any:
         """Give a pandas DataFrame with a row per clip, for notebooks.
@@ -229,6 +250,14 @@ class Dataset(ABC):
         """
         return data_frame(clip_rows(self.clips))
 
+    @property
+    def _home(self) -> Path:
+        """Folder of what is made of the dataset's own audio: datasets of different roots never share one."""
+        if self.cache == self.root:
+            return self.root
+        root = self.root.resolve()
+        return self.cache / f"{safe_name(root.name)}-{hashlib.sha256(os.fsencode(root)).hexdigest()[:8]}"
+
     def _forget(self) -> None:
         """Read the label files anew when they are asked for again."""
         for name in ("clips", "listed", "missing"):
@@ -243,6 +272,10 @@ class Dataset(ABC):
 
     def _shared(self) -> Iterable[Path]:
         """Give the audio in the dataset's folders that belongs to another dataset."""
+        return ()
+
+    def _doubts(self) -> Iterable[Problem]:
+        """Give what else is doubtful, of a kind that only this dataset knows."""
         return ()
 
     def _checked(self, clips: Iterable[Clip]) -> Iterable[Clip]:
@@ -260,7 +293,14 @@ class Dataset(ABC):
 
 
 def _resample_file(clip: Clip, *, folder: Path, sr: Hz) -> None:
-    target = folder / f"{clip.id}.wav"
-    if not target.exists() or target.stat().st_mtime_ns < clip.path.stat().st_mtime_ns:
-        samples, _ = audio.read(clip.path, sr=sr, channel=clip.channel)
-        audio.write(target, samples.clip(-1, 1), sr, subtype="PCM_16")
+    """Write the copy of a clip at another rate, and beside it what it was made of, unless both are there."""
+    path, about = (place(folder, f"{clip.id}.wav{end}", kind="resampled audio") for end in ("", ".json"))
+    with suppress(DatasetError, KeyError, TypeError, OSError):  # a record that cannot be read is made anew
+        record = read_json(about, error=DatasetError)
+        made_here = (record["channel"], record["bytes"]) == (clip.channel, path.stat().st_size)
+        if made_here and recognize(clip.path, Origin(*record["origin"])):
+            return
+    made_of = origin(clip.path)
+    samples, _ = audio.read(clip.path, sr=sr, channel=clip.channel)
+    audio.write(path, samples, sr, subtype="FLOAT")
+    write_json(about, {"origin": made_of, "channel": clip.channel, "bytes": path.stat().st_size})

@@ -61,7 +61,7 @@ class DCASE2018Task4(Dataset):
                 if fold == "eval" or name not in gone:
                     yield self._clip(name, fold, events_to_tags(events), tuple(events))
 
-    def _clip(self, name: str, folder: str, tags: Mapping[str, float] | None, events: tuple[Event, ...] | None) -> Clip:
+    def _clip(self, name: str, folder: str, tags: Mapping[str, float | None] | None, events: tuple[Event, ...] | None) -> Clip:
         return Clip(
             id=name.removesuffix(".wav"),
             path=self.root / "audio" / folder / name,

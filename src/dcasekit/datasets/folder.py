@@ -1,25 +1,23 @@
 """Folder: recordings of your own."""
 
+import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from dcasekit import audio
-from dcasekit.annotations import Clip, Event, events_to_tags, read_annotation, read_events, read_tag_list
+from dcasekit.annotations import Clip, present
+from dcasekit.core.files import safe_name
 from dcasekit.core.units import PathLike
+from dcasekit.datasets._files import Problem
+from dcasekit.datasets._labels import find_label_problems
+from dcasekit.datasets._layout import LISTS, Layout, Understood, identify, is_recording, understand
 from dcasekit.datasets._protocols import CrossValidation, Protocol, TrainTest, TrainValidateTest
 from dcasekit.datasets.base import Dataset, Task
-from dcasekit.errors import DatasetError
+from dcasekit.errors import AnnotationError, DatasetError
 
-_PARTS = {"train": "train", "val": "validate", "valid": "validate", "validate": "validate", "validation": "validate", "test": "test"}
 _ORDER = {"train": 0, "validate": 1, "test": 2}
-_TEXTS = (".jams", ".tsv", ".csv", ".txt", ".ann", ".lab")
-_OURS = re.compile(r"features|augmented|audio\d+")  # folders that dcasekit makes
-_LISTS = ("events.tsv", "events.csv", "tags.tsv", "tags.csv")
-
-Known = tuple[Mapping[str, float] | None, tuple[Event, ...] | None]  # tags and events of a recording
 
 
 class Folder(Dataset):
@@ -28,24 +26,29 @@ class Folder(Dataset):
     What labels the recordings is the first of these that is there:
 
     - ``events.tsv`` (or .csv) in the folder: ``filename onset offset event_label``; the task is then detection.
-    - ``tags.tsv`` (or .csv) in the folder: ``filename`` and ``label,label``; classification if every file has one label, else tagging.
+    - ``tags.tsv`` or ``labels.tsv`` (or .csv) in the folder: ``filename`` and ``label,label``; classification if every file has one label,
+      else tagging. A list of another name, or one that lies elsewhere, is given as ``labels``.
     - a file beside the recording, with its name: .tsv, .csv, .txt (also Audacity's and Raven's), .ann, .lab or .jams; detection.
     - the name of the subfolder it lies in: ``dog/bark.wav``; classification.
 
-    Where the folder holds ``train``, ``validate``, ``test`` or ``fold1``, ``fold2`` ... and nothing else, these are the folds, and the
-    layouts above are looked for inside them (lists stay at the top). Otherwise folds are dealt out, group by group, evenly within each
-    label; so a recording keeps its fold as long as the folder's files stay the same.
+    Where two or more of the folders are named ``train``, ``validate``, ``test`` or ``fold1``, ``fold2`` ..., these are the folds, and the
+    layouts above are looked for inside them. Otherwise folds are dealt out, group by group, evenly within each label; so a recording keeps
+    its fold as long as the folder's files stay the same. Folders that merely lie around all others are passed through.
 
-    A recording that no list and no file names has unknown labels. Names in lists are paths below the folder, or bare file names where those
-    are unique.
+    `layout` says how the folder was understood and which files are not used, and why; print it, or run ``dcasekit datasets info folder
+    --data <folder>``. Every kind of recording that can be read is found (`dcasekit.audio.READABLE`), links are followed, and a recording
+    that several links lead to is read once. A recording that no list and no file names has unknown labels. Names in lists are paths below
+    the folder or below the list's own, or bare file names where those are unique, with or without their ending.
 
     Parameters
     ----------
     root, cache : see `Dataset`.
+    labels : a list's file (``-D labels=FILE``); or the names of the labels, in order, of which not all need occur (``-D
+        'labels=["dog", "cat"]'``), so that a folder has the labels of a model. ``None``: as the layout says.
     task : ``None``: as the layout says.
     parts : number of folds to deal out, at least 2; fewer if there are fewer groups.
     group : a regular expression whose first group, found in a recording's path below `root`, names what must not be cut by a split,
-        e.g. ``r"(site\d+)_"``; ``None``: every recording is a group of its own.
+        e.g. ``r"(site\d+)_"``; ``None``: every recording is a group of its own, together with others of its name but another ending.
 
     Examples
     --------
@@ -59,7 +62,14 @@ class Folder(Dataset):
     citation = "your own recordings: nothing to cite"
 
     def __init__(
-        self, root: PathLike, *, cache: PathLike | None = None, task: Task | None = None, parts: int = 5, group: str | None = None
+        self,
+        root: PathLike,
+        *,
+        cache: PathLike | None = None,
+        labels: PathLike | Sequence[str] | None = None,
+        task: Task | None = None,
+        parts: int = 5,
+        group: str | None = None,
     ) -> None:
         super().__init__(root, cache=cache)
         if parts < 2:
@@ -68,28 +78,46 @@ class Folder(Dataset):
             self._group = re.compile(group) if group else None
         except re.error as error:
             raise DatasetError(f"group must be a regular expression; {group!r} is none: {error}") from error
+        self._list = Path(labels) if isinstance(labels, str | os.PathLike) else None
+        self._names = None if labels is None or isinstance(labels, str | os.PathLike) else tuple(labels)
         self._task, self._parts = task, parts
+
+    @cached_property
+    def layout(self) -> Layout:
+        """How the folder was understood: where labels and folds come from, what is left out and why."""
+        found = self._understood
+        dealt = f"{len(self.folds)} parts dealt out{f' by {self._group.pattern}' if self._group else ''}"
+        return Layout(
+            labels=found.labels,
+            folds=f"the folders {', '.join(found.folds)}" if found.folds else dealt,
+            recordings=len(found.known),
+            unlabelled=sum(tags is None for tags, _ in found.known.values()),
+            left_out=found.left_out,
+        )
 
     @cached_property
     def task(self) -> Task:  # type: ignore[override] # a class of files one does not know states it when it has read them
         """What the labels are good for."""
-        tags = [tags for tags, _ in self._known.values() if tags is not None]
-        if any(events is not None for _, events in self._known.values()):
+        tags = [tags for tags, _ in self._understood.known.values() if tags is not None]
+        if any(events is not None for _, events in self._understood.known.values()):
             return self._task or "detection"
-        return self._task or ("classification" if all(len(one) == 1 for one in tags) else "tagging")
+        return self._task or ("classification" if all(list(one.values()) == [1.0] for one in tags) else "tagging")
 
     @cached_property
     def labels(self) -> tuple[str, ...]:  # type: ignore[override]
-        """All labels found, sorted."""
-        found = {label for tags, _ in self._known.values() for label in tags or ()}
-        if not found:
-            raise DatasetError(f"nothing below {self.root} has a label; use subfolders (dog/bark.wav), annotation files or {_LISTS[0]}")
-        return tuple(sorted(found))
+        """Those given, or all that are found, sorted."""
+        found = {label for tags, _ in self._understood.known.values() for label in tags or ()}
+        if not found and not self._names:
+            raise DatasetError(
+                f"nothing below {self.root} has a label; use subfolders (dog/bark.wav), annotation files, or a list: "
+                f"{', '.join(f'{kind}.tsv' for kind in LISTS)}, or labels=FILE"
+            )
+        return self._names or tuple(sorted(found))
 
     @cached_property
     def folds(self) -> tuple[str, ...]:  # type: ignore[override]
         """Folds, in order: those of the layout, or those dealt out."""
-        return tuple(sorted(set(self._folds.values()), key=lambda fold: (_ORDER.get(fold, 3), len(fold), fold)))
+        return tuple(sorted(set(self._folds.values()), key=_fold_order))
 
     @cached_property
     def protocol(self) -> Protocol:  # type: ignore[override]
@@ -100,82 +128,62 @@ class Folder(Dataset):
 
     def load(self) -> Iterable[Clip]:
         """Look through the folder."""
-        for name, (tags, events) in self._known.items():
+        known = self._understood.known
+        for name, clip_id in identify(known).items():
+            tags, events = known[name]
+            twin = name.rpartition(".")[0] if clip_id == name else ""  # another recording has this name with another ending
             yield Clip(
-                id=name.rpartition(".")[0],
+                id=safe_name(clip_id),  # a list may name recordings that lie elsewhere
                 path=self.root / name,
                 fold=self._folds[name],
-                group=self._group_of(name) if self._group else "",
+                group=self._group_of(name) if self._group else twin,
                 tags=tags,
                 events=events,
             )
 
     @cached_property
-    def _files(self) -> dict[str, Path]:
-        """Audio files: path below the folder -> path."""
-        found = {
-            path.relative_to(self.root).as_posix(): path for path in sorted(self.root.rglob("*")) if path.suffix.lower() in audio.SUFFIXES
-        }
-        found = {
-            name: path for name, path in found.items() if not (name.startswith(".") or "/." in name or _OURS.match(name.split("/")[0]))
-        }
-        if not found:
-            raise DatasetError(f"there is no audio below {self.root}; put recordings there as dog/bark.wav, or beside their annotations")
+    def _understood(self) -> Understood:
+        try:
+            found = understand(self.root, self._list)
+        except AnnotationError as error:
+            raise DatasetError(f"{self.name}: {error}; mend the file") from error
+        if not found.known:
+            unreadable = [one.path for one in found.left_out if one.why.startswith("cannot be read")]
+            how = f"convert {unreadable[0]} to wav" if unreadable else "put recordings there as dog/bark.wav, or beside their annotations"
+            raise DatasetError(f"there is no audio below {self.root}; {how}")
         return found
 
     @cached_property
-    def _known(self) -> dict[str, Known]:
-        """What is known of each recording, by its path below the folder."""
-        listed = next((self.root / name for name in _LISTS if (self.root / name).exists()), None)
-        if listed is not None and listed.stem == "events":
-            return self._listed_names({name: (events_to_tags(e), tuple(e)) for name, e in read_events(listed).items()}, listed)
-        if listed is not None:
-            return self._listed_names({name: (tags, None) for name, tags in read_tag_list(listed).items()}, listed)
-        beside = {name: text for name, path in self._files.items() if (text := _annotation_of(path)) is not None}
-        if beside:
-            events = {name: tuple(read_annotation(text)) for name, text in beside.items()}
-            return {name: (events_to_tags(events[name]), events[name]) if name in events else (None, None) for name in self._files}
-        inside = {name: name.split("/")[self._depth : -1] for name in self._files}
-        return {name: ({folders[0]: 1.0} if folders else None, None) for name, folders in inside.items()}
-
-    def _listed_names(self, found: Mapping[str, Known], where: Path) -> dict[str, Known]:
-        """Find the recordings that a list names; one that is not there is listed all the same, for `validate` to say so."""
-        by_name = defaultdict(list)
-        for name in self._files:
-            by_name[name.rpartition("/")[2]].append(name)
-        known: dict[str, Known] = dict.fromkeys(self._files, (None, None))
-        for name, content in found.items():
-            same = by_name[name] if name not in self._files else [name]
-            if len(same) > 1:
-                raise DatasetError(f"{where} names {name!r}, and there are {' and '.join(same)}; give the path below {self.root}")
-            known[same[0] if same else name] = content
-        return known
-
-    @cached_property
-    def _depth(self) -> int:
-        """How many folders at the top are folds: 1 or 0."""
-        tops = {name.split("/")[0] if "/" in name else "" for name in self._files}
-        return int(all(top in _PARTS or re.fullmatch(r"fold\d+", top) for top in tops))
-
-    @cached_property
     def _folds(self) -> dict[str, str]:
-        if self._depth:
-            return {name: _PARTS.get(top, top) for name in self._known for top in [name.split("/")[0]]}
-        labels = {self._group_of(name): sorted(tags or ()) for name, (tags, _) in self._known.items()}
-        dealt = {group: number % self._parts + 1 for number, group in enumerate(sorted(labels, key=lambda group: (labels[group], group)))}
-        return {name: f"fold{dealt[self._group_of(name)]}" for name in self._known}
+        places, known = self._understood.places, self._understood.known
+        if self._understood.folds:  # a recording that is listed and not there lies nowhere: it counts for the first
+            first = min({place.fold for place in places.values() if place.fold}, key=_fold_order)
+            return {name: places[name].fold or first for name in known}
+        labels: dict[str, set[str]] = defaultdict(set)
+        for name, (tags, _) in known.items():
+            labels[self._group_of(name)].update(present(tags))
+        order = sorted(labels, key=lambda group: (sorted(labels[group]), group))
+        dealt = {group: number % self._parts + 1 for number, group in enumerate(order)}
+        return {name: f"fold{dealt[self._group_of(name)]}" for name in known}
 
     def _group_of(self, name: str) -> str:
         if self._group is None:
-            return name
+            return name.rpartition(".")[0] or name
         match = self._group.search(name)
         if match is None or not match.groups():
             raise DatasetError(f"group={self._group.pattern!r} names no group of {name}; it needs one (...) that every path matches")
         return match[1]
 
+    def _shared(self) -> Iterable[Path]:
+        """Give what lies beside the recordings and is left out: `_doubts` tells of it, with the reason."""
+        return (self.root / one.path for one in self._understood.left_out)
 
-def _annotation_of(path: Path) -> Path | None:
-    """Find the annotation beside a recording: its name with another suffix, perhaps with more before it, as Raven writes."""
-    exact = (path.with_suffix(suffix) for suffix in _TEXTS)
-    longer = (other for other in sorted(path.parent.glob(f"{path.stem.replace('[', '[[]')}.*.txt")) if other.suffix in _TEXTS)
-    return next((other for other in (*exact, *longer) if other.exists()), None)
+    def _doubts(self) -> Iterable[Problem]:
+        """Tell of recordings that are left out, and of labels that look wrong."""
+        recordings = (one for one in self._understood.left_out if is_recording(one.path))
+        yield from (Problem("left out", str(self.root / one.path), one.why) for one in recordings)
+        yield from find_label_problems(self.listed, self.root)
+
+
+def _fold_order(fold: str) -> tuple[int, int, str]:
+    return _ORDER.get(fold, 3), len(fold), fold

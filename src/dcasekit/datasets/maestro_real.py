@@ -65,6 +65,7 @@ class MAESTROReal(Dataset):
     }
     folds = ("fold1", "fold2", "fold3", "fold4", "fold5")
     protocol = ListedFolds()
+    label_step = 1.0
     archives = tuple(
         RemoteFile(f"https://zenodo.org/records/7244360/files/{top}.zip", checksum=f"md5:{md5}", into=top)
         for top, md5 in zip(_TOPS, ("3de7cb4f92a115a6f5cc077a41ca07b3", "e6a3f84f8020725d559b38ccb494ef3d"), strict=True)

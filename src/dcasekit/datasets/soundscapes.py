@@ -10,7 +10,7 @@ import numpy as np
 
 from dcasekit import audio
 from dcasekit.annotations import Clip, events_to_tags, read_annotation
-from dcasekit.core.files import read_json, write_json, write_rows
+from dcasekit.core.files import place, read_json, write_json, write_rows
 from dcasekit.core.parallel import map_clips
 from dcasekit.core.units import PathLike, Seconds
 from dcasekit.datasets._mixing import Mixing, Placed, mix
@@ -18,6 +18,7 @@ from dcasekit.datasets._protocols import CrossValidation, Protocol, TrainTest, T
 from dcasekit.datasets.base import Dataset
 from dcasekit.errors import DatasetError
 
+_KIND = "soundscapes"
 _COLUMNS = ("onset", "offset", "event_label", "source", "source_start", "snr_db")
 
 
@@ -107,11 +108,11 @@ class Soundscapes(Dataset):
             return False
         resumed = not force and unfinished.exists() and read_json(unfinished, error=DatasetError) == settings
         marker.unlink(missing_ok=True)
-        write_json(unfinished, settings)
+        write_json(place(self.root, unfinished.name, kind=_KIND), settings)
         work = partial(_make, dataset=self, sources=self._sources(self.foreground), grounds=self._grounds(self.foreground), resumed=resumed)
         for _ in map_clips(work, range(self.count), progress="Mixing soundscapes" if progress else None):
             pass
-        write_json(marker, settings)
+        write_json(place(self.root, marker.name, kind=_KIND), settings)
         unfinished.unlink()
         self._forget()
         return True
@@ -184,7 +185,7 @@ def _make(
 ) -> None:
     """Make one soundscape, unless an interrupted call has; the seed and its index alone decide on it."""
     name, fold = _place(index, list(grounds))
-    path, about = dataset.root / "audio" / f"{name}.wav", dataset.root / "annotations" / f"{name}.tsv"
+    path, about = (place(dataset.root, below, kind=_KIND) for below in (f"audio/{name}.wav", f"annotations/{name}.tsv"))
     if resumed and path.exists() and about.exists():
         return
     rng = np.random.default_rng((dataset.seed, index))

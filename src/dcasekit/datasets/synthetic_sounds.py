@@ -8,9 +8,10 @@ import numpy as np
 
 from dcasekit import audio
 from dcasekit.annotations import Clip, Event, read_events, write_events
-from dcasekit.core.files import read_json, write_json, write_text
+from dcasekit.core.files import place, read_json, write_json, write_text
 from dcasekit.core.parallel import map_clips
 from dcasekit.core.units import Hz, PathLike, Seconds
+from dcasekit.datasets._lists import listed_path
 from dcasekit.datasets._soundscape import soundscape
 from dcasekit.datasets._synthesis import EVENTS, SCENES
 from dcasekit.datasets._tables import read_table
@@ -18,6 +19,7 @@ from dcasekit.datasets.base import Dataset, Task
 from dcasekit.errors import DatasetError
 
 _COLUMNS = ("filename", "fold", "group", "scene", "duration")
+_KIND = "synthetic sounds"
 _CLIPS_PER_GROUP = 4  # clips from one place, through one recording chain
 
 
@@ -73,16 +75,16 @@ class SyntheticSounds(Dataset):
             return False
         marker.unlink(missing_ok=True)
         count, sr = int(self._settings["clips"]), int(self._settings["sr"])
-        work = partial(_make, folder=self.root / "audio", seconds=self._settings["seconds"], sr=sr, seed=int(self._settings["seed"]))
+        work = partial(_make, root=self.root, seconds=self._settings["seconds"], sr=sr, seed=int(self._settings["seed"]))
         bar = "Making sounds" if progress else None
         rows, events = ["\t".join(_COLUMNS)], {}
         for index, spans in enumerate(map_clips(work, range(count), progress=bar)):
             fold, group, scene = _place(index)
             rows.append("\t".join((_name(index), fold, group, scene, str(self._settings["seconds"]))))
             events[_name(index)] = spans
-        write_text(self.root / "clips.tsv", "\n".join(rows) + "\n")
-        write_events(self.root / "events.tsv", events)
-        write_json(marker, self._settings)
+        write_text(place(self.root, "clips.tsv", kind=_KIND), "\n".join(rows) + "\n")
+        write_events(place(self.root, "events.tsv", kind=_KIND), events)
+        write_json(place(self.root, marker.name, kind=_KIND), self._settings)
         self._forget()
         return True
 
@@ -96,7 +98,7 @@ class SyntheticSounds(Dataset):
             spans = tuple(events[row["filename"]])
             yield Clip(
                 id=Path(row["filename"]).stem,
-                path=self.root / "audio" / row["filename"],
+                path=listed_path(self.root / "audio", row["filename"]),
                 duration=float(row["duration"]),
                 fold=row["fold"],
                 group=row["group"],
@@ -106,12 +108,12 @@ class SyntheticSounds(Dataset):
             )
 
 
-def _make(index: int, *, folder: Path, seconds: Seconds, sr: Hz, seed: int) -> Iterable[Event]:
+def _make(index: int, *, root: Path, seconds: Seconds, sr: Hz, seed: int) -> Iterable[Event]:
     """Make one clip; the index alone decides its scene, fold and group, the seed all else."""
     _, group, scene = _place(index)
     device = np.random.default_rng((seed, 1, int(group)))
     made = soundscape(scene, np.random.default_rng((seed, 0, index)), duration=seconds, sr=sr, device=device)
-    audio.write(folder / _name(index), made.audio, sr, subtype="PCM_16")
+    audio.write(place(root, f"audio/{_name(index)}", kind=_KIND), made.audio, sr, subtype="PCM_16")
     return made.events
 
 

@@ -79,6 +79,7 @@ class TAUNIGENS2020(Dataset):
     )  # fmt: skip
     folds = ("fold1", "fold2", "fold3", "fold4", "fold5", "fold6", "eval")
     protocol = TrainValidateTest(train=("fold3", "fold4", "fold5", "fold6"), validate=("fold2",), test=("fold1", "eval"))
+    label_step = 0.1
     archives = _archives("mic")
     flatten = ("mic_dev", "mic_eval", "foa_dev", "foa_eval", "metadata_dev", "metadata_eval")
     licence = "CC BY-NC 4.0"

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from dcasekit.annotations import Clip, events_to_tags, read_annotation
-from dcasekit.datasets._lists import read_list
+from dcasekit.datasets._lists import listed_path, read_list
 from dcasekit.datasets._protocols import CrossValidation
 from dcasekit.datasets.base import Dataset
 from dcasekit.download import RemoteFile
@@ -64,7 +64,7 @@ class TUTSoundEvents2017(Dataset):
                 events = tuple(read_annotation(self.root / "meta" / scene / f"{stem}.ann", format="tsv"))
                 yield Clip(
                     id=stem,
-                    path=self.root / name,
+                    path=listed_path(self.root, name),
                     fold=fold,
                     tags=events_to_tags(events),
                     events=events,

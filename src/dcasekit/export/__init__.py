@@ -96,8 +96,9 @@ def onnx(model: ModelContainer, path: PathLike, *, seconds: Seconds | None = Non
 def program(model: ModelContainer, path: PathLike, *, seconds: Seconds | None = None) -> Path:
     """Write a model as a PyTorch program, weights and front end inside.
 
-    ``torch.export.load(path).module()`` is a function of a float32 tensor ``waveform`` (batch, samples) that gives ``scores`` (batch, rows,
-    labels), on the CPU.
+    ``torch.export.load(path).module(check_guards=False)`` is a function of a float32 tensor ``waveform`` (batch, samples) that gives
+    ``scores`` (batch, rows, labels), on the CPU. Without ``check_guards=False``, which PyTorch knows from 2.9 on, it refuses lengths at
+    which something is 1 that was not when the file was made, such as the number of windows, though the graph answers them, as is checked.
 
     Parameters
     ----------
@@ -118,9 +119,18 @@ def program(model: ModelContainer, path: PathLike, *, seconds: Seconds | None = 
         traced = _traced(network, _example(model, seconds), model, fixed=seconds is not None)
         with replacing(path) as temporary:
             torch.export.save(traced, temporary, extra_files={"dcasekit.json": json.dumps(metadata)})
-            loaded = torch.export.load(temporary).module()
+            loaded = _function(torch.export.load(temporary))
             _check(model, seconds, lambda data: loaded(torch.from_numpy(data)).numpy(), path)
     return Path(path)
+
+
+def _function(exported: "ExportedProgram") -> Callable[["Tensor"], "Tensor"]:
+    """Give the function of a program, for all lengths."""
+    try:
+        found: Callable[[Tensor], Tensor] = exported.module(check_guards=False)
+    except TypeError:  # before PyTorch 2.9, which checks nothing
+        found = exported.module()
+    return found
 
 
 def _taken(model: ModelContainer, seconds: Seconds | None) -> tuple["nn.Module", dict[str, Any]]:
@@ -211,7 +221,9 @@ def _traced(network: "nn.Module", example: "Tensor", model: ModelContainer, *, f
     """Record what the network does with an example, for its shape alone or for all like it."""
     import torch
 
-    dynamic = torch.export.Dim.DYNAMIC
+    dynamic = getattr(torch.export.Dim, "DYNAMIC", None)
+    if dynamic is None:
+        raise ModelError(f"exporting needs PyTorch 2.6 or newer; this is {torch.__version__}: pip install --upgrade torch")
     shape = {} if fixed else {0: dynamic} if model.features is None else {0: dynamic, 1: dynamic}
     try:
         traced = torch.export.export(network, (example,), dynamic_shapes=(shape,), strict=False)
@@ -219,8 +231,6 @@ def _traced(network: "nn.Module", example: "Tensor", model: ModelContainer, *, f
         what = "for this length" if fixed else "for any number of windows" if model.features is None else "for any length"
         advice = "" if fixed or model.features is None else "; give seconds=, the length of the clips"
         raise ModelError(f"this {type(model).__name__} cannot be exported {what} ({_first_line(error)}){advice}") from error
-    # PyTorch notes as a condition that no length is 1 where the example's was not; the graph does not depend on it, as is checked.
-    getattr(traced, "_guards_code", []).clear()
     traced.example_inputs = None
     for part in traced.graph_module.modules():
         for node in getattr(getattr(part, "graph", None), "nodes", ()):

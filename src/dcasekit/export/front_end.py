@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.errors import ModelError
 from dcasekit.features import MFCC, STFT, FeatureExtractor, LoopedMel, MelSpectrogram, NaturalLog, RawAudio, Spectrogram
+from dcasekit.scaler import LEAST_DEVIATION, LEAST_RANGE, Scaler
 
 _WINDOWS = {"hann": torch.hann_window, "hamming": torch.hamming_window, "blackman": torch.blackman_window}
 
@@ -26,7 +27,7 @@ class WaveformModel(nn.Module):
         super().__init__()
         self.front_end = front_end(features)
         self.cut = _Cut(features)
-        self.scale = nn.Identity() if model.scaler is None else _Scale(*model.scaler._parameters((model.shape[1],)))
+        self.scale = _scaling(model.scaler, model.shape[1])
         self.answer = WindowModel(model)
         self.join = _Join(features)
 
@@ -218,6 +219,33 @@ class _Join(nn.Module):
             total = total + answers[:, index] * inside[:, None]
             count = count + inside[:, None]
         return total / count
+
+
+def _scaling(scaler: Scaler | None, dims: int) -> nn.Module:
+    if scaler is None:
+        return nn.Identity()
+    if scaler.per_window:
+        return _WindowDeviation() if scaler.normalizer == "window" else _WindowRange()
+    return _Scale(*scaler._parameters((dims,)))
+
+
+class _WindowDeviation(nn.Module):
+    """`Scaler("window").transform`."""
+
+    def forward(self, windows: Tensor) -> Tensor:
+        values = windows.double()
+        values = values - values.mean(-2, keepdim=True)
+        deviation = (values.square().sum(-2, keepdim=True) / torch.sym_max(values.shape[-2] - 1, 1)).sqrt()
+        return (values / deviation.clamp_min(LEAST_DEVIATION)).float()
+
+
+class _WindowRange(nn.Module):
+    """`Scaler("window_minmax").transform`."""
+
+    def forward(self, windows: Tensor) -> Tensor:
+        values = windows.double()
+        low, high = values.amin((-2, -1), keepdim=True), values.amax((-2, -1), keepdim=True)
+        return ((values - low) / (high - low + LEAST_RANGE)).float()
 
 
 class _Scale(nn.Module):

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 from dcasekit import audio as audio_files
 from dcasekit.annotations import Clip
 from dcasekit.core import discover
-from dcasekit.core.files import write_json
+from dcasekit.core.files import inside, place, write_json
 from dcasekit.core.parallel import Backend, map_clips
 from dcasekit.core.units import FloatArray, Hz, PathLike, Seconds
 from dcasekit.datasets.base import Dataset
@@ -158,15 +157,15 @@ class FeatureExtractor(Settings, ABC):
 
         Parameters
         ----------
-        dataset : its clips are read; the store lies in ``<dataset.cache>/features/<fingerprint>``.
+        dataset : its clips are read; the store lies in ``features/<fingerprint>`` in the folder `Dataset.derived`.
         jobs, backend, address : see `dcasekit.core.parallel.map_clips`.
         on_error : ``"raise"`` (default): stop at the first clip that cannot be treated; ``"skip"``: leave it out, log it and list it in
             the store's ``skipped``.
         progress : show a progress bar.
         """
         store = self.store(dataset)
-        if not (about := store.folder / "settings.json").exists():
-            write_json(about, {"class": type(self).__name__, **self._stored_settings})
+        if not (store.folder / "settings.json").exists():
+            write_json(place(store.folder, "settings.json", kind="features"), {"class": type(self).__name__, **self._stored_settings})
         bar = f"Extracting {self.fingerprint}" if progress else None
 
         def mapper(function: Callable[..., Any], clips: Sequence[Clip]) -> Iterator[Any]:
@@ -178,7 +177,7 @@ class FeatureExtractor(Settings, ABC):
 
     def store(self, dataset: Dataset) -> FeatureStore:
         """Open the store of this feature for a dataset; it may still be empty."""
-        return FeatureStore(Path(dataset.cache) / "features" / self.fingerprint)
+        return FeatureStore(inside(dataset.derived, f"features/{self.fingerprint}"))
 
     def windows(self, frames: int) -> range:
         """Give the first frame of each window of a clip of so many frames; the windows reach the clip's end."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,13 +10,28 @@ from torch import Tensor, nn
 _exporting = getattr(torch.compiler, "is_exporting", lambda: False)  # older than PyTorch 2.7: a program holds each frame's step
 
 
+def _scan() -> Callable[..., Any] | None:
+    """Give PyTorch's loop that is one operation, in export; ``None`` else, and where this PyTorch has none.
+
+    It has no public name yet. Without it a loop is written out, frame by frame, as long as the example: `dcasekit.export` then refuses
+    recordings of any length, and says how to export for one.
+    """
+    if not _exporting():
+        return None
+    try:
+        from torch._higher_order_ops.scan import scan
+    except ImportError:
+        return None
+    found: Callable[..., Any] = scan
+    return found
+
+
 def recur(step: Callable[..., Tensor], state: Tensor, *inputs: Tensor, axis: int) -> Tensor:
     """Apply ``state = step(state, *each frame of the inputs)``, frames being their first axis, and stack all states along an axis.
 
     In an exported program it is one operation for any number of frames, not a loop as long as the example's.
     """
-    if _exporting():
-        from torch._higher_order_ops.scan import scan
+    if (scan := _scan()) is not None:
 
         def again(old: Tensor, frames: list[Tensor]) -> tuple[Tensor, Tensor]:
             new = step(old, *frames)
@@ -32,7 +48,7 @@ def recur(step: Callable[..., Tensor], state: Tensor, *inputs: Tensor, axis: int
 
 def read(layer: nn.GRU, x: Tensor) -> Tensor:
     """Give ``layer(x)[0]``, of a layer whose first axis is the batch; in an exported program by `recur`."""
-    if not _exporting():
+    if _scan() is None:
         states: Tensor = layer(x)[0]
         return states
     for depth in range(layer.num_layers):

@@ -1,0 +1,1 @@
+"""One file per format of annotation files, found by its stem; see `base` for what such a file holds."""

@@ -1,0 +1,131 @@
+"""Tables of events: columns found by the names of their header, or by their numbers."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from dcasekit.annotations.formats.base import Row, is_number
+from dcasekit.annotations.nouns import Event
+from dcasekit.core.files import Rows
+from dcasekit.core.numbers import parse_number
+from dcasekit.core.units import PathLike
+from dcasekit.errors import AnnotationError
+
+# Names of columns in use, the preferred one first: DESED's real recordings have both "onset" and "start" (of the clip in its film).
+_NAMES = {
+    "file": (
+        *("filename", "file", "file_name", "fname", "audio_filename", "filepath", "file_path", "audio_path", "audio_file", "path", "clip"),
+        *("clip_id", "clip_name", "recording", "recording_id", "file_id", "audio", "wav", "begin_file", "begin_path"),
+    ),
+    "onset": ("onset", "event_onset", "begin_time", "start_time", "start", "begin"),
+    "offset": ("offset", "event_offset", "end_time", "end", "stop"),
+    "label": (
+        *("event_label", "event_labels", "annotation", "label", "labels", "species", "common_name", "event", "class", "call_type"),
+        *("tag", "tags", "scene_label"),
+    ),
+    "weight": ("weight", "value", "confidence", "soft_label", "score", "probability"),
+    "annotator": ("annotator", "annotator_id", "annotator_name", "annotated_by", "rater", "rater_id"),
+}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where a table has what; ``most`` is how many cells a row may have."""
+
+    onset: int
+    offset: int
+    label: int
+    most: int
+    file: int | None = None
+    weight: int | None = None
+    annotator: int | None = None
+
+
+def plain(cell: str) -> str:
+    """Write the name of a column as names are compared: ``"Begin Time (s)"`` is ``"begin_time"``."""
+    return cell.strip().lower().removesuffix("(s)").strip().replace(" ", "_")
+
+
+def find_columns(header: Sequence[str]) -> dict[str, int]:
+    """Find the columns that are known by name: kind -> index."""
+    names = [plain(cell) for cell in header]
+    found = {kind: next((name for name in known if name in names), None) for kind, known in _NAMES.items()}
+    return {kind: names.index(name) for kind, name in found.items() if name is not None}
+
+
+def missing(path: PathLike, line: int, kind: str, header: Sequence[str]) -> AnnotationError:
+    """Say which column a header lacks."""
+    return AnnotationError(
+        f"{path}, line {line}: no column for the {kind}; the columns are {', '.join(header)}; name one of them {_NAMES[kind][0]!r}"
+    )
+
+
+def by_header(path: PathLike, line: int, header: Sequence[str], *, several: bool) -> Columns:
+    """Find the columns of a table by its header; with `several`, a first column of an unknown name has the recordings."""
+    at = find_columns(header)
+    if several and 0 not in at.values():
+        at.setdefault("file", 0)
+    for kind in ("onset", "offset", "label", "file")[: 4 if several else 3]:
+        if kind not in at:
+            raise missing(path, line, kind, header)
+    return Columns(**at, most=len(header))
+
+
+def by_numbers(path: PathLike, rows: Rows, *, several: bool) -> Columns:
+    """Find the columns of a table without header.
+
+    The first two neighbouring numbers of the first row that has such are onset and offset; the label follows, and then a weight if nothing
+    stands before the onset, or all rows have a number from 0 to 1 there. Lists of the DCASE challenges have columns more behind the label,
+    but only where tabs separate them: behind a comma may be the second half of a label.
+    """
+    first = int(several)
+    for line, row in rows:
+        numbers = [is_number(cell) for cell in row]
+        onset = next((index for index in range(first, len(row) - 1) if numbers[index] and numbers[index + 1]), None)
+        if onset is None:
+            continue
+        if onset == 0:
+            weight = 3 if len(row) > 3 else None
+            return Columns(0, 1, 2, most=3 if weight is None else 4, weight=weight)
+        if len(row) > onset + 3 and all(numbers[onset : onset + 4]):  # "a.wav,0,5,1,25,dog"
+            raise AnnotationError(f"{path}, line {line}: four numbers in a row: {row}; name the columns in a header, write a decimal point")
+        at = onset + 3
+        if all(0 <= parse_number("".join(cells[at : at + 1]), otherwise=-1) <= 1 or not any(cells[1:]) for _, cells in rows):
+            return Columns(onset, onset + 1, onset + 2, most=at + 1, file=0, weight=at)
+        return Columns(onset, onset + 1, onset + 2, most=len(row) if rows.delimiter == "\t" else at, file=0)
+    return Columns(first, first + 1, first + 2, most=max(map(len, (row for _, row in rows)), default=0), file=0 if first else None)
+
+
+def read_rows_of_events(path: PathLike, at: Columns, rows: Rows, expected: str) -> Iterator[Row]:
+    """Read rows of cells; one that names a recording and nothing else says that nothing sounds in it."""
+    width = max(at.onset, at.offset, at.label, at.file or 0, at.weight or 0) + 1
+    for line, row in rows:
+        cells = [cell.strip() for cell in row] + [""] * (width - len(row))
+        onset, offset, label = cells[at.onset], cells[at.offset], cells[at.label]
+        file = "" if at.file is None else cells[at.file]
+        annotator = "" if at.annotator is None or at.annotator >= len(cells) else cells[at.annotator]
+        silent = not (onset or offset or label)
+        if not any(cells):
+            continue
+        if any(cells[at.most :]) or (len(row) < width and not (silent and file)):
+            raise AnnotationError(
+                f"{path}, line {line}: expected {expected}, got {len(row)} fields: {row}; put quotation marks around a cell with a "
+                "separator in it, write decimal points where commas separate, name further columns in a header"
+            )
+        if at.file is not None and not file:
+            raise AnnotationError(f"{path}, line {line}: no name in the column for the file; got {row}")
+        try:
+            event = None if silent else Event(parse_number(onset), parse_number(offset), label, _weight(cells, at.weight))
+        except AnnotationError as error:
+            raise AnnotationError(f"{path}, line {line}: {error}; correct the file") from error
+        except ValueError as error:
+            hint = "times in seconds; a header may name the columns in another order"
+            raise AnnotationError(f"{path}, line {line}: {error}; expected {expected}, {hint}; got {row}") from None
+        yield Row(f"line {line}", event, file, annotator)
+
+
+def _weight(cells: Sequence[str], at: int | None) -> float:
+    """Read a weight; BirdNET and others write "87 %"."""
+    if at is None:
+        return 1.0
+    value = cells[at]
+    return parse_number(value[:-1]) / 100 if value.endswith("%") else parse_number(value)

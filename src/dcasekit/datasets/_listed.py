@@ -1,0 +1,110 @@
+"""Lists that say what sounds in which recording, and which recording a name in them means."""
+
+import os
+import posixpath
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from dcasekit.annotations import Event, events_to_tags, read_events, read_tag_list
+from dcasekit.core.files import read_rows
+from dcasekit.errors import AnnotationError, DatasetError
+
+Known = tuple[Mapping[str, float | None] | None, tuple[Event, ...] | None]  # tags and events of a recording
+
+_ONSET = re.compile(r"(event_)?onset|begin|start|(begin|start)[ _]time", re.IGNORECASE)
+
+
+def read_known(path: Path) -> dict[str, Known]:
+    """Read a list of events, or of labels without times, whichever it is: name -> what is known."""
+    if path.stem.lower() == "events" or (path.stem.lower() != "tags" and _has_times(path)):
+        return {name: (events_to_tags(events), tuple(events)) for name, events in read_events(path).items()}
+    return {name: (tags, None) for name, tags in read_tag_list(path).items()}
+
+
+def _has_times(path: Path) -> bool:
+    """Tell if a list gives times: by its header, or, where it has none, by two numbers with a word behind them."""
+    rows = [row for _, row in read_rows(path, error=AnnotationError)[:1]]
+    if not rows or any(_ONSET.fullmatch(cell.strip().removesuffix("(s)").strip()) for cell in rows[0]):
+        return bool(rows)
+    numbers = [cell.strip().replace(",", ".").replace(".", "", 1).isdigit() for cell in rows[0]]
+    return any(numbers[at : at + 3] == [True, True, False] for at in range(1, len(numbers) - 2))
+
+
+def assign(known: dict[str, Known], listed: Mapping[str, Known], *, root: Path, where: Path) -> None:
+    """Add what a list says to what is known of each recording; one that is not there is added, for `validate` to say so.
+
+    Parameters
+    ----------
+    known : recordings by their paths below `root`; changed in place.
+    listed : by the names in the list: paths below `root` or below the list's own folder, or bare names where those are unique, with or
+        without the ending.
+    where : the list, whose folder counts, and for messages.
+    """
+    names = _Names(list(known))
+    folder = where.parent.relative_to(root).as_posix() if where.parent.is_relative_to(root) else "."
+    for text, content in listed.items():
+        name = _inside(text, root, where)
+        found = names.find(posixpath.normpath(f"{folder}/{name}")) or names.find(name) or names.find_bare(name)
+        if len(found) > 1:
+            raise DatasetError(f"{where} names {text!r}, and there are {' and '.join(found)}; give the path below {root}")
+        target = found[0] if found else posixpath.normpath(f"{folder}/{name}")
+        known[target] = join(known.get(target, (None, None)), content)
+
+
+def _inside(text: str, root: Path, where: Path) -> str:
+    """Give a name in a list as a path below the folder."""
+    name = text.replace("\\", "/")
+    if os.path.isabs(name) and Path(name).is_relative_to(root.absolute()):
+        name = Path(name).relative_to(root.absolute()).as_posix()
+    name = posixpath.normpath(name)
+    if name.startswith(("/", "../")) or name in ("", ".", "..") or re.match(r"[A-Za-z]:/", name):
+        raise DatasetError(
+            f"{where} names {text!r}, which does not lie in {root}; give paths below that folder, or link the recordings into it"
+        )
+    return name
+
+
+def join(one: Known, other: Known) -> Known:
+    """Add up what is said of one recording under different names."""
+    tags = {**(one[0] or {}), **(other[0] or {})} if one[0] is not None or other[0] is not None else None
+    events = (*(one[1] or ()), *(other[1] or ())) if one[1] is not None or other[1] is not None else None
+    return tags, events
+
+
+class _Names:
+    """Recordings by the names that a list may use: exactly, then without regard to capitals."""
+
+    def __init__(self, names: list[str]) -> None:
+        self._all = names
+        self._exact = _keyed(names)
+
+    def find(self, name: str) -> list[str]:
+        """Find the recordings of this path, with or without its ending."""
+        return self._look(name, ("path", "short path"))
+
+    def find_bare(self, name: str) -> list[str]:
+        """Find the recordings of this file name, in whatever folder."""
+        return self._look(name, ("name", "short name"))
+
+    @cached_property
+    def _folded(self) -> dict[tuple[str, str], list[str]]:
+        folded: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for (kind, key), names in self._exact.items():
+            folded[kind, key.casefold()] += names
+        return dict(folded)
+
+    def _look(self, name: str, kinds: Iterable[str]) -> list[str]:
+        exact = (self._exact.get((kind, name)) for kind in kinds)
+        return next(filter(None, exact), None) or next(filter(None, (self._folded.get((kind, name.casefold())) for kind in kinds)), [])
+
+
+def _keyed(names: Iterable[str]) -> dict[tuple[str, str], list[str]]:
+    keyed = defaultdict(list)
+    for path in names:
+        name = path.rpartition("/")[2]
+        for kind, key in (("path", path), ("short path", path.rpartition(".")[0]), ("name", name), ("short name", name.rpartition(".")[0])):
+            keyed[kind, key].append(path)
+    return dict(keyed)

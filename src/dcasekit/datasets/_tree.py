@@ -1,0 +1,79 @@
+"""The files of a folder, however deep, with links followed: every directory is listed once."""
+
+import os
+import re
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+# Folders that dcasekit makes at the top of a dataset: features, augmented copies, copies at another rate.
+_OURS = re.compile(r"features|augmented|audio\d{4,}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LeftOut:
+    """A file or folder that is not used, by its path below the dataset's folder, and why."""
+
+    path: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The files below a folder: path below it -> where the file really lies, sorted; and what is not among them."""
+
+    files: dict[str, str]
+    left_out: list[LeftOut]
+
+
+def list_tree(root: Path) -> Tree:
+    """List the files below a folder.
+
+    What is hidden and what dcasekit makes is left out. Links are followed, except those that lead back: a folder they lie in, or, behind
+    another link, one that is read already.
+    """
+    files: dict[str, str] = {}
+    left_out: list[LeftOut] = []
+    top = os.path.realpath(root)
+    seen, folders, links = {top}, [("", top, False)], deque[tuple[str, str, bool]]()
+    while folders or links:
+        path, real, linked = folders.pop() if folders else links.popleft()  # links come after all that lies here
+        try:
+            with os.scandir(real) as listed:
+                entries = list(listed)
+        except OSError as error:
+            left_out.append(LeftOut(path or str(root), f"cannot be opened ({error.strerror})"))
+            continue
+        for entry in entries:
+            name, is_link = path + entry.name, entry.is_symlink()
+            if why := _refusal(entry, at_top=not path):
+                left_out.append(LeftOut(name, why))
+            elif not entry.is_dir():
+                files[name] = os.path.realpath(entry.path) if is_link else entry.path
+            elif not is_link:
+                seen.add(entry.path)
+                folders.append((f"{name}/", entry.path, linked))
+            else:
+                target = os.path.realpath(entry.path)
+                if _lies_in(real, target) or _lies_in(top, target) or (linked and target in seen):
+                    left_out.append(LeftOut(name, "a link back to a folder that is read already"))
+                else:
+                    seen.add(target)
+                    links.append((f"{name}/", target, True))
+    return Tree(dict(sorted(files.items())), sorted(left_out))
+
+
+def _refusal(entry: "os.DirEntry[str]", *, at_top: bool) -> str:
+    """Say why an entry of a directory is not looked at; empty: it is."""
+    if entry.name.startswith("."):
+        return "hidden"
+    if entry.is_dir():
+        ours = at_top and _OURS.fullmatch(entry.name)
+        return "dcasekit's own; rename the folder if its recordings are yours" if ours else ""
+    if entry.is_file():
+        return ""
+    return "a link to nothing" if entry.is_symlink() else "neither a file nor a folder"
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    return f"{path}/".startswith(f"{folder.rstrip('/')}/")

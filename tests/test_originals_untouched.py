@@ -1,0 +1,232 @@
+"""Nothing of the user's is touched: whatever a list, a link or a folder says, all original bytes stay, and nothing lies elsewhere."""
+
+import csv
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import dcasekit
+from dcasekit import AugmentedDataset, audio, cli, testing
+from dcasekit.augmentations import Gain
+from dcasekit.core import discover
+from dcasekit.datasets import ESC50, Folder, SyntheticSounds
+from dcasekit.errors import DatasetError, StorageError
+from dcasekit.features import Mel, MelSpectrogram
+
+FEATURE = MelSpectrogram(sr=8000, audio_win=256, audio_hop=200, mel=Mel(bands=8), sequence_time=0.5)
+SMALL = ["-F", "sr=8000", "-F", "audio_win=256", "-F", "audio_hop=200", "-F", "mel.bands=8", "-F", "sequence_time=0.5"]
+MLP = ["--model", "mlp", *SMALL, "-M", "hidden_layers_size=[4]", "-M", "dropout_rates=[0]", "-T", "epochs=1", "-T", "device=cpu"]
+
+
+def run(*args: object) -> tuple[int, str]:
+    """Run the command; whatever it does with a hostile tree, it ends with an answer or with one line."""
+    result = CliRunner().invoke(cli.app, [str(arg) for arg in args])
+    assert result.exit_code in (0, 1), (result.output, result.exception)
+    assert result.exit_code == 0 or result.stderr.splitlines()[-1].startswith(("error: ", "extra", "warning: ")), result.stderr
+    return result.exit_code, result.stderr
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder with its bytes, links by where they lead."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            found[name] = os.fsencode(os.readlink(path))
+        elif path.is_file():
+            found[name] = path.read_bytes()
+    return found
+
+
+def noise(path: Path, seed: int = 0) -> Path:
+    return audio.write(path, np.random.default_rng(seed).normal(0, 0.1, 8000).astype(np.float32), 8000, subtype="PCM_16")
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Two recordings of the user's that belong to no dataset, and a place for one beside them."""
+    noise(tmp_path / "rec" / "r1.wav", seed=1)
+    noise(tmp_path / "rec" / "r2.wav", seed=2)
+    (tmp_path / "data").mkdir()
+    return tmp_path
+
+
+def everything(name: str, data: Path, out: Path) -> None:
+    """Run every command that writes, and the writers that have no command."""
+    given = ("--dataset", name, "--data", data)
+    run("augment", *given, "-A", "gain:min_db=3,max_db=3")
+    run("datasets", "split", name, "--data", data, "--out", out / "splits")
+    for form in ("events", "tags", "tsv", "audacity", "raven", "jams"):
+        run("datasets", "convert", name, "--data", data, "--to", form, "--out", out / form)
+    run("extract", *given, *SMALL)
+    run("train", *given, *MLP, "--out", out / "run")
+    if (out / "run" / "model").exists():
+        run("predict", "--model", out / "run" / "model", *sorted(data.rglob("*.wav"))[:3])
+    with suppress(dcasekit.DcasekitError):
+        dataset = discover.load("datasets", name)(data)
+        dataset.change_sampling_rate(4000)
+        AugmentedDataset(discover.load("datasets", name)(data), [Gain(min_db=1, max_db=1)]).process()
+
+
+def check_untouched(world: Path, before: dict[str, bytes], ours: tuple[str, ...]) -> None:
+    after = snapshot(world)
+    assert {name: after.get(name) for name in before} == before
+    strangers = [name for name in after if name not in before and not name.startswith(ours)]
+    assert strangers == []
+
+
+OURS = ("out/", "data/features/", "data/augmented/", "data/audio4000/")
+
+
+def folder_of(world: Path, names: list[str], listed: str = "events.tsv") -> None:
+    """A folder of recordings with a list, whose names are a stranger's."""
+    for number in range(10):
+        noise(world / "data" / f"clip{number}.wav", seed=number)
+    rows = [(f"clip{number}.wav", 0.1, 0.5, "dog" if number % 2 else "rain") for number in range(10)]
+    rows += [(name, 0.1, 0.5, "dog") for name in names]
+    with (world / "data" / listed).open("w", newline="") as file:
+        write = csv.writer(file, delimiter="\t")
+        write.writerows([("filename", "onset", "offset", "event_label"), *rows] if listed == "events.tsv" else [(r[0], r[3]) for r in rows])
+
+
+@pytest.mark.parametrize("listed", ["events.tsv", "tags.tsv"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["{world}/rec/r1.wav", "{world}/rec/r2.wav"],
+        ["../rec/r1.wav", "../rec/r2.wav"],
+        ["./../rec/r1.wav", "sub/../../rec/r2.wav"],
+        ["..\\rec\\r1.wav"],
+        ["../rec/new.wav"],
+        ["link/r1.wav"],
+    ],
+    ids=["absolute", "up", "dots", "backslashes", "missing", "link"],
+)
+def test_a_list_that_names_recordings_elsewhere_overwrites_none(world, names, listed):
+    (world / "data" / "link").symlink_to("../rec")
+    folder_of(world, [name.format(world=world) for name in names], listed)
+    before = snapshot(world)
+    everything("folder", world / "data", world / "out")
+    check_untouched(world, before, OURS)
+
+
+def test_a_recording_whose_name_is_not_utf_8_has_a_safe_id_and_its_copies_lie_inside(world):
+    (world / "data" / "dog").mkdir()
+    for name in (b"caf\xe9.wav", b"line\nbreak.wav"):
+        os.rename(noise(world / "rec" / "r3.wav"), os.path.join(os.fsencode(world / "data" / "dog"), name))
+    noise(world / "data" / "cat" / "one.wav")
+    dataset = Folder(world / "data")
+    assert {clip.id for clip in dataset.clips} == {"dog/caf%E9", "dog/line%0Abreak", "cat/one"}
+    dataset.change_sampling_rate(4000)
+    assert (world / "data" / "audio4000" / "dog" / "caf%E9.wav").exists()
+
+
+@pytest.mark.parametrize("name", ["../../rec/r1.wav", "{world}/rec/r1.wav", "../../rec/new.wav"])
+def test_a_name_in_esc50_csv_that_leads_elsewhere_is_refused(world, name):
+    testing.make_dataset("esc50", world / "data", clips=20, seconds=0.6, sr=8000)
+    meta = world / "data" / "meta" / "esc50.csv"
+    lines = meta.read_text().splitlines()
+    lines[3] = ",".join([name.format(world=world), *lines[3].split(",")[1:]])
+    meta.write_text("\n".join(lines) + "\n")
+    before = snapshot(world)
+    with pytest.raises(DatasetError, match=r"id is a path below the dataset's folder.*mend the file"):
+        _ = ESC50(world / "data").clips
+    everything("esc50", world / "data", world / "out")
+    check_untouched(world, before, OURS)
+
+
+@pytest.mark.parametrize("name", sorted(set(discover.names("datasets")) - {"folder", "soundscapes"}))
+def test_all_commands_on_every_dataset_leave_the_originals_as_they_are(world, name):
+    testing.make_dataset(name, world / "data", clips=20, seconds=0.6, sr=8000)
+    before = snapshot(world)
+    data, out = world / "data", world / "out"
+    for form in ("events", "tags", "jams"):
+        run("datasets", "convert", name, "--data", data, "--to", form, "--out", out / form)
+    run("datasets", "split", name, "--data", data, "--out", out / "splits")
+    run("augment", "--dataset", name, "--data", data, "-A", "gain:min_db=3,max_db=3")
+    dataset = discover.load("datasets", name)(data)
+    dataset.change_sampling_rate(4000)
+    FEATURE.extract(dataset)
+    check_untouched(world, before, OURS)
+
+
+@pytest.mark.parametrize("into", [".", "sub"], ids=["the folder itself", "a folder of the user's"])
+def test_labels_never_take_the_place_of_a_file_that_dcasekit_did_not_write(world, into):
+    folder_of(world, [])
+    out = world / "data" / into
+    for name in ("train.tsv", "tags.tsv", "clip1.tsv", "clip1.txt", "sub/events.tsv", "sub/train.tsv", "sub/clip3.jams"):
+        path = world / "data" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("the user's\tnotes\n")
+    before = snapshot(world)
+    for form in ("events", "tags", "tsv", "audacity", "jams"):
+        run("datasets", "convert", "folder", "--data", world / "data", "--to", form, "--out", out)
+    code, said = run("datasets", "split", "folder", "--data", world / "data", "--out", out)
+    assert code == 1
+    assert "train.tsv exists and dcasekit did not write it" in said
+    assert {name: snapshot(world).get(name) for name in before} == before
+
+
+def test_a_conversion_may_be_repeated_where_it_made_the_folder(world):
+    folder_of(world, [])
+    for _ in range(2):
+        assert run("datasets", "convert", "folder", "--data", world / "data", "--to", "jams", "--out", world / "out")[0] == 0
+        assert run("datasets", "split", "folder", "--data", world / "data", "--out", world / "out")[0] == 0
+
+
+@pytest.mark.parametrize("ours", ["audio4000", "augmented", "features", "augmented/{gain}", "features/{mel}"])
+def test_links_in_a_dataset_lead_no_writer_out_of_it(world, ours):
+    testing.make_dataset("esc50", world / "data", clips=20, seconds=0.6, sr=8000)
+    gain = Gain(min_db=1, max_db=1)
+    link = world / "data" / ours.format(gain=gain.fingerprint, mel=FEATURE.fingerprint)
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(world / "rec")
+    before = snapshot(world)
+    dataset = ESC50(world / "data")
+    writers = {
+        "audio4000": lambda: ESC50(world / "data").change_sampling_rate(4000),
+        "augmented": AugmentedDataset(dataset, [gain]).process,
+        "features": lambda: FEATURE.extract(dataset),
+    }
+    with pytest.raises(StorageError, match="link that leads out of"):
+        writers[ours.partition("/")[0]]()
+    check_untouched(world, before, OURS)
+    assert len([name for name in snapshot(world) if name.startswith("rec/")]) == 2
+
+
+def test_a_folder_of_recordings_that_is_called_like_ours_is_left_alone(world):
+    testing.make_dataset("esc50", world / "data", clips=20, seconds=0.6, sr=8000)
+    first = ESC50(world / "data").clips[0]
+    noise(world / "data" / "audio4000" / f"{first.id}.wav", seed=9)
+    before = snapshot(world)
+    with pytest.raises(StorageError, match=r"audio4000/.*\.wav exists and dcasekit did not write it"):
+        ESC50(world / "data").change_sampling_rate(4000, jobs=1)
+    check_untouched(world, before, OURS)
+
+
+def test_sounds_are_not_made_over_recordings(world):
+    noise(world / "data" / "audio" / "clip00000.wav")
+    (world / "data" / "events.tsv").write_text("the user's\n")
+    before = snapshot(world)
+    with pytest.raises(StorageError, match="exists and dcasekit did not write it"):
+        SyntheticSounds(world / "data", clips=5, seconds=0.5, sr=8000).download()
+    check_untouched(world, before, ("data/audio/",))
+
+
+def test_a_stranger_s_record_of_a_copy_is_made_anew(world):
+    """Files beside the copies that hold something else than they should are no record, and no error."""
+    testing.make_dataset("esc50", world / "data", clips=20, seconds=0.6, sr=8000)
+    dataset = ESC50(world / "data")
+    dataset.change_sampling_rate(4000, jobs=1)
+    good = snapshot(world / "data" / "audio4000")
+    abouts = sorted((world / "data" / "audio4000").glob("*.json"))
+    for path, text in zip(abouts, ("", "{", "[]", "{}", "null", json.dumps({"origin": 1, "channel": None, "bytes": 1})), strict=False):
+        path.write_text(text)
+    dataset.change_sampling_rate(4000, jobs=1)
+    again = snapshot(world / "data" / "audio4000")
+    assert {name: text for name, text in again.items() if name.endswith(".json")} == {n: t for n, t in good.items() if n.endswith(".json")}
