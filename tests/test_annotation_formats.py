@@ -1,12 +1,23 @@
 """Annotation files as the field's tools write them, and what comes back of what we write."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcasekit.annotations import Event, read_annotation, read_tag_list, write_annotation
+from dcasekit.annotations import (
+    Event,
+    annotation_formats,
+    read_annotation,
+    read_events,
+    read_events_folder,
+    read_tag_list,
+    write_annotation,
+    write_events,
+)
 from dcasekit.errors import AnnotationError
 
 FORMATS = ["audacity", "jams", "raven", "tsv"]
@@ -99,6 +110,69 @@ def test_an_impossible_duration_is_refused(tmp_path, duration):
         write_annotation(tmp_path / "a.jams", DOGS, duration=duration)
 
 
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("label", [" dog", "dog ", "d\udc80g", "\u3000"])
+def test_a_label_that_would_not_come_back_is_refused(tmp_path, format, label):
+    with pytest.raises(AnnotationError):
+        write_annotation(tmp_path / "a.any", [Event(0, 1, label)], format=format)
+    assert not (tmp_path / "a.any").exists()
+
+
+def test_scores_stand_where_each_tool_looks_for_them(tmp_path):
+    scored = [Event(0, 1, "dog", 0.87), Event(1, 2, "cat")]
+    assert write_annotation(tmp_path / "a.txt", scored).read_text() == "0\t1\tdog [weight 0.87]\n1\t2\tcat\n"
+    header, first, _ = (line.split("\t") for line in write_annotation(tmp_path / "a.selections.txt", scored).read_text().splitlines())
+    assert (header[-1], first[-1]) == ("Score", "0.87")
+    assert json.loads(write_annotation(tmp_path / "a.jams", scored).read_text())["annotations"][0]["data"][0]["confidence"] == 0.87
+    assert write_events(tmp_path / "e.tsv", {"a.wav": scored}).read_text().splitlines()[:2] == [
+        "filename\tonset\toffset\tevent_label\tweight",
+        "a.wav\t0\t1\tdog\t0.87",
+    ]
+    assert read_events(tmp_path / "e.tsv") == {"a.wav": scored}
+
+
+def test_a_format_is_one_file_and_nothing_else(tmp_path):
+    """A leaf dropped into the folder is read, written and recognised."""
+    script = tmp_path / "try.py"
+    script.write_text(
+        """
+import importlib, pkgutil, sys
+from pathlib import Path
+from dcasekit.core import discover
+import dcasekit.annotations.formats as formats
+package = Path(sys.argv[1])
+formats.__path__.append(str(package))
+names = discover.names
+discover.names = lambda family: tuple(sorted({*names(family), "colons"})) if family == "annotations.formats" else names(family)
+from dcasekit.annotations import Event, annotation_formats, read_annotation, write_annotation
+assert annotation_formats()["colons"] == ".colons"
+path = write_annotation(package / "a.colons", [Event(0, 1, "dog")])
+assert path.read_text() == "0:1:dog"
+assert read_annotation(path) == [Event(0, 1, "dog")]
+"""
+    )
+    (tmp_path / "colons.py").write_text(
+        """
+from pathlib import Path
+from dcasekit.annotations.formats.base import Row
+from dcasekit.annotations.nouns import Event
+ENDING, SUFFIXES = ".colons", (".colons",)
+def recognise(first): return 2
+def read(path, *, several=False):
+    onset, offset, label = Path(path).read_text().split(":")
+    return [Row("line 1", Event(float(onset), float(offset), label))]
+def write(path, events, duration):
+    Path(path).write_text(":".join(str(part) for one in events for part in (one.onset, one.offset, one.label)))
+    return Path(path)
+"""
+    )
+    subprocess.run([sys.executable, script, tmp_path], check=True)
+
+
+def test_all_formats_are_named_with_their_endings():
+    assert annotation_formats() == {"audacity": ".txt", "jams": ".jams", "raven": ".selections.txt", "tsv": ".tsv"}
+
+
 # tables
 
 
@@ -139,6 +213,140 @@ def test_a_row_that_names_only_the_recording_says_that_it_has_no_events(tmp_path
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.txt", "a.ann"])
 def test_an_empty_file_holds_no_events(tmp_path, name):
     assert read_annotation(saved(tmp_path, name, "")) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "filename,onset,offset,event_label\na.wav,0,5,dog\na.wav,5,6,Air horn, truck horn\n",
+        "a.wav,0,5,dog\na.wav,5,6,Air horn, truck horn\n",
+        "onset,offset,event_label\n0,5,dog\n5,6,Air horn, truck horn\n",
+        "0,5,dog\n5,6,Air horn, truck horn\n",
+        "filename,onset,offset,event_label\na.wav,0,5,dog\na.wav,0,5,1,5,dog\n",
+        "a.wav,0,5,dog\na.wav,0,5,1,5,dog\n",
+    ],
+)
+def test_a_label_is_never_cut_at_a_comma(tmp_path, text):
+    path = saved(tmp_path, "a.csv", text)
+    with pytest.raises(AnnotationError, match=r"a\.csv, line \d: expected .* got \d fields: .*quotation marks"):
+        read_annotation(path)
+    if "a.wav" in text:
+        with pytest.raises(AnnotationError, match=r"a\.csv, line \d: expected .* got \d fields: .*quotation marks"):
+            read_events(path)
+
+
+def test_a_spreadsheet_of_countries_with_decimal_commas_is_read(tmp_path):
+    path = saved(tmp_path, "events.csv", "filename;onset;offset;event_label\na.wav;0,5;1,25;dog\na.wav;2;3;car horn\nb.wav\n")
+    assert read_events(path) == {"a.wav": DOGS, "b.wav": []}
+
+
+def test_a_recording_named_alone_has_no_events(tmp_path):
+    for text in ("filename,onset,offset,event_label\na.wav\nb.wav,0,1,dog\n", "a.wav\nb.wav,0,1,dog\n", "a.wav\nb.wav\t0\t1\tdog\n"):
+        assert read_events(saved(tmp_path, "events.csv", text)) == {"a.wav": [], "b.wav": [Event(0, 1, "dog")]}
+    assert read_annotation(saved(tmp_path, "a.tsv", "filename\tonset\toffset\tevent_label\na.wav\n")) == []
+    with pytest.raises(AnnotationError, match="names alone are no list of events"):
+        read_events(saved(tmp_path, "events.csv", "a.wav\nb.wav\n"))
+
+
+def test_scores_behind_the_label_of_a_list_without_header_are_weights(tmp_path):
+    path = saved(tmp_path, "events.csv", "a.wav,0,1,dog,0.25\na.wav,1,2,cat,1\nb.wav\n")
+    assert read_events(path) == {"a.wav": [Event(0, 1, "dog", 0.25), Event(1, 2, "cat")], "b.wav": []}
+
+
+@pytest.mark.parametrize("column", ["weight", "value", "confidence", "Score", "probability"])
+def test_scores_are_read_under_every_usual_name(tmp_path, column):
+    path = saved(tmp_path, "a.tsv", f"onset\toffset\tevent_label\t{column}\n0\t1\tdog\t0.25\n")
+    assert read_annotation(path) == [Event(0, 1, "dog", 0.25)]
+
+
+# annotators
+
+
+def test_annotators_of_a_table_are_told_apart(tmp_path):
+    path = saved(tmp_path, "a.tsv", "onset\toffset\tevent_label\tannotator\n0\t1\tdog\tann\n0\t2\tcat\tbob\n")
+    with pytest.raises(AnnotationError, match=r"a\.tsv: the recording was annotated by several: ann, bob; choose one with annotator="):
+        read_annotation(path)
+    assert read_annotation(path, annotator="bob") == [Event(0, 2, "cat")]
+    with pytest.raises(AnnotationError, match="has no annotator 'cem'; its annotators are: ann, bob"):
+        read_annotation(path, annotator="cem")
+    plain = saved(tmp_path, "b.tsv", "0\t1\tdog\n")
+    with pytest.raises(AnnotationError, match="has no annotator 'ann'; its annotators are: not named"):
+        read_annotation(plain, annotator="ann")
+
+
+def test_annotators_of_an_event_list_are_told_apart(tmp_path):
+    text = "filename\tonset\toffset\tevent_label\tannotator_id\na.wav\t0\t1\tdog\t7\na.wav\t\t\t\t8\nb.wav\t0\t2\tcat\t8\n"
+    path = saved(tmp_path, "events.tsv", text)
+    with pytest.raises(AnnotationError, match=r"a\.wav was annotated by several: 7, 8"):
+        read_events(path)
+    assert read_events(path, annotator="7") == {"a.wav": [Event(0, 1, "dog")]}
+    assert read_events(path, annotator="8") == {"a.wav": [], "b.wav": [Event(0, 2, "cat")]}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "names"),
+    [
+        ({"annotator": {"name": "Ann"}}, {"annotator": {"name": "Bob"}}, ("Ann", "Bob")),
+        ({"annotator": {"email": "a@x"}}, {"annotator": {"name": "Bob"}}, ("a@x", "Bob")),
+        ({}, {"annotator": {}}, ("annotation 0", "annotation 1")),
+        (None, {"annotator": None}, ("annotation 0", "annotation 1")),
+    ],
+)
+def test_annotators_of_a_jams_file_are_told_apart(tmp_path, first, second, names):
+    entries = [
+        {"namespace": "segment_open", "data": data, "annotation_metadata": about}
+        for data, about in (([observed(0, 1, "dog")], first), ([observed(0, 2, "dog")], second))
+    ]
+    path = saved(tmp_path, "a.jams", jams(*entries))
+    with pytest.raises(AnnotationError, match=rf"a\.jams: the recording was annotated by several: {', '.join(sorted(names))}; choose"):
+        read_annotation(path)
+    assert read_annotation(path, annotator=names[0]) == [Event(0, 1, "dog")]
+    assert read_annotation(path, annotator=names[1]) == [Event(0, 2, "dog")]
+
+
+def test_an_annotator_who_heard_nothing_is_one_of_several(tmp_path):
+    entries = [
+        {"namespace": "segment_open", "data": data, "annotation_metadata": {"annotator": {"name": name}}}
+        for data, name in (([observed(0, 1, "dog")], "Ann"), ([], "Bob"))
+    ]
+    path = saved(tmp_path, "a.jams", jams(*entries))
+    with pytest.raises(AnnotationError, match="annotated by several: Ann, Bob"):
+        read_annotation(path)
+    assert read_annotation(path, annotator="Bob") == []
+
+
+# folders
+
+
+def test_a_folder_of_annotation_files_of_any_format_is_read(tmp_path):
+    write_annotation(tmp_path / "a.tsv", DOGS)
+    write_annotation(tmp_path / "b.txt", DOGS)
+    write_annotation(tmp_path / "site1" / "a.Table.1.selections.txt", DOGS)
+    write_annotation(tmp_path / "site2" / "Y0_0.000_10.000.jams", [])
+    saved(tmp_path, "more.csv", "filename,onset,offset,event_label\nc.wav,0,1,dog\nd.wav\n")
+    saved(tmp_path, "same.csv", "filename,onset,offset,event_label\nsame.wav,0,1,dog\n")
+    saved(tmp_path, ".hidden.tsv", "x")
+    saved(tmp_path, "a.wav", "RIFF")
+    assert read_events_folder(tmp_path) == {
+        "a": DOGS,
+        "b": DOGS,
+        "c.wav": [Event(0, 1, "dog")],
+        "d.wav": [],
+        "same": [Event(0, 1, "dog")],
+        "site1/a": DOGS,
+        "site2/Y0_0.000_10.000": [],
+    }
+    write_annotation(tmp_path / "b.jams", [])
+    with pytest.raises(AnnotationError, match=r"b\.txt and .*b\.jams are both of the recording 'b'; keep one"):
+        read_events_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", [None, "a.wav"])
+def test_a_folder_without_annotation_files_is_refused(tmp_path, name):
+    if name:
+        saved(tmp_path, name, "RIFF")
+    with pytest.raises(AnnotationError, match="there is no annotation file in .*; expected names that end in .*jams"):
+        read_events_folder(tmp_path)
 
 
 # Audacity
@@ -204,6 +412,65 @@ def test_a_selection_table_of_several_recordings_is_refused(tmp_path):
         read_annotation(saved(tmp_path, "a.selections.txt", text))
 
 
+SEQUENCE = (
+    "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tBegin File\tFile Offset (s)\tSpecies\n"
+    "1\tSpectrogram 1\t1\t5.1\t6.2\t0\t4000\ta.wav\t5.1\twren\n"
+    "2\tWaveform 1\t1\t61\t62.5\t0\t4000\tb.wav\t1\trobin\n"
+    "2\tSpectrogram 1\t1\t61\t62.5\t0\t4000\tb.wav\t1\trobin\n"
+)
+
+
+def test_a_table_of_a_file_sequence_gives_each_file_its_own_times(tmp_path):
+    path = saved(tmp_path, "all.selections.txt", SEQUENCE)
+    assert read_events(path) == {"a.wav": [Event(5.1, 6.2, "wren")], "b.wav": [Event(1, 2.5, "robin")]}
+    with pytest.raises(AnnotationError, match="lists 2 recordings"):
+        read_annotation(path)
+    second = saved(tmp_path, "b.selections.txt", "".join(line for line in SEQUENCE.splitlines(keepends=True) if "a.wav" not in line))
+    assert read_annotation(second) == [Event(1, 2.5, "robin")]
+
+
+def test_files_of_one_name_are_told_apart_by_their_paths(tmp_path):
+    rows = [SEQUENCE.splitlines()[0] + "\tBegin Path"]
+    rows += [
+        f"{line}\t{path}"
+        for line, path in zip(
+            SEQUENCE.replace("b.wav", "a.wav").splitlines()[1:], ["D:\\\\rec\\\\x\\\\a.wav", *["D:\\\\rec\\\\y\\\\a.wav"] * 2], strict=True
+        )
+    ]
+    text = "\n".join(rows).replace("\\\\", "\\")
+    assert read_events(saved(tmp_path, "all.txt", text)) == {"x/a.wav": [Event(5.1, 6.2, "wren")], "y/a.wav": [Event(1, 2.5, "robin")]}
+    assert set(read_events(saved(tmp_path, "all.txt", text.replace("y\\a.wav", "y\\b.wav")))) == {"a.wav", "b.wav"}
+
+
+def test_a_table_put_together_of_several_has_the_times_of_each(tmp_path):
+    text = "Selection\tBegin Time (s)\tEnd Time (s)\tBegin File\tSpecies\n"
+    text += "1\t0\t1\ta.wav\twren\n2\t{}\t62\ta.wav\twren\n1\t61\t62\tb.wav\twren\n"
+    overlapping = saved(tmp_path, "all.txt", text.format("61.5"))
+    assert read_events(overlapping) == {"a.wav": [Event(0, 1, "wren"), Event(61.5, 62, "wren")], "b.wav": [Event(61, 62, "wren")]}
+    with pytest.raises(AnnotationError, match=r"all\.txt has selections of 2 files and no column 'File Offset \(s\)'"):
+        read_events(saved(tmp_path, "all.txt", text.format("60")))
+
+
+def test_a_bad_file_offset_is_refused_with_its_line(tmp_path):
+    with pytest.raises(AnnotationError, match=r"all\.txt, line 2: '' is not a number; expected seconds in the column 'File Offset \(s\)'"):
+        read_events(saved(tmp_path, "all.txt", SEQUENCE.replace("a.wav\t5.1", "a.wav\t")))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "weight"), [("Confidence", "0.87", 0.87), ("Score", "0,87", 0.87), ("Confidence", "87 %", 0.87)]
+)
+def test_the_confidence_of_a_selection_is_its_weight(tmp_path, column, value, weight):
+    text = f"Selection\tBegin Time (s)\tEnd Time (s)\tAnnotation\t{column}\n1\t0\t1\twren\t{value}\n"
+    assert read_annotation(saved(tmp_path, "a.txt", text)) == [Event(0, 1, "wren", weight)]
+
+
+@pytest.mark.parametrize("value", ["3", "high", "-1", "nan"])
+def test_a_confidence_of_another_scale_is_refused(tmp_path, value):
+    text = f"Selection\tBegin Time (s)\tEnd Time (s)\tAnnotation\tConfidence\n1\t0\t1\twren\t{value}\n"
+    with pytest.raises(AnnotationError, match=r"a\.txt, line 2: "):
+        read_annotation(saved(tmp_path, "a.txt", text))
+
+
 # JAMS
 
 
@@ -250,7 +517,24 @@ def test_a_jams_file_without_sound_events_names_its_namespaces(tmp_path):
         read_annotation(path)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", "3", "", '{"annotations": [{}]}', '{"annotations": 3}', '{"annotations": null}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        "3",
+        "",
+        "[" * 10**5,
+        '{"annotations": ' * 10**4,
+        "1" * 5000,
+        '{"annotations": [3]}',
+        '{"annotations": {"namespace": 1}}',
+        '{"annotations": [{}]}',
+        '{"annotations": 3}',
+        '{"annotations": null}',
+    ],
+)
 def test_what_is_no_jams_is_refused(tmp_path, text):
     with pytest.raises(AnnotationError, match=r"a\.jams is (no JAMS file|not readable JSON)"):
         read_annotation(saved(tmp_path, "a.jams", text))
@@ -270,7 +554,17 @@ def test_what_is_no_jams_is_refused(tmp_path, text):
         [observed(-1, 2, "dog")],
         [observed(float("nan"), 1, "dog")],
         ["dog"],
+        [[]],
+        [{"time": [0], "duration": [1], "value": ["dog"]}],
+        [observed("1_0", 1, "dog")],
+        [observed(0, True, "dog")],
+        [observed(0, 10**400, "dog")],
+        [observed(0, 1e8, "dog")],
+        [observed(0, 1, " ")],
+        [observed(0, 1, {"label": ["dog"]})],
         {"time": [0], "duration": [1], "value": ["dog"]},
+        5,
+        "dog",
     ],
 )
 def test_a_bad_observation_is_refused_with_its_place(tmp_path, data):

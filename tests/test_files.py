@@ -318,11 +318,27 @@ def test_a_file_is_recognized_when_moved_or_copied_and_not_when_another_takes_it
 CELLS = st.text(st.characters(codec="utf-8"), max_size=8)
 
 
-@given(rows=st.lists(st.lists(CELLS, min_size=2, max_size=2), max_size=5))
+@given(rows=st.lists(st.lists(CELLS | st.sampled_from(["a,b", "a;b", "\ufeffa", "", '"', "a\nb"]), min_size=1, max_size=3), max_size=5))
 def test_a_table_survives_its_file(tmp_path, rows):
-    rows = [["first", "row"], *rows]  # the tab in the first line tells the delimiter
     found = read_rows(write_rows(tmp_path / "a.tsv", rows), error=FeatureError)
     assert [row for _, row in found] == rows
+
+
+def test_a_spreadsheet_takes_no_cell_for_a_formula(tmp_path):
+    row = ["=1+1", "+dog", "-dog", "@dog", "\tdog", "dog=1", "-1.5", "+2"]
+    path = write_rows(tmp_path / "a.tsv", [row], spreadsheet=True)
+    [(_, found)] = read_rows(path, error=FeatureError)
+    assert found == ["'=1+1", "'+dog", "'-dog", "'@dog", "'\tdog", "dog=1", "-1.5", "+2"]
+    assert read_rows(write_rows(path, [row]), error=FeatureError) == [(1, row)]
+
+
+@pytest.mark.parametrize(
+    ("text", "delimiter"),
+    [("a\tb,c;d\n", "\t"), ("a;b\n", ";"), ("a;b,c\n", ","), ("a\nb\tc\n", "\t"), ('"a\tb",c\n', ","), ('"a\nb"\tc\n', "\t"), ("a\n", ",")],
+)
+def test_the_first_row_with_one_tells_what_stands_between_the_cells(tmp_path, text, delimiter):
+    (tmp_path / "a.txt").write_text(text)
+    assert read_rows(tmp_path / "a.txt", error=FeatureError).delimiter == delimiter
 
 
 def test_rows_are_numbered_as_an_editor_does(tmp_path):

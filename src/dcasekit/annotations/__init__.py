@@ -12,7 +12,6 @@ from dcasekit.annotations.files import (
     write_annotation,
     write_events,
 )
-from dcasekit.annotations.names import match_names
 from dcasekit.annotations.nouns import LONGEST, TIME_TOLERANCE, Clip, Event
 from dcasekit.annotations.rolls import HARD, clip_to_vector, events_to_roll, events_to_tags, harden, present, tags_to_vector
 from dcasekit.annotations.tag_lists import read_tag_list, write_tag_list
@@ -29,7 +28,6 @@ __all__ = [
     "events_to_roll",
     "events_to_tags",
     "harden",
-    "match_names",
     "present",
     "read_annotation",
     "read_events",

@@ -146,7 +146,7 @@ def _number_of(error: Exception) -> int | None:
     return int(found[1]) if found else None
 
 
-_QUOTED = re.compile(r'(^|[\t,;])"(?:[^"]|"")*"(?=[\t,;\r\n]|$)')
+_QUOTED = re.compile(r'(^|[\t,;\n])"(?:[^"]|"")*"(?=[\t,;\r\n]|$)')
 
 
 @contextmanager
@@ -254,7 +254,7 @@ def _no_formula(cell: str) -> str:
 def read_rows(path: PathLike, *, error: type[Exception]) -> Rows:
     """Read a TSV or CSV file: (line number, cells) of every row that is not empty.
 
-    Between the cells stands a tab if the first row has one, else a semicolon if it has one and no comma (spreadsheets where the comma is
+    Between the cells stands what the first row with any has: a tab, else a semicolon if it has no comma (spreadsheets where the comma is
     the decimal point), else a comma. Raise `error`, naming the file, if it is missing, not UTF-8, or its quotation marks do not pair.
     """
     try:
@@ -262,8 +262,9 @@ def read_rows(path: PathLike, *, error: type[Exception]) -> Rows:
             text = file.read()
     except (OSError, ValueError) as problem:  # also: not UTF-8, a NUL in the name
         raise error(f"cannot read {path} as a UTF-8 table: {problem}") from problem
-    first = _QUOTED.sub(r"\1", text[:65536].lstrip("\r\n")).partition("\n")[0]
-    delimiter = "\t" if "\t" in first else ";" if ";" in first and "," not in first else ","
+    lines = _QUOTED.sub(r"\1", text[:65536]).split("\n")
+    first = next((line for line in lines if any(mark in line for mark in "\t;,")), "")
+    delimiter = "\t" if "\t" in first else ";" if "," not in first and first else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         return Rows(((reader.line_num, row) for row in reader if row), delimiter)
