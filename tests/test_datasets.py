@@ -58,6 +58,27 @@ def clip(name, fold, group="", **more):
     return Clip(id=name, path=Path(name), fold=fold, group=group, **{"tags": {"a": 1.0}, **more})
 
 
+# ---- every row and cell
+
+
+def test_a_cell_too_many_is_refused_and_never_dropped(esc50):
+    torn = rewritten(esc50, ESC_META, lambda lines: [lines[0], lines[1].replace("dog", "dog,wolf"), *lines[2:]])
+    with pytest.raises(DatasetError, match=r"esc50\.csv, line 2: the row has 8 cells, the header 7; .* needs quotation marks"):
+        _ = torn.clips
+
+
+def test_two_columns_of_one_name_are_refused(esc50):
+    twice = rewritten(esc50, ESC_META, lambda lines: [f"{lines[0]},category", *(f"{line},cat" for line in lines[1:])])
+    with pytest.raises(DatasetError, match=r"esc50\.csv has two columns 'category'; which one counts"):
+        _ = twice.clips
+
+
+def test_a_row_of_esc10_that_is_neither_in_nor_out_is_refused(tmp_path):
+    esc10 = testing.make_dataset("esc10", tmp_path, clips=20, seconds=0.1, sr=8000)
+    with pytest.raises(DatasetError, match=r"esc10 of 1-100000-A-0 is 'TRUE'; it must be True or False"):
+        _ = rewritten(esc10, ESC_META, lambda lines: [line.replace("True", "TRUE") for line in lines]).clips
+
+
 # ---- what is read
 
 

@@ -37,6 +37,11 @@ def listing(dataset, stem):
     return f"evaluation_setup/fold1_{stem}{dataset.lists}"
 
 
+def test_a_clip_listed_twice_is_refused_even_where_the_rows_agree(scenes):
+    with pytest.raises(DatasetError, match=r"fold1_train.*: audio/.* is listed twice; remove one of the rows"):
+        _ = changed(scenes, listing(scenes, "train"), lambda lines: [*lines, lines[-1]]).clips
+
+
 def test_a_clip_is_what_its_file_name_says(scenes):
     for clip in scenes.clips:
         scene, city, location, _, device = clip.id.split("-")

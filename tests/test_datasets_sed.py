@@ -319,6 +319,23 @@ def test_durations_are_known_where_the_baselines_table_is(tmp_path):
     assert {clip.duration for clip in MAESTROReal(tmp_path).clips} == {None}
 
 
+def test_a_duration_that_is_no_number_is_refused(tmp_path):
+    dataset = made(MAESTROReal, tmp_path, clips=10)
+    with pytest.raises(DatasetError, match=r"development_metadata\.csv: duration must be a number; got 'long'"):
+        _ = written(dataset, "metadata/development_metadata.csv", "filename\tduration\ncafe_restaurant_00\tlong\n").clips
+
+
+def test_times_on_a_grid_may_end_up_to_a_step_after_the_recording(tmp_path):
+    dataset = made(MAESTROReal, tmp_path, clips=10, seconds=1.4)
+    name = dataset.clips[0].id
+    file = f"development_annotation/soft_labels_{name.rpartition('_')[0]}/{name}.txt"
+    assert written(dataset, file, "0.0\t1.0\tcar\t1.0\n1.0\t2.0\tcar\t0.75\n").validate(content=False) == []
+    late = written(dataset, file, "0.0\t1.0\tcar\t1.0\n2.0\t3.0\tcar\t0.75\n")
+    assert [problem.kind for problem in late.validate(content=False)] == ["late"]
+    assert {row.label: row.total for row in late.summary().labels}["car"] >= 1.0
+    assert made(TAUNIGENS2020, tmp_path / "t").label_step == 0.1
+
+
 def test_eleven_labels_are_evaluated():
     assert len(MAESTROReal.labels) == 17
     assert len(MAESTROReal.evaluated_labels) == 11

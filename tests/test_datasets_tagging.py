@@ -324,10 +324,8 @@ def test_not_annotated_is_not_a_vote_against(table):
     rows = (1, {DOG: "1"}), (-1, {"*": "-1", SAW: "0"})
     tags = table.read(*rows, votes="share").tags
     assert (tags["dog"], tags["powered-saw"]) == (1.0, 0.0)
-    alone = table.read(rows[1])
-    assert alone.tags == {"powered-saw": 0.0}
-    assert alone.extra["unannotated"] == "engine,machinery-impact,non-machinery-impact,alert-signal,music,human-voice,dog"
-    assert table.read(rows[0]).extra["unannotated"] == ""
+    assert table.read(rows[1]).tags == dict.fromkeys(SONYCUST.labels, None) | {"powered-saw": 0.0}  # of all others nothing is known
+    assert None not in table.read(rows[0]).tags.values()
     assert table.read((1, {"*": "-1"})).tags is None  # nothing is known, which is not: nothing sounds
     assert table.read((1, {})).tags == dict.fromkeys(SONYCUST.labels, 0.0)
 
@@ -341,12 +339,14 @@ def test_fine_labels_and_what_is_uncertain_about_them(table):
     unclear, coarse = "5-X_other-unknown-alert-signal_presence", "5_alert-signal_presence"
     rows = (1, {HORN: "1", coarse: "1"}), (2, {unclear: "1", coarse: "1"})
     fine = table.read(*rows, taxonomy="fine", votes="share")
-    assert (fine.tags["car-horn"], fine.tags["siren"], fine.extra["uncertain"]) == (0.5, 0.0, "alert-signal")
+    assert (fine.tags["car-horn"], fine.tags["siren"], fine.extra["uncertain"]) == (1.0, 0.0, "alert-signal")
+    alone = table.read(rows[1], taxonomy="fine").tags  # heard a signal and cannot tell which: neither for nor against any of them
+    assert [label for label, value in alone.items() if value is None] == ["car-horn", "car-alarm", "siren", "reverse-beeper"]
     assert set(fine.tags) == set(SONYCUST("x", taxonomy="fine").labels)
     assert table.read(*rows, votes="share").tags["alert-signal"] == 1.0
     assert "uncertain" not in table.read(*rows).extra
     assert table.read(rows[0], taxonomy="fine").extra["uncertain"] == ""
-    assert table.read((0, {HORN: "0", "*": "-1"}), taxonomy="fine").extra["unannotated"].count(",") == 21
+    assert list(table.read((0, {HORN: "0", "*": "-1"}), taxonomy="fine").tags.values()).count(None) == 22
 
 
 @given(st.lists(st.tuples(st.sampled_from([-2, -1, 0, 1, 2, 3]), st.sampled_from(["1", "0", "-1"])), min_size=1, max_size=6))

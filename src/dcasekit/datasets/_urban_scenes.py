@@ -61,5 +61,12 @@ class UrbanScenes(Dataset):
         """Read one list: file name -> fold, scene, and where that is written."""
         path = self.root / "evaluation_setup" / f"{stem}{self.lists}"
         if self.lists == ".txt":
-            return {row[0]: (fold, row[1], where) for where, row in read_list(path, ("filename", "scene label"))}
-        return {row["filename"]: (fold, row["scene_label"], str(path)) for row in read_table(path, ("filename", "scene_label"))}
+            rows = [(row[0], row[1], where) for where, row in read_list(path, ("filename", "scene label"))]
+        else:
+            rows = [(row["filename"], row["scene_label"], str(path)) for row in read_table(path, ("filename", "scene_label"))]
+        found: dict[str, tuple[str, str, str]] = {}
+        for name, scene, where in rows:
+            if name in found:
+                raise DatasetError(f"{where}: {name} is listed twice; remove one of the rows")
+            found[name] = (fold, scene, where)
+        return found

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dcasekit.annotations import Clip
 from dcasekit.datasets.esc50 import ESC50
+from dcasekit.errors import DatasetError
 
 
 class ESC10(ESC50):
@@ -24,7 +25,12 @@ class ESC10(ESC50):
 
     def load(self) -> Iterable[Clip]:
         """Read the rows of ``meta/esc50.csv`` that are marked as ESC-10."""
-        return (clip for clip in super().load() if clip.extra["esc10"] == "True")
+        for clip in super().load():
+            if clip.extra["esc10"] not in ("True", "False"):
+                meta = self.root / "meta" / "esc50.csv"
+                raise DatasetError(f"{meta}: esc10 of {clip.id} is {clip.extra['esc10']!r}; it must be True or False")
+            if clip.extra["esc10"] == "True":
+                yield clip
 
     def _shared(self) -> Iterable[Path]:
         return (clip.path for clip in super().load())

@@ -1,6 +1,7 @@
 """ESC-50: environmental sound classification, 50 classes."""
 
 from collections.abc import Iterable
+from os.path import splitext
 
 from dcasekit.annotations import Clip
 from dcasekit.datasets._tables import read_table
@@ -54,7 +55,7 @@ class ESC50(Dataset):
         """Read ``meta/esc50.csv``."""
         for row in read_table(self.root / "meta" / "esc50.csv", _COLUMNS):
             yield Clip(
-                id=row["filename"].rpartition(".")[0],
+                id=splitext(row["filename"])[0],
                 path=self.root / "audio" / row["filename"],
                 fold=f"fold{row['fold']}",
                 group=row["src_file"],

@@ -1,6 +1,7 @@
 """FSDKaggle2018: classification of Freesound clips, 41 classes."""
 
 from collections.abc import Iterable
+from os.path import splitext
 
 from dcasekit.annotations import Clip
 from dcasekit.datasets._protocols import TrainValidateTest
@@ -69,7 +70,7 @@ class FSDKaggle2018(Dataset):
 
     def _clip(self, row: dict[str, str], folder: str, fold: str) -> Clip:
         return Clip(
-            id=f"{folder}/{row['fname'].rpartition('.')[0]}",
+            id=f"{folder}/{splitext(row['fname'])[0]}",
             path=self.root / "audio" / folder / row["fname"],
             fold=fold,
             group=f"{fold}/{row['freesound_id']}",

@@ -1,6 +1,7 @@
 """FSDKaggle2019: tagging of Freesound clips with few clean and many noisy labels, 80 classes."""
 
 from collections.abc import Iterable
+from os.path import splitext
 
 from dcasekit.annotations import Clip
 from dcasekit.datasets._protocols import TrainTest
@@ -74,7 +75,7 @@ class FSDKaggle2019(Dataset):
         for fold, (table, source) in _FOLDS.items():
             usage = ("usage",) if fold == "test" else ()
             for row in read_table(self.root / "meta" / table, ("fname", "labels", source, "license", *usage)):
-                name = f"{fold}/{row['fname'].rpartition('.')[0]}"
+                name = f"{fold}/{splitext(row['fname'])[0]}"
                 extra = {name: text for name, text in row.items() if name not in ("fname", "labels")}
                 yield Clip(
                     id=name,

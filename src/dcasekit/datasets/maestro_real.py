@@ -7,7 +7,7 @@ from typing import ClassVar
 from dcasekit.annotations import Clip, Event, events_to_tags
 from dcasekit.datasets._lists import read_list
 from dcasekit.datasets._protocols import ListedFolds
-from dcasekit.datasets._tables import read_table
+from dcasekit.datasets._tables import read_number, read_table
 from dcasekit.datasets.base import Dataset
 from dcasekit.download import RemoteFile
 from dcasekit.errors import AnnotationError, DatasetError
@@ -80,9 +80,8 @@ class MAESTROReal(Dataset):
         if not annotation.is_dir():
             raise DatasetError(f"{annotation} does not exist; run download(), or check the dataset's folder")
         table = self.root / "metadata" / "development_metadata.csv"
-        durations = (
-            {row["filename"]: float(row["duration"]) for row in read_table(table, ("filename", "duration"))} if table.exists() else {}
-        )
+        rows = read_table(table, ("filename", "duration")) if table.exists() else ()
+        durations = {row["filename"]: read_number(row, "duration", table) for row in rows}
         for name, parts in self.recordings.items():
             scene = name.rpartition("_")[0]
             sound, values = audio / scene / f"{name}.wav", annotation / f"soft_labels_{scene}" / f"{name}.txt"
@@ -101,7 +100,7 @@ class MAESTROReal(Dataset):
             )
 
     def _events(self, path: Path) -> Iterable[Event]:
-        for where, (onset, offset, label, value, *_) in read_list(path, ("onset", "offset", "label", "value")):
+        for where, (onset, offset, label, value) in read_list(path, ("onset", "offset", "label", "value")):
             if label not in self.labels:
                 raise DatasetError(f"{where}: unknown label {label!r}; known: {', '.join(self.labels)}")
             try:

@@ -1,6 +1,7 @@
 """SONYC-UST: urban sound tagging with recordings of New York's sensors, 8 or 23 classes."""
 
 from collections.abc import Iterable, Sequence
+from os.path import splitext
 from typing import Literal
 
 from dcasekit.annotations import Clip
@@ -32,6 +33,7 @@ _CLASSES: dict[str, tuple[tuple[str, ...], str]] = {
 _COARSE = {name: f"{number}_{name}_presence" for number, name in enumerate(_CLASSES, 1)}
 _FINE = {name: f"{number}-{at}_{name}_presence" for number, (fine, _) in enumerate(_CLASSES.values(), 1) for at, name in enumerate(fine, 1)}
 _UNCERTAIN = {name: f"{number}-X_{text}_presence" for number, (name, (_, text)) in enumerate(_CLASSES.items(), 1) if text}
+_UNCLEAR = {label: _UNCERTAIN[name] for name, (fine, text) in _CLASSES.items() if text for label in fine}  # fine label -> that column
 _PLACE = ("sensor_id", "borough", "block", "latitude", "longitude", "year", "week", "day", "hour")
 _COLUMNS = ("split", "audio_filename", "annotator_id", *_PLACE, *_COARSE.values(), *_FINE.values(), *_UNCERTAIN.values())
 _PRESENCE = {"1": 1, "0": 0, "-1": None}
@@ -58,10 +60,10 @@ class SONYCUST(Dataset):
     ``extra["verified"]`` is then ``"True"``, and the tags are that consensus. Otherwise `votes` says what they are. The challenge's
     baseline trains on ``"any"``, from the volunteers alone where there is a consensus too, and validates on verified clips only.
 
-    The table's -1 says *not annotated* and is never a vote against. A label that somebody annotated is among the tags, with 0.0 if it does
-    not sound; one that nobody did is not, and is listed in ``extra["unannotated"]`` (commas between): its tag is unknown. A clip without
-    any has ``tags=None``. **A target array cannot say unknown: it gets 0 there.** "One of these, but not clear which" (the table's ``X``)
-    counts for the coarse class alone; the fine taxonomy names such classes in ``extra["uncertain"]``: any of their fine labels may sound.
+    The table's -1 says *not annotated* and is never a vote against: a label that nobody annotated has the tag ``None``, unknown, which
+    losses and metrics leave out; a clip without any other has ``tags=None``. One that somebody annotated has 0.0 if it does not sound. "One
+    of these, but not clear which" (the table's ``X``) counts for the coarse class, and says nothing of the fine labels it may be; the fine
+    taxonomy names such classes in ``extra["uncertain"]``.
 
     A clip's group is its sensor; in the test fold the sensor and ``-test``, because test shares sensors with the others on purpose (it is
     displaced in time), and the published split is to stand.
@@ -115,28 +117,36 @@ class SONYCUST(Dataset):
             if any(row["split"] != first["split"] or row["sensor_id"] != first["sensor_id"] for row in rows):
                 raise DatasetError(f"{self.root / 'annotations.csv'}: the rows of {name} do not agree on its split and sensor; mend them")
             tags = self._tags(rows, self._columns)
+            known = any(value is not None for value in tags.values())
             extra = {column.removesuffix("_id"): first[column] for column in _PLACE}
             extra["verified"] = str(any(row["annotator_id"] == "0" for row in rows))
-            extra["unannotated"] = ",".join(label for label in self.labels if label not in tags)
             if self._uncertain:
-                extra["uncertain"] = ",".join(label for label, value in self._tags(rows, self._uncertain).items() if value > 0)
+                extra["uncertain"] = ",".join(label for label, value in self._tags(rows, self._uncertain).items() if value)
             yield Clip(
-                id=name.rpartition(".")[0],
+                id=splitext(name)[0],
                 path=self.root / "audio" / name,
                 fold=first["split"],
                 group=first["sensor_id"] + ("-test" if first["split"] == "test" else ""),
-                tags=tags or None,
+                tags=tags if known else None,
                 extra=extra,
             )
 
-    def _tags(self, rows: Sequence[dict[str, str]], columns: dict[str, str]) -> dict[str, float]:
-        """Sum up what was annotated: label -> value, without the labels that nobody annotated."""
-        tags = {}
+    def _tags(self, rows: Sequence[dict[str, str]], columns: dict[str, str]) -> dict[str, float | None]:
+        """Sum up what was annotated: label -> value, ``None`` where nobody said anything."""
+        tags: dict[str, float | None] = {}
         for label, column in columns.items():
-            agreed = [vote for row in rows if row["annotator_id"] == "0" and (vote := self._presence(row, column)) is not None]
-            if cast := agreed or [vote for row in rows if (vote := self._presence(row, column)) is not None]:
-                tags[label] = float(max(cast)) if agreed or self._votes == "any" else sum(cast) / len(cast)
+            votes = [(row["annotator_id"], vote) for row in rows if (vote := self._vote(row, label, column)) is not None]
+            agreed = [vote for annotator, vote in votes if annotator == "0"]
+            cast = agreed or [vote for _, vote in votes]
+            share = sum(cast) / len(cast) if cast else None
+            tags[label] = float(max(cast)) if cast and (agreed or self._votes == "any") else share
         return tags
+
+    def _vote(self, row: dict[str, str], label: str, column: str) -> int | None:
+        """Say what an annotator says of a label; nothing, where they hear one of several and cannot tell which."""
+        vote = self._presence(row, column)
+        unclear = self._uncertain and _UNCLEAR.get(label)
+        return None if vote == 0 and unclear and self._presence(row, unclear) == 1 else vote
 
     def _presence(self, row: dict[str, str], column: str) -> int | None:
         try:

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from dcasekit import audio
-from dcasekit.annotations import Clip, Event, read_events, write_events
+from dcasekit.annotations import Clip, Event, events_to_tags, read_events, write_events
 from dcasekit.core.files import place, read_json, write_json, write_text
 from dcasekit.core.parallel import map_clips
 from dcasekit.core.units import Hz, PathLike, Seconds
 from dcasekit.datasets._lists import listed_path
 from dcasekit.datasets._soundscape import soundscape
 from dcasekit.datasets._synthesis import EVENTS, SCENES
-from dcasekit.datasets._tables import read_table
+from dcasekit.datasets._tables import read_number, read_table
 from dcasekit.datasets.base import Dataset, Task
 from dcasekit.errors import DatasetError
 
@@ -99,10 +99,10 @@ class SyntheticSounds(Dataset):
             yield Clip(
                 id=Path(row["filename"]).stem,
                 path=listed_path(self.root / "audio", row["filename"]),
-                duration=float(row["duration"]),
+                duration=read_number(row, "duration", self.root / "clips.tsv"),
                 fold=row["fold"],
                 group=row["group"],
-                tags={row["scene"]: 1.0} if self.task == "classification" else {event.label: 1.0 for event in spans},
+                tags={row["scene"]: 1.0} if self.task == "classification" else events_to_tags(spans),
                 events=None if self.task == "classification" else spans,
                 extra={"scene": row["scene"]},
             )

@@ -59,7 +59,7 @@ class TUTSoundEvents2017(Dataset):
         """Read the lists in ``evaluation_setup`` and the annotation files they name."""
         for fold in self.folds:
             path = self.root / "evaluation_setup" / ("street_test.txt" if fold == "test" else f"street_{fold}_test.txt")
-            for _, (name, scene, *_) in read_list(path, ("filename", "scene label")):
+            for _, (name, scene, *_) in read_list(path, ("filename", "scene label"), more=True):
                 stem = PurePosixPath(name).stem
                 events = tuple(read_annotation(self.root / "meta" / scene / f"{stem}.ann", format="tsv"))
                 yield Clip(

@@ -1,6 +1,7 @@
 """UrbanSound8K: urban sound classification, 10 classes."""
 
 from collections.abc import Iterable
+from os.path import splitext
 
 from dcasekit.annotations import Clip
 from dcasekit.datasets._tables import read_table
@@ -42,7 +43,7 @@ class UrbanSound8k(Dataset):
         for row in read_table(self.root / "metadata" / "UrbanSound8K.csv", _COLUMNS):
             fold = f"fold{row['fold']}"
             yield Clip(
-                id=row["slice_file_name"].rpartition(".")[0],
+                id=splitext(row["slice_file_name"])[0],
                 path=self.root / "audio" / fold / row["slice_file_name"],
                 fold=fold,
                 group=row["fsID"],

@@ -151,6 +151,10 @@ def _check_label_text(twin: Dataset, file: Path, text: str, labels: Sequence[str
             need(file.name in str(error), f"the error about a missing column names {file.name}; it says: {error}")
         else:
             need(found == ids, f"without column {name!r} of {file.name} the clips are the same, or DatasetError is raised")
+    before = twin.listed if _reread(twin, file, text) else ()
+    with suppress(DatasetError):
+        _reread(twin, file, text.rstrip("\n") + "\nno such row\n")
+        need(twin.listed != before, f"{file.name} is read to its last row: one that means nothing is refused")
     with suppress(DatasetError):
         twice = _reread(twin, file, text.rstrip("\n") + "\n" + text.splitlines()[-1] + "\n")
         need(len(set(twice)) == len(twice), "a row that occurs twice is refused, or is no clip of its own")

@@ -1,0 +1,85 @@
+"""Laws of every dataset: each file is read to its end, each recording is a clip, and its labels are those that were written."""
+
+import importlib
+from collections import defaultdict
+
+import pytest
+
+from dcasekit import audio
+from dcasekit.annotations import harden, present
+from dcasekit.core import discover
+from dcasekit.testing._make import Sounds
+
+CLIPS = 60
+PUBLISHED = {"maestro_real": 49}  # recordings there are; of the others as many as were asked for
+WITHOUT = {"soundscapes", "synthetic_sounds"}  # make themselves, from a seed
+ON_A_GRID = {"maestro_real": 1.0, "tau_nigens_2020": 0.1}  # their times are those of frames
+
+
+class Noted(Sounds):
+    """Writes sounds, and notes what was written."""
+
+    def __init__(self):
+        super().__init__(0.2, 0, 8000)
+        self.label, self.events_of = {}, {}
+
+    def write(self, path, label, number, **form):
+        self.label[path] = label
+        super().write(path, label, number, **form)
+
+    def write_events(self, path, events, labels, number, **form):
+        self.events_of[path] = list(events)
+        super().write_events(path, events, labels, number, **form)
+
+
+@pytest.fixture(scope="module", params=discover.names("datasets"))
+def tree(request, tmp_path_factory):
+    sounds, root = Noted(), tmp_path_factory.mktemp(request.param)
+    writer = importlib.import_module(f"dcasekit.testing._trees.{request.param}")
+    return request.param, writer.make(discover.load("datasets", request.param), root, CLIPS, sounds), sounds
+
+
+def test_every_recording_is_a_clip(tree):
+    name, dataset, sounds = tree
+    there = {path for path in dataset.root.rglob("*") if path.suffix.lower() in audio.READABLE}
+    assert {clip.path for clip in dataset.clips} | set(dataset._shared()) == there
+    assert name in WITHOUT or there == {*sounds.label, *sounds.events_of}
+    assert len(dataset.clips) == PUBLISHED.get(name, CLIPS)
+    assert dataset.missing == ()
+    assert sum(count.clips for count in dataset.summary().labels) >= sum(bool(present(clip.tags)) for clip in dataset.clips)
+
+
+def test_labels_are_those_that_were_written(tree):
+    _, dataset, sounds = tree
+    held = defaultdict(list)
+    for clip in dataset.clips:
+        if clip.path in sounds.label and clip.tags is not None:
+            held[sounds.label[clip.path]].append(set(present(clip.tags)))
+    for label, sets in held.items():
+        assert set.intersection(*sets), f"clips with the sound {label} share no label: {sets}"
+    if dataset.task == "classification" and held:
+        assert len({frozenset(sets[0]) for sets in held.values()}) == len(held)  # one sound, one label
+
+
+def test_events_are_those_that_were_written(tree):
+    name, dataset, sounds = tree
+    step = ON_A_GRID.get(name, 5e-4)
+    for clip in dataset.clips:
+        written = sounds.events_of.get(clip.path)
+        if written is None or clip.tags is None:
+            continue
+        assert set(present(clip.tags)) == {event.label for event in written}, clip.id
+        if clip.events is None:
+            continue
+        found = sorted(harden(clip.events), key=lambda event: (event.label, event.onset))
+        assert len(found) == len(written), clip.id
+        for one, other in zip(found, sorted(written, key=lambda event: (event.label, event.onset)), strict=True):
+            assert one.label == other.label
+            assert abs(one.onset - other.onset) <= step
+            assert abs(one.offset - other.offset) <= step
+
+
+def test_nothing_is_read_that_is_not_of_the_dataset(tree):
+    _, dataset, _ = tree
+    assert all(clip.path.resolve().is_relative_to(dataset.root.resolve()) for clip in dataset.clips)
+    assert all(clip.path.exists() for clip in dataset.clips)
