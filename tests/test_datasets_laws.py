@@ -4,9 +4,10 @@ import importlib
 from collections import defaultdict
 
 import pytest
+from typer.testing import CliRunner
 
-from dcasekit import audio
-from dcasekit.annotations import harden, present
+from dcasekit import audio, cli
+from dcasekit.annotations import events_to_tags, harden, present, read_annotation, read_events, read_tag_list
 from dcasekit.core import discover
 from dcasekit.testing._make import Sounds
 
@@ -83,3 +84,61 @@ def test_nothing_is_read_that_is_not_of_the_dataset(tree):
     _, dataset, _ = tree
     assert all(clip.path.resolve().is_relative_to(dataset.root.resolve()) for clip in dataset.clips)
     assert all(clip.path.exists() for clip in dataset.clips)
+
+
+# ---- converted and read back
+
+
+def run(*args) -> str:
+    found = CliRunner().invoke(cli.app, [str(arg) for arg in args])
+    assert found.exit_code == 0, (found.output, found.exception)
+    return found.stdout
+
+
+def sounding(tags):
+    """Labels that are not known to be absent."""
+    return {label: value for label, value in tags.items() if value != 0}
+
+
+def where(clip, dataset) -> str:
+    return clip.path.relative_to(dataset.root).as_posix()
+
+
+def test_tags_are_converted_and_read_back(tree, tmp_path):
+    name, dataset, _ = tree
+    out = run("datasets", "convert", name, "--data", dataset.root, "--to", "tags", "--out", tmp_path)
+    dataset = discover.load("datasets", name)(dataset.root)  # as the command makes it
+    expected = {where(clip, dataset): sounding(clip.tags) for clip in dataset.clips if clip.tags is not None}
+    assert read_tag_list(tmp_path / "tags.tsv") == expected
+    without = sum(clip.tags is None for clip in dataset.clips)
+    assert f"{without} clips without were left out" in out
+
+
+def test_events_are_converted_and_read_back(tree, tmp_path):
+    name, dataset, _ = tree
+    dataset = discover.load("datasets", name)(dataset.root)
+    known = [clip for clip in dataset.clips if clip.events is not None]
+    if not known:
+        pytest.skip("a dataset without times")
+    run("datasets", "convert", name, "--data", dataset.root, "--to", "events", "--out", tmp_path)
+    assert read_events(tmp_path / "events.tsv") == {where(clip, dataset): list(clip.events) for clip in known}
+    for form, end in (("tsv", ".tsv"), ("audacity", ".txt"), ("raven", ".txt"), ("jams", ".jams")):
+        run("datasets", "convert", name, "--data", dataset.root, "--to", form, "--out", tmp_path / form)
+        for clip in known[:5]:
+            assert read_annotation(tmp_path / form / f"{clip.id}{end}") == list(clip.events)
+
+
+def test_lists_of_a_split_read_back_with_every_weight(tree, tmp_path):
+    name, dataset, _ = tree
+    run("datasets", "split", name, "--data", dataset.root, "--out", tmp_path)
+    dataset = discover.load("datasets", name)(dataset.root)
+    for part, clips in zip(("train", "test"), (dataset.split().train, dataset.split().test), strict=True):
+        found = read_tag_list(tmp_path / f"{part}.tsv")
+        assert found == {where(clip, dataset): sounding(clip.tags or {}) for clip in clips}
+
+
+def test_a_soft_tag_of_known_events_is_their_largest_weight(tree):
+    _, dataset, _ = tree
+    for clip in dataset.clips:
+        if clip.events is not None and dataset.task == "detection":
+            assert clip.tags == events_to_tags(clip.events)

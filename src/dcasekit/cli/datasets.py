@@ -1,16 +1,20 @@
 """``dcasekit datasets``: list, describe, download, check, split and convert datasets."""
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from dcasekit.cli import leaves as _cli_leaves
 from dcasekit.cli import options as o
-from dcasekit.cli.output import bars, card, document, examples, table, text
+from dcasekit.cli.output import bars, card, document, examples, note, table, text
 from dcasekit.core import discover
 from dcasekit.errors import DatasetError
+
+if TYPE_CHECKING:
+    from dcasekit.annotations import Clip
 
 datasets = typer.Typer(
     name="datasets",
@@ -101,6 +105,8 @@ def split(  # noqa: PLR0913 - options of a command
 ) -> None:
     """Split a dataset by its protocol, or with validation clips drawn from the training clips; no group is ever cut.
 
+    The lists in DIR have the columns clip, filename, group and labels; where a label is soft or unknown, a row per label and its value.
+
     JSON: an object train, validation, test, lists of clip ids.
     """
     from dcasekit.core.files import place, write_rows
@@ -111,8 +117,9 @@ def split(  # noqa: PLR0913 - options of a command
     parts = {"train": found.train, "validation": found.validation, "test": found.test}
     if out is not None:
         for part, clips in parts.items():
-            rows = [(clip.id, _relative(clip.path, data), clip.group, ",".join(clip.tags or ())) for clip in clips]
-            write_rows(place(out, f"{part}.tsv", kind="labels"), [("clip", "filename", "group", "labels"), *rows])
+            write_rows(place(out, f"{part}.tsv", kind="labels"), _labelled(clips, data))
+        if unknown := sum(clip.tags is None for clips in parts.values() for clip in clips):
+            note(f"nothing is known of the labels of {unknown} clips; their cells are empty")
     if as_json:
         return document({part: [clip.id for clip in clips] for part, clips in parts.items()})
     counts = [(part, len(clips), len({clip.group or clip.id for clip in clips})) for part, clips in parts.items()]
@@ -135,19 +142,19 @@ def convert(
     out: o.Out,
     settings: o.DatasetSettings = None,
 ) -> None:
-    """Write a dataset's labels in another form; clips whose labels (for events: times) are unknown are left out and counted."""
-    from dcasekit.annotations import write_annotation, write_events
-    from dcasekit.core.files import place, write_rows
+    """Write a dataset's labels, with their weights, in another form; clips of unknown labels (events: times) are left out and counted."""
+    from dcasekit.annotations import events_to_tags, write_annotation, write_events, write_tag_list
+    from dcasekit.core.files import place
 
     source = _cli_leaves.dataset(name, data, settings=settings)
-    clips = [clip for clip in source.clips if (clip.tags if to == "tags" else clip.events) is not None]
+    clips = [clip for clip in source.clips if clip.events is not None or (to == "tags" and clip.tags is not None)]
     if not clips:
         raise DatasetError(f"no clip of {source.name} has {'tags' if to == 'tags' else 'events with times'} to convert")
     if to == "events":
         write_events(place(out, "events.tsv", kind="labels"), {_relative(clip.path, data): clip.events or () for clip in clips})
     elif to == "tags":
-        rows = [("filename", "event_labels"), *((_relative(c.path, data), ",".join(c.tags or ())) for c in clips)]
-        write_rows(place(out, "tags.tsv", kind="labels"), rows)
+        tags = {_relative(clip.path, data): events_to_tags(clip.events or ()) if clip.tags is None else clip.tags for clip in clips}
+        write_tag_list(place(out, "tags.tsv", kind="labels"), tags)
     else:
         suffix = {"tsv": ".tsv", "jams": ".jams"}.get(to, ".txt")
         for clip in clips:
@@ -195,6 +202,21 @@ def validate(
         text(f"{dataset.name}: {len(dataset.clips)} clips, no problems")
     if rows:
         raise typer.Exit(1)
+
+
+def _labelled(clips: Sequence["Clip"], root: Path) -> list[tuple[str, ...]]:
+    """Give clips and their labels as the rows of a list that reads back; a label of value 0 is none."""
+    known = [
+        ((clip.id, _relative(clip.path, root), clip.group), {label: value for label, value in (clip.tags or {}).items() if value != 0})
+        for clip in clips
+    ]
+    if all(value == 1 and not set(label) & set(",;|") for _, tags in known for label, value in tags.items()):
+        return [("clip", "filename", "group", "labels"), *((*about, ",".join(tags)) for about, tags in known)]
+    rows: list[tuple[str, ...]] = [("clip", "filename", "group", "label", "value")]
+    for about, tags in known:
+        values = [(label, "unknown" if value is None else repr(float(value))) for label, value in tags.items()]
+        rows += [(*about, *pair) for pair in values or [("", "")]]
+    return rows
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -104,6 +104,11 @@ def text(line: str) -> None:
     typer.echo(line)
 
 
+def note(line: str) -> None:
+    """Say on standard error what a file that was written does not hold."""
+    typer.echo(f"note: {line}", err=True)
+
+
 def results_of(report: "Report", *, as_json: bool, page: Path | None = None, model: Path | None = None) -> None:
     """Print a run's main numbers and where the rest is.
 

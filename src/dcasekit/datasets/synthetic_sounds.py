@@ -92,6 +92,8 @@ class SyntheticSounds(Dataset):
         """Read ``clips.tsv`` and ``events.tsv``."""
         rows = list(read_table(self.root / "clips.tsv", _COLUMNS))
         events = read_events(self.root / "events.tsv")
+        if unknown := sorted(events.keys() - {row["filename"] for row in rows}):
+            raise DatasetError(f"{self.root / 'events.tsv'} lists {unknown[0]}, which clips.tsv does not; run download(force=True)")
         for row in rows:
             if row["filename"] not in events:
                 raise DatasetError(f"{self.root / 'events.tsv'} does not list {row['filename']}; run download(force=True)")
