@@ -1,9 +1,9 @@
 """Mel filter banks: HTK or Slaney scale, with or without normalisation."""
 
-import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from dcasekit.core.units import FloatArray, Hz
 from dcasekit.errors import FeatureError
 from dcasekit.features._settings import Settings, refuse_unlike_numbers
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +24,9 @@ class Mel(Settings):
     norm : ``"slaney"`` (default): each triangle has unit area per Hz; ``"peak"``: the largest weight of each band is 1 (dcase_util's
         ``normalize_mel_bands``); ``None``: triangles of height 1 (torchaudio, VGGish).
     fmin, fmax : Hz; ``None``: half the sampling rate.
+    straight_in : ``"hz"`` (default): the sides of a triangle are straight lines over frequency; ``"mel"``: over the mel scale (Google's:
+        VGGish, YAMNet).
+    allow_empty : let bands be that are narrower than a bin of the spectrum and so always silent; some published front ends have them.
     """
 
     bands: int = 64
@@ -33,12 +34,19 @@ class Mel(Settings):
     norm: Literal["slaney", "peak"] | None = "slaney"
     fmin: float = 0.0
     fmax: float | None = None
+    straight_in: Literal["hz", "mel"] = "hz"
+    allow_empty: bool = False
 
     def __post_init__(self) -> None:
         self._make_plain()
         refuse_unlike_numbers(self, ("bands",), whole=True)
         refuse_unlike_numbers(self, ("fmin", "fmax"))
-        for name, known in (("scale", ("slaney", "htk")), ("norm", ("slaney", "peak", None))):
+        choices: Mapping[str, tuple[Any, ...]] = {
+            "scale": ("slaney", "htk"),
+            "norm": ("slaney", "peak", None),
+            "straight_in": ("hz", "mel"),
+        }
+        for name, known in choices.items():
             if (value := getattr(self, name)) not in known:
                 raise FeatureError(f"{name} of mel bands must be one of {', '.join(map(repr, known))}; got {value!r}")
 
@@ -46,10 +54,11 @@ class Mel(Settings):
 def check_mel(mel: Mel, sr: Hz, n_fft: int) -> None:
     """Refuse bands that lie beyond half the sampling rate, that are none, or that no bin of the spectrum falls into."""
     corners, width = _corners(mel, sr), sr / n_fft
-    if empty := int(((np.floor(corners[:-2] / width) + 1) * width >= corners[2:]).sum()):
+    empty = int(((np.floor(corners[:-2] / width) + 1) * width >= corners[2:]).sum())
+    if empty and not mel.allow_empty:
         raise FeatureError(
             f"{empty} of {mel.bands} mel bands are empty: narrower than a bin of {width:.1f} Hz, which is sr / n_fft; use fewer bands, "
-            f"a higher fmin, or stft=STFT(n_fft={1 << n_fft.bit_length()})"
+            f"a higher fmin, or stft=STFT(n_fft={1 << n_fft.bit_length()}); Mel(allow_empty=True) leaves them silent"
         )
 
 
@@ -63,13 +72,13 @@ def mel_basis(mel: Mel, sr: Hz, n_fft: int) -> FloatArray:
     """
     corners = _corners(mel, sr)
     bins = np.arange(1 + n_fft // 2)[:, None] * (sr / n_fft)
+    area = 2 / (corners[2:] - corners[:-2])
+    if mel.straight_in == "mel":
+        corners, bins = _to_mel(corners, mel.scale), _to_mel(bins, mel.scale)
     lower, centre, upper = corners[:-2], corners[1:-1], corners[2:]
     basis = np.maximum(0, np.minimum((bins - lower) / (centre - lower), (upper - bins) / (upper - centre)))
-    if empty := int((basis.max(axis=0) == 0).sum()):
-        _log.warning("%d of %d mel bands are empty: narrower than a bin of %.1f Hz; use fewer bands or a longer n_fft",
-                     empty, mel.bands, sr / n_fft)  # fmt: skip
     if mel.norm == "slaney":
-        basis *= 2 / (upper - lower)
+        basis *= area
     elif mel.norm == "peak":
         basis /= np.maximum(basis.max(axis=0), np.finfo(np.float64).tiny)
     return np.ascontiguousarray(basis, dtype=np.float32)
@@ -89,12 +98,10 @@ def _corners(mel: Mel, sr: Hz) -> NDArray[np.float64]:
 _LINEAR_HZ, _KNEE_HZ, _KNEE_MEL, _LOG_STEP = 200 / 3, 1000.0, 15.0, np.log(6.4) / 27
 
 
-def _to_mel(hz: float, scale: str) -> float:
+def _to_mel(hz: Any, scale: str) -> NDArray[np.float64]:
     if scale == "htk":
-        return float(2595 * np.log10(1 + hz / 700))
-    if hz < _KNEE_HZ:
-        return hz / _LINEAR_HZ
-    return float(_KNEE_MEL + np.log(hz / _KNEE_HZ) / _LOG_STEP)
+        return np.asarray(2595 * np.log10(1 + hz / 700))
+    return np.where(hz < _KNEE_HZ, hz / _LINEAR_HZ, _KNEE_MEL + np.log(np.maximum(hz, _KNEE_HZ) / _KNEE_HZ) / _LOG_STEP)
 
 
 def _to_hz(mel: NDArray[np.float64], scale: str) -> NDArray[np.float64]:

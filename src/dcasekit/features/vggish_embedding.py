@@ -3,7 +3,7 @@
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from dcasekit.download import RemoteFile
 from dcasekit.errors import FeatureError
 from dcasekit.features._embedding import EmbeddingFeature, refuse_other
 from dcasekit.features._log import NaturalLog
+from dcasekit.features._mel import Mel, mel_basis
 from dcasekit.features._stft import STFT, spectra
 
 
@@ -85,7 +86,7 @@ class VGGishEmbedding(EmbeddingFeature):
         # A frame's 512 samples have the 400 of the window in their middle, and Google's at their beginning.
         padded = np.pad(windows, ((0, 0), (56, 56)))
         frames = [np.concatenate(list(spectra([audio], stft=_STFT, audio_win=400, audio_hop=160))) for audio in padded]
-        return _LOG.apply(np.stack(frames) @ _mel_matrix(), 1)
+        return _LOG.apply(np.stack(frames) @ mel_basis(_MEL, 16000, 512), 1)
 
     def finish(self, embedding: FloatArray) -> FloatArray:
         """Rectify and compress, if asked to."""
@@ -116,17 +117,8 @@ _PCA = RemoteFile(
 )
 
 _STFT = STFT(n_fft=512, center=False, power=1)
+_MEL = Mel(bands=64, scale="htk", norm=None, fmin=125.0, fmax=7500.0, straight_in="mel")
 _LOG = NaturalLog(floor=0.01, mode="add")
-
-
-@cache
-def _mel_matrix() -> FloatArray:
-    """Compute the bands (257, 64): triangles on the mel scale itself, where those of `Mel` are straight in Hz."""
-    bins = np.log1p(np.arange(257) * (16000 / 512) / 700)
-    corners = np.linspace(np.log1p(125 / 700), np.log1p(7500 / 700), 66)
-    lower, centre, upper = corners[:-2], corners[1:-1], corners[2:]
-    rising, falling = (bins[:, None] - lower) / (centre - lower), (upper - bins[:, None]) / (upper - centre)
-    return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
 
 
 @lru_cache(maxsize=2)
