@@ -17,7 +17,7 @@ from dcasekit import Scaler, audio, export
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.errors import FeatureError, MissingExtraError, ModelError
 from dcasekit.export.front_end import _Cut, _Join, front_end
-from dcasekit.features import MFCC, STFT, Decibels, LoopedMel, Mel, MelSpectrogram, NaturalLog, RawAudio, Spectrogram
+from dcasekit.features import MFCC, STFT, Decibels, FramesAudio, LoopedMel, Mel, MelSpectrogram, NaturalLog, RawAudio, Spectrogram
 from dcasekit.generator import cut, join
 from dcasekit.models import A_CRNN, CRNN2018, CRNN2023, MLP, SB_CNN, SB_CNN_SED, CompactCNN, Concatenated, SceneCNN, SMel
 
@@ -47,6 +47,9 @@ FEATURES = {
     "blackman": Spectrogram(sr=SR, audio_win=480, audio_hop=240, stft=STFT(window="blackman")),
     "rectangular": Spectrogram(sr=SR, audio_win=480, audio_hop=240, stft=STFT(window="rectangular")),
     "mfcc": MFCC(sr=SR, audio_win=512, audio_hop=256, log=Decibels(top_db=80.0)),
+    "mel, straight over the scale": MelSpectrogram(sr=SR, audio_win=512, audio_hop=256, mel=Mel(bands=20, straight_in="mel")),
+    "frames": FramesAudio(sr=SR, audio_win=400, audio_hop=160, stft=STFT(n_fft=512)),
+    "frames, not centred": FramesAudio(sr=SR, audio_win=400, audio_hop=160, stft=STFT(center=False)),
     "raw": RawAudio(sr=SR, audio_hop=300),
     "looped": LoopedMel(sr=SR, audio_win=512, audio_hop=256, mel=Mel(bands=20)),
     "looped, clip's maximum": LoopedMel(sr=SR, audio_win=512, audio_hop=256, log=Decibels(ref="max"), mel=Mel(bands=20)),

@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 from dcasekit import audio as audio_files
 from dcasekit.annotations import Event, events_to_roll
 from dcasekit.errors import FeatureError
-from dcasekit.features import MFCC, STFT, Decibels, FeatureExtractor, Mel, MelSpectrogram, NaturalLog, RawAudio, Spectrogram
+from dcasekit.features import (
+    MFCC,
+    STFT,
+    Decibels,
+    FeatureExtractor,
+    FramesAudio,
+    LoopedMel,
+    Mel,
+    MelSpectrogram,
+    NaturalLog,
+    RawAudio,
+    Spectrogram,
+)
 
 SR = 8000
 SOUND = (0.1 * np.random.default_rng(0).standard_normal(12_345)).astype(np.float32)
@@ -29,6 +41,8 @@ FEATURES = {
     "spectrogram, hop beyond, not centred": Spectrogram(sr=SR, audio_win=256, audio_hop=999, stft=STFT(center=False)),
     "spectrogram, emphasis": Spectrogram(sr=SR, audio_win=480, audio_hop=240, stft=STFT(pre_emphasis=0.97, offset=1e-4)),
     "mfcc": MFCC(sr=SR, audio_win=512, audio_hop=256, mel=Mel(bands=30), log=Decibels(top_db=80.0)),
+    "looped mel": LoopedMel(sr=SR, audio_win=512, audio_hop=256, mel=Mel(bands=20)),
+    "frames of audio": FramesAudio(sr=SR, audio_win=400, audio_hop=160),
     "raw audio": RawAudio(sr=SR, audio_hop=320),
 }
 EVERY = pytest.mark.parametrize("feature", FEATURES.values(), ids=FEATURES)

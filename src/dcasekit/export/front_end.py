@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.errors import ModelError
-from dcasekit.features import MFCC, STFT, FeatureExtractor, LoopedMel, MelSpectrogram, NaturalLog, RawAudio, Spectrogram
+from dcasekit.features import MFCC, STFT, FeatureExtractor, FramesAudio, LoopedMel, MelSpectrogram, NaturalLog, RawAudio, Spectrogram
 from dcasekit.scaler import LEAST_DEVIATION, LEAST_RANGE, Scaler
 
 _WINDOWS = {"hann": torch.hann_window, "hamming": torch.hamming_window, "blackman": torch.blackman_window}
@@ -86,7 +86,8 @@ class _Spectra(nn.Module):
         left = (self.n_fft - audio_win) // 2
         self.register_buffer("window", nn.functional.pad(window, (left, self.n_fft - audio_win - left)))
 
-    def forward(self, audio: Tensor) -> Tensor:
+    def prepared(self, audio: Tensor) -> Tensor:
+        """Give audio as frames are cut from it, in float64."""
         if self.stft.offset:
             audio = audio + self.stft.offset
         if self.stft.pre_emphasis:
@@ -94,7 +95,10 @@ class _Spectra(nn.Module):
         audio = audio.double()
         if self.stft.center:
             audio = nn.functional.pad(audio, (self.n_fft // 2, self.n_fft // 2), mode=self.stft.pad)
-        spectrum = torch.stft(audio, self.n_fft, self.hop, window=self.window, center=False, return_complex=True)
+        return audio
+
+    def forward(self, audio: Tensor) -> Tensor:
+        spectrum = torch.stft(self.prepared(audio), self.n_fft, self.hop, window=self.window, center=False, return_complex=True)
         energy = torch.view_as_real(spectrum).square().sum(-1).transpose(1, 2)
         return (energy.sqrt() if self.stft.power == 1 else energy).float()
 
@@ -167,11 +171,24 @@ class _Waveform(nn.Module):
         return nn.functional.pad(audio, (0, self.hop - 1))[:, : frames * self.hop].unflatten(1, (frames, self.hop))
 
 
+class _Frames(nn.Module):
+    """FramesAudio: frames before the transform."""
+
+    def __init__(self, features: FramesAudio) -> None:
+        super().__init__()
+        self.spectra = _Spectra(features.stft, features.audio_win, features.audio_hop)
+
+    def forward(self, audio: Tensor) -> Tensor:
+        frames = self.spectra.prepared(audio).unfold(1, self.spectra.n_fft, self.spectra.hop)
+        return (frames * self.spectra.window).float()
+
+
 _FORMS: Mapping[type[FeatureExtractor], Callable[[Any], nn.Module]] = {
     MelSpectrogram: _Spectral,
     LoopedMel: _Looped,
     Spectrogram: _Spectral,
     MFCC: _Spectral,
+    FramesAudio: _Frames,
     RawAudio: _Waveform,
 }
 

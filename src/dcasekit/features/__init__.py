@@ -1,7 +1,8 @@
 """Features: audio to an array of frames, one feature per file.
 
-``MelSpectrogram``, ``Spectrogram``, ``MFCC``, ``RawAudio``; their settings ``STFT``, ``Mel``, ``Decibels``, ``NaturalLog``; the base
-class ``FeatureExtractor`` and the ``FeatureStore`` on disk.
+``MelSpectrogram``, ``Spectrogram``, ``MFCC``, ``RawAudio``; their settings ``STFT``, ``Mel``, ``Decibels``, ``NaturalLog``; published
+front ends, ``PRESETS``, which ``MelSpectrogram.preset(name)`` makes and ``published(model)`` finds; the base class ``FeatureExtractor``
+and the ``FeatureStore`` on disk.
 """
 
 from typing import Any
@@ -9,11 +10,33 @@ from typing import Any
 from dcasekit.core import discover
 from dcasekit.features._log import Decibels, NaturalLog
 from dcasekit.features._mel import Mel
+from dcasekit.features._presets import PRESETS, Preset
 from dcasekit.features._stft import STFT
 from dcasekit.features._store import FeatureStore
 from dcasekit.features.base import FeatureExtractor
 
-__all__ = ["STFT", "Decibels", "FeatureExtractor", "FeatureStore", "Mel", "NaturalLog"]
+__all__ = ["PRESETS", "STFT", "Decibels", "FeatureExtractor", "FeatureStore", "Mel", "NaturalLog", "Preset", "published"]
+
+
+def published(model: Any) -> FeatureExtractor | None:
+    """Make the front end that a model was published with; its windows are those the network takes.
+
+    Parameters
+    ----------
+    model : a model, its class, or its name.
+
+    Returns
+    -------
+    `FeatureExtractor`, or ``None`` where none was published. ``PRESETS[model.published_front_end].scaler`` is the scaler that follows.
+
+    Examples
+    --------
+    >>> published("crnn2018").sequence_frames
+    500
+    """
+    kind = discover.load("models", model) if isinstance(model, str) else model
+    name = kind.published_front_end
+    return None if name is None else FeatureExtractor.preset(name)
 
 
 def __getattr__(name: str) -> Any:

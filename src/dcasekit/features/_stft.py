@@ -93,6 +93,15 @@ def spectra(blocks: Iterable[FloatArray], *, stft: STFT, audio_win: int, audio_h
     """
     from scipy.fft import rfft
 
+    for frames in windowed_frames(blocks, stft=stft, audio_win=audio_win, audio_hop=audio_hop):
+        spectrum = rfft(frames, axis=1, overwrite_x=True)
+        energy = np.square(spectrum.real)
+        energy += np.square(spectrum.imag)
+        yield (np.sqrt(energy, out=energy) if stft.power == 1 else energy).astype(np.float32, copy=False)
+
+
+def windowed_frames(blocks: Iterable[FloatArray], *, stft: STFT, audio_win: int, audio_hop: int) -> Iterator[NDArray[np.float64]]:
+    """Cut audio into frames (frames, n_fft), each weighted by the window, in float64; the parameters are those of `spectra`."""
     n_fft = stft.length(audio_win)
     window = _window(stft.window, stft.periodic, audio_win, n_fft)
     for piece in _framed(_prepared(blocks, stft), stft, audio_win, n_fft, audio_hop):
@@ -100,10 +109,7 @@ def spectra(blocks: Iterable[FloatArray], *, stft: STFT, audio_win: int, audio_h
         frames = as_strided(piece, shape, (audio_hop * stride, stride), writeable=False)
         step = max(1, _BLOCK // n_fft)
         for first in range(0, len(frames), step):
-            spectrum = rfft(frames[first : first + step] * window, axis=1, overwrite_x=True)
-            energy = np.square(spectrum.real)
-            energy += np.square(spectrum.imag)
-            yield (np.sqrt(energy, out=energy) if stft.power == 1 else energy).astype(np.float32, copy=False)
+            yield frames[first : first + step] * window
 
 
 def _prepared(blocks: Iterable[FloatArray], stft: STFT) -> Iterator[FloatArray]:

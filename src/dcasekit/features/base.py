@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from dcasekit.datasets.base import Dataset
 from dcasekit.errors import FeatureError
 from dcasekit.features._log import Decibels, NaturalLog
 from dcasekit.features._mel import Mel
+from dcasekit.features._presets import preset
 from dcasekit.features._resample import resample_sinc
 from dcasekit.features._settings import Settings, check_kinds, refuse_unlike_numbers
 from dcasekit.features._stft import STFT
@@ -226,6 +227,32 @@ class FeatureExtractor(Settings, ABC):
         except TypeError as error:
             known = ", ".join(field.name for field in fields(cls))
             raise FeatureError(f"{cls.__name__}: {error}; its settings are: {known}") from error
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> Self:
+        """Make a published front end by its name: the settings and windows of a baseline or a paper.
+
+        Parameters
+        ----------
+        name : one of `dcasekit.features.PRESETS`, which says of each where it is from and which scaler follows.
+        **changes : settings that take the place of the published ones.
+
+        Raises
+        ------
+        FeatureError : there is no such preset, or it is one of another feature.
+
+        Examples
+        --------
+        >>> from dcasekit.features import MelSpectrogram
+        >>> MelSpectrogram.preset("dcasenet", sequence_time=1.0).sequence_frames
+        50
+        """
+        found = preset(name)
+        kind = discover.load("features", found.feature)
+        made = cls if issubclass(cls, kind) else kind
+        if not issubclass(made, cls):
+            raise FeatureError(f"{name!r} is a preset of {kind.__name__}, not of {cls.__name__}: write {kind.__name__}.preset({name!r})")
+        return cast("Self", made(**{**found.settings, **changes}))
 
     def _prepare(self) -> None:  # noqa: B027 - most features need nothing but the clip
         """Raise `FeatureError` if no clip at all can be treated here, for instance because a file is missing."""

@@ -21,7 +21,8 @@ class LoopedMel(MelSpectrogram):
 
     Parameters
     ----------
-    sequence_time, sequence_hop_time, audio_win, audio_hop, sr, stft, mel, log : see `MelSpectrogram`; `log` must be `Decibels` of energy.
+    sequence_time, sequence_hop_time, least_real, audio_win, audio_hop, sr, resampler, stft, mel, log : see `MelSpectrogram`; `log` must be
+        `Decibels` of energy.
     depth : dB below the mean at which values are cut.
 
     Examples

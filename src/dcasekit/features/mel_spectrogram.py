@@ -13,29 +13,23 @@ class MelSpectrogram(SpectralFeature):
 
     Parameters
     ----------
-    sequence_time, sequence_hop_time, audio_win, audio_hop, sr : see `FeatureExtractor`.
+    sequence_time, sequence_hop_time, least_real, audio_win, audio_hop, sr, resampler : see `FeatureExtractor`.
     stft, mel, log : see `STFT`, `Mel`, `Decibels` and `NaturalLog`.
 
     Examples
     --------
     The numbers of ``librosa.power_to_db(librosa.feature.melspectrogram(y=audio, sr=22050, hop_length=512, n_mels=64))``:
 
-    >>> from dcasekit.features import STFT, Decibels, Mel, NaturalLog
+    >>> from dcasekit.features import STFT, Decibels, Mel
     >>> MelSpectrogram(
     ...     sr=22050, audio_win=2048, audio_hop=512, stft=STFT(pad="constant"), mel=Mel(bands=64), log=Decibels(top_db=80.0)
     ... ).dims
     64
 
-    dcase_util's ``MelExtractor`` with the settings of the DCASE 2018 task 4 baseline:
+    The published front end of the DCASE 2018 task 4 baseline, dcase_util's ``MelExtractor``, with windows of one's own:
 
-    >>> MelSpectrogram(
-    ...     sr=44100,
-    ...     audio_win=1764,
-    ...     audio_hop=882,
-    ...     stft=STFT(n_fft=2048, window="hamming", power=1, offset=2**-52),
-    ...     log=NaturalLog(floor=2**-52, mode="add"),
-    ... ).get_shape(length_sec=10.0)
-    (20, 50, 64)
+    >>> MelSpectrogram.preset("dcase2018_task4", sequence_time=1.0).sequence_frames
+    50
 
     torchaudio's ``MelSpectrogram(sample_rate=22050, n_fft=1024, hop_length=512, n_mels=64)``:
 

@@ -17,7 +17,7 @@ class MFCC(SpectralFeature):
 
     Parameters
     ----------
-    sequence_time, sequence_hop_time, audio_win, audio_hop, sr : see `FeatureExtractor`.
+    sequence_time, sequence_hop_time, least_real, audio_win, audio_hop, sr, resampler : see `FeatureExtractor`.
     stft, log : see `STFT` and `Decibels`; librosa's numbers need ``log=Decibels(top_db=80.0)``.
     mel : see `Mel`; 128 bands as in librosa.
     coefficients : how many, from the 0th on; 20 as in librosa.

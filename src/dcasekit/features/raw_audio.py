@@ -18,7 +18,7 @@ class RawAudio(FeatureExtractor):
 
     Parameters
     ----------
-    sequence_time, sequence_hop_time, audio_hop, sr : see `FeatureExtractor`.
+    sequence_time, sequence_hop_time, least_real, audio_hop, sr, resampler : see `FeatureExtractor`.
 
     Examples
     --------

@@ -12,7 +12,7 @@ class Spectrogram(SpectralFeature):
 
     Parameters
     ----------
-    sequence_time, sequence_hop_time, audio_win, audio_hop, sr : see `FeatureExtractor`.
+    sequence_time, sequence_hop_time, least_real, audio_win, audio_hop, sr, resampler : see `FeatureExtractor`.
     stft, log : see `STFT`, `Decibels` and `NaturalLog`.
 
     Examples

@@ -45,6 +45,7 @@ class A_CRNN(TorchModelContainer):  # noqa: N801 - the published spelling
         Keras 3, PyTorch.
     """
 
+    published_front_end: ClassVar[str | None] = "a_crnn"
     PUBLISHED_FOR: ClassVar[Published] = Published(shape=(64, 128), task="detection", hop=680 / 22050)
 
     filters: int = 128

@@ -1,7 +1,7 @@
 """Concatenated: two networks in series, such as a learned front end and a classifier."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -26,7 +26,8 @@ class Concatenated(TorchModelContainer):
 
     Parameters
     ----------
-    first, second : a model, or what names it in a model file: ``{"class": "smel", "settings": {"sr": 22050}}``. They are kept in that form.
+    first, second : a model, or what names it in a model file: ``{"class": "smel", "settings": {"sr": 22050}}``. They are kept in that form;
+        the defaults are published.
     bands : outputs of the first, which are dims of the second.
     batch_norm : normalise each band between the two by batch statistics, with a learned scale and shift.
 
@@ -38,12 +39,13 @@ class Concatenated(TorchModelContainer):
     True
     """
 
+    published_front_end: ClassVar[str | None] = "smel"
     PUBLISHED_FOR: ClassVar[Published] = Published(
         shape=(64, 1024), task="detection", hop=512 / 22050, settings={"first": {"class": "smel"}, "second": {"class": "sb_cnn_sed"}}
     )
 
-    first: TorchModelContainer | Mapping[str, Any]
-    second: TorchModelContainer | Mapping[str, Any]
+    first: TorchModelContainer | Mapping[str, Any] = field(default_factory=lambda: {"class": "smel"})
+    second: TorchModelContainer | Mapping[str, Any] = field(default_factory=lambda: {"class": "sb_cnn_sed"})
     bands: int = 128
     batch_norm: bool = False
 

@@ -39,6 +39,7 @@ class CRNN2018(TorchModelContainer):
     dropout : after each pooling, and of the GRU's inputs, there with one mask for all frames, as in Keras.
     """
 
+    published_front_end: ClassVar[str | None] = "dcase2018_task4"
     PUBLISHED_FOR: ClassVar[Published] = Published(shape=(500, 64), task="tagging", hop=0.02)
 
     gru: Literal["hard_sigmoid_before", "sigmoid_before", "sigmoid_after"] = "hard_sigmoid_before"

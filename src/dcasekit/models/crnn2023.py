@@ -38,6 +38,7 @@ class CRNN2023(TorchModelContainer):
     dense_units : of the first dense layer; the second has one per label.
     """
 
+    published_front_end: ClassVar[str | None] = "dcase2023_task4b"
     PUBLISHED_FOR: ClassVar[Published] = Published(shape=(200, 64), labels=17, task="detection", hop=0.2)
 
     filters: Sequence[int] = (128, 128, 128)

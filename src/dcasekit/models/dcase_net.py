@@ -46,6 +46,7 @@ class DcaseNet(TorchModelContainer):
     filters : of the first convolution; all other numbers of channels are in proportion to it. 64 is published.
     """
 
+    published_front_end: ClassVar[str | None] = "dcasenet"
     PUBLISHED_FOR: ClassVar[Published] = Published(shape=(251, 128), hop=0.02)
 
     version: Literal["v1", "v2", "v3"] = "v3"

@@ -26,6 +26,7 @@ class MLP(TorchModelContainer):
     l2_reg : factor of the squared kernels in the loss.
     """
 
+    published_front_end: ClassVar[str | None] = "dcase_models"
     PUBLISHED_FOR: ClassVar[Published] = Published(shape=(64, 12), hop=680 / 22050)
 
     hidden_layers_size: Sequence[int] = (128, 64)

@@ -40,6 +40,7 @@ class MST(FrontEnd):
     1018496
     """
 
+    published_front_end: ClassVar[str | None] = "mst"
     PUBLISHED_FOR: ClassVar[Published] = Published(shape=(43, 512), labels=128, hop=512 / 22050)
 
     audio_win: int = 1024

@@ -37,6 +37,7 @@ class SB_CNN(TorchModelContainer):  # noqa: N801 - the paper's spelling
     l2_reg : factor of the squared kernels and biases of the dense layers in the loss.
     """
 
+    published_front_end: ClassVar[str | None] = "sb_cnn"
     PUBLISHED_FOR: ClassVar[Published] = Published(shape=(64, 128), hop=680 / 22050)
 
     filters: Sequence[int] = (24, 48, 48)

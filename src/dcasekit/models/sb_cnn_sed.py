@@ -38,6 +38,7 @@ class SB_CNN_SED(TorchModelContainer):  # noqa: N801 - the paper's spelling
         those behind `SMel` and `MST` do (Zinemanas et al. 2019).
     """
 
+    published_front_end: ClassVar[str | None] = "sb_cnn_sed"
     PUBLISHED_FOR: ClassVar[Published] = Published(shape=(64, 128), task="detection", hop=680 / 22050)
 
     filters: int = 64

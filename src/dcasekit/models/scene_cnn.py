@@ -32,6 +32,7 @@ class SceneCNN(TorchModelContainer):
     dropout : after each pooling.
     """
 
+    published_front_end: ClassVar[str | None] = "asc_tutorial"
     PUBLISHED_FOR: ClassVar[Published] = Published(shape=(500, 40), hop=0.02)
 
     filters: Sequence[int] = (64, 64)

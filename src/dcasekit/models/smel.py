@@ -50,6 +50,7 @@ class SMel(FrontEnd):
     131200
     """
 
+    published_front_end: ClassVar[str | None] = "smel"
     PUBLISHED_FOR: ClassVar[Published] = Published(shape=(64, 1024), labels=128, hop=512 / 22050)
 
     sr: Hz = 22050

@@ -41,6 +41,7 @@ class VGGish(TorchModelContainer):
         at +-2, then whole numbers from 0 to 255. No gradient passes it, so the classifier alone is trained.
     """
 
+    published_front_end: ClassVar[str | None] = "vggish"
     PUBLISHED_FOR: ClassVar[Published] = Published(shape=(96, 64), hop=0.01)
 
     include_top: bool = False

@@ -35,6 +35,7 @@ class A_CRNN(KerasModelContainer):  # noqa: N801 - the published spelling
         Keras 3.
     """
 
+    published_front_end: ClassVar[str | None] = "a_crnn"
     PUBLISHED_FOR: ClassVar[Published] = Published(shape=(64, 128), task="detection", hop=680 / 22050)
 
     filters: int = 128

@@ -29,6 +29,7 @@ class SB_CNN_SED(KerasModelContainer):  # noqa: N801 - the paper's spelling
     input_norm : normalise each input dimension by batch statistics, with a learned scale and shift.
     """
 
+    published_front_end: ClassVar[str | None] = "sb_cnn_sed"
     PUBLISHED_FOR: ClassVar[Published] = Published(shape=(64, 128), task="detection", hop=680 / 22050)
 
     filters: int = 64

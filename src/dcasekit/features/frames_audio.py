@@ -1,0 +1,39 @@
+"""Windowed frames of the waveform, for networks that learn their front end from frames."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from dcasekit.core.units import FloatArray
+from dcasekit.features._stft import STFT, windowed_frames
+from dcasekit.features.base import FeatureExtractor
+
+
+@dataclass(frozen=True, kw_only=True)
+class FramesAudio(FeatureExtractor):
+    """Waveform cut into overlapping frames, each weighted by a window: (frames, n_fft), what a `Spectrogram` is the transform of.
+
+    It takes as much disk as the audio in float32 times the window's length by the hop; `RawAudio` doesn't overlap.
+
+    Parameters
+    ----------
+    sequence_time, sequence_hop_time, least_real, audio_win, audio_hop, sr, resampler : see `FeatureExtractor`.
+    stft : window, centre and padding of the frames, see `STFT`; its `power` plays no part.
+
+    Examples
+    --------
+    >>> FramesAudio(sr=22050, audio_win=1024, audio_hop=512).compute(np.zeros(22050, np.float32)).shape
+    (44, 1024)
+    """
+
+    stft: STFT = STFT()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.stft.length(self.audio_win)  # refuses a window that is longer
+
+    def compute_blocks(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
+        """Cut consecutive blocks into frames."""
+        for frames in windowed_frames(blocks, stft=self.stft, audio_win=self.audio_win, audio_hop=self.audio_hop):
+            yield frames.astype(np.float32)
