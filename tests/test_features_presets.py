@@ -10,7 +10,6 @@ from dcasekit import audio as audio_files
 from dcasekit.core import discover
 from dcasekit.errors import FeatureError
 from dcasekit.features import (
-    PRESETS,
     STFT,
     FeatureExtractor,
     FramesAudio,
@@ -18,10 +17,12 @@ from dcasekit.features import (
     Mel,
     MelSpectrogram,
     RawAudio,
+    presets,
     published,
 )
 from dcasekit.features._resample import resample_sinc
 
+PRESETS = presets()
 EPS = 2.0**-52
 
 

@@ -1,7 +1,7 @@
 """Features: audio to an array of frames, one feature per file.
 
 ``MelSpectrogram``, ``Spectrogram``, ``MFCC``, ``RawAudio``; their settings ``STFT``, ``Mel``, ``Decibels``, ``NaturalLog``; published
-front ends, ``PRESETS``, which ``MelSpectrogram.preset(name)`` makes and ``published(model)`` finds; the base class ``FeatureExtractor``
+front ends, ``presets()``, which ``MelSpectrogram.preset(name)`` makes and ``published(model)`` finds; the base class ``FeatureExtractor``
 and the ``FeatureStore`` on disk.
 """
 
@@ -10,12 +10,12 @@ from typing import Any
 from dcasekit.core import discover
 from dcasekit.features._log import Decibels, NaturalLog
 from dcasekit.features._mel import Mel
-from dcasekit.features._presets import PRESETS, Preset
+from dcasekit.features._presets import Preset, presets
 from dcasekit.features._stft import STFT
 from dcasekit.features._store import FeatureStore
 from dcasekit.features.base import FeatureExtractor
 
-__all__ = ["PRESETS", "STFT", "Decibels", "FeatureExtractor", "FeatureStore", "Mel", "NaturalLog", "Preset", "published"]
+__all__ = ["STFT", "Decibels", "FeatureExtractor", "FeatureStore", "Mel", "NaturalLog", "Preset", "presets", "published"]
 
 
 def published(model: Any) -> FeatureExtractor | None:
@@ -27,7 +27,7 @@ def published(model: Any) -> FeatureExtractor | None:
 
     Returns
     -------
-    `FeatureExtractor`, or ``None`` where none was published. ``PRESETS[model.published_front_end].scaler`` is the scaler that follows.
+    `FeatureExtractor`, or ``None`` where none was published. ``presets()[model.published_front_end].scaler`` is the scaler that follows.
 
     Examples
     --------

@@ -37,6 +37,11 @@ class Preset:
     unverified: str = ""
 
 
+def presets() -> Mapping[str, Preset]:
+    """Give all published front ends: name -> where it is from, settings, and the scaler that follows."""
+    return _PRESETS
+
+
 def preset(name: str) -> Preset:
     """Find a preset by its name.
 
@@ -44,11 +49,11 @@ def preset(name: str) -> Preset:
     ------
     FeatureError : there is none of this name; the message lists them.
     """
-    if name not in PRESETS:
-        close = difflib.get_close_matches(name, PRESETS, n=1)
+    if name not in _PRESETS:
+        close = difflib.get_close_matches(name, _PRESETS, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise FeatureError(f"no preset of features named {name!r}.{hint} Known: {', '.join(PRESETS)}")
-    return PRESETS[name]
+        raise FeatureError(f"no preset of features named {name!r}.{hint} Known: {', '.join(_PRESETS)}")
+    return _PRESETS[name]
 
 
 def _windows(sr: Hz, audio_hop: int, *, time: Seconds, hop: Seconds | None = None) -> dict[str, Any]:
@@ -63,7 +68,7 @@ _GOOGLE = {"audio_win": 400, "stft": STFT(n_fft=512, center=False, power=1)}
 _GOOGLE_MEL = Mel(bands=64, scale="htk", norm=None, fmin=125.0, fmax=7500.0, straight_in="mel")
 _LIBROSA_DB = Decibels(top_db=80.0)
 
-PRESETS: Mapping[str, Preset] = {
+_PRESETS: Mapping[str, Preset] = {
     "dcase2018_task4": Preset(
         source="DCASE 2018 task 4, baseline (Serizel et al. 2018): 64 bands each 20 ms, windows of 500 frames",
         settings={

@@ -234,7 +234,7 @@ class FeatureExtractor(Settings, ABC):
 
         Parameters
         ----------
-        name : one of `dcasekit.features.PRESETS`, which says of each where it is from and which scaler follows.
+        name : one of `dcasekit.features.presets`, which says of each where it is from and which scaler follows.
         **changes : settings that take the place of the published ones.
 
         Raises
