@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dcasekit import cli, to_events
-from dcasekit.annotations import Event, write_events
+from dcasekit.annotations import Event, read_events, write_annotation, write_events
 from dcasekit.cli.settings import METRIC_NAMES
 from dcasekit.errors import AnnotationError, MetricError, NameNotFoundError
 from dcasekit.metrics import bootstrap, drawn, event, intersection, psds, segment
@@ -250,6 +250,18 @@ def test_a_label_that_the_scores_do_not_know_is_refused_unless_it_is_not_evaluat
         psds.psds(read.reference, material.scores, material.durations, **psds.PSDS1)
 
 
+@pytest.mark.parametrize("ending", [".txt", ".selections.txt", ".jams", ".tsv"])
+def test_a_folder_of_event_files_of_any_format_is_a_list(files, ending):
+    for kind in ("ref", "est"):
+        for name, events in read_events(files / f"{kind}.tsv").items():
+            write_annotation(files / kind / name.replace(".wav", ending), events)
+    whole, each = scoring.read(files / "ref.tsv", files / "est.tsv"), scoring.read(files / "ref", files / "est")
+    assert {clip: list(events) for clip, events in each.reference.items()} == {
+        clip: list(events) for clip, events in whole.reference.items()
+    }
+    assert {clip: list(events) for clip, events in each.estimate.items()} == {clip: list(events) for clip, events in whole.estimate.items()}
+
+
 def test_the_clips_that_both_have_are_scored_and_the_others_counted(files, material):
     kept = [f"c{i}" for i in range(10)]
     for clip in set(material.reference) - set(kept):
@@ -267,7 +279,7 @@ def test_the_clips_that_both_have_are_scored_and_the_others_counted(files, mater
     for name in METRICS:
         assert scoring.score(name, read).value == scoring.score(name, few).value
     lines = (files / "est.tsv").read_text().splitlines(keepends=True)
-    (files / "est.tsv").write_text("".join(line for line in lines if not line.startswith("c3.")) + "stranger.wav\t0\t1\tcat\n")
+    (files / "est.tsv").write_text("".join(line for line in lines if not line.startswith("c3.")) + "stranger.wav\t0\t1\tcat\t1\n")
     read = scoring.read(files / "ref.tsv", files / "est.tsv", partial=True)
     assert (read.left_out["clips"], read.left_out["strangers"], len(read.reference)) == (1, 1, 39)
     args = ["score", "--reference", files / "ref.tsv", "--estimate", files / "est.tsv", "--metric", "event_f1", "--partial"]

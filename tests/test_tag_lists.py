@@ -113,7 +113,7 @@ def test_names_need_no_suffix(tmp_path):
         ("filename,dog,rain\n,1,0\n", "line 2: expected a file name"),
         ("filename,label\n,dog\n", "line 2: expected 2 cells, among them a file name"),
         ("filename,label,value\na.wav,dog,5\n", "line 2, column 'value': '5' is no value"),
-        ("filename,label,value\na.wav,dog,1\na.wav,dog,0.5\n", "line 3: 'dog' of a.wav is 0.5 here and 1 above; keep one"),
+        ("filename,label,value\na.wav,dog,1\na.wav,dog,0.5\n", "line 3: 'dog' of 'a.wav' is 0.5 here and 1 above; keep one"),
         ("a.wav,dog|rain\nb.wav,dog;rain\n", "by '|' in line 1 and by ';' in line 2; use one"),
         ("a.wav\nb.wav\n", "line 1: names alone are no list of labels"),
     ],

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from dcasekit.annotations.formats import tsv
-from dcasekit.annotations.formats.base import Row, checked, first_line, several_annotators
+from dcasekit.annotations.formats.base import Row, first_line, refuse_lossy, several_annotators
 from dcasekit.annotations.nouns import LONGEST, Event
 from dcasekit.core import discover
 from dcasekit.core.files import write_rows
@@ -24,7 +24,7 @@ def annotation_formats() -> dict[str, str]:
     >>> annotation_formats()["audacity"]
     '.txt'
     """
-    return {name: format.ENDING for name, format in _formats().items()}
+    return {name: format.ENDING for name, format in _load_formats().items()}
 
 
 def read_annotation(path: PathLike, *, format: str | None = None, annotator: str | None = None) -> list[Event]:
@@ -59,7 +59,7 @@ def read_annotation(path: PathLike, *, format: str | None = None, annotator: str
     Labels lose the blanks around them. Sources: the manuals of Audacity and Raven Pro; Humphrey et al., "JAMS", ISMIR 2014; Salamon et
     al., "Scaper", WASPAA 2017.
     """
-    rows = by_annotator(path, _read(path, format), annotator)
+    rows = choose_annotator(path, _read(path, format), annotator)
     if len(files := sorted({row.file for row in rows})) > 1:
         raise AnnotationError(
             f"{path} lists {len(files)} recordings ({', '.join(files[:3])} ...), not one; split it, or read it with read_events"
@@ -94,7 +94,7 @@ def write_annotation(path: PathLike, events: Iterable[Event], *, format: str | N
         if not fitting:
             raise AnnotationError(f"{path}: the name must end in {', '.join(endings.values())}, or give format=: {', '.join(endings)}")
         format = max(fitting, key=lambda name: len(endings[name]))
-    return Path(_format(format).write(path, list(events), duration))
+    return Path(_find_format(format).write(path, list(events), duration))
 
 
 def read_events(path: PathLike, *, format: str | None = None, annotator: str | None = None) -> dict[str, list[Event]]:
@@ -120,8 +120,8 @@ def read_events(path: PathLike, *, format: str | None = None, annotator: str | N
         chosen; the message gives file and line.
     """
     found: dict[str, list[Event]] = {}
-    for row in by_annotator(path, _read(path, format or _recognised(path) or "tsv", several=True), annotator):
-        events = found.setdefault(row.file or _stem(path), [])
+    for row in choose_annotator(path, _read(path, format or _recognise(path) or "tsv", several=True), annotator):
+        events = found.setdefault(row.file or _name_recording(path), [])
         if row.event is not None:
             events.append(row.event)
     return found
@@ -139,12 +139,12 @@ def read_events_folder(folder: PathLike, *, annotator: str | None = None) -> dic
     ------
     AnnotationError : there is no annotation file, one is wrong, or two are of the same recording; the message names the files.
     """
-    suffixes = {suffix for format in _formats().values() for suffix in format.SUFFIXES}
+    suffixes = {suffix for format in _load_formats().values() for suffix in format.SUFFIXES}
     folder, found, source = Path(folder), dict[str, list[Event]](), dict[str, Path]()
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts) and path.suffix.lower() in suffixes:
-            rows = by_annotator(path, _read(path, None), annotator)
-            own, several = (path.parent.relative_to(folder) / _stem(path)).as_posix(), len({row.file for row in rows}) > 1
+            rows = choose_annotator(path, _read(path, None), annotator)
+            own, several = (path.parent.relative_to(folder) / _name_recording(path)).as_posix(), len({row.file for row in rows}) > 1
             listed: dict[str, list[Event]] = {} if several else {own: []}
             for row in rows:
                 listed.setdefault(row.file if several else own, []).extend([row.event] if row.event else [])
@@ -173,15 +173,15 @@ def write_events(path: PathLike, events: Mapping[str, Iterable[Event]], *, sprea
     AnnotationError : a name or a label would not be read back: it is empty, has blanks around it, or is no Unicode.
     """
     listed = {name: list(each) for name, each in events.items()}
-    checked(path, [*listed, *(event.label for each in listed.values() for event in each)])
+    refuse_lossy(path, [*listed, *(event.label for each in listed.values() for event in each)])
     soft = any(event.weight != 1 for each in listed.values() for event in each)
     table: list[tuple[str, ...]] = [(*EVENT_COLUMNS, *(("weight",) if soft else ()))]
     for name, each in listed.items():
-        table += [(name, *tsv.cells(event, soft=soft)) for event in each] or [(name, *[""] * (len(table[0]) - 1))]
+        table += [(name, *tsv.write_cells(event, soft=soft)) for event in each] or [(name, *[""] * (len(table[0]) - 1))]
     return write_rows(path, table, spreadsheet=spreadsheet)
 
 
-def by_annotator(path: PathLike, rows: list[Row], annotator: str | None) -> list[Row]:
+def choose_annotator(path: PathLike, rows: list[Row], annotator: str | None) -> list[Row]:
     """Keep the rows of one annotator; of all, if none is chosen and no recording has several."""
     if annotator is not None:
         if rows and annotator not in (known := sorted({row.annotator for row in rows})):
@@ -199,33 +199,33 @@ def by_annotator(path: PathLike, rows: list[Row], annotator: str | None) -> list
 
 
 def _read(path: PathLike, format: str | None, *, several: bool = False) -> list[Row]:
-    if format is None and (format := _recognised(path)) is None:
-        raise AnnotationError(f"{path}: no format has the suffix {Path(path).suffix!r}; give format=, one of: {', '.join(_formats())}")
-    found: list[Row] = _format(format).read(path, several=several)
+    if format is None and (format := _recognise(path)) is None:
+        raise AnnotationError(f"{path}: no format has the suffix {Path(path).suffix!r}; give format=, one of: {', '.join(_load_formats())}")
+    found: list[Row] = _find_format(format).read(path, several=several)
     return found
 
 
 @cache
-def _formats() -> dict[str, ModuleType]:
+def _load_formats() -> dict[str, ModuleType]:
     return {name: discover.module("annotations.formats", name) for name in discover.names("annotations.formats")}
 
 
-def _format(name: str) -> ModuleType:
-    if name not in _formats():
-        raise AnnotationError(f"no annotation format {name!r}; the formats are: {', '.join(_formats())}")
-    return _formats()[name]
+def _find_format(name: str) -> ModuleType:
+    if name not in _load_formats():
+        raise AnnotationError(f"no annotation format {name!r}; the formats are: {', '.join(_load_formats())}")
+    return _load_formats()[name]
 
 
-def _recognised(path: PathLike) -> str | None:
+def _recognise(path: PathLike) -> str | None:
     """Ask the formats that know a file's suffix which of them it is, by its first line."""
     suffix = Path(path).suffix.lower()
-    fitting = [name for name, format in _formats().items() if suffix in format.SUFFIXES]
+    fitting = [name for name, format in _load_formats().items() if suffix in format.SUFFIXES]
     if len(fitting) < 2:
         return next(iter(fitting), None)
     first = first_line(path).split("\t")
-    return max(fitting, key=lambda name: _formats()[name].recognise(first))
+    return max(fitting, key=lambda name: _load_formats()[name].recognise(first))
 
 
-def _stem(path: PathLike) -> str:
+def _name_recording(path: PathLike) -> str:
     """Name the recording beside an annotation file; Raven and BirdNET write more behind it."""
     return re.sub(r"(\.Table\.\d+)?(\.BirdNET)?(\.(selections|results))?\.[^.]+$", "", Path(path).name)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcasekit.annotations.formats._table import find_columns, missing, plain
-from dcasekit.annotations.formats.base import checked, several_annotators
+from dcasekit.annotations.formats.base import refuse_lossy, several_annotators, shorten
 from dcasekit.core.files import Rows, read_rows, write_rows
 from dcasekit.core.numbers import parse_number
 from dcasekit.core.units import PathLike
@@ -62,15 +62,14 @@ def read_tag_list(path: PathLike, *, annotator: str | None = None) -> dict[str, 
     rows = read_rows(path, error=AnnotationError)
     found: dict[str, dict[str, float | None]] = {}
     annotators: dict[str, str] = {}
-    for row in _rows(path, rows) if rows else ():
+    for row in _read_rows(path, rows) if rows else ():
         if annotator is None and annotators.setdefault(row.file, row.annotator) != row.annotator:
             raise several_annotators(path, row.file, (annotators[row.file], row.annotator))
         tags = found.setdefault(row.file, {}) if annotator in (None, row.annotator) else {}
         for label, value in row.tags.items():
             if tags.setdefault(label, value) != value:
-                raise AnnotationError(
-                    f"{path}, line {row.line}: {label!r} of {row.file} is {_said(value)} here and {_said(tags[label])} above; keep one"
-                )
+                where = f"{path}, line {row.line}: {shorten(label)} of {shorten(row.file)}"
+                raise AnnotationError(f"{where} is {_write_value(value)} here and {_write_value(tags[label])} above; keep one")
     if rows and annotator is not None and not found:
         raise AnnotationError(f"{path} has no annotator {annotator!r}")
     return found
@@ -93,7 +92,7 @@ def write_tag_list(path: PathLike, tags: Mapping[str, Mapping[str, Value]], *, s
     AnnotationError : a name or a label would not be read back: it is empty, has blanks around it, or is no Unicode.
     """
     named = {file: {label: value for label, value in each.items() if value != 0} for file, each in tags.items()}
-    checked(path, [*named, *(label for each in named.values() for label in each)])
+    refuse_lossy(path, [*named, *(label for each in named.values() for label in each)])
     plain_ones = all(value == 1 and not set(label) & set(",;|") for each in named.values() for label, value in each.items())
     if plain_ones:
         return write_rows(
@@ -101,59 +100,61 @@ def write_tag_list(path: PathLike, tags: Mapping[str, Mapping[str, Value]], *, s
         )
     rows = [("filename", "event_label", "value")]
     for file, each in named.items():
-        rows += [(file, label, _said(value)) for label, value in each.items()] or [(file, "", "")]
+        rows += [(file, label, _write_value(value)) for label, value in each.items()] or [(file, "", "")]
     return write_rows(path, rows, spreadsheet=spreadsheet)
 
 
-def _said(value: Value) -> str:
+def _write_value(value: Value) -> str:
     return "unknown" if value is None else f"{float(value)!r}".removesuffix(".0")
 
 
-def _rows(path: PathLike, rows: Rows) -> Iterator[_Row]:
+def _read_rows(path: PathLike, rows: Rows) -> Iterator[_Row]:
     """Read the rows of a list by what its first row says."""
     line, header = rows[0]
     at = find_columns(header)
-    if "file" not in at and (_is_header_of_labels(rows) or ("label" in at and 0 not in at.values() and "." not in header[0])):
+    if "file" not in at and (_names_labels(rows) or ("label" in at and 0 not in at.values() and "." not in header[0])):
         at["file"] = 0
     if "file" in at and "label" not in at:
-        return _of_columns(path, header, at, rows[1:])
+        return _read_columns(path, header, at, rows[1:])
     if "file" in at:
-        return _of_lists(path, at, rows[1:], width=len(header), split="weight" not in at or plain(header[at["label"]]) in _LISTED)
+        return _read_lists(path, at, rows[1:], width=len(header), split="weight" not in at or plain(header[at["label"]]) in _LISTED)
     if all(len(row) == 1 for _, row in rows):
-        raise AnnotationError(f"{path}, line {line}: names alone are no list of labels, a header tells what they are; got {header}")
-    return _of_lists(path, {"file": 0, "label": 1}, rows, width=2, split=True)
+        raise AnnotationError(
+            f"{path}, line {line}: names alone are no list of labels, a header tells what they are; got {shorten(header)}"
+        )
+    return _read_lists(path, {"file": 0, "label": 1}, rows, width=2, split=True)
 
 
-def _is_header_of_labels(rows: Rows) -> bool:
+def _names_labels(rows: Rows) -> bool:
     """Whether a first row of unknown names stands above rows that say yes or no."""
     header, second = rows[0][1][1:], rows[1][1][1:] if len(rows) > 1 else []
-    return len(header) == len(second) > 1 and all(map(_says, second)) and not any(map(_says, header))
+    return len(header) == len(second) > 1 and all(map(_is_value, second)) and not any(map(_is_value, header))
 
 
-def _of_lists(path: PathLike, at: Mapping[str, int], rows: Sequence[tuple[int, list[str]]], *, width: int, split: bool) -> Iterator[_Row]:
+def _read_lists(path: PathLike, at: Mapping[str, int], rows: Sequence[tuple[int, list[str]]], *, width: int, split: bool) -> Iterator[_Row]:
     """Read rows of a name and its labels, and perhaps their value."""
-    separator = _separator(path, [(line, row[at["label"]]) for line, row in rows if len(row) > at["label"]]) if split else None
+    separator = _find_separator(path, [(line, row[at["label"]]) for line, row in rows if len(row) > at["label"]]) if split else None
     for line, row in rows:
         cells = [cell.strip() for cell in row] + [""] * (width - len(row))
         file = cells[at["file"]]
         if not file or any(cells[width:]) or (len(row) <= at["label"] and any(cell for cell in cells if cell != file)):
             raise AnnotationError(
-                f"{path}, line {line}: expected {width} cells, among them a file name and its labels, got {row}; in a comma-separated file "
-                "put quotation marks around several labels, and name further columns in a header"
+                f"{path}, line {line}: expected {width} cells, among them a file name and its labels, got {shorten(row)}; "
+                "in a comma-separated file put quotation marks around several labels, and name further columns in a header"
             )
         labels = [label.strip() for label in cells[at["label"]].split(separator)] if separator else [cells[at["label"]]]
-        value = _value(path, line, "value", cells[at["weight"]]) if "weight" in at and any(labels) else 1.0
+        value = _read_value(path, line, "value", cells[at["weight"]]) if "weight" in at and any(labels) else 1.0
         yield _Row(line, file, {label: value for label in labels if label}, cells[at["annotator"]] if "annotator" in at else "")
 
 
-def _separator(path: PathLike, cells: Sequence[tuple[int, str]]) -> str:
+def _find_separator(path: PathLike, cells: Sequence[tuple[int, str]]) -> str:
     first = {mark: next((line for line, labels in cells if mark in labels), None) for mark in "|;"}
     if first["|"] and first[";"]:
         raise AnnotationError(f"{path}: labels are separated by '|' in line {first['|']} and by ';' in line {first[';']}; use one of them")
     return next((mark for mark, line in first.items() if line), ",")
 
 
-def _of_columns(path: PathLike, header: Sequence[str], at: Mapping[str, int], rows: Sequence[tuple[int, list[str]]]) -> Iterator[_Row]:
+def _read_columns(path: PathLike, header: Sequence[str], at: Mapping[str, int], rows: Sequence[tuple[int, list[str]]]) -> Iterator[_Row]:
     """Read a table with one column per label."""
     names = [name.strip() for name in header]
     about = {at["file"], at.get("annotator"), *(index for index, name in enumerate(names) if plain(name) in _ABOUT)}
@@ -167,24 +168,24 @@ def _of_columns(path: PathLike, header: Sequence[str], at: Mapping[str, int], ro
     for line, row in rows:
         cells = [cell.strip() for cell in row] + [""] * (len(header) - len(row))
         if not cells[at["file"]] or any(cells[len(header) :]):
-            raise AnnotationError(f"{path}, line {line}: expected a file name and {len(header)} cells as in the header, got {row}")
+            raise AnnotationError(f"{path}, line {line}: expected a file name and {len(header)} cells as in the header, got {shorten(row)}")
         alone = len(row) == 1
         tags = {
-            name: (None if no and not alone else 0.0) if not cells[index] else _value(path, line, name, cells[index])
+            name: (None if no and not alone else 0.0) if not cells[index] else _read_value(path, line, name, cells[index])
             for index, name in labels.items()
         }
         yield _Row(line, cells[at["file"]], tags, cells[at["annotator"]] if "annotator" in at else "")
 
 
-def _says(cell: str) -> bool:
+def _is_value(cell: str) -> bool:
     cell = cell.strip().lower()
     return not cell or cell in _WORDS or 0 <= parse_number(cell, otherwise=-1) <= 1
 
 
-def _value(path: PathLike, line: int, column: str, cell: str) -> Value:
-    if not _says(cell):
+def _read_value(path: PathLike, line: int, column: str, cell: str) -> Value:
+    if not _is_value(cell):
         raise AnnotationError(
-            f"{path}, line {line}, column {column!r}: {cell!r} is no value from 0 to 1, yes, no, x or unknown; "
+            f"{path}, line {line}, column {shorten(column)}: {shorten(cell)} is no value from 0 to 1, yes, no, x or unknown; "
             "where labels stand in one column, call it 'label'; leave out columns that are no labels"
         )
     word = cell.lower()

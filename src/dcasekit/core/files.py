@@ -237,7 +237,7 @@ def write_rows(path: PathLike, rows: Iterable[Sequence[str]], *, spreadsheet: bo
     spreadsheet : put an apostrophe before cells that a spreadsheet would take for a formula (``=``, ``+``, ``-``, ``@`` or a tab first, and
         no number); they are then read back with it.
     """
-    table = ([_no_formula(cell) for cell in row] for row in rows) if spreadsheet else rows
+    table = ([_disarm(cell) for cell in row] for row in rows) if spreadsheet else rows
     return write_text(path, "".join("\t".join(_quoted(cell, alone=len(row) == 1) for cell in row) + "\n" for row in table))
 
 
@@ -247,7 +247,7 @@ def _quoted(cell: str, *, alone: bool) -> str:
     return '"' + cell.replace('"', '""') + '"' if marked else cell
 
 
-def _no_formula(cell: str) -> str:
+def _disarm(cell: str) -> str:
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) and math.isnan(parse_number(cell, otherwise=math.nan)) else cell
 
 

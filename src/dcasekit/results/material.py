@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dcasekit.annotations import HARD, TIME_TOLERANCE, Event, read_events
+from dcasekit.annotations import HARD, TIME_TOLERANCE, Event, read_events, read_events_folder
 from dcasekit.audio import READABLE
 from dcasekit.core.files import read_rows
 from dcasekit.core.units import PathLike, Seconds
@@ -121,7 +121,7 @@ def read(
 
 
 def _read_events(path: PathLike) -> dict[str, list[Event]]:
-    return read_events(path)
+    return read_events_folder(path) if Path(path).is_dir() else read_events(path)
 
 
 def _holds_scores(path: PathLike) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dcasekit.annotations.formats.base import Row, is_number
+from dcasekit.annotations.formats.base import Row, is_number, shorten
 from dcasekit.annotations.nouns import Event
 from dcasekit.core.files import Rows
 from dcasekit.core.numbers import parse_number
@@ -55,11 +55,11 @@ def find_columns(header: Sequence[str]) -> dict[str, int]:
 def missing(path: PathLike, line: int, kind: str, header: Sequence[str]) -> AnnotationError:
     """Say which column a header lacks."""
     return AnnotationError(
-        f"{path}, line {line}: no column for the {kind}; the columns are {', '.join(header)}; name one of them {_NAMES[kind][0]!r}"
+        f"{path}, line {line}: no column for the {kind}; the columns are {', '.join(header)[:300]}; name one of them {_NAMES[kind][0]!r}"
     )
 
 
-def by_header(path: PathLike, line: int, header: Sequence[str], *, several: bool) -> Columns:
+def find_by_header(path: PathLike, line: int, header: Sequence[str], *, several: bool) -> Columns:
     """Find the columns of a table by its header; with `several`, a first column of an unknown name has the recordings."""
     at = find_columns(header)
     if several and 0 not in at.values():
@@ -70,7 +70,7 @@ def by_header(path: PathLike, line: int, header: Sequence[str], *, several: bool
     return Columns(**at, most=len(header))
 
 
-def by_numbers(path: PathLike, rows: Rows, *, several: bool) -> Columns:
+def find_by_numbers(path: PathLike, rows: Rows, *, several: bool) -> Columns:
     """Find the columns of a table without header.
 
     The first two neighbouring numbers of the first row that has such are onset and offset; the label follows, and then a weight if nothing
@@ -87,7 +87,9 @@ def by_numbers(path: PathLike, rows: Rows, *, several: bool) -> Columns:
             weight = 3 if len(row) > 3 else None
             return Columns(0, 1, 2, most=3 if weight is None else 4, weight=weight)
         if len(row) > onset + 3 and all(numbers[onset : onset + 4]):  # "a.wav,0,5,1,25,dog"
-            raise AnnotationError(f"{path}, line {line}: four numbers in a row: {row}; name the columns in a header, write a decimal point")
+            raise AnnotationError(
+                f"{path}, line {line}: four numbers in a row: {shorten(row)}; name the columns in a header, write a decimal point"
+            )
         at = onset + 3
         if all(0 <= parse_number("".join(cells[at : at + 1]), otherwise=-1) <= 1 or not any(cells[1:]) for _, cells in rows):
             return Columns(onset, onset + 1, onset + 2, most=at + 1, file=0, weight=at)
@@ -95,7 +97,7 @@ def by_numbers(path: PathLike, rows: Rows, *, several: bool) -> Columns:
     return Columns(first, first + 1, first + 2, most=max(map(len, (row for _, row in rows)), default=0), file=0 if first else None)
 
 
-def read_rows_of_events(path: PathLike, at: Columns, rows: Rows, expected: str) -> Iterator[Row]:
+def read_event_rows(path: PathLike, at: Columns, rows: Rows, expected: str) -> Iterator[Row]:
     """Read rows of cells; one that names a recording and nothing else says that nothing sounds in it."""
     width = max(at.onset, at.offset, at.label, at.file or 0, at.weight or 0) + 1
     for line, row in rows:
@@ -108,22 +110,22 @@ def read_rows_of_events(path: PathLike, at: Columns, rows: Rows, expected: str) 
             continue
         if any(cells[at.most :]) or (len(row) < width and not (silent and file)):
             raise AnnotationError(
-                f"{path}, line {line}: expected {expected}, got {len(row)} fields: {row}; put quotation marks around a cell with a "
-                "separator in it, write decimal points where commas separate, name further columns in a header"
+                f"{path}, line {line}: expected {expected}, got {len(row)} fields: {shorten(row)}; put quotation marks around a cell "
+                "with a separator in it, write decimal points where commas separate, name further columns in a header"
             )
         if at.file is not None and not file:
-            raise AnnotationError(f"{path}, line {line}: no name in the column for the file; got {row}")
+            raise AnnotationError(f"{path}, line {line}: no name in the column for the file; got {shorten(row)}")
         try:
-            event = None if silent else Event(parse_number(onset), parse_number(offset), label, _weight(cells, at.weight))
+            event = None if silent else Event(parse_number(onset), parse_number(offset), label, _read_weight(cells, at.weight))
         except AnnotationError as error:
             raise AnnotationError(f"{path}, line {line}: {error}; correct the file") from error
         except ValueError as error:
             hint = "times in seconds; a header may name the columns in another order"
-            raise AnnotationError(f"{path}, line {line}: {error}; expected {expected}, {hint}; got {row}") from None
+            raise AnnotationError(f"{path}, line {line}: {error}; expected {expected}, {hint}; got {shorten(row)}") from None
         yield Row(f"line {line}", event, file, annotator)
 
 
-def _weight(cells: Sequence[str], at: int | None) -> float:
+def _read_weight(cells: Sequence[str], at: int | None) -> float:
     """Read a weight; BirdNET and others write "87 %"."""
     if at is None:
         return 1.0

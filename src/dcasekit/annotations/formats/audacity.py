@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from dcasekit.annotations.formats.base import Row, checked, decimal, is_number, read_lines, short
+from dcasekit.annotations.formats.base import Row, format_seconds, is_number, read_lines, refuse_lossy, shorten
 from dcasekit.annotations.nouns import Event
 from dcasekit.core.files import write_text
 from dcasekit.core.numbers import parse_number
@@ -28,10 +28,10 @@ def recognise(first: Sequence[str]) -> int:
 
 def read(path: PathLike, *, several: bool = False) -> list[Row]:
     """Read a label track; a label at one time is a point."""
-    return [Row(f"line {line}", _event(path, line, text)) for line, text in read_lines(path)]
+    return [Row(f"line {line}", _read_label(path, line, text)) for line, text in read_lines(path)]
 
 
-def _event(path: PathLike, line: int, text: str) -> Event:
+def _read_label(path: PathLike, line: int, text: str) -> Event:
     cells = text.rstrip().split("\t")
     if len(cells) == 2 and not is_number(cells[1]):
         cells.insert(0, cells[0])  # Audacity reads "start label" as a point
@@ -44,15 +44,17 @@ def _event(path: PathLike, line: int, text: str) -> Event:
         return Event(parse_number(start), parse_number(end), label, weight)
     except ValueError as error:
         expected = "start, end and label with a tab between, times in seconds"
-        raise AnnotationError(f"{path}, line {line}: {error}; expected {expected}, got {short(text)}") from None
+        raise AnnotationError(f"{path}, line {line}: {error}; expected {expected}, got {shorten(text)}") from None
 
 
 def write(path: PathLike, events: Sequence[Event], duration: Seconds | None) -> Path:
     """Write a label track. Audacity knows no quotation marks around a label, so it is written as it is."""
-    checked(path, (event.label for event in events), forbidden="\t\r\n")
-    return write_text(path, "".join(f"{decimal(event.onset)}\t{decimal(event.offset)}\t{_label(event)}\n" for event in events))
+    refuse_lossy(path, (event.label for event in events), forbidden="\t\r\n")
+    return write_text(
+        path, "".join(f"{format_seconds(event.onset)}\t{format_seconds(event.offset)}\t{_write_label(event)}\n" for event in events)
+    )
 
 
-def _label(event: Event) -> str:
+def _write_label(event: Event) -> str:
     plain = event.weight == 1 and not _WEIGHT.fullmatch(event.label)
     return event.label if plain else f"{event.label} [weight {float(event.weight)!r}]"

@@ -23,6 +23,9 @@ from dcasekit.core.numbers import parse_number
 from dcasekit.core.units import PathLike, Seconds
 from dcasekit.errors import AnnotationError
 
+_SHORT = reprlib.Repr()
+_SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring = 12, 8, 80
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -74,17 +77,17 @@ def is_number(cell: str) -> bool:
     return not math.isnan(parse_number(cell, otherwise=math.nan))
 
 
-def decimal(seconds: Seconds) -> str:
+def format_seconds(seconds: Seconds) -> str:
     """Write a time with up to nine decimals (nanoseconds)."""
     return f"{seconds:.9f}".rstrip("0").rstrip(".")
 
 
-def short(value: object) -> str:
+def shorten(value: object) -> str:
     """Show a value of a file in a message, however large it is."""
-    return reprlib.repr(value)
+    return _SHORT.repr(value)
 
 
-def checked(path: PathLike, texts: Iterable[str], *, forbidden: str = "") -> None:
+def refuse_lossy(path: PathLike, texts: Iterable[str], *, forbidden: str = "") -> None:
     """Refuse labels or names that would not be read back.
 
     Parameters

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dcasekit.annotations.formats.base import Row, checked, short
+from dcasekit.annotations.formats.base import Row, refuse_lossy, shorten
 from dcasekit.annotations.nouns import Event
 from dcasekit.core.files import read_json, write_json
 from dcasekit.core.units import PathLike, Seconds
@@ -39,39 +39,39 @@ def read(path: PathLike, *, several: bool = False) -> list[Row]:
     if entries and not chosen:
         spaces = ", ".join(sorted({str(entry["namespace"])[:40] for entry in entries}))
         raise AnnotationError(f"{path} holds no sound events: its namespaces are {spaces}; those read are {', '.join(_NAMESPACES)}")
-    unnamed = Counter(entry["namespace"] for _, entry in chosen if not _annotator(entry))
+    unnamed = Counter(entry["namespace"] for _, entry in chosen if not _name_annotator(entry))
     apart = max(unnamed.values(), default=0) > 1
     found = []
     for index, entry in chosen:
-        annotator = _annotator(entry) or (f"annotation {index}" if apart else "")
-        found += _rows(path, index, entry.get("data") or [], annotator)
+        annotator = _name_annotator(entry) or (f"annotation {index}" if apart else "")
+        found += _read_data(path, index, entry.get("data") or [], annotator)
     return found
 
 
-def _annotator(entry: Mapping[str, Any]) -> str:
+def _name_annotator(entry: Mapping[str, Any]) -> str:
     about = entry.get("annotation_metadata")
     who = about.get("annotator") if isinstance(about, dict) else None
     names = [who.get("name"), who.get("email")] if isinstance(who, dict) else [who]
     return next((name.strip() for name in names if isinstance(name, str) and name.strip()), "")
 
 
-def _rows(path: PathLike, index: int, data: Any, annotator: str) -> list[Row]:
+def _read_data(path: PathLike, index: int, data: Any, annotator: str) -> list[Row]:
     found = []
     # An annotator who heard nothing says so: the row without an event.
     for position, observation in enumerate(data if isinstance(data, list) else [data]) if data else [(0, None)]:
         where = f"annotation {index}, observation {position}"
         try:
-            event = None if not data else _observed(observation)
+            event = None if not data else _read_observation(observation)
         except (KeyError, TypeError, ValueError, OverflowError) as problem:
             raise AnnotationError(
                 f"{path}, {where}: {type(problem).__name__} {problem}; expected time and duration in seconds, a value that is the "
-                f"label or has a 'label', and a confidence in [0, 1] or null; got {short(observation)}"
+                f"label or has a 'label', and a confidence in [0, 1] or null; got {shorten(observation)}"
             ) from problem
         found.append(Row(where, event, annotator=annotator))
     return found
 
 
-def _observed(observation: Any) -> Event | None:
+def _read_observation(observation: Any) -> Event | None:
     """Read one observation; Scaper's background is no event."""
     if not isinstance(observation, dict):
         raise TypeError("an observation is an object")
@@ -81,21 +81,21 @@ def _observed(observation: Any) -> Event | None:
             return None
         label = label["label"]
     if not isinstance(label, str):
-        raise TypeError(f"the label {short(label)} is not text")
-    onset, duration = _number(observation["time"]), _number(observation["duration"])
+        raise TypeError(f"the label {shorten(label)} is not text")
+    onset, duration = _read_number(observation["time"]), _read_number(observation["duration"])
     # The sum is not the decimal number that the annotator saw: 0.1 + 0.2 ends at 0.3.
-    return Event(round(onset, 9), round(onset + duration, 9), label.strip(), 1.0 if confidence is None else _number(confidence))
+    return Event(round(onset, 9), round(onset + duration, 9), label.strip(), 1.0 if confidence is None else _read_number(confidence))
 
 
-def _number(value: Any) -> float:
+def _read_number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{short(value)} is not a number")
+        raise TypeError(f"{shorten(value)} is not a number")
     return float(value)
 
 
 def write(path: PathLike, events: Sequence[Event], duration: Seconds | None) -> Path:
     """Write one annotation in the namespace ``segment_open``."""
-    checked(path, (event.label for event in events))
+    refuse_lossy(path, (event.label for event in events))
     times = [(round(float(event.onset), 9), round(float(event.offset), 9)) for event in events]
     data = [
         {"time": onset, "duration": round(offset - onset, 9), "value": event.label, "confidence": float(event.weight)}

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dcasekit.annotations.formats._table import by_header, plain, read_rows_of_events
-from dcasekit.annotations.formats.base import Row, checked, decimal, read_lines
+from dcasekit.annotations.formats._table import find_by_header, plain, read_event_rows
+from dcasekit.annotations.formats.base import Row, format_seconds, read_lines, refuse_lossy
 from dcasekit.annotations.nouns import Event
 from dcasekit.core.files import Rows, write_text
 from dcasekit.core.numbers import parse_number
@@ -39,12 +39,12 @@ def read(path: PathLike, *, several: bool = False) -> list[Row]:
     """
     (line, header), *cells = [(line, text.split("\t")) for line, text in read_lines(path)] or [(1, [""])]
     at = {name: index for index, name in reversed(list(enumerate(map(plain, header))))}
-    columns = by_header(path, line, header, several=False)
+    columns = find_by_header(path, line, header, several=False)
     columns = replace(columns, file=at.get("begin_path", at.get("begin_file", columns.file)))
-    rows = _with_short_names(list(read_rows_of_events(path, columns, Rows(cells, "\t"), ", ".join(header))))
+    rows = _shorten_names(list(read_event_rows(path, columns, Rows(cells, "\t"), ", ".join(header)[:300])))
     if "file_offset" in at:
         offsets = [_cell(row, at["file_offset"]) for _, row in cells]
-        rows = [_in_its_file(path, row, offset) for row, offset in zip(rows, offsets, strict=True)]
+        rows = [_count_from_file(path, row, offset) for row, offset in zip(rows, offsets, strict=True)]
     else:
         _refuse_a_sequence(path, rows)
     selections = [_cell(row, at["selection"]) if "selection" in at else str(line) for line, row in cells]
@@ -58,7 +58,7 @@ def _cell(row: Sequence[str], index: int) -> str:
     return row[index].strip() if index < len(row) else ""
 
 
-def _in_its_file(path: PathLike, row: Row, offset: str) -> Row:
+def _count_from_file(path: PathLike, row: Row, offset: str) -> Row:
     """Count the times of a selection from the beginning of its file."""
     if row.event is None:
         return row
@@ -87,7 +87,7 @@ def _refuse_a_sequence(path: PathLike, rows: Sequence[Row]) -> None:
         )
 
 
-def _with_short_names(rows: Sequence[Row]) -> list[Row]:
+def _shorten_names(rows: Sequence[Row]) -> list[Row]:
     """Call files by the ends of their absolute paths, as long as needed to tell them apart."""
     names = {row.file: row.file.replace("\\", "/") for row in rows}
     parts = {file: name.split("/") for file, name in names.items() if name.startswith("/") or name[1:3] == ":/"}
@@ -99,11 +99,11 @@ def _with_short_names(rows: Sequence[Row]) -> list[Row]:
 
 def write(path: PathLike, events: Sequence[Event], duration: Seconds | None) -> Path:
     """Write a selection table, with a column ``Score`` if any weight is not 1. Raven knows no quotation marks around a cell."""
-    checked(path, (event.label for event in events), forbidden="\t\r\n")
+    refuse_lossy(path, (event.label for event in events), forbidden="\t\r\n")
     soft = any(event.weight != 1 for event in events)
     table = [(*_HEADER, *(("Score",) if soft else ()))]
     for index, event in enumerate(events, 1):
-        times = (decimal(event.onset), decimal(event.offset))
+        times = (format_seconds(event.onset), format_seconds(event.offset))
         score = (repr(float(event.weight)),) if soft else ()
         table.append((str(index), "Spectrogram 1", "1", *times, *_BOX, event.label, *score))
     return write_text(path, "".join("\t".join(row) + "\n" for row in table))

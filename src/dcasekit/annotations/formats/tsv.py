@@ -6,8 +6,8 @@ Source: the task descriptions of dcase.community and the data themselves; a cell
 from collections.abc import Sequence
 from pathlib import Path
 
-from dcasekit.annotations.formats._table import by_header, by_numbers, find_columns, read_rows_of_events
-from dcasekit.annotations.formats.base import Row, checked, decimal, is_number
+from dcasekit.annotations.formats._table import find_by_header, find_by_numbers, find_columns, read_event_rows
+from dcasekit.annotations.formats.base import Row, format_seconds, is_number, refuse_lossy, shorten
 from dcasekit.annotations.nouns import Event
 from dcasekit.core.files import Rows, read_rows, write_rows
 from dcasekit.core.units import PathLike, Seconds
@@ -27,26 +27,26 @@ def read(path: PathLike, *, several: bool = False) -> list[Row]:
     rows = read_rows(path, error=AnnotationError)
     line, header = rows[0] if rows else (1, [])
     if "onset" in find_columns(header) and not any(map(is_number, header)):
-        at, rows = by_header(path, line, header, several=several), Rows(rows[1:], rows.delimiter)
+        at, rows = find_by_header(path, line, header, several=several), Rows(rows[1:], rows.delimiter)
     else:
-        at = by_numbers(path, rows, several=several)
+        at = find_by_numbers(path, rows, several=several)
         if several and rows and all(len(row) == 1 for _, row in rows):
             raise AnnotationError(
-                f"{path}, line {line}: got 1 fields: {header}; names alone are no list of events, a header tells what they are"
+                f"{path}, line {line}: got 1 fields: {shorten(header)}; names alone are no list of events, a header tells what they are"
             )
     expected = "filename onset offset event_label" if several else "onset offset label, or onset offset label weight"
-    return list(read_rows_of_events(path, at, rows, expected))
+    return list(read_event_rows(path, at, rows, expected))
 
 
 def write(path: PathLike, events: Sequence[Event], duration: Seconds | None) -> Path:
     """Write ``onset offset event_label``, and a column ``weight`` if any is not 1."""
-    checked(path, (event.label for event in events))
+    refuse_lossy(path, (event.label for event in events))
     soft = any(event.weight != 1 for event in events)
-    rows = (cells(event, soft=soft) for event in events)
+    rows = (write_cells(event, soft=soft) for event in events)
     return write_rows(path, [("onset", "offset", "event_label", *(("weight",) if soft else ())), *rows])
 
 
-def cells(event: Event, *, soft: bool) -> tuple[str, ...]:
+def write_cells(event: Event, *, soft: bool) -> tuple[str, ...]:
     """Write an event as cells: onset, offset, label and, if `soft`, weight."""
     weight = (repr(float(event.weight)),) if soft else ()
-    return (decimal(event.onset), decimal(event.offset), event.label, *weight)
+    return (format_seconds(event.onset), format_seconds(event.offset), event.label, *weight)
