@@ -19,6 +19,7 @@ from dcasekit.cli import options as o
 from dcasekit.cli import output as _cli_output
 from dcasekit.cli.settings import METRIC_NAMES, assignments, changed
 from dcasekit.core import discover
+from dcasekit.core.threads import share_cores
 
 app = typer.Typer(
     cls=_cli_output.Root,
@@ -36,6 +37,7 @@ app.add_typer(_cli_models.models)
 
 def main() -> None:
     """Run the command."""
+    share_cores()
     app(prog_name="dcasekit")
 
 
