@@ -111,7 +111,7 @@ def test_what_dcasekit_writes_there_is_no_recording(tmp_path):
     sound(tmp_path / "cat" / "b.wav", 1)
     before = Folder(tmp_path)
     before.change_sampling_rate(4000)
-    sound(tmp_path / "augmented" / "x" / "a.wav")
+    assert (tmp_path / "audio4000" / "dog" / "a.wav").exists()
     assert [clip.id for clip in Folder(tmp_path).clips] == ["cat/b", "dog/a"]
 
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from dcasekit import audio
+from dcasekit import AugmentedDataset, audio
 from dcasekit.annotations import Event, write_annotation
 from dcasekit.datasets import Folder
 from dcasekit.datasets._tree import list_tree
 from dcasekit.errors import DatasetError
+from dcasekit.features import MelSpectrogram
 
 
 def sound(path: Path, number: int = 0) -> Path:
@@ -50,11 +51,18 @@ def test_names_that_begin_like_our_own_folders_are_recordings(tmp_path):
     }
 
 
-def test_our_own_folders_are_left_out_and_told(tmp_path):
-    empty(tmp_path, "dog/a.wav", "dog/features/b.wav", "features/x/index.json", "augmented/x/a.wav", "audio8000/dog/a.wav")
+def test_what_dcasekit_made_is_left_out_and_told_whatever_a_folder_is_called(tmp_path):
+    for number, name in enumerate(("audio16000/a", "audio16000/b", "features/a", "augmented/b")):
+        sound(tmp_path / f"{name}.wav", number)
+    before = Folder(tmp_path)
+    assert before.labels == ("audio16000", "augmented", "features")
+    before.change_sampling_rate(4000)
+    MelSpectrogram(sr=8000, audio_win=256, audio_hop=128).extract(Folder(tmp_path), jobs=1)
+    AugmentedDataset(Folder(tmp_path), [{"type": "gain", "min_db": -3, "max_db": 3}]).process(jobs=1)
     dataset = Folder(tmp_path)
-    assert labels(dataset) == {"dog/a": "dog", "dog/features/b": "dog"}
-    assert all("dcasekit's own; rename the folder" in left_out(dataset)[name] for name in ("features", "augmented", "audio8000"))
+    assert labels(dataset) == labels(before)
+    made = [one.path.partition("-")[0] for one in dataset.layout.left_out if one.why == "made by dcasekit"]
+    assert made == ["audio4000/", "augmented/gain", "features/mel_spectrogram"]
 
 
 def test_endings_in_capitals_and_every_format_that_can_be_read_are_found(tmp_path):

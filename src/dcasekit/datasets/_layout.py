@@ -10,6 +10,7 @@ from typing import Any
 
 from dcasekit.annotations import events_to_tags, read_annotation
 from dcasekit.audio import READABLE
+from dcasekit.core.tables import visible
 from dcasekit.datasets._listed import Known, assign, join, read_known
 from dcasekit.datasets._tree import LeftOut, list_tree
 
@@ -46,7 +47,7 @@ class Layout:
         for one in self.left_out:
             reasons[one.why].append(one.path)
         rows = [
-            f"  {why}: {', '.join(paths[:_SHOWN])}{f' and {len(paths) - _SHOWN} more' if len(paths) > _SHOWN else ''}"
+            f"  {why}: {visible(', '.join(paths[:_SHOWN]))}{f' and {len(paths) - _SHOWN} more' if len(paths) > _SHOWN else ''}"
             for why, paths in reasons.items()
         ]
         without = f", {self.unlabelled} of them without known labels" if self.unlabelled else ""

@@ -1,13 +1,13 @@
 """The files of a folder, however deep, with links followed: every directory is listed once."""
 
 import os
-import re
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
-# Folders that dcasekit makes at the top of a dataset: features, augmented copies, copies at another rate.
-_OURS = re.compile(r"features|augmented|audio\d{4,}")
+from dcasekit.core.files import MARK, is_ours
+
+_DERIVED = ("features", "augmented audio", "resampled audio")  # what dcasekit makes of recordings and puts beside them
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,9 +44,12 @@ def list_tree(root: Path) -> Tree:
         except OSError as error:
             left_out.append(LeftOut(path or str(root), f"cannot be opened ({error.strerror})"))
             continue
+        if path and MARK in {entry.name for entry in entries} and any(is_ours(real, kind) for kind in _DERIVED):
+            left_out.append(LeftOut(path, "made by dcasekit"))
+            continue
         for entry in entries:
             name, is_link = path + entry.name, entry.is_symlink()
-            if why := _refusal(entry, at_top=not path):
+            if why := _refusal(entry):
                 left_out.append(LeftOut(name, why))
             elif not entry.is_dir():
                 files[name] = os.path.realpath(entry.path) if is_link else entry.path
@@ -63,14 +66,11 @@ def list_tree(root: Path) -> Tree:
     return Tree(dict(sorted(files.items())), sorted(left_out))
 
 
-def _refusal(entry: "os.DirEntry[str]", *, at_top: bool) -> str:
+def _refusal(entry: "os.DirEntry[str]") -> str:
     """Say why an entry of a directory is not looked at; empty: it is."""
     if entry.name.startswith("."):
         return "hidden"
-    if entry.is_dir():
-        ours = at_top and _OURS.fullmatch(entry.name)
-        return "dcasekit's own; rename the folder if its recordings are yours" if ours else ""
-    if entry.is_file():
+    if entry.is_dir() or entry.is_file():
         return ""
     return "a link to nothing" if entry.is_symlink() else "neither a file nor a folder"
 
