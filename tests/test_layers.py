@@ -36,6 +36,7 @@ SIDEWAYS = {
     ("augmentations._dataset", "datasets._protocols"),
     ("augmentations._dataset", "datasets._validation"),
     ("models*", "containers.*"),
+    ("report*", "plots*"),
     ("generator*", "scaler"),
     ("scores*", "annotations*"),
     ("core*", "errors"),

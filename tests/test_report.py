@@ -1,12 +1,14 @@
 """Reports: complete, self-contained, escaped, and robust to what is missing."""
 
 import base64
+import html
+import importlib.resources
 import json
 import re
-import struct
-import zlib
+import shlex
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -14,13 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import dcasekit
 from dcasekit import audio
 from dcasekit.annotations import Event
-from dcasekit.report import Report, Section, environment
-from dcasekit.report import charts as _charts
-from dcasekit.report import html as _html
+from dcasekit.metrics.psds import PSDS1, PSDS2
+from dcasekit.report import Published, Report, Section, Sizes, environment
 from dcasekit.report.comparison import holm
-from dcasekit.results import Results
+from dcasekit.report.score_page import score_page
+from dcasekit.results import Results, scoring
 from dcasekit.scores import Scores
 
 LABELS = ("cat", "dog", '<b>&"owl"')
@@ -46,8 +49,10 @@ def section(task, folder=None, folds=2):
         histories={name: history[: 3 - i] for i, name in enumerate(names)},
         model={"class": "SB_CNN", "parameters": 241482, "macs": 1.23e7, "settings": {"dropout": 0.5, "filters": [24, 48]}},
         seconds=4321.0,
-        published={"Salamon | Bello": (0.79, "ten folds")},
+        published={"Salamon | Bello": Published(0.79, "ten folds")},
         notes=["a note with <script>"],
+        sizes={name: Sizes(100 + i, 10) for i, name in enumerate(names)},
+        saved="runs/my models/it's",
     )
 
 
@@ -108,7 +113,7 @@ def test_the_page_is_one_file_that_fetches_nothing(page):
         assert tag not in ("script", "link", "iframe")
         for name in ("src", "href"):
             assert attributes.get(name, "data:").startswith(("data:", "#"))
-    assert not re.search(r"@import|url\(", (page / "report.html").read_text())
+    assert not re.search(r"@import|url\((?!#)", (page / "report.html").read_text())
 
 
 def test_names_are_escaped_everywhere(page):
@@ -129,15 +134,15 @@ def test_the_page_can_be_used_without_seeing_it(page):
 
 def test_every_drawing_is_well_formed_without_nan(page):
     drawings = re.findall(r"<svg.*?</svg>", (page / "report.html").read_text(), flags=re.DOTALL)
+    assert len(drawings) >= 30
     for drawing in drawings:
         ElementTree.fromstring(drawing)
-        assert "nan" not in drawing
-        assert "inf" not in drawing
+        assert not re.search(r"\b(?:nan|inf)\b", re.sub(r"data:[^\"]+", "", drawing))
 
 
-def test_mistakes_can_be_heard(page):
+def test_clips_of_every_task_can_be_heard_and_seen(page):
     sources = [attributes["src"] for tag, attributes in parsed((page / "report.html").read_text()) if tag == "audio"]
-    assert 1 <= len(sources) <= 6
+    assert 3 <= len(sources) <= 6 + 6 + 4
     kind, _, data = sources[0].partition(";base64,")
     assert kind == "data:audio/mpeg"
     assert len(base64.b64decode(data)) > 500
@@ -160,6 +165,7 @@ def test_markdown_holds_the_same_numbers(page):
     for part in content["sections"]:
         assert f"{100 * part['headline']['mean_of_folds']:.1f} %" in text
     assert "Salamon \\| Bello" in text
+    assert "classification \\& \\<i\\>more\\</i\\>" in text
     assert "241,482 parameters, 12.3 M MACs" in text
     assert "1 h 12 min" in text
     for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
@@ -206,6 +212,7 @@ def test_little_is_enough(tmp_path):
     path = Report("t", {}, [bare], {}).save(tmp_path)
     parsed(path.read_text())
     assert "± " not in path.read_text().partition("<footer>")[0]
+    assert "Use the model" not in path.read_text()
 
 
 def test_many_labels_get_the_worst_bars_and_no_matrix():
@@ -224,64 +231,195 @@ def test_environment_names_versions_and_machine():
     assert all(found.values())
 
 
-# charts
+# what a reader is told
 
 
-@pytest.mark.parametrize("high", [0.03, 0.5, 0.93, 1.0, 2.3, 7, 46, 1234])
-def test_ticks_are_few_and_round_and_reach_the_top(high):
-    found = _charts.ticks(high)
-    assert found[0] == 0
-    assert high * 0.999 <= found[-1] <= 2 * high
-    assert 3 <= len(found) <= 6
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {},
+            "SB_CNN was trained 2 times to tell 3 classes apart, each time on 100 to 101 clips, its epoch was chosen on 10 other ",
+        ),
+        ({"sizes": {}}, "SB_CNN was tested on 24 clips, to tell 3 classes apart, in 2 folds."),
+        ({"sizes": {}, "model": {}}, "The model was tested on 24 clips, to tell 3 classes apart, in 2 folds."),
+    ],
+    ids=["sizes", "no sizes", "no model"],
+)
+def test_a_sentence_says_what_was_done(changes, said):
+    one = report(replace(section("classification"), **changes))
+    assert said in one.to_html()
+    assert said in one.to_markdown()
+    assert one.to_dict()["sections"][0]["done"].startswith(said)
 
 
-def test_ticks_of_nothing():
-    assert _charts.ticks(0.0) == _charts.ticks(float("nan")) == [0.0, 1.0]
+def test_a_sentence_of_a_fixed_split_names_all_three_parts():
+    one = replace(section("detection", folds=1), sizes={"fold1": Sizes(60, 20)})
+    said = "SB_CNN was trained on 60 clips to find sounds of 3 labels and when they begin and end, its epoch was chosen on 20 other clips, "
+    assert said + "and it was tested on 12 clips that served neither." in report(one).to_html()
+    assert "60 / 20 / 12" in report(one).to_html()
+    without = report(replace(one, sizes={"fold1": Sizes(60)})).to_html()
+    assert "60 / 12" in without
+    assert "epoch was chosen" not in without
 
 
-def test_a_chart_of_nothing_is_nothing():
-    assert _charts.line_chart([_charts.Line("loss", [(1, float("nan"))])], title="loss", x="epoch") == ""
-    assert 'h0"><title>loss' in _charts.line_chart([_charts.Line("loss", [(1, 0.5)])], title="loss", x="epoch")  # one epoch: a dot
-    assert _html.card("loss", "") == ""
+def test_how_to_use_the_model_is_said_so_that_it_can_be_pasted():
+    text = html.unescape(report(section("classification")).to_html())
+    assert shlex.split(re.search(r"dcasekit predict .*?(?=</pre>)", text)[0]) == [
+        *("dcasekit", "predict", "recording.wav", "--model"),
+        "runs/my models/it's",
+    ]
+    code = re.search(r"import dcasekit\n.*?(?=</pre>)", text, re.DOTALL)[0]
+    compile(code, "page", "exec")
+    assert 'dcasekit.load("runs/my models/it\'s")' in code
+    assert "first of 2 folds" in text
+    assert "to_events" in report(section("detection")).to_html()
 
 
-def test_bars_are_as_long_as_their_values():
-    svg = _charts.bar_chart([_charts.Bar("a", 0.25, "25 %"), _charts.Bar("b", 1.0, "100 %")], title="t")
-    first, second = (float(width) for width in re.findall(r'<rect[^>]* width="([\d.]+)"', svg))
-    assert second == pytest.approx(4 * first, rel=0.01)
+def test_psds_is_among_the_numbers_of_detection():
+    one = section("detection")
+    content = one.to_dict()
+    for setting, key in ((PSDS1, "psds1"), (PSDS2, "psds2")):
+        assert content["pooled"]["numbers"][key] == pytest.approx(one.pooled.psd_roc(setting).area)
+        assert content["folds"]["fold1"]["numbers"][key] == pytest.approx(one.folds["fold1"].psd_roc(setting).area)
+    page = report(one).to_html()
+    assert "PSD-ROC, PSDS1" in page
+    assert "PSD-ROC, PSDS2" in page
+    assert "| PSDS1 | PSDS2 |" in report(one).to_markdown()
+    assert "psds1" not in section("tagging").to_dict()["pooled"]["numbers"]
 
 
-def test_heat_map_shows_each_count_once():
-    svg = _charts.heat_map(np.array([[7, 0], [2, 5]]), ["a", "b"], title="t")
-    assert re.findall(r">(\d+)</text>", svg) == ["7", "2", "5"]
+def test_psds_of_clip_level_answers_is_undefined_and_no_error():
+    hard = results("detection", 0)
+    hard = replace(hard, scores=tuple(Scores(scores.values[:1], [0, 4], LABELS) for scores in hard.scores))
+    content = Section("hard", {"test": hard}).to_dict()
+    assert content["pooled"]["numbers"]["psds1"] is None
+    assert "PSD-ROC" not in Report("t", {}, [Section("hard", {"test": hard})], {}).to_html()
 
 
-def test_long_labels_are_cut_but_can_be_read():
-    label = "Child_speech_and_kid_speaking (40)"
-    svg = _charts.bar_chart([_charts.Bar(label, 0.5, "50 %")], title="t")
-    assert f"<title>{label}</title>" in svg
-    assert ">Child_speech_and…king (40)</text>" in svg.replace(f"<title>{label}</title>", "")
+def test_a_trial_run_says_that_it_proves_nothing():
+    trial = Report("t", {"quick": True}, [section("tagging")], {})
+    for text in (trial.to_html(), trial.to_markdown()):
+        assert "its numbers prove nothing" in text
+    for settings in ({}, {"quick": False}):
+        whole = Report("t", settings, [section("tagging")], {})
+        assert "prove nothing" not in whole.to_html() + whole.to_markdown()
 
 
-@pytest.mark.parametrize("samples", [1, 100, 16000])
-def test_spectrogram_is_a_png(samples):
-    png = _charts.spectrogram(np.zeros(samples, dtype=np.float32), 16000)
-    assert png.startswith(b"\x89PNG\r\n\x1a\n")
-    assert struct.unpack(">II", png[16:24]) == (320, 96)
-    data = png.index(b"IDAT")
-    size = struct.unpack(">I", png[data - 4 : data])[0]
-    assert len(zlib.decompress(png[data + 4 : data + 4 + size])) == 96 * 321
+@pytest.mark.parametrize("task", ["classification", "tagging", "detection"])
+def test_what_is_unknown_is_left_out_and_said(task):
+    known = results(task, 0)
+    truth = known.truth.copy()
+    truth[0] = np.nan
+    events = None if known.events is None else {**known.events, known.clips[0]: None}
+    one = Report("t", {}, [Section("s", {"test": replace(known, truth=truth, events=events)})], {})
+    for text in (one.to_html(), one.to_markdown()):
+        assert "Left out of the numbers" in text
+        assert "1 clips of which too little is known" in text
+        assert "3 unknown labels of clips" in text
+    assert "Left out" not in Report("t", {}, [Section("s", {"test": known})], {}).to_html()
 
 
-def test_a_tone_is_one_bright_line_that_rises_with_its_pitch():
-    def brightest_row(hz):
-        tone = np.sin(2 * np.pi * hz * np.arange(16000) / 16000).astype(np.float32)
-        png = _charts.spectrogram(tone, 16000)
-        data = png.index(b"IDAT")
-        size = struct.unpack(">I", png[data - 4 : data])[0]
-        raw = np.frombuffer(zlib.decompress(png[data + 4 : data + 4 + size]), np.uint8).reshape(96, 321)[:, 1:]
-        return int(raw.mean(axis=1).argmax())
+def test_tags_that_are_unknown_are_no_mistakes():
+    truth = np.array([[1.0, np.nan], [np.nan, 0.0]], dtype=np.float32)
+    scores = tuple(Scores(np.array([row]), [0, 1], ("a", "b")) for row in ((0.9, 0.8), (0.7, 0.1)))
+    right = Results("tagging", ("a", "b"), ("one", "two"), truth, scores)
+    assert "Most confident mistakes" not in Report("t", {}, [Section("s", {"test": right})], {}).to_html()
+    wrong = replace(right, truth=1 - truth)
+    text = Report("t", {}, [Section("s", {"test": wrong})], {}).to_html()
+    assert text.count('class="clip"') == 2
+    assert '<span class="wrong">a</span> (90.0 %)' in text
+    assert '<span class="">b</span> (80.0 %)' in text  # nobody knows
+    assert "nothing found" not in text
 
-    rows = [brightest_row(hz) for hz in (500, 1000, 2000, 4000)]
-    assert rows == sorted(rows, reverse=True)
-    assert len(set(rows)) == 4
+
+def test_what_is_too_broad_for_a_phone_says_that_it_scrolls(page):
+    text = (page / "report.html").read_text()
+    hints = re.findall(r'scroll sideways</p>\s*<div class="scroll" tabindex="0" role="region" aria-label="([^"]*)"', text)
+    assert {"Folds", "Numbers of each label"} <= set(hints)
+    assert "Beside published numbers" not in hints
+    assert ".sideways { display: block }" in text  # on a phone alone
+    assert ".sideways { display: none" in text
+
+
+def test_titles_name_every_axis(page):
+    drawings = re.findall(r"<svg.*?</svg>", (page / "report.html").read_text(), flags=re.DOTALL)
+    titles = (
+        "epoch",
+        "predicted",
+        "recall",
+        "average precision",
+        "F1",
+        "accuracy",
+        "mAP",
+        "false alarms",
+        "score",
+        "time, s",
+        "F1 (micro)",
+    )
+    for drawing in drawings:
+        texts = ["".join(element.itertext()) for element in ElementTree.fromstring(drawing).iter("{http://www.w3.org/2000/svg}text")]
+        assert any(text.startswith(titles) for text in texts), texts
+
+
+# what comes from outside
+
+HOSTILE = "<script>alert(1)</script>\"'*a*|b`{{ 7*7 }}{% raw %}$x$\x1b[31m\u202e\udce9\n# h"
+
+
+def hostile(task):
+    labels = (HOSTILE, "dog", "-")
+    known = results(task, 0)
+    rename = dict(zip(LABELS, labels, strict=True))
+    return replace(
+        known,
+        labels=labels,
+        clips=tuple(f"{HOSTILE}{clip}" for clip in known.clips),
+        scores=tuple(Scores(one.values, one.edges, labels) for one in known.scores),
+        events=known.events
+        and {f"{HOSTILE}{clip}": [Event(e.onset, e.offset, rename[e.label]) for e in events] for clip, events in known.events.items()},
+        paths=tuple(Path(f"/{HOSTILE}") for _ in known.clips),
+    )
+
+
+@pytest.mark.parametrize("task", ["classification", "tagging", "detection"])
+def test_nothing_from_outside_is_markup(task, tmp_path):
+    one = Section(
+        HOSTILE,
+        {HOSTILE: hostile(task)},
+        histories={HOSTILE: [{"epoch": 1, HOSTILE: 1.0, "loss": 2.0}]},
+        model={"class": HOSTILE, "settings": {HOSTILE: HOSTILE}},
+        published={HOSTILE: Published(0.5, HOSTILE)},
+        notes=[HOSTILE],
+        sizes={HOSTILE: Sizes(1)},
+        saved=HOSTILE,
+    )
+    path = Report(HOSTILE, {HOSTILE: HOSTILE}, [one], {HOSTILE: HOSTILE}, data={HOSTILE: HOSTILE}).save(tmp_path)
+    text = path.read_text(encoding="utf-8")
+    assert not {tag for tag, _ in parsed(text)} & {"script", "b1"}
+    assert not re.search(r"<script|[\x00-\x09\x0b-\x1f\u202e]", text)
+    assert "{{ 7*7 }}" in html.unescape(text)  # no template either
+    assert "49" not in re.sub(r"data:[^\"]+|<svg.*?</svg>", "", text, flags=re.DOTALL)
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert not re.search(r"(?<!\\)(?:<script|\*a\*|`)|[\x00-\x09\x0b-\x1f]|^# h", markdown, re.MULTILINE)
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["sections"][0]["pooled"]["labels"][0]["clips"] == 6
+
+
+def test_the_page_of_scores_names_its_files_its_date_and_the_version(tmp_path):
+    events = [Event(0, 2, HOSTILE.replace("\udce9", ""))]
+    material = scoring.Material({"a": events, "b": []}, (events[0].label,), {"a": events, "b": []}, durations={"a": 4.0, "b": 4.0})
+    files = {"reference": Path("my/ref.tsv"), "estimate": tmp_path / HOSTILE}
+    text = score_page(HOSTILE, [scoring.score("segment_f1", material, repeats=10)], material, files=files)
+    parsed(text)
+    assert "<script" not in text
+    assert "my/ref.tsv" in text
+    assert str(tmp_path) in text
+    assert re.search(r"20\d\d-\d\d-\d\d \d\d:\d\d UTC", text)
+    assert f"dcasekit {dcasekit.__version__}" in text
+
+
+def test_templates_and_style_sheet_are_files_of_the_package():
+    folder = importlib.resources.files("dcasekit.report") / "templates"
+    names = {entry.name for entry in folder.iterdir()}
+    assert {"page.html", "report.html", "scores.html", "parts.html", "style.css"} <= names
+    assert "prefers-color-scheme: dark" in (folder / "style.css").read_text(encoding="utf-8")

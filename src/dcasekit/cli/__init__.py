@@ -325,7 +325,8 @@ def score(  # noqa: PLR0913 - options of a command
     chosen = [one.strip() for one in labels.split(",")] if labels else None
     material = scoring.read(reference, estimate, durations=durations, labels=chosen, threshold=threshold, partial=partial)
     found = work.run(material, [one.strip() for one in metric.split(",") if one.strip()], settings, repeats=repeats, seed=seed)
-    work.show(found, material, as_json=as_json, html=html)
+    files = {"reference": reference, "estimate": estimate} | ({} if durations is None else {"durations": durations})
+    work.show(found, material, as_json=as_json, html=html, files=files)
 
 
 @app.command(

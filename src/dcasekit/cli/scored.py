@@ -1,6 +1,6 @@
 """``dcasekit score``: the files of any system against a reference."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import typer
@@ -33,12 +33,14 @@ def run(
     return found
 
 
-def show(scores: Sequence[scoring.Score], material: scoring.Material, *, as_json: bool, html: Path | None) -> None:
-    """Print what was found, and write a page."""
+def show(
+    scores: Sequence[scoring.Score], material: scoring.Material, *, as_json: bool, html: Path | None, files: Mapping[str, Path]
+) -> None:
+    """Print what was found, and write a page that names the files."""
     if html is not None:
         from dcasekit.report.score_page import score_page
 
-        write_text(html, score_page("Scores", scores, material))
+        write_text(html, score_page("Scores", scores, material, files=files))
     if as_json:
         found = [
             {"metric": one.metric, "headline": one.headline, "value": one.value, "interval_95": one.interval, "numbers": one.numbers}

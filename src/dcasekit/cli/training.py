@@ -17,7 +17,7 @@ from dcasekit.datasets import Dataset, Split
 from dcasekit.errors import DatasetError, ModelError
 from dcasekit.features import FeatureExtractor
 from dcasekit.generator import DataGenerator, Target
-from dcasekit.report import Report, Section, environment
+from dcasekit.report import Report, Section, Sizes, environment
 from dcasekit.results import Results, plain
 from dcasekit.scaler import Scaler
 
@@ -63,7 +63,7 @@ class TrainingRun:
         began = perf_counter()
         results = self.model.evaluate(generator(folds=split.test, train=False, scaler=scaler))
         seconds = perf_counter() - began + sum(record.get("seconds", 0.0) for record in history)
-        return self._report(results, split, history, seconds)
+        return self._report(results, split, history, seconds, out / "model")
 
     def to_dict(self) -> dict[str, Any]:
         """Give all that determines the result."""
@@ -77,7 +77,7 @@ class TrainingRun:
             "training": self.training.to_dict(),
         }
 
-    def _report(self, results: Results, split: Split, history: list[dict[str, float]], seconds: float) -> Report:
+    def _report(self, results: Results, split: Split, history: list[dict[str, float]], seconds: float, saved: Path) -> Report:
         notes = [
             f"The epoch was chosen on {len(split.validation)} validation clips, which were not trained on."
             if split.validation
@@ -92,6 +92,8 @@ class TrainingRun:
             model={"class": type(self.model).__name__, "settings": self.model.settings, **self.model.cost()},
             seconds=seconds,
             notes=notes,
+            sizes={self.fold: Sizes(len(split.train), len(split.validation))},
+            saved=saved,
         )
         facts = data_facts(self.dataset, self.fold)
         settings = {name: value for name, value in self.to_dict().items() if name not in (*facts, "model")}

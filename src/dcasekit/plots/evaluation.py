@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dcasekit.core.tables import visible
 from dcasekit.metrics.calibration import Reliability
 from dcasekit.metrics.psds import Roc
 from dcasekit.plots.svg import BLUE, ORANGE, PAPER, hint, name_ticks, own_axes, percent, shares
@@ -53,7 +54,7 @@ def label_bars(
     *,
     name: str = "",
     intervals: Mapping[str, tuple[float, float]] | None = None,
-    colors: Mapping[str, str] | None = None,
+    colors: Mapping[str, Any] | None = None,
     write: Callable[[float], str] = percent,
     ax: "Axes | None" = None,
 ) -> "Axes":
@@ -86,7 +87,8 @@ def label_bars(
         ax.annotate(write(value), (max(end, high) if high == high else end, at), (6, 0), textcoords="offset points", va="center")  # noqa: PLR0124
     name_ticks(ax.yaxis, list(values))
     highest = max([*shown, *(high for _, high in intervals.values() if not math.isnan(high))], default=1.0)
-    ax.set(xlim=(0, max(highest, 1.0) * 1.16), ylim=(max(len(values), 1) - 0.5, -0.5), xlabel=name)
+    ax.set(xlim=(0, max(highest, 1.0) * 1.16), ylim=(max(len(values), 1) - 0.5, -0.5))
+    ax.set_xlabel(visible(name), parse_math=False)
     if write is percent:
         shares(ax.xaxis)
     ax.spines["bottom"].set_visible(False)
@@ -134,7 +136,7 @@ def reliability(curve: Reliability, *, ax: "Axes | None" = None) -> "Axes":
     for score, frequency, count in zip(curve.score, curve.frequency, curve.count, strict=True):
         (dot,) = ax.plot(score, frequency, "o", color=BLUE, markersize=3 + 7 * math.sqrt(count / largest), clip_on=False)
         hint(dot, f"{count:,} scores of {score:.2f} on average: the label is there in {percent(frequency)}")
-    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="score", ylabel="share that is there")
+    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="score", ylabel="share that is there")
     shares(ax.xaxis)
     shares(ax.yaxis)
     ax.grid(axis="y")

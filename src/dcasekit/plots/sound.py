@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _WINDOW, _RANGE, _ROWS = 512, 70.0, 96  # samples, dB, bands
 _SHADE = {"facecolor": "black", "alpha": 0.45, "linewidth": 0, "pad": 1}
-_KILOHERTZ_AT = (0, 500, 1000, 2000, 4000, 8000, 16000)
+_KILOHERTZ_AT = (0, 1000, 2000, 4000, 8000, 16000)
 
 
 def spectrogram(audio: FloatArray, sr: Hz, *, events: Iterable[Event] = (), columns: int = 320, ax: "Axes | None" = None) -> "Axes":

@@ -62,7 +62,7 @@ def to_svg(draw: "Callable[[Figure], object]", *, title: str, width: float = 420
     text = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     # Warnings: of glyphs that this font lacks and the reader's has, and of labels that take all room.
-    with _STYLING, context(["default", _STYLE | {"svg.hashsalt": title}]), warnings.catch_warnings():
+    with _STYLING, context(["default", _STYLE | {"svg.hashsalt": visible(title)}]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
         draw(figure)

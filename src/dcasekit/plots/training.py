@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dcasekit.core.tables import visible
 from dcasekit.plots.svg import BLUE, ORANGE, hint, own_axes
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def learning_curves(
         ax.legend(
             loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, labelcolor="linecolor", borderaxespad=0, handlelength=1.2
         )
-    ax.set(xlabel="epoch", ylabel=name or quantity)
+    ax.set_xlabel("epoch")
+    ax.set_ylabel(visible(name or quantity), parse_math=False)
     ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
     ax.grid(axis="y")

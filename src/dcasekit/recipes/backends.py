@@ -21,7 +21,7 @@ from dcasekit.errors import DatasetError
 from dcasekit.features import Mel
 from dcasekit.features.mel_spectrogram import MelSpectrogram
 from dcasekit.generator import DataGenerator
-from dcasekit.report import Report, Section, environment
+from dcasekit.report import Report, Section, Sizes, environment
 from dcasekit.scaler import Scaler
 
 
@@ -35,9 +35,10 @@ class Config:
     batch_size: int = 32
     learning_rate: float = 1e-3
     seed: int = 0
+    quick: bool = False  # small settings, which prove nothing
 
 
-QUICK = Config(epochs=1, clips=50, epochs_before=1)
+QUICK = Config(epochs=1, clips=50, epochs_before=1, quick=True)
 
 SYSTEMS = {"SB-CNN (PyTorch)": "sb_cnn", "SB-CNN (Keras)": "keras.sb_cnn", "random forest": "sklearn.random_forest"}
 FINE_TUNED = "SB-CNN fine-tuned"
@@ -70,6 +71,7 @@ def run(config: Config, data: Path | None, out: Path, *, progress: bool = False)
             tests[system, dataset.present_folds[0]],
             folds={fold: tests[system, fold].folds[fold] for fold in dataset.present_folds},
             histories={fold: tests[system, fold].histories[fold] for fold in dataset.present_folds},
+            sizes={fold: tests[system, fold].sizes[fold] for fold in dataset.present_folds},
             seconds=sum(tests[system, fold].seconds for fold in dataset.present_folds),
         )
         for system in [*SYSTEMS, FINE_TUNED]
@@ -82,7 +84,8 @@ def run(config: Config, data: Path | None, out: Path, *, progress: bool = False)
 def tested(config: Config, dataset: Dataset, out: Path, job: tuple[str, str]) -> Section:
     """Train a system on all folds but one, test it on that one, and save it."""
     (system, fold), began = job, time.perf_counter()
-    train = DataGenerator(dataset, FEATURES, folds=dataset.split(fold, validation=False).train, seed=config.seed)
+    split = dataset.split(fold, validation=False)
+    train = DataGenerator(dataset, FEATURES, folds=split.train, seed=config.seed)
     test = DataGenerator(dataset, FEATURES, folds=[fold], train=False)
     model = load(out / "models" / "pretrained") if system == FINE_TUNED else discover.load("models", SYSTEMS[system])()
     scaler = model.scaler or Scaler("standard").fit(train)
@@ -91,9 +94,17 @@ def tested(config: Config, dataset: Dataset, out: Path, job: tuple[str, str]) ->
     learn(model, train, config)
     results = model.evaluate(test)
     seconds = time.perf_counter() - began
-    model.save(out / "models" / f"{discover.address(type(model))}{'-fine-tuned' if system == FINE_TUNED else ''}" / fold)
+    saved = model.save(out / "models" / f"{discover.address(type(model))}{'-fine-tuned' if system == FINE_TUNED else ''}" / fold)
     about = {"class": discover.address(type(model)), **model.cost(), "settings": model.settings}
-    return Section(name=system, folds={fold: results}, histories={fold: model.history}, model=about, seconds=seconds)
+    return Section(
+        name=system,
+        folds={fold: results},
+        histories={fold: model.history},
+        model=about,
+        seconds=seconds,
+        sizes={fold: Sizes(len(split.train))},
+        saved=saved,
+    )
 
 
 def learn(model: ModelContainer, train: DataGenerator, config: Config) -> None:

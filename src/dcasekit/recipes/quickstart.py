@@ -20,7 +20,7 @@ from dcasekit.features.mel_spectrogram import MelSpectrogram
 from dcasekit.generator import DataGenerator
 from dcasekit.metrics import segment
 from dcasekit.models.compact_cnn import CompactCNN
-from dcasekit.report import Report, Section, environment
+from dcasekit.report import Published, Report, Section, Sizes, environment
 from dcasekit.results import Results
 
 
@@ -34,9 +34,10 @@ class Config:
     batch_size: int = 16
     learning_rate: float = 3e-3
     seed: int = 0
+    quick: bool = False  # small settings, which prove nothing
 
 
-QUICK = Config(clips=100, epochs=1)
+QUICK = Config(clips=100, epochs=1, quick=True)
 
 SR = 16000
 # A window in seconds: whole clips for scenes and tags; for events, 1 s that answers for the half second in its middle.
@@ -106,19 +107,21 @@ def section(config: Config, data: Path | None, out: Path, task: Task) -> Section
         model={"class": "CompactCNN", **model.cost(), "settings": model.settings},
         seconds=time.perf_counter() - began,
         published={"chance": chance(results)},
+        sizes={"test": Sizes(len(split.train), len(split.validation))},
+        saved=out / "models" / task,
     )
 
 
-def chance(results: Results) -> tuple[float, str]:
+def chance(results: Results) -> Published:
     """Compute the main number of an answer that knows nothing of the clip."""
     if results.task == "classification":
-        return 1 / len(results.labels), "one scene for every clip"
+        return Published(1 / len(results.labels), "one scene for every clip")
     if results.task == "tagging":
-        return float(results.truth.mean()), "random scores: the mean share of clips that hold a tag"
+        return Published(float(results.truth.mean()), "random scores: the mean share of clips that hold a tag")
     reference = {clip: events for clip, events in (results.events or {}).items() if events is not None}
     always = {
         clip: [Event(0.0, float(scores.edges[-1]), label) for label in results.labels]
         for clip, scores in zip(results.clips, results.scores, strict=True)
         if (results.events or {}).get(clip, ()) is not None
     }
-    return segment.evaluate(reference, always, labels=results.labels)["f1/micro"], "every event, always"
+    return Published(segment.evaluate(reference, always, labels=results.labels)["f1/micro"], "every event, always")

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,17 @@ import numpy as np
 
 from dcasekit import __version__
 from dcasekit.core.files import write_json, write_text
+from dcasekit.core.tables import Table, markdown
 from dcasekit.core.units import PathLike
 from dcasekit.report import comparison as _comparison
-from dcasekit.report import html as _html
-from dcasekit.report.html import Table
-from dcasekit.report.section import Section, facts, settings_table, tables
-from dcasekit.report.section_page import section_html
+from dcasekit.report.pages import render
+from dcasekit.report.section import Published, Section, Sizes, facts, left_out, sentence, settings_table, tables, text
+from dcasekit.report.section_page import view
 from dcasekit.results import plain
 
-__all__ = ["Report", "Section", "environment"]
+__all__ = ["Published", "Report", "Section", "Sizes", "environment"]
+
+_TRIAL = "A trial run with small settings: it shows that everything works; its numbers prove nothing."
 
 HOW_TO_READ = (
     "Intervals are 95 % bootstrap intervals over clips (1000 draws; the clips of one recording are drawn together where "
@@ -65,26 +66,36 @@ class Report:
 
     def to_markdown(self) -> str:
         """Give the numbers as Markdown tables."""
-        parts = [f"# {self.title}\n", *(table.markdown() for table in _comparison.tables(self.sections, self._pairs))]
+        parts = [f"# {markdown(self.title)}\n", f"**{_TRIAL}**\n" if self.trial else ""]
+        parts += [table.markdown() for table in _comparison.tables(self.sections, self._pairs)]
         for section in self.sections:
-            main = "\n".join(f"- **{value}** {caption}".rstrip() for value, caption in facts(section))
-            notes = "\n".join(f"- {note}" for note in section.notes)
-            parts += [f"## {section.name}\n", main + "\n", f"### Notes\n\n{notes}\n" if notes else ""]
+            main = "\n".join(f"- **{markdown(fact.value)}** {markdown(fact.caption)}".rstrip() for fact in facts(section))
+            missing = markdown(", ".join(left_out(section.pooled.left_out)))
+            notes = "\n".join(f"- {markdown(note)}" for note in section.notes)
+            parts += [f"## {markdown(section.name)}\n", f"{markdown(sentence(section))}\n", main + "\n"]
+            parts += [f"Left out of the numbers: {missing}\n" if missing else "", f"### Notes\n\n{notes}\n" if notes else ""]
             parts += [table.markdown() for table in tables(section)]
         parts += ["## Run\n", *(table.markdown() for table in self._about()), HOW_TO_READ + "\n"]
         return "\n".join(part for part in parts if part)
 
     def to_html(self) -> str:
-        """Give one self-contained page: charts, tables, and players of the most confident mistakes."""
-        about = [self.environment.get("date", ""), *(f"{name} {_html.text(value)}" for name, value in self.data.items())]
-        head = f'<p class="soft">{escape(" · ".join(filter(None, about)))}</p>'
-        if len(self.sections) > 1:
-            links = (f'<a href="#s{index}">{escape(section.name)}</a>' for index, section in enumerate(self.sections))
-            head += f"<nav aria-label='Sections'>{' · '.join(links)}</nav>"
-        body = _comparison.html(self.sections, self._pairs)
-        body += "".join(section_html(section, f"s{index}") for index, section in enumerate(self.sections))
-        details = "".join(_html.folded(table.title, table.html()) for table in self._about())
-        return _html.page(self.title, head, f"{body}<section><h2>Run</h2>{details}</section>", f"<p>{escape(HOW_TO_READ)}</p>")
+        """Give one self-contained page: charts, tables, how to use the model, and clips to hear and see."""
+        about = [self.environment.get("date", ""), *(f"{name} {text(value)}" for name, value in self.data.items())]
+        return render(
+            "report.html",
+            title=self.title,
+            about=[part for part in about if part],
+            trial=_TRIAL if self.trial else "",
+            comparison=_comparison.cards(self.sections, self._pairs),
+            sections=[view(section) for section in self.sections],
+            run=self._about(),
+            how_to_read=HOW_TO_READ,
+        )
+
+    @property
+    def trial(self) -> bool:
+        """Whether the run was a trial with small settings: one of them, ``quick``, says so."""
+        return bool(self.settings.get("quick"))
 
     def save(self, folder: PathLike) -> Path:
         """Write ``report.json``, ``report.md`` and ``report.html``, each atomically; give back the path of the last.

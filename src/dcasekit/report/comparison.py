@@ -1,15 +1,17 @@
 """The systems of a report side by side, and the paired tests between them."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from dcasekit.report import html as _html
-from dcasekit.report.charts import Bar, bar_chart, percent
-from dcasekit.report.html import Table
-from dcasekit.report.section import Section, name, span
+from dcasekit import plots
+from dcasekit.core.tables import Table
+from dcasekit.plots.svg import percent
+from dcasekit.report.pages import Card, bars_height, figure, table_card
+from dcasekit.report.section import Section, duration, name, si, span
 from dcasekit.results import Comparison
 
 Pairs = Mapping[tuple[str, str], Comparison]
@@ -57,8 +59,8 @@ def tables(sections: Sequence[Section], found: Pairs) -> list[Table]:
             percent(section.pooled.numbers[section.pooled.headline]),
             span(section.pooled.interval),
             f"{section.model['parameters']:,}" if "parameters" in section.model else "–",
-            _html.si(section.model["macs"]) if "macs" in section.model else "–",
-            _html.duration(section.seconds) if section.seconds >= 0 else "–",
+            si(section.model["macs"]) if "macs" in section.model else "–",
+            duration(section.seconds) if section.seconds >= 0 else "–",
         )
         for section in sections
     ]
@@ -73,28 +75,25 @@ def tables(sections: Sequence[Section], found: Pairs) -> list[Table]:
         for one in to_dict(found)
     ]
     return [
-        Table("Side by side", ("system", number, "95 % interval", "parameters", "MACs", "run time"), rows),
-        Table("Paired tests on the same clips", ("systems", "points", "95 % interval", "p", "p, Holm"), tests),
+        Table(("system", number, "95 % interval", "parameters", "MACs", "run time"), rows, title="Side by side"),
+        Table(("systems", "points", "95 % interval", "p", "p, Holm"), tests, title="Paired tests on the same clips"),
     ]
 
 
-def html(sections: Sequence[Section], found: Pairs) -> str:
-    """Give both tables and a picture of the first as HTML; nothing without tests."""
+def cards(sections: Sequence[Section], found: Pairs) -> list[Card]:
+    """Give both tables, and a picture of the first; nothing without tests."""
     if not found:
-        return ""
-    bars = []
-    for section in sections:
-        value = section.pooled.numbers[section.pooled.headline]
-        bars.append(Bar(section.name, value, percent(value), interval=section.pooled.interval))
-    chart = bar_chart(bars, title=f"{name(sections[0].pooled.headline)} of each system")
+        return []
+    number = name(sections[0].pooled.headline)
+    values = {section.name: section.pooled.numbers[section.pooled.headline] for section in sections}
+    draw = partial(plots.label_bars, values, name=number, intervals={section.name: section.pooled.interval for section in sections})
+    chart = figure(f"{number} of each system", draw, height=bars_height(len(values)))
     first, second = tables(sections, found)
     note = (
         "All clips pooled. p: how often systems that do not differ would be as far apart, by swapping them on random clips 1000 times; "
         "Holm's is that of several tests at once."
     )
-    cards = _html.card(first.title, f'<div class="stack">{chart}{first.html()}</div>', wide=True)
-    cards += _html.card(second.title, second.html(), note=note, wide=True)
-    return f'<section><h2>Comparison</h2><div class="cards">{cards}</div></section>'
+    return [table_card(first, pictures=[chart]), table_card(second, note=note)]
 
 
 def _points(share: float) -> str:

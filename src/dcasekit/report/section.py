@@ -1,15 +1,20 @@
-"""One experiment of a report: what it holds, its main facts, its tables."""
+"""One experiment of a report: what it holds, what was done, its main facts, its tables."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import json
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from dcasekit.report import html as _html
-from dcasekit.report.charts import percent
-from dcasekit.report.html import Table
+from dcasekit.core.tables import Table
+from dcasekit.core.units import PathLike
+from dcasekit.errors import MetricError
+from dcasekit.metrics import psds
+from dcasekit.plots.svg import percent
+from dcasekit.report.pages import Fact
 from dcasekit.results import PER_LABEL, Results, plain
 
 History = list[dict[str, float]]
@@ -17,7 +22,7 @@ History = list[dict[str, float]]
 _FOLD_NUMBERS = {
     "classification": ("accuracy", "accuracy/macro", "f1/macro"),
     "tagging": ("average_precision/macro", "auc/macro", "lwlrap", "f1/micro", "f1/macro"),
-    "detection": ("f1/micro", "f1/macro", "error_rate/micro", "error_rate/macro", "clip/average_precision/macro"),
+    "detection": ("f1/micro", "f1/macro", "error_rate/micro", "error_rate/macro", "psds1", "psds2", "clip/average_precision/macro"),
 }
 _NAMES = {
     "accuracy": "accuracy",
@@ -34,8 +39,38 @@ _NAMES = {
     "error_rate/macro": "error rate (macro)",
     "clip/average_precision": "clip average precision",
     "clip/average_precision/macro": "clip mAP",
+    "psds1": "PSDS1",
+    "psds2": "PSDS2",
+}
+_PSDS = {"psds1": psds.PSDS1, "psds2": psds.PSDS2}
+_AIMS = {
+    "classification": "tell {} classes apart",
+    "tagging": "find which of {} labels a clip holds",
+    "detection": "find sounds of {} labels and when they begin and end",
+}
+_LEFT_OUT = {
+    "clips": "clips of which too little is known",
+    "labels": "unknown labels of clips",
+    "events": "events of weight 0.5 or less",
+    "cut": "events cut at their clip's end",
 }
 PUBLISHED, CONFUSED = "Beside published numbers", "Commonest confusions"  # tables that a page shows in a place of their own
+
+
+@dataclass(frozen=True)
+class Published:
+    """A system's published number, of the same kind as the headline, and how it differs from this run, with source."""
+
+    value: float
+    differs: str
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Clips that a model was trained on, and that its epoch was chosen on."""
+
+    train: int
+    validation: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,8 +84,10 @@ class Section:
     histories : fold -> one dict per epoch, with ``epoch`` and any of ``loss``, ``val_loss``, ``val_accuracy`` ...
     model : ``class``, ``parameters``, ``macs``, ``settings``; all may be missing.
     seconds : time of training and evaluation.
-    published : system -> (its number, of the same kind as the headline, and how it differs from this run, with source).
+    published : system -> its number.
     notes : what differs from the published protocol, what was skipped.
+    sizes : fold -> clips of training and validation.
+    saved : folder of the model, of the first of several folds.
     """
 
     name: str
@@ -58,17 +95,34 @@ class Section:
     histories: Mapping[str, History] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = float("nan")
-    published: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+    published: Mapping[str, Published] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    sizes: Mapping[str, Sizes] = field(default_factory=dict)
+    saved: PathLike | None = None
 
     @cached_property
     def pooled(self) -> Results:
         """All folds' clips as one test set."""
         return Results.pooled(list(self.folds.values()))
 
+    @cached_property
+    def rocs(self) -> Mapping[str, psds.Roc]:
+        """PSD-ROCs of all clips, ``psds1`` and ``psds2``; none unless events are detected over time and some are known."""
+        return _rocs(self.pooled)
+
+    @cached_property
+    def numbers(self) -> Mapping[str, Mapping[str, float]]:
+        """Fold -> all its numbers; of detection also PSDS, NaN where it is undefined."""
+        return {fold: _numbers(one, self.rocs if one is self.pooled else _rocs(one)) for fold, one in self.folds.items()}
+
+    @cached_property
+    def pooled_numbers(self) -> Mapping[str, float]:
+        """All numbers of all clips."""
+        return _numbers(self.pooled, self.rocs)
+
     def spread(self, number: str) -> tuple[float, float]:
         """Give mean and standard deviation (of a sample) of a number over the folds; one fold has no deviation: NaN."""
-        values = np.array([results.numbers[number] for results in self.folds.values()])
+        values = np.array([numbers[number] for numbers in self.numbers.values()])
         return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,36 +130,88 @@ class Section:
         mean, deviation = self.spread(self.pooled.headline)
         content = {
             "name": self.name,
+            "done": sentence(self),
             "headline": {"name": self.pooled.headline, "mean_of_folds": mean, "deviation_of_folds": deviation},
-            "pooled": self.pooled.to_dict(),
-            "folds": {name: results.to_dict() for name, results in self.folds.items()},
+            "pooled": self.pooled.to_dict() | {"numbers": self.pooled_numbers},
+            "folds": {fold: results.to_dict() | {"numbers": self.numbers[fold]} for fold, results in self.folds.items()},
             "histories": self.histories,
             "model": self.model,
             "seconds": self.seconds,
-            "published": {name: {"value": value, "differs": why} for name, (value, why) in self.published.items()},
+            "published": {name: asdict(one) for name, one in self.published.items()},
             "notes": list(self.notes),
+            "sizes": {fold: asdict(sizes) for fold, sizes in self.sizes.items()},
+            "saved": self.saved,
         }
         return dict(plain(content))
 
 
-def facts(section: Section) -> list[tuple[str, str]]:
-    """List the main facts as pairs of value and caption, the headline first."""
+@dataclass(frozen=True)
+class Usage:
+    """How to use a saved model: a command, lines of Python, and what to know."""
+
+    command: str
+    python: Sequence[str]
+    note: str = ""
+
+
+def sentence(section: Section) -> str:
+    """Say in one sentence what was done."""
+    results, folds = section.pooled, len(section.folds)
+    aim = _AIMS[results.task].format(len(results.labels))
+    name, tested = str(section.model.get("class", "The model")), f"{len(results.clips):,} clips"
+    if not section.sizes:
+        return f"{name} was tested on {tested}, to {aim}{f', in {folds} folds' if folds > 1 else ''}."
+    train, validation = (_range([getattr(sizes, part) for sizes in section.sizes.values()]) for part in ("train", "validation"))
+    chosen = "" if validation == "0" else f", its epoch was chosen on {validation} other clips"
+    if folds > 1:
+        return (
+            f"{name} was trained {folds} times to {aim}, each time on {train} clips{chosen}, "
+            f"and tested on the clips of the fold left out: {tested} in all."
+        )
+    return f"{name} was trained on {train} clips to {aim}{chosen}, and it was tested on {tested} that served neither."
+
+
+def usage(section: Section) -> Usage | None:
+    """Say how to use the saved model; nothing if none was saved."""
+    if section.saved is None:
+        return None
+    folder = str(section.saved)
+    last = "events = dcasekit.to_events(scores)" if section.pooled.task == "detection" else "labels = dict(zip(scores.labels, scores.values.mean(axis=0)))"
+    lines = (
+        "import dcasekit",
+        f"model = dcasekit.load({json.dumps(folder, ensure_ascii=False)})",
+        '(scores,) = model.predict(["recording.wav"])',
+        last,
+    )
+    note = "" if len(section.folds) == 1 else f"This is the model of the first of {len(section.folds)} folds; the others lie beside it."
+    return Usage(f"dcasekit predict recording.wav --model {shlex.quote(folder)}", lines, note)
+
+
+def left_out(counts: Mapping[str, int]) -> list[str]:
+    """Say what is in no number."""
+    return [f"{count:,} {_LEFT_OUT[kind]}" for kind, count in counts.items() if count]
+
+
+def facts(section: Section) -> list[Fact]:
+    """List the main facts, the headline first."""
     results, model = section.pooled, section.model
-    mean, deviation = section.spread(results.headline)
-    caption = name(results.headline) + (" in segments of 1 s" if results.task == "detection" else "")
+    mean, _ = section.spread(results.headline)
+    caption = name(results.headline) + (" in segments of 1 s" if results.headline == "f1/micro" else "")
     over = ""
     if len(section.folds) > 1:
-        caption += f", mean of {len(section.folds)} folds, which deviate by ± {100 * deviation:.1f} points"
+        caption += f", mean of {len(section.folds)} folds, which deviate by ± {100 * section.spread(results.headline)[1]:.1f} points"
         over = f" of {percent(results.numbers[results.headline])} pooled"
-    facts = [(percent(mean), caption), (span(results.interval), f"95 % interval{over}")]
+    facts = [Fact(percent(mean), caption), Fact(span(results.interval), f"95 % interval{over}")]
     if results.task == "classification":
-        facts.append((percent(float(results.truth.mean(axis=0).max())), "guessing the commonest class"))
-    facts.append((f"{len(results.clips):,}", f"clips of {len(results.labels)} labels"))
+        counts = [row["clips"] for row in results.table()]
+        facts.append(Fact(percent(max(counts) / max(sum(counts), 1)), "guessing the commonest class"))
+    facts += [Fact(percent(section.pooled_numbers[key]), name(key)) for key in section.rocs]
+    facts.append(_clips(section))
     if model:
         size = [f"{model['parameters']:,} parameters"] if "parameters" in model else []
-        size += [f"{_html.si(model['macs'])} MACs"] if model.get("macs") else []
-        facts.append((str(model.get("class", "model")), ", ".join(size)))
-    return [*facts, (_html.duration(section.seconds), "run time")] if section.seconds >= 0 else facts
+        size += [f"{si(model['macs'])} MACs"] if model.get("macs") else []
+        facts.append(Fact(str(model.get("class", "model")), ", ".join(size)))
+    return [*facts, Fact(duration(section.seconds), "run time")] if section.seconds >= 0 else facts
 
 
 def tables(section: Section) -> list[Table]:
@@ -115,51 +221,84 @@ def tables(section: Section) -> list[Table]:
     return [table for table in tables if table.rows]
 
 
+def _clips(section: Section) -> Fact:
+    tested = f"{len(section.pooled.clips):,}"
+    if not section.sizes:
+        return Fact(tested, f"clips of {len(section.pooled.labels)} labels")
+    parts = {
+        "train": _range([sizes.train for sizes in section.sizes.values()]),
+        "validate": _range([sizes.validation for sizes in section.sizes.values()]),
+        "test": tested,
+    }
+    shown = {name: count for name, count in parts.items() if count != "0"}
+    return Fact(" / ".join(shown.values()), f"clips to {', '.join(shown)}" + (" (all folds)" if len(section.folds) > 1 else ""))
+
+
+def _range(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _rocs(results: Results) -> dict[str, psds.Roc]:
+    """Compute the PSD-ROCs of a detection; of hard events one would be a point, and without any event there is none."""
+    if results.task != "detection" or all(len(scores.values) == 1 for scores in results.scores):
+        return {}
+    try:
+        return {name: results.psd_roc(setting) for name, setting in _PSDS.items()}
+    except MetricError:
+        return {}
+
+
+def _numbers(results: Results, rocs: Mapping[str, psds.Roc]) -> dict[str, float]:
+    wanted = _PSDS if results.task == "detection" else {}
+    return results.numbers | {name: rocs[name].area if name in rocs else float("nan") for name in wanted}
+
+
 def _published(section: Section) -> Table:
     number = section.pooled.headline
-    rows = [(name, percent(value), why) for name, (value, why) in section.published.items()]
+    rows = [(name, percent(one.value), one.differs) for name, one in section.published.items()]
     ours = ("this run", percent(section.spread(number)[0]), "mean of folds" if len(section.folds) > 1 else "")
-    return Table(PUBLISHED, ("system", name(number), "what differs"), [ours, *rows] if rows else [], ours=0)
+    return Table(("system", name(number), "what differs"), [ours, *rows] if rows else [], title=PUBLISHED, highlight=0)
 
 
 def _folds(section: Section) -> Table:
-    keys = _FOLD_NUMBERS[section.pooled.task]
-    columns = ("fold", "clips", "95 % interval", *map(name, keys))
+    keys, sizes = _FOLD_NUMBERS[section.pooled.task], section.sizes
+    columns = ("fold", *(("train", "validation", "test") if sizes else ("clips",)), "95 % interval", *map(name, keys))
+    blank = ("", "", "") if sizes else ("",)
 
-    def row(name: str, results: Results) -> tuple[str, ...]:
-        values = (show(key, results.numbers[key]) for key in keys)
-        return (name, f"{len(results.clips):,}", span(results.interval), *values)
+    def row(fold: str, results: Results, numbers: Mapping[str, float]) -> tuple[str, ...]:
+        own = (f"{sizes[fold].train:,}", f"{sizes[fold].validation:,}") if fold in sizes else blank[1:]
+        return (fold, *own, f"{len(results.clips):,}", span(results.interval), *(show(key, numbers[key]) for key in keys))
 
-    rows = [row(name, results) for name, results in section.folds.items()]
+    rows = [row(fold, results, section.numbers[fold]) for fold, results in section.folds.items()]
     if len(rows) > 1:
         spreads = [section.spread(key) for key in keys]
-        rows.append(("mean", "", "", *(show(key, mean) for key, (mean, _) in zip(keys, spreads, strict=True))))
-        rows.append(("± deviation", "", "", *(show(key, sd) for key, (_, sd) in zip(keys, spreads, strict=True))))
-        rows.append(row("all clips pooled", section.pooled))
-    return Table("Folds" if len(rows) > 1 else "Numbers", columns, rows)
+        rows.append(("mean", *blank, "", *(show(key, mean) for key, (mean, _) in zip(keys, spreads, strict=True))))
+        rows.append(("± deviation", *blank, "", *(show(key, sd) for key, (_, sd) in zip(keys, spreads, strict=True))))
+        rows.append(row("all clips pooled", section.pooled, section.pooled_numbers))
+    return Table(columns, rows, title="Folds" if len(rows) > 1 else "Numbers")
 
 
 def _labels(section: Section) -> Table:
     keys = PER_LABEL[section.pooled.task]
     rows = [(row["label"], f"{row['clips']:,}", *(show(key, row[key]) for key in keys)) for row in section.pooled.table()]
-    return Table("Numbers of each label", ("label", "clips", *map(name, keys)), rows)
+    return Table(("label", "clips", *map(name, keys)), rows, title="Numbers of each label")
 
 
 def _confused(section: Section, count: int = 8) -> Table:
     """List the commonest confusions."""
     counts, labels = section.pooled.confusion, section.pooled.labels
-    title, columns = CONFUSED, ("true", "predicted", "clips", "of the true label")
     if counts is None:
-        return Table(title, columns, [])
+        return Table((), [])
     wrong = counts * ~np.eye(len(labels), dtype=bool)
     pairs = [divmod(int(cell), len(labels)) for cell in np.argsort(-wrong, axis=None, kind="stable")[:count]]
     rows = [(labels[i], labels[j], str(wrong[i, j]), percent(wrong[i, j] / counts[i].sum())) for i, j in pairs if wrong[i, j]]
-    return Table(title, columns, rows)
+    return Table(("true", "predicted", "clips", "of the true label"), rows, title=CONFUSED)
 
 
 def settings_table(title: str, values: Mapping[str, Any]) -> Table:
     """Make a table of names and values."""
-    return Table(title, ("name", "value"), [(str(name), _html.text(value)) for name, value in values.items()])
+    return Table(("name", "value"), [(str(name), text(value)) for name, value in values.items()], title=title)
 
 
 def name(key: str) -> str:
@@ -174,6 +313,38 @@ def span(interval: tuple[float, float]) -> str:
 
 def show(key: str, value: float) -> str:
     """Write a number as its kind is written."""
-    if "error_rate" in key:  # not a share: it may exceed 1
-        return "–" if np.isnan(value) else f"{value:.3f}"
-    return percent(value)
+    return written(key)(value)
+
+
+def written(key: str) -> Callable[[float], str]:
+    """Give how a kind of number is written: shares as percentages, error rates, which may exceed 1, as they are."""
+    return _decimal if "error_rate" in key else percent
+
+
+def _decimal(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.3f}"
+
+
+def text(value: Any) -> str:
+    """Write a setting's value on one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={text(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(text, value))
+    return str(value)
+
+
+def si(count: float) -> str:
+    """Write a large number with a prefix, e.g. 12.3 M."""
+    for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= factor:
+            return f"{count / factor:.1f} {prefix}"
+    return f"{count:g}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time as a person would, e.g. 1 h 12 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

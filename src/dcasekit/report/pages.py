@@ -1,0 +1,101 @@
+"""Pages from Jinja's templates: everything is escaped, control characters are shown and not written; one file, nothing fetched."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from dcasekit.core.tables import Table, visible
+from dcasekit.plots import to_svg
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+Draw = Callable[..., object]
+
+_PHONE = 330  # pixels that a card has there for its content
+_BAR = 24  # pixels of a row
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A value and what it is."""
+
+    value: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """Pictures (SVG), a table, or both, under a title; a picture that needs `least_width` pixels scrolls where there are fewer."""
+
+    title: str
+    pictures: Sequence[str] = ()
+    table: Table | None = None
+    note: str = ""
+    height: float = 240
+    least_width: int = 0
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill in a template; every text is escaped."""
+    return _environment().get_template(template).render(**values)
+
+
+def picture(title: str, draw: Draw, *, note: str = "", width: float = 420, height: float = 240) -> Card:
+    """Draw a card with one picture."""
+    return Card(title, [figure(title, draw, width=width, height=height)], note=note, height=height)
+
+
+def figure(title: str, draw: Draw, *, width: float = 420, height: float = 240) -> str:
+    """Draw a picture: `draw` is a function of `dcasekit.plots`, all but its ``ax=`` given."""
+    return drawing(title, lambda figure: draw(ax=figure.subplots()), width=width, height=height)
+
+
+def drawing(title: str, draw: Draw, *, width: float, height: float) -> str:
+    """Draw on a figure, as markup that a template does not escape."""
+    from markupsafe import Markup
+
+    return Markup(to_svg(draw, title=title, width=width, height=height))  # noqa: S704 - written by us, texts in it are escaped
+
+
+def table_card(table: Table, *, pictures: Sequence[str] = (), note: str = "") -> Card:
+    """Frame a table under its title."""
+    return Card(table.title, pictures, table, note, height=32.0 * (1 + len(table.rows)))
+
+
+def bars_height(count: int) -> float:
+    """Give the pixels that so many bars and their axis need."""
+    return _BAR * max(count, 1) + 52
+
+
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    found = Environment(
+        loader=PackageLoader("dcasekit.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: value if hasattr(value, "__html__") or not isinstance(value, str) else visible(value),
+    )
+    found.filters |= {"broad": _broad, "columns": _columns}
+    return found
+
+
+def _broad(table: Table) -> bool:
+    """Whether a table is too broad for a phone: numbers stay on their line, texts are broken between words."""
+    columns = zip(table.numeric, zip(table.columns, *table.cells, strict=True), strict=True)
+    pieces = ([piece for cell in column for piece in ([cell] if numeric else cell.split())] for numeric, column in columns)
+    return sum(16 + 7 * max(map(len, parts), default=0) for parts in pieces) > _PHONE
+
+
+def _columns(cards: Sequence[Card]) -> list[list[tuple[int, Card]]]:
+    """Deal cards to two columns, each to the one that is shorter so far; with their number in the order of reading."""
+    columns: list[list[tuple[int, Card]]] = [[], []]
+    for index, card in enumerate(cards):
+        shorter = min(columns, key=lambda column: sum(one.height + 90 for _, one in column))
+        shorter.append((index, card))
+    return columns
