@@ -176,7 +176,11 @@ def usage(section: Section) -> Usage | None:
     if section.saved is None:
         return None
     folder = str(section.saved)
-    last = "events = dcasekit.to_events(scores)" if section.pooled.task == "detection" else "labels = dict(zip(scores.labels, scores.values.mean(axis=0)))"
+    last = (
+        "events = dcasekit.to_events(scores)"
+        if section.pooled.task == "detection"
+        else "labels = dict(zip(scores.labels, scores.values.mean(axis=0)))"
+    )
     lines = (
         "import dcasekit",
         f"model = dcasekit.load({json.dumps(folder, ensure_ascii=False)})",
