@@ -1,0 +1,136 @@
+"""Find out what a file holds: by its header where that can be believed, by looking through it where not."""
+
+import os
+import stat
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from dcasekit.audio import _containers, _flac, _mpeg, _ogg
+from dcasekit.audio._decode import count_samples, opened, refuse_fewer
+from dcasekit.audio._info import AudioInfo, Part
+from dcasekit.audio._named import AGAIN, naming, printable
+from dcasekit.core.units import PathLike
+from dcasekit.errors import AudioError
+
+_RATES = (50, 10_000_000)  # Hz: from infrasound to ultrasound
+_CHANNELS = 1024
+_DENSEST = 8192  # samples in a byte: more than any codec gets out of one, so a promise
+_SETTLED = 10**9  # ns
+
+
+class _Id(NamedTuple):
+    """What tells one state of a file from another: answers that took reading all of it are kept by this."""
+
+    path: str
+    total: int
+    changed: int
+    device: int
+    inode: int
+
+
+def inspect(path: PathLike) -> AudioInfo:
+    """Find out what a file holds; see `dcasekit.audio.info`."""
+    with naming(path):
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError
+        if not stat.S_ISREG(status.st_mode):
+            raise AudioError(f"{printable(path)} is a pipe, a device or a socket; expected a file: record to one first")
+        if status.st_size == 0:
+            raise AudioError(f"{printable(path)} is empty (0 bytes); {AGAIN}")
+        with Path(path).open("rb") as file:
+            head = _look(file, _Id(os.fspath(path), status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino))
+        return _plausible(head, path, status.st_size)
+
+
+def _plausible(head: AudioInfo | None, path: PathLike, total: int) -> AudioInfo:
+    if head is None:
+        raise AudioError(
+            f"{printable(path)} is not an audio file that can be read (wav, flac, ogg, mp3, aiff, caf, au); convert it to wav or flac"
+        )
+    if not _RATES[0] <= head.sr <= _RATES[1] or not 0 < head.channels <= _CHANNELS:
+        raise AudioError(f"{printable(path)} claims {head.sr} Hz and {head.channels} channels: its header is damaged; {AGAIN}")
+    if head.samples > total * _DENSEST:
+        raise AudioError(f"{printable(path)} claims {head.samples} samples in {total} bytes: its header is damaged; {AGAIN}")
+    if head.samples <= 0:
+        raise AudioError(f"{printable(path)} holds no samples; remove it, or extract with on_error='skip'")
+    return head
+
+
+def _look(file: BinaryIO, one: _Id) -> AudioInfo | None:
+    path, total = one[:2]
+    magic = file.read(4)
+    file.seek(0)
+    if magic in _containers.MAGIC:
+        contents = _containers.look(file, total, path)
+        if contents is None:
+            return None
+        if contents.info:
+            return contents.info
+        head = _asked(path, (Part(),))
+        return _of_mpeg(file, one, contents.start, contents.end) if head.subtype.startswith("MPEG") else head
+    begin = _mpeg.after_tags(file, 0, total)
+    file.seek(begin)
+    magic = file.read(4)
+    if magic == b"fLaC":
+        return _of_flac(file, one, begin)
+    if magic == b"OggS":
+        links = _ogg.links(file, begin, total, path)
+        return _asked(path, [Part(*link, seeks=False) for link in links] if begin or len(links) > 1 else [Part(seeks=False)])
+    return _of_mpeg(file, one, 0, total)
+
+
+def _of_flac(file: BinaryIO, one: _Id, begin: int) -> AudioInfo:
+    promised, sr, channels, subtype, ends = _flac.look(file, begin, one.total, one.path)
+    samples = promised
+    if not ends:
+        _flac.refuse_joined(file, begin, one.path)
+        samples = _kept(_count_samples, one)
+        refuse_fewer(one.path, samples, promised)
+    return AudioInfo(samples, sr, channels, subtype, parts=(Part(samples=samples, seeks=promised > 0),))
+
+
+@lru_cache(maxsize=1024)
+def _count_samples(one: _Id) -> int:
+    try:
+        return count_samples(one.path, Part())
+    except RuntimeError as error:  # soundfile's
+        raise AudioError(f"{printable(one.path)} is truncated or damaged: it cannot be decoded to its end ({error}); {AGAIN}") from error
+
+
+def _of_mpeg(file: BinaryIO, one: _Id, begin: int, end: int) -> AudioInfo | None:
+    first = _mpeg.find_first(file, begin, end)
+    if first is None:
+        return None
+    part = _mpeg.whole(file, first, end, one.path)
+    return _asked(one.path, [part] if part else _kept(_split_mpeg, one, first, end))
+
+
+@lru_cache(maxsize=1024)
+def _split_mpeg(one: _Id, first: int, end: int) -> list[Part]:
+    with open(one.path, "rb") as file:
+        return _mpeg.split(file, first, end, one.path)
+
+
+def _kept(function: Any, one: _Id, *arguments: int) -> Any:
+    """Call a function that keeps its answers, unless the file is so new that it may change without its time doing so."""
+    return (function if time.time_ns() - one.changed > _SETTLED else function.__wrapped__)(one, *arguments)
+
+
+def _asked(path: str, parts: Sequence[Part]) -> AudioInfo:
+    """Ask libsndfile what the parts of a file are, and how long where that is not known yet."""
+    known, heads = [], set()
+    for part in parts:
+        with opened(path, part) as sound:
+            heads.add((sound.samplerate, sound.channels))
+            known.append(part if part.samples else part._replace(samples=sound.frames))
+            subtype: str = sound.subtype
+    if len(heads) > 1:
+        raise AudioError(
+            f"{printable(path)} holds several recordings whose sampling rates or channels differ; split it, and convert them alike"
+        )
+    [(sr, channels)] = heads
+    return AudioInfo(sum(part.samples for part in known), sr, channels, subtype, parts=tuple(known))

@@ -1,0 +1,50 @@
+"""Ogg: a file may be a chain of streams; each ends with a page that is marked as its last."""
+
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from dcasekit.audio._named import AGAIN, printable
+from dcasekit.core.units import PathLike
+from dcasekit.errors import AudioError
+
+_FIRST = re.compile(rb"OggS\0[\2\6]", re.DOTALL)  # a page that begins a stream
+_PAGE = 65307  # bytes, at most
+_LOOK = 1 << 20  # bytes to search at a time
+
+
+def links(file: BinaryIO, begin: int, total: int, path: PathLike) -> list[tuple[int, int]]:
+    """Give the bytes [begin, end) of each link of the chain; refuse one that ends before its last page does."""
+    starts: list[int] = []
+    beside = begin
+    for start in _first_pages(file, begin):
+        if start != beside or not starts:  # a first page right after another: streams side by side, as sound and pictures
+            starts.append(start)
+        file.seek(start)
+        beside = start + _length(file.read(_PAGE))
+    found = [*zip(starts, [*starts[1:], total], strict=True)]
+    for start, end in found:
+        file.seek(max(start, end - _PAGE))
+        tail = file.read(end - file.tell())
+        page = tail[tail.rfind(b"OggS\0") :]
+        # To libsndfile, a stream without its last page is whole, only shorter.
+        if len(page) <= 26 or not page[5] & 4 or len(page) < _length(page):
+            raise AudioError(f"{printable(path)} is truncated: an ogg stream ends with a page marked as the last; {AGAIN}")
+    return found
+
+
+def _length(page: bytes) -> int:
+    """Count a page's bytes: its head, a table of the lengths of segments, and these."""
+    return 27 + page[26] + sum(page[27 : 27 + page[26]]) if len(page) > 26 else _PAGE
+
+
+def _first_pages(file: BinaryIO, position: int) -> Iterator[int]:
+    before = b""
+    file.seek(position)
+    while block := file.read(_LOOK):
+        window = before + block
+        base = position - len(before)
+        yield from (base + found.start() for found in _FIRST.finditer(window))
+        position += len(block)
+        before = window[-5:]
+        file.seek(position)  # who takes what is found reads elsewhere in between
