@@ -5,11 +5,13 @@ import inspect
 import json
 import math
 import pickle
+import tracemalloc
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
+from dcasekit import audio
 from dcasekit.core import discover
 from dcasekit.errors import FeatureError
 from dcasekit.features import (
@@ -17,6 +19,7 @@ from dcasekit.features import (
     STFT,
     Decibels,
     FeatureExtractor,
+    FramesAudio,
     LoopedMel,
     Mel,
     MelSpectrogram,
@@ -180,12 +183,11 @@ class Nothing(Broken):
 
 
 SOUND = np.zeros(22050, np.float32)
+SOUND_AT_8000 = np.random.default_rng(0).normal(0, 0.1, 80_000).astype(np.float32)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_frame_that_is_no_number_is_named_with_the_remedy(value, tmp_path):
-    from dcasekit import audio
-
     with pytest.raises(FeatureError, match=r"Broken is not finite at frame 19 \(0\.59 s\); give its logarithm a floor"):
         Broken(value=value).compute(SOUND)
     path = audio.write(tmp_path / "a.wav", SOUND, 22050)
@@ -221,3 +223,33 @@ def test_a_clip_of_one_window_is_enough_and_one_sample_less_is_refused_by_name(k
         of_length(feature, 999)
     assert of_length(feature, 1000).shape == (one, feature.dims)
     assert of_length(feature, 1001).shape == (one, feature.dims)
+
+
+@pytest.mark.parametrize("resampler", ["soxr", "sinc"])
+@pytest.mark.parametrize("kind", [MelSpectrogram, MFCC, Spectrogram, RawAudio, FramesAudio])
+def test_a_long_recording_takes_no_more_memory_than_a_short_one(kind, resampler, tmp_path):
+    feature = kind(
+        sr=4000, audio_win=512, audio_hop=512, resampler=resampler, **({"mel": Mel(bands=20)} if kind in (MelSpectrogram, MFCC) else {})
+    )
+    peaks = []
+    for minutes in (1, 2, 8):  # the first also imports and caches
+        path = audio.write(tmp_path / f"{minutes}.wav", np.tile(SOUND_AT_8000, 6 * minutes), 8000)
+        tracemalloc.start()
+        frames = sum(len(block) for block in feature.compute_file(path))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert frames in (minutes * 60 * 4000 // 512, minutes * 60 * 4000 // 512 + 1)
+    assert peaks[2] < 1.2 * peaks[1]
+
+
+def test_a_logarithm_that_needs_the_clip_s_maximum_keeps_its_frames_once(tmp_path):
+    path = audio.write(tmp_path / "a.wav", np.tile(SOUND_AT_8000, 48), 8000)
+    peaks, size = [], 0
+    for log in (Decibels(), Decibels(), Decibels(top_db=80.0), Decibels(ref="max")):  # the first also imports and caches
+        feature = Spectrogram(sr=8000, audio_win=512, audio_hop=256, log=log)
+        tracemalloc.start()
+        size = sum(block.nbytes for block in feature.compute_file(path))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert size > 10_000_000
+    assert max(peaks[2:]) - peaks[1] < 1.2 * size

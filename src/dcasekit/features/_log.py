@@ -51,12 +51,13 @@ class Decibels(Settings):
             spectrum -= np.float32(20 / power * np.log10(max(self.ref, self.amin)))
         return spectrum
 
-    def finish(self, levels: FloatArray) -> FloatArray:
-        """Apply what depends on the clip's maximum, in place, to the whole clip."""
+    def finish(self, levels: FloatArray, peak: np.float32) -> FloatArray:
+        """Apply what depends on the clip's maximum, in place, to a part of the clip."""
         if self.ref == "max":
-            levels -= levels.max()
+            levels -= peak
+            peak = np.float32(0)
         if self.top_db is not None:
-            np.maximum(levels, levels.max() - np.float32(self.top_db), out=levels)
+            np.maximum(levels, peak - np.float32(self.top_db), out=levels)
         return levels
 
 
@@ -94,7 +95,7 @@ class NaturalLog(Settings):
             spectrum[spectrum == 0] = floor
         return np.log(spectrum, out=spectrum)
 
-    def finish(self, levels: FloatArray) -> FloatArray:
+    def finish(self, levels: FloatArray, peak: np.float32) -> FloatArray:  # noqa: ARG002
         """Change nothing: no value depends on the rest of the clip."""
         return levels
 

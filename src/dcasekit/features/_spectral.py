@@ -1,6 +1,7 @@
 """What Spectrogram, MelSpectrogram and MFCC share: spectra, then a map per frame, then what needs the whole clip."""
 
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -38,11 +39,14 @@ class SpectralFeature(FeatureExtractor):
         return levels
 
     def compute_blocks(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
-        """Compute consecutive blocks of frames; one block for the clip where its maximum matters."""
+        """Compute consecutive blocks of frames; none is given before the clip's end where its maximum matters."""
         frames = spectra(blocks, stft=self.stft, audio_win=self.audio_win, audio_hop=self.audio_hop)
         levels = map(self._levels, frames)
         if self.log is not None and self.log.needs_clip:
-            yield self.finish(self.log.finish(np.concatenate(list(levels))))
+            kept = deque(levels)
+            peak = np.float32(max(block.max() for block in kept))
+            while kept:
+                yield self.finish(self.log.finish(kept.popleft(), peak))
         else:
             yield from map(self.finish, levels)
 

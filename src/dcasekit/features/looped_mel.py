@@ -47,8 +47,9 @@ class LoopedMel(MelSpectrogram):
         sounding = np.flatnonzero(levels.max(axis=1) > floor + 5)  # rounding and dither are silence, too
         if len(sounding):
             mean = 10 * np.log10(np.mean(10 ** (levels[sounding].astype(np.float64) / 10)))
-            looped = np.resize(levels[sounding[0] : sounding[-1] + 1], levels.shape)
-            levels = np.maximum(looped - np.float32(mean), np.float32(-self.depth))
+            levels = np.resize(levels[sounding[0] : sounding[-1] + 1], levels.shape)
+            levels -= np.float32(mean)
+            np.maximum(levels, np.float32(-self.depth), out=levels)
         else:
             levels = np.full_like(levels, -self.depth)
         yield levels

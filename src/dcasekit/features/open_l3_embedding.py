@@ -122,7 +122,8 @@ def _spectrum(window: FloatArray, n_fft: int, power: Literal[1, 2]) -> FloatArra
 
 
 def _levels(magnitudes: FloatArray) -> FloatArray:
-    return _LOG.finish(_LOG.apply(magnitudes, 2))  # 10 log10, of magnitudes too
+    levels = _LOG.apply(magnitudes, 2)  # 10 log10, of magnitudes too
+    return _LOG.finish(levels, levels.max())
 
 
 @cache
