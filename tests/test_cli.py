@@ -649,9 +649,9 @@ def test_predict_events(trained):
     root, out = trained
     args = ["predict", root / "audio" / "1-0-A-0.wav", "--events", "--model", out / "model"]
     lines = run(*args, "--threshold", "0")[0].splitlines()
-    assert lines[0].split("\t") == ["filename", "onset", "offset", "event_label"]
+    assert lines[0].split("\t") == ["filename", "onset", "offset", "event_label", "score"]
     assert lines[1].split("\t")[1:3] == ["0", "1"]
-    assert run(*args, "--threshold", "1")[0].splitlines()[1].split("\t")[1:] == ["", "", ""]
+    assert run(*args, "--threshold", "1")[0].splitlines()[1].split("\t")[1:] == [""] * 4
     (found,) = json.loads(run(*args, "--threshold", "0", "--format", "json")[0])
     assert set(found["events"][0]) == {"onset", "offset", "label", "score"}
 
@@ -664,7 +664,7 @@ def test_detection_model_answers_events(tmp_path):
     table, _ = run("train", *dataset, "--model", "mlp", *SMALL, *small, "--out", tmp_path / "run", "--target", "window")
     assert "f1/micro" in table
     clip = sounds / "audio" / "clip00000.wav"
-    assert run("predict", clip, "--model", tmp_path / "run" / "model")[0].startswith("filename\tonset\toffset\tevent_label\n")
+    assert run("predict", clip, "--model", tmp_path / "run" / "model")[0].startswith("filename\tonset\toffset\tevent_label\tscore\n")
     assert "score" in run("predict", clip, "--labels", "--model", tmp_path / "run" / "model")[0]
 
 

@@ -324,6 +324,14 @@ def test_a_table_survives_its_file(tmp_path, rows):
     assert [row for _, row in found] == rows
 
 
+def test_text_of_another_encoding_is_refused_by_its_file_and_the_old_one_stays(tmp_path):
+    path = write_text(tmp_path / "a.txt", "old")
+    for write in (write_text, lambda path, text: write_rows(path, [[text, "b"]])):
+        with pytest.raises(StorageError, match=r"cannot write .*a\.txt: .* is no Unicode text; rename the file or label"):
+            write(path, "d\udc80g")
+    assert path.read_text() == "old"
+
+
 def test_a_spreadsheet_takes_no_cell_for_a_formula(tmp_path):
     row = ["=1+1", "+dog", "-dog", "@dog", "\tdog", "dog=1", "-1.5", "+2"]
     path = write_rows(tmp_path / "a.tsv", [row], spreadsheet=True)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import typer
 
 from dcasekit.annotations import EVENT_COLUMNS
 from dcasekit.cli import output as _cli_output
@@ -29,7 +28,7 @@ def answers(model: ModelContainer, files: Sequence[Path], *, threshold: float | 
         try:
             (scores,) = model.predict([path])
         except (AudioError, FeatureError) as error:
-            typer.echo(f"error: {error}", err=True)
+            _cli_output.show_error(error)
             found.append({"file": str(path), "error": str(error)})
         else:
             kind, told = ("labels", _labels(scores, model.task, top)) if threshold is None else ("events", _events(scores, threshold))
@@ -41,7 +40,7 @@ def show(answers: Sequence[Answer], form: Literal["table", "tsv", "json"], *, ev
     """Print answers."""
     if form == "json":
         return _cli_output.document(answers)
-    columns = EVENT_COLUMNS if events else ("filename", "label", "score")
+    columns = (*EVENT_COLUMNS, "score") if events else ("filename", "label", "score")
     rows = [row for answer in answers if "error" not in answer for row in (_event_rows(answer) if events else _label_rows(answer))]
     return _cli_output.tsv(columns, rows) if form == "tsv" else _cli_output.table(columns, rows)
 
@@ -63,9 +62,9 @@ def _label_rows(answer: Answer) -> list[tuple[str, ...]]:
 
 def _event_rows(answer: Answer) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [
-        (answer["file"], _seconds(one["onset"]), _seconds(one["offset"]), one["label"]) for one in answer["events"]
+        (answer["file"], _seconds(one["onset"]), _seconds(one["offset"]), one["label"], f"{one['score']:.4f}") for one in answer["events"]
     ]
-    return rows or [(answer["file"], "", "", "")]
+    return rows or [(answer["file"], "", "", "", "")]
 
 
 def _seconds(time: float) -> str:

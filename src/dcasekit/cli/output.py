@@ -13,7 +13,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 from typer.core import TyperGroup
 
-from dcasekit.core.tables import Table
+from dcasekit.core.files import format_rows
+from dcasekit.core.tables import Table, visible
 from dcasekit.errors import DcasekitError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Root(TyperGroup):
         except (DcasekitError, OSError, ModuleNotFoundError) as error:
             if ctx.params["debug"] or isinstance(error, BrokenPipeError):
                 raise
-            typer.echo(f"error: {error}", err=True)
+            show_error(error)
             raise typer.Exit(1) from error
 
 
@@ -54,7 +55,7 @@ class _Handler(logging.Handler):
     """Write log records to whatever standard error is now: a progress bar stays below them."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        typer.echo(f"{record.levelname.lower()}: {record.getMessage()}", err=True)
+        typer.echo(visible(f"{record.levelname.lower()}: {record.getMessage()}"), err=True)
 
 
 def show_warnings() -> None:
@@ -62,6 +63,11 @@ def show_warnings() -> None:
     logger = logging.getLogger("dcasekit")
     if not any(isinstance(handler, _Handler) for handler in logger.handlers):
         logger.addHandler(_Handler())
+
+
+def show_error(error: Exception) -> None:
+    """Print an error as one line; nothing in it, such as a file's name, commands the terminal."""
+    typer.echo(visible(f"error: {error}"), err=True)
 
 
 def bars(quiet: bool) -> bool:
@@ -79,7 +85,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     found = Table(columns, list(rows))
     shown = RichTable(box=None, header_style="bold", pad_edge=False)
     for column, numeric in zip(found.columns, found.numeric, strict=True):
-        shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        shown.add_column(Text(visible(column)), justify="right" if numeric else "left", overflow="fold")
     for row in found.cells:
         shown.add_row(*map(Text, row))
     Console().print(shown)
@@ -89,24 +95,24 @@ def card(facts: Mapping[str, Any]) -> None:
     """Print facts, one to a line."""
     grid = RichTable.grid(padding=(0, 2))
     for name, value in facts.items():
-        grid.add_row(Text(name, style="bold"), Text(_line(value)))
+        grid.add_row(Text(name, style="bold"), Text(visible(_line(value))))
     Console().print(grid)
 
 
 def tsv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print tab-separated values with a header."""
-    for row in (columns, *rows):
-        typer.echo("\t".join(row))
+    """Print tab-separated values with a header: on a terminal what is safe to show, else what is read back as it is."""
+    table = [list(columns), *map(list, rows)]
+    typer.echo(format_rows([[visible(cell) for cell in row] for row in table] if sys.stdout.isatty() else table), nl=False, color=True)
 
 
 def text(line: str) -> None:
-    """Print a line of plain text."""
-    typer.echo(line)
+    """Print plain text, line by line; nothing in it commands the terminal."""
+    typer.echo("\n".join(map(visible, line.split("\n"))))
 
 
 def note(line: str) -> None:
     """Say on standard error what a file that was written does not hold."""
-    typer.echo(f"note: {line}", err=True)
+    typer.echo(visible(f"note: {line}"), err=True)
 
 
 def results_of(report: "Report", *, as_json: bool, page: Path | None = None, model: Path | None = None) -> None:

@@ -198,8 +198,13 @@ def _is_abandoned(entry: os.DirEntry[str], name: re.Match[str]) -> bool:
 
 def write_text(path: PathLike, text: str) -> Path:
     """Write a UTF-8 text file atomically and give back its path."""
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:  # half a character: a file name in another encoding
+        part = text[max(0, error.start - 20) : error.end + 20]
+        raise StorageError(f"cannot write {path}: {part!r} is no Unicode text; rename the file or label it comes from") from error
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_bytes(content)
     return Path(path)
 
 
@@ -237,8 +242,12 @@ def write_rows(path: PathLike, rows: Iterable[Sequence[str]], *, spreadsheet: bo
     spreadsheet : put an apostrophe before cells that a spreadsheet would take for a formula (``=``, ``+``, ``-``, ``@`` or a tab first, and
         no number); they are then read back with it.
     """
-    table = ([_disarm(cell) for cell in row] for row in rows) if spreadsheet else rows
-    return write_text(path, "".join("\t".join(_quoted(cell, alone=len(row) == 1) for cell in row) + "\n" for row in table))
+    return write_text(path, format_rows(([_disarm(cell) for cell in row] for row in rows) if spreadsheet else rows))
+
+
+def format_rows(rows: Iterable[Sequence[str]]) -> str:
+    """Give the text of a TSV table as `write_rows` writes it."""
+    return "".join("\t".join(_quoted(cell, alone=len(row) == 1) for cell in row) + "\n" for row in rows)
 
 
 def _quoted(cell: str, *, alone: bool) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dcasekit.annotations import Event
-from dcasekit.datasets._lists import read_list
+from dcasekit.core.numbers import parse_number
+from dcasekit.datasets._tables import read_list
 from dcasekit.errors import AnnotationError, DatasetError
 
 
@@ -34,6 +35,6 @@ def rows(path: Path) -> Iterator[tuple[str, Event]]:
     """Yield where (file and line) and what of each row ``onset offset label`` of a file without header."""
     for where, row in read_list(path, ("onset", "offset", "label")):
         try:
-            yield where, Event(float(row[0]), float(row[1]), row[2])
+            yield where, Event(parse_number(row[0]), parse_number(row[1]), row[2])
         except (ValueError, AnnotationError) as error:
             raise DatasetError(f"{where}: expected onset and offset in seconds and a label, got {row} ({error}); mend the file") from error

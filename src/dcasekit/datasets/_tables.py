@@ -1,9 +1,10 @@
-"""Read the label tables datasets come with."""
+"""Read the tables and lists that datasets come with, and the names and numbers in them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from dcasekit.core.files import read_rows
+from dcasekit.core.files import Rows, read_rows, unsafe
+from dcasekit.core.numbers import parse_number
 from dcasekit.errors import DatasetError
 
 
@@ -18,9 +19,7 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     ------
     DatasetError : no such file, not text, a column is missing or there twice, or a row is short or long; the message names file and line.
     """
-    if not path.exists():
-        raise DatasetError(f"{path} does not exist; run download(), or check the dataset's folder")
-    rows = read_rows(path, error=DatasetError)
+    rows = _read(path)
     header = rows[0][1] if rows else []
     if missing := [column for column in columns if column not in header]:
         raise DatasetError(f"{path} has no column {missing[0]!r}; its columns are: {', '.join(header) or 'none, the file is empty'}")
@@ -35,6 +34,24 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
         yield dict(zip(header, row, strict=False))
 
 
+def read_list(path: Path, columns: Sequence[str], *, more: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """Yield where (file and line) and the cells of every row of a tab- or comma-separated table without header.
+
+    Parameters
+    ----------
+    columns : what the cells of a row mean.
+    more : whether there may be further ones.
+
+    Raises
+    ------
+    DatasetError : no such file, not text, or a row is short or long; the message names file and line.
+    """
+    for line, row in _read(path):
+        if len(row) < len(columns) or (any(row[len(columns) :]) and not more):
+            raise DatasetError(f"{path}, line {line}: expected {', '.join(columns)}, got {row}; mend the file")
+        yield f"{path}, line {line}", row if more else row[: len(columns)]
+
+
 def read_number(row: Mapping[str, str], column: str, path: Path) -> float:
     """Read a number of a row of `read_table`.
 
@@ -43,6 +60,24 @@ def read_number(row: Mapping[str, str], column: str, path: Path) -> float:
     DatasetError : it is none.
     """
     try:
-        return float(row[column])
+        return parse_number(row[column])
     except ValueError:
         raise DatasetError(f"{path}: {column} must be a number; got {row[column]!r} in {dict(row)}") from None
+
+
+def listed_path(folder: Path, name: str) -> Path:
+    """Give the path of a file that a label file names.
+
+    Raises
+    ------
+    DatasetError : the name leads out of the folder.
+    """
+    if why := unsafe(name):
+        raise DatasetError(f"the label files of {folder} name {name!r}: {why}; mend them, or run download() anew")
+    return folder / name
+
+
+def _read(path: Path) -> Rows:
+    if not path.exists():
+        raise DatasetError(f"{path} does not exist; run download(), or check the dataset's folder")
+    return read_rows(path, error=DatasetError)

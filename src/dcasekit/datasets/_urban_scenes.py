@@ -5,9 +5,8 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from dcasekit.annotations import Clip
-from dcasekit.datasets._lists import listed_path, read_list
 from dcasekit.datasets._protocols import TrainTest
-from dcasekit.datasets._tables import read_table
+from dcasekit.datasets._tables import listed_path, read_list, read_table
 from dcasekit.datasets.base import Dataset
 from dcasekit.download import RemoteFile
 from dcasekit.errors import DatasetError

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from dcasekit.annotations import Clip, Event, events_to_tags
-from dcasekit.datasets._lists import read_list
+from dcasekit.core.numbers import parse_number
 from dcasekit.datasets._protocols import ListedFolds
-from dcasekit.datasets._tables import read_number, read_table
+from dcasekit.datasets._tables import read_list, read_number, read_table
 from dcasekit.datasets.base import Dataset
 from dcasekit.download import RemoteFile
 from dcasekit.errors import AnnotationError, DatasetError
@@ -104,9 +104,9 @@ class MAESTROReal(Dataset):
             if label not in self.labels:
                 raise DatasetError(f"{where}: unknown label {label!r}; known: {', '.join(self.labels)}")
             try:
-                weight = float(value)
+                weight = parse_number(value)
                 # A sum of weights may be 1.0000000000000002.
-                event = Event(float(onset), float(offset), label, 1.0 if 1 < weight < 1.001 else weight)
+                event = Event(parse_number(onset), parse_number(offset), label, 1.0 if 1 < weight < 1.001 else weight)
             except (ValueError, AnnotationError) as error:
                 raise DatasetError(f"{where}: expected onset, offset, label and value in [0, 1] ({error}); mend the file") from error
             if event.weight > 0:

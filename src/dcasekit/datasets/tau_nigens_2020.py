@@ -8,8 +8,8 @@ from typing import Literal
 
 from dcasekit.annotations import Clip, Event, events_to_tags
 from dcasekit.core.units import PathLike
-from dcasekit.datasets._lists import read_list
 from dcasekit.datasets._protocols import TrainValidateTest
+from dcasekit.datasets._tables import read_list
 from dcasekit.datasets.base import Dataset
 from dcasekit.download import RemoteFile
 from dcasekit.errors import DatasetError

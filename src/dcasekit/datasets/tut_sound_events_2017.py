@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from dcasekit.annotations import Clip, events_to_tags, read_annotation
-from dcasekit.datasets._lists import listed_path, read_list
 from dcasekit.datasets._protocols import CrossValidation
+from dcasekit.datasets._tables import listed_path, read_list
 from dcasekit.datasets.base import Dataset
 from dcasekit.download import RemoteFile
 

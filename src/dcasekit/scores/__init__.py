@@ -12,8 +12,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dcasekit.annotations import TIME_TOLERANCE, Event
+from dcasekit.annotations import LONGEST, TIME_TOLERANCE, Event
 from dcasekit.core.files import read_rows, write_rows
+from dcasekit.core.numbers import parse_number
 from dcasekit.core.units import FloatArray, PathLike, Seconds
 from dcasekit.errors import AnnotationError
 
@@ -222,6 +223,8 @@ def read_scores(path: PathLike) -> Scores:
     numbers = []
     for line, row in rows:
         try:
+            if any("_" in cell for cell in row):  # Python reads 1_0 as 10
+                raise ValueError(f"a number has no underscore: {' '.join(row)[:80]!r}")
             numbers.append([float(cell) for cell in row])
         except ValueError as error:
             raise AnnotationError(f"{path}, line {line}: expected {len(header)} numbers ({error})") from error
@@ -240,6 +243,8 @@ def _frame_problem(table: NDArray[np.float64]) -> tuple[int, str] | None:
     """Find what is wrong with rows (onset, offset, scores ...): the first bad row and a complaint."""
     if bad := np.flatnonzero(~np.isfinite(table).all(axis=1)).tolist():
         return bad[0], "times and scores must be finite"
+    if bad := np.flatnonzero(table[:, 1] > LONGEST).tolist():
+        return bad[0], f"no recording lasts {table[bad[0], 1]:.9g} s; times are in seconds"
     onset, offset = table[:, 0], table[:, 1]
     if bad := np.flatnonzero(offset <= onset).tolist():
         return bad[0], f"a frame's times must be ascending; got onset {onset[bad[0]]:.9g}, offset {offset[bad[0]]:.9g}"
@@ -291,12 +296,11 @@ def read_durations(path: PathLike) -> dict[str, Seconds]:
         name, duration = (*row, "")[:2]
         if index == 0 and duration.strip().lower() == "duration":
             continue
-        try:
-            seconds = float(duration)
-        except ValueError:
-            seconds = float("nan")
-        if not 0 < seconds < float("inf"):
-            raise AnnotationError(f"{path}, line {line}: expected 'filename duration', the duration in seconds > 0; got {row}")
+        seconds = parse_number(duration, otherwise=-1)
+        if not 0 < seconds <= LONGEST:
+            raise AnnotationError(
+                f"{path}, line {line}: expected 'filename duration', the duration in seconds > 0 and at most {LONGEST:.0f}; got {row}"
+            )
         if name in found:
             raise AnnotationError(f"{path}, line {line}: {name!r} comes twice; give each file one duration")
         found[name] = seconds
