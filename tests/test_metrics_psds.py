@@ -1,6 +1,7 @@
 """PSDS and intersection-based F1: published hand cases, a brute-force implementation, laws."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from dcasekit.annotations import Event
 from dcasekit.errors import MetricError
 from dcasekit.metrics import intersection
+from dcasekit.metrics._events import tabulate
+from dcasekit.metrics._scored import merge
 from dcasekit.metrics.psds import PSDS1, PSDS2, PSDS_2020, PSDS_2020_CROSS_TRIGGER, PSDS_2020_MACRO, psds, roc
 from dcasekit.scores import Scores, to_events
 
@@ -315,3 +318,47 @@ def test_f1_refuses_what_it_does_not_know():
     ):
         with pytest.raises(MetricError, match=says):
             intersection.f1(REFERENCE, ESTIMATE, **{"labels": LABELS, **setting})
+
+
+def peak(function):
+    tracemalloc.start()
+    function()
+    used = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return used
+
+
+def test_memory_grows_with_events_not_with_pairs_of_them():
+    """All pairs of 8,000 events of one clip were 2.8 GB."""
+    listed = [Event(0.3 * i, 0.3 * i + 0.2, "x") for i in range(20_000)]
+    found = [Event(e.onset + 0.05, e.offset + 0.05, "x") for e in listed]
+    numbers = {}
+    assert peak(lambda: numbers.update(intersection.f1({"a": listed}, {"a": found}, labels=["x"]))) < 20e6
+    assert numbers["f1/x"] == 1
+    assert intersection.f1({"a": listed}, {"a": found}, labels=["x"], dtc=0.76)["f1/x"] == 0
+
+
+def test_memory_of_psds_grows_with_frames_not_with_what_nested_detections_hold():
+    """Scores that rise all the time: each detection holds all events of the one before, and one more."""
+    listed = [Event(0.3 * i, 0.3 * i + 0.25, "x") for i in range(2000)]
+    scores = {"a": Scores(np.linspace(0, 1, 6000)[:, None], np.arange(6001) / 10, ["x"])}
+    numbers = {}
+    assert peak(lambda: numbers.update(psds({"a": listed}, scores, {"a": 600.0}, **PSDS1))) < 20e6
+    assert numbers["psds"] == 1
+
+
+@given(seed=st.integers(0, 10**6))
+def test_events_are_joined_as_one_by_one(seed):
+    rng = np.random.default_rng(seed)
+    listed = [Event(a, a + rng.choice([0, 0.5, 1, 3]), str(rng.choice(["x", "y"]))) for a in rng.integers(0, 40, 12) / 2]
+    expected = []
+    for event in sorted(listed, key=lambda each: (each.label, each.onset, each.offset)):
+        last = expected[-1] if expected else None
+        if last and last.label == event.label and event.onset <= last.offset + 1e-6:
+            expected[-1] = Event(last.onset, max(last.offset, event.offset), event.label)
+        else:
+            expected.append(event)
+    table = merge(tabulate({"a": listed}, ["a"], ["x", "y"]))
+    assert list(zip(table.label, table.onset, table.offset, strict=True)) == [
+        ("xy".index(event.label), event.onset, event.offset) for event in expected
+    ]

@@ -289,6 +289,25 @@ def test_the_clips_that_both_have_are_scored_and_the_others_counted(files, mater
     assert "share no clip" in run(*args, code=1)[1]
 
 
+def test_references_of_every_format_and_folders_of_files_are_read(tmp_path):
+    true = {"a": [Event(1, 2, "dog")], "b": [Event(0.5, 4, "cat"), Event(3, 4, "dog")]}
+    write_events(tmp_path / "list.tsv", true)
+    for suffix in (".txt", ".selections.txt", ".jams"):
+        for clip, events in true.items():
+            write_annotation(tmp_path / suffix / f"{clip}{suffix}", events, duration=10.0)
+        for estimate in (tmp_path / "list.tsv", tmp_path / suffix):
+            assert scoring.read(tmp_path / suffix, estimate).reference == true
+            assert scoring.score("event_f1", scoring.read(tmp_path / suffix, estimate)).value == 1
+        one = scoring.read(tmp_path / suffix / f"b{suffix}", tmp_path / "list.tsv", partial=True)
+        assert (one.reference, one.left_out["strangers"]) == ({"b": true["b"]}, 1)
+        assert scoring.score("event_f1", one).value == 1
+    out, _ = run("score", "--reference", tmp_path / ".jams", "--estimate", tmp_path / ".txt", "--metric", "event_f1", "--json")
+    assert json.loads(out)["metrics"][0]["value"] == 1
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(AnnotationError, match="there is no annotation file in .*empty"):
+        scoring.read(tmp_path / "list.tsv", tmp_path / "empty")
+
+
 @pytest.mark.realdata
 @pytest.mark.skipif(not os.environ.get("DCASEKIT_DATA"), reason="set DCASEKIT_DATA to a folder that holds desed_scores")
 def test_twenty_real_clips_of_a_reference_of_many_are_scored():

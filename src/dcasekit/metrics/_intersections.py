@@ -28,7 +28,6 @@ from dcasekit.metrics._detections import (
     detections,
     edge_positions,
     grids,
-    pairs,
     ranges,
     select,
 )
@@ -153,7 +152,18 @@ def _own(changes: Changes, found: Detections, edges: Array, own: Reference, shar
     length = edge.take(found.end) - edge.take(found.begin)
     valid = found.distinct & (np.rint(covered.take(found.end) - covered.take(found.begin)) >= np.rint(dtc * length))
     right = found.where(valid)
-    which, event = pairs(low.ravel()[right.begin], high.ravel()[right.end])
+    # Events inside a valid detection are found as long as it exists; of the others it overlaps one at each end at most.
+    first, last = low.ravel()[right.begin], high.ravel()[right.end] - 1
+    some = np.flatnonzero(last >= first)
+    before = some[(own.onset[first[some]] < edge[right.begin[some]]) | (own.offset[first[some]] > edge[right.end[some]])]
+    after = some[(last[some] > first[some]) & (own.offset[last[some]] > edge[right.end[some]])]
+    inside = (last - first + 1).astype(np.float64)
+    inside[before] -= 1
+    inside[after] -= 1
+    full = np.flatnonzero(inside > 0)
+    for level, number in ((right.birth, inside[full]), (right.death, -inside[full])):
+        changes.add(HITS, level[full], number, lambda: clip_of(valid, clips)[full])
+    which, event = np.append(before, after), np.append(first[before], last[after])
     each = right.where(which)
     shared = np.minimum(edge[each.end], own.offset[event]) - np.maximum(edge[each.begin], own.onset[event])
     need = np.maximum(np.rint(gtc * (own.offset - own.onset)), 1)

@@ -100,17 +100,15 @@ def _ended(scores: Scores, clip: str, end: Seconds) -> Scores:
 def merge(events: EventTable) -> EventTable:
     """Sort by label, clip, onset, and join events of one label and clip that touch or overlap."""
     events = take(events, np.lexsort((events.offset, events.onset, events.clip, events.label)))
-    clip, label, onset, offset = events.clip, events.label, events.onset, events.offset
-    same = (clip[1:] == clip[:-1]) & (label[1:] == label[:-1])
-    if not (same & (onset[1:] <= offset[:-1] + TIME_TOLERANCE)).any():
-        return events
-    first = np.ones(len(clip), dtype=np.bool_)
-    for index in np.flatnonzero(same) + 1:
-        if onset[index] <= offset[index - 1] + TIME_TOLERANCE:
-            first[index] = False
-            offset[index] = max(offset[index], offset[index - 1])
-    last = np.append(first[1:], True)
-    return EventTable(clip[first], label[first], onset[first], offset[last])
+    fresh = np.append(True, (np.diff(events.clip) != 0) | (np.diff(events.label) != 0))[: len(events.clip)]
+    # How far the events of the same label and clip have reached, by rank, so that offsets stay exact.
+    order = np.argsort(events.offset, kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    reached = events.offset[order[np.maximum.accumulate(fresh.cumsum() * len(order) + rank) % max(len(order), 1)]]
+    first = fresh | (events.onset > np.append(0.0, reached)[: len(reached)] + TIME_TOLERANCE)
+    last = np.append(first[1:], True)[: len(first)]
+    return EventTable(events.clip[first], events.label[first], events.onset[first], reached[last])
 
 
 def _check(reference: Events, scores: ScoresOf, durations: Mapping[str, Seconds]) -> None:
