@@ -1,14 +1,17 @@
 """Mapping over clips: the same results in the same order, wherever the work is done."""
 
 import os
+import pickle
+import subprocess
 import sys
 import threading
 from functools import partial
 
 import pytest
 
-from dcasekit.core.parallel import map_clips
-from dcasekit.errors import DcasekitError, MissingExtraError
+from dcasekit.core import parallel
+from dcasekit.core.parallel import map_clips, total_size
+from dcasekit.errors import DcasekitError, MissingExtraError, WorkerError
 
 LOCAL = pytest.mark.parametrize(
     ("backend", "jobs"), [("processes", 1), ("processes", 2), ("threads", 1), ("threads", 3), ("processes", None), ("threads", None)]
@@ -53,6 +56,54 @@ def test_workers_are_other_processes_threads_or_this_one():
     assert here not in set(map_clips(partial(eval, "__import__('os').getpid()"), [{}] * 4, jobs=2))
     threads = set(map_clips(lambda _: threading.get_ident(), range(50), jobs=2, backend="threads"))
     assert threading.get_ident() not in threads
+
+
+GB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("items", "size", "cores", "expected"),
+    [
+        (49, GB, 8, 8),  # MAESTRO: 49 recordings of 3 to 5 minutes
+        (49, GB, 64, 32),
+        (3, GB, 8, 3),
+        (240, 100 << 20, 2, 2),
+        (99, 1 << 20, 8, 1),
+        (10_000, 0, 8, 8),
+        (1, 10 * GB, 8, 1),
+        (0, 0, 8, 1),
+    ],
+)
+def test_workers_are_as_many_as_the_work_is_worth_and_the_process_may_use(monkeypatch, items, size, cores, expected):
+    monkeypatch.setattr("joblib.cpu_count", lambda: cores)
+    assert parallel._worthwhile_jobs(items, size) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="affinity is Linux's")
+def test_workers_follow_the_affinity_of_the_process():
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from dcasekit.core import parallel; "
+    code += "print(parallel._worthwhile_jobs(1000, 0))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
+
+
+def test_sizes_of_files_are_added_up_and_one_that_lacks_counts_nothing(tmp_path):
+    for name, size in (("a", 3), ("b", 4)):
+        (tmp_path / name).write_bytes(bytes(size))
+    assert total_size([tmp_path / "a", tmp_path / "b", tmp_path / "c"]) == 7
+
+
+def test_a_killed_worker_is_one_line_that_says_what_to_do():
+    kill = partial(eval, "__import__('os').kill(__import__('os').getpid(), 9)")
+    with pytest.raises(
+        WorkerError, match=r"a worker process was killed .*memory.*what is done is kept.*fewer workers than 2 \(jobs=, --jobs\)"
+    ):
+        list(map_clips(kill, [{}] * 4, jobs=2))
+    assert list(map_clips(abs, [-1, -2], jobs=2)) == [1, 2], "the next map has new workers"
+
+
+def test_an_error_about_a_missing_package_travels_from_a_worker():
+    error = pickle.loads(pickle.dumps(MissingExtraError("sox", "sox")))
+    assert str(error) == str(MissingExtraError("sox", "sox"))
 
 
 @pytest.mark.parametrize("jobs", [0, -1])

@@ -73,3 +73,7 @@ class MissingExtraError(DcasekitError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed; this needs it. Run: pip install 'dcasekit[{extra}]'")
+        self._given = package, extra
+
+    def __reduce__(self) -> tuple[type["MissingExtraError"], tuple[str, str]]:  # so that it travels from a worker
+        return type(self), self._given

@@ -14,17 +14,18 @@ from dcasekit import audio as audio_files
 from dcasekit.annotations import Clip
 from dcasekit.core import discover
 from dcasekit.core.files import inside, place, write_json
-from dcasekit.core.parallel import Backend, map_clips
+from dcasekit.core.parallel import Backend, map_clips, total_size
 from dcasekit.core.units import FloatArray, Hz, PathLike, Seconds
 from dcasekit.datasets.base import Dataset
 from dcasekit.errors import FeatureError
+from dcasekit.features._fill import OnError, fill
 from dcasekit.features._log import Decibels, NaturalLog
 from dcasekit.features._mel import Mel
 from dcasekit.features._presets import preset
 from dcasekit.features._resample import resample_sinc
 from dcasekit.features._settings import Settings, check_kinds, refuse_unlike_numbers
 from dcasekit.features._stft import STFT
-from dcasekit.features._store import FeatureStore, OnError, fill
+from dcasekit.features._store import FeatureStore
 
 # Settings classes that may stand inside a feature's settings.
 _NESTED: Mapping[str, Any] = {kind.__name__: kind for kind in (STFT, Mel, Decibels, NaturalLog)}
@@ -160,8 +161,8 @@ class FeatureExtractor(Settings, ABC):
         ----------
         dataset : its clips are read; the store lies in ``features/<fingerprint>`` in the folder `Dataset.derived`.
         jobs, backend, address : see `dcasekit.core.parallel.map_clips`.
-        on_error : ``"raise"`` (default): stop at the first clip that cannot be treated; ``"skip"``: leave it out, log it and list it in
-            the store's ``skipped``.
+        on_error : ``"raise"`` (default): stop at the first clip that cannot be treated; ``"skip"``: leave it out, whatever the reason, log
+            it and list it in the store's ``skipped``. A disk that is full stops in both cases.
         progress : show a progress bar.
         """
         store = self.store(dataset)
@@ -172,7 +173,8 @@ class FeatureExtractor(Settings, ABC):
         def mapper(function: Callable[..., Any], clips: Sequence[Clip]) -> Iterator[Any]:
             if clips:
                 self._prepare()
-            return map_clips(function, clips, jobs=jobs, backend=backend, address=address, progress=bar)
+            size = total_size(clip.path for clip in clips)
+            return map_clips(function, clips, jobs=jobs, backend=backend, address=address, size=size, progress=bar)
 
         return fill(store, self.compute_file, dataset.clips, mapper=mapper, on_error=on_error)
 
