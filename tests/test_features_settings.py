@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+import typer
 
 from dcasekit import audio
+from dcasekit.cli.settings import changed
 from dcasekit.core import discover
 from dcasekit.errors import FeatureError
 from dcasekit.features import (
@@ -144,6 +146,13 @@ def test_settings_that_contradict_each_other_are_refused_where_they_are_set(make
         make()
 
 
+def test_the_command_line_says_so_before_it_reads_a_recording():
+    with pytest.raises((FeatureError, typer.BadParameter), match="fmax <= sr / 2 = 8000.0 Hz"):
+        changed(MelSpectrogram(), {"sr": "16000", "mel.fmax": "20000"}, option="-F")
+    together = changed(MelSpectrogram(), {"mel.bands": "200", "stft.n_fft": "4096", "resampler": "sinc", "least_real": "0.5"}, option="-F")
+    assert (together.mel.bands, together.resampler, together.least_real) == (200, "sinc", 0.5)
+
+
 def test_the_transform_is_as_long_as_the_window_unless_told_otherwise():
     assert STFT().length(17_640) == 17_640
     assert Spectrogram(audio_win=882).dims == 442
@@ -213,10 +222,13 @@ def of_length(feature, samples):
 
 @pytest.mark.parametrize("center", [True, False])
 @pytest.mark.parametrize("pad", ["reflect", "constant"])
-@pytest.mark.parametrize("kind", [Spectrogram, MelSpectrogram, MFCC, LoopedMel])
+@pytest.mark.parametrize("kind", [Spectrogram, MelSpectrogram, MFCC, LoopedMel, FramesAudio])
 def test_a_clip_of_one_window_is_enough_and_one_sample_less_is_refused_by_name(kind, center, pad):
     feature = kind(
-        audio_win=1000, audio_hop=300, stft=STFT(center=center, pad=pad), **({} if kind is Spectrogram else {"mel": Mel(bands=20)})
+        audio_win=1000,
+        audio_hop=300,
+        stft=STFT(center=center, pad=pad),
+        **({"mel": Mel(bands=20)} if kind in (MelSpectrogram, MFCC, LoopedMel) else {}),
     )
     one = 1 if not center else 1 + 1000 // 300
     with pytest.raises(FeatureError, match="999 samples, fewer than the 1000 of one window"):
