@@ -139,7 +139,7 @@ class Cut(VGGishEmbedding):
     def front_end(self, windows):
         return np.array(windows)
 
-    def _embedded(self, inputs):
+    def _embed(self, inputs):
         return inputs
 
 
@@ -155,7 +155,7 @@ def test_frames_are_the_whole_windows_of_a_recording_wherever_blocks_end(samples
 
 
 class CutL3(OpenL3Embedding):
-    front_end, _embedded = Cut.front_end, Cut._embedded
+    front_end, _embed = Cut.front_end, Cut._embed
 
 
 @given(st.integers(1, 150_000), st.sampled_from([4800, 30_001, 48_000, 60_000]), st.booleans())
@@ -175,7 +175,7 @@ def test_a_long_recording_is_never_whole_in_memory():
     seen = []
 
     class Watched(Cut):
-        def _embedded(self, inputs):
+        def _embed(self, inputs):
             seen.append(len(seen) and taken[0])
             return inputs[:, :1]
 

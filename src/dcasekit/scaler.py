@@ -94,7 +94,7 @@ class Scaler:
         if isinstance(data, list | tuple):
             return [self.transform(array) for array in data]
         if self.per_window:
-            return _by_window(np.asarray(data), self.normalizer)
+            return _scale_windows(np.asarray(data), self.normalizer)
         offset, scale = self._parameters(np.shape(data))
         return ((np.asarray(data) - offset) / scale).astype(np.float32)
 
@@ -157,7 +157,7 @@ class Scaler:
         return self._mean, np.where(deviation > noise, deviation, 1.0)
 
 
-def _by_window(windows: FloatArray, normalizer: str) -> FloatArray:
+def _scale_windows(windows: FloatArray, normalizer: str) -> FloatArray:
     """Rescale windows (..., frames, dims), each by itself."""
     if windows.ndim < 2 or not windows.shape[-2]:
         raise ModelError(f"Scaler({normalizer!r}) takes windows (..., frames, dims); got an array of shape {windows.shape}")

@@ -27,7 +27,7 @@ class WaveformModel(nn.Module):
         super().__init__()
         self.front_end = front_end(features)
         self.cut = _Cut(features)
-        self.scale = _scaling(model.scaler, model.shape[1])
+        self.scale = _make_scale(model.scaler, model.shape[1])
         self.answer = WindowModel(model)
         self.join = _Join(features)
 
@@ -86,7 +86,7 @@ class _Spectra(nn.Module):
         left = (self.n_fft - audio_win) // 2
         self.register_buffer("window", nn.functional.pad(window, (left, self.n_fft - audio_win - left)))
 
-    def prepared(self, audio: Tensor) -> Tensor:
+    def prepare(self, audio: Tensor) -> Tensor:
         """Give audio as frames are cut from it, in float64."""
         if self.stft.offset:
             audio = audio + self.stft.offset
@@ -98,7 +98,7 @@ class _Spectra(nn.Module):
         return audio
 
     def forward(self, audio: Tensor) -> Tensor:
-        spectrum = torch.stft(self.prepared(audio), self.n_fft, self.hop, window=self.window, center=False, return_complex=True)
+        spectrum = torch.stft(self.prepare(audio), self.n_fft, self.hop, window=self.window, center=False, return_complex=True)
         energy = torch.view_as_real(spectrum).square().sum(-1).transpose(1, 2)
         return (energy.sqrt() if self.stft.power == 1 else energy).float()
 
@@ -113,9 +113,9 @@ class _Spectral(nn.Module):
         self.bands: nn.Module = nn.Identity()
         self.finish: nn.Module = nn.Identity()
         if not isinstance(features, Spectrogram):
-            self.bands = _product(features.bands(np.eye(self.spectra.n_fft // 2 + 1, dtype=np.float32)))
+            self.bands = _make_product(features.bands(np.eye(self.spectra.n_fft // 2 + 1, dtype=np.float32)))
         if isinstance(features, MFCC):
-            self.finish = _product(features.finish(np.eye(features.mel.bands, dtype=np.float32)))
+            self.finish = _make_product(features.finish(np.eye(features.mel.bands, dtype=np.float32)))
 
     def forward(self, audio: Tensor) -> Tensor:
         levels: Tensor = self.finish(self._logarithm(self.bands(self.spectra(audio))))
@@ -179,7 +179,7 @@ class _Frames(nn.Module):
         self.spectra = _Spectra(features.stft, features.audio_win, features.audio_hop)
 
     def forward(self, audio: Tensor) -> Tensor:
-        frames = self.spectra.prepared(audio).unfold(1, self.spectra.n_fft, self.spectra.hop)
+        frames = self.spectra.prepare(audio).unfold(1, self.spectra.n_fft, self.spectra.hop)
         return (frames * self.spectra.window).float()
 
 
@@ -238,7 +238,7 @@ class _Join(nn.Module):
         return total / count
 
 
-def _scaling(scaler: Scaler | None, dims: int) -> nn.Module:
+def _make_scale(scaler: Scaler | None, dims: int) -> nn.Module:
     if scaler is None:
         return nn.Identity()
     if scaler.per_window:
@@ -280,7 +280,7 @@ class _Scale(nn.Module):
         return ((windows.double() - self.offset) / self.scale).float()
 
 
-def _product(matrix: Any) -> nn.Linear:
+def _make_product(matrix: Any) -> nn.Linear:
     """Make the product with a matrix (inputs, outputs)."""
     inputs, outputs = matrix.shape
     layer = nn.Linear(inputs, outputs, bias=False).requires_grad_(requires_grad=False)

@@ -92,7 +92,7 @@ class EmbeddingFeature(FeatureExtractor):
     def compute_blocks(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
         """Turn consecutive blocks of one recording into consecutive blocks of embeddings (frames, dims)."""
         for windows in self._windows(blocks):
-            yield self.finish(self._embedded(self.front_end(windows))).astype(np.float32, copy=False)
+            yield self.finish(self._embed(self.front_end(windows))).astype(np.float32, copy=False)
 
     def download(self, *, progress: bool = False) -> tuple[Path, ...]:
         """Fetch the published files that are used and not yet there, and compare their checksums where those are known.
@@ -121,20 +121,20 @@ class EmbeddingFeature(FeatureExtractor):
         """Cut blocks into batches of windows (windows, audio_win); where blocks end does not change the batches."""
         step = _WINDOWS_PER_BATCH * self.audio_hop
         enough = step + max(0, self.audio_win - self.audio_hop)  # samples of one batch
-        held: list[FloatArray] = []
-        for block in self._filled(blocks):
-            held.append(block)
-            if sum(map(len, held)) >= enough:
-                audio = np.concatenate(held)
+        pending: list[FloatArray] = []
+        for block in self._pad_ends(blocks):
+            pending.append(block)
+            if sum(map(len, pending)) >= enough:
+                audio = np.concatenate(pending)
                 while len(audio) >= enough:
                     yield sliding_window_view(audio[:enough], self.audio_win)[:: self.audio_hop]
                     audio = audio[step:]
-                held = [audio]
-        rest = np.concatenate(held)
+                pending = [audio]
+        rest = np.concatenate(pending)
         if len(rest) >= self.audio_win:
             yield sliding_window_view(rest, self.audio_win)[:: self.audio_hop]
 
-    def _filled(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
+    def _pad_ends(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
         """Put zeros in front of a recording and behind it, as many as its frames need."""
         yield np.zeros(self._lead, np.float32)
         samples = 0
@@ -148,9 +148,9 @@ class EmbeddingFeature(FeatureExtractor):
 
     def _prepare(self) -> None:
         """Load the network, so that extraction begins with what is wrong with it and not with every clip."""
-        self.finish(self._embedded(self.front_end(np.zeros((1, self.audio_win), np.float32))))
+        self.finish(self._embed(self.front_end(np.zeros((1, self.audio_win), np.float32))))
 
-    def _embedded(self, inputs: FloatArray) -> FloatArray:
+    def _embed(self, inputs: FloatArray) -> FloatArray:
         """Let (windows, frames, bands) pass the network; give (windows, dims)."""
         self._need_files()
         settings, layer = self._model

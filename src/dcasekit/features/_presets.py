@@ -42,7 +42,7 @@ def presets() -> Mapping[str, Preset]:
     return _PRESETS
 
 
-def preset(name: str) -> Preset:
+def find_preset(name: str) -> Preset:
     """Find a preset by its name.
 
     Raises
@@ -56,7 +56,7 @@ def preset(name: str) -> Preset:
     return _PRESETS[name]
 
 
-def _windows(sr: Hz, audio_hop: int, *, time: Seconds, hop: Seconds | None = None) -> dict[str, Any]:
+def _state_windows(sr: Hz, audio_hop: int, *, time: Seconds, hop: Seconds | None = None) -> dict[str, Any]:
     return {"sr": sr, "audio_hop": audio_hop, "sequence_time": time, "sequence_hop_time": hop or time}
 
 
@@ -72,7 +72,7 @@ _PRESETS: Mapping[str, Preset] = {
     "dcase2018_task4": Preset(
         source="DCASE 2018 task 4, baseline (Serizel et al. 2018): 64 bands each 20 ms, windows of 500 frames",
         settings={
-            **_windows(44100, 882, time=10.0),
+            **_state_windows(44100, 882, time=10.0),
             "audio_win": 1764,
             "stft": _DCASE_UTIL,
             "log": _DCASE_UTIL_LOG,
@@ -83,7 +83,7 @@ _PRESETS: Mapping[str, Preset] = {
     "dcase2023_task4b": Preset(
         source="DCASE 2023 task 4B, baseline (Martín-Morató et al. 2023): 64 bands each 200 ms, not logarithmic, windows of 200 frames",
         settings={
-            **_windows(44100, 8820, time=40.0),
+            **_state_windows(44100, 8820, time=40.0),
             "audio_win": 17640,
             "stft": STFT(power=1, pad="constant"),
             "mel": Mel(fmin=50.0, fmax=14000.0),
@@ -95,7 +95,7 @@ _PRESETS: Mapping[str, Preset] = {
     "asc_tutorial": Preset(
         source="acoustic scene classification with dcase_util, tutorial (Heittola): 40 bands each 20 ms at 48 kHz, windows of 500 frames",
         settings={
-            **_windows(48000, 960, time=10.0),
+            **_state_windows(48000, 960, time=10.0),
             "audio_win": 1920,
             "stft": _DCASE_UTIL,
             "mel": Mel(bands=40),
@@ -105,7 +105,7 @@ _PRESETS: Mapping[str, Preset] = {
     "dcasenet": Preset(
         source="DcaseNet (Jung et al. 2021): 128 bands each 20 ms at 24 kHz, windows of 5 s, of which 10 s give three as published",
         settings={
-            **_windows(24000, 480, time=5.0, hop=2.5),
+            **_state_windows(24000, 480, time=5.0, hop=2.5),
             "audio_win": 960,
             "resampler": "sinc",
             "stft": STFT(n_fft=2048, window="hamming", pre_emphasis=0.97),
@@ -118,7 +118,7 @@ _PRESETS: Mapping[str, Preset] = {
     "dcase_models": Preset(
         source="DCASE-models, defaults (Zinemanas et al. 2020): 64 bands each 31 ms, windows of 1 s",
         settings={
-            **_windows(22050, 680, time=1.0, hop=0.5),
+            **_state_windows(22050, 680, time=1.0, hop=0.5),
             "stft": STFT(center=False),
             "mel": Mel(scale="htk"),
             "log": _LIBROSA_DB,
@@ -129,7 +129,7 @@ _PRESETS: Mapping[str, Preset] = {
     "desed2023": Preset(
         source="DCASE 2023 task 4A, mean-teacher baseline (DESED_task): 128 bands each 16 ms, windows of 10 s",
         settings={
-            **_windows(16000, 256, time=10.0),
+            **_state_windows(16000, 256, time=10.0),
             "audio_win": 2048,
             "stft": STFT(window="hamming", periodic=False, power=1),
             "mel": Mel(bands=128, scale="htk", norm=None, fmax=8000.0),
@@ -141,7 +141,7 @@ _PRESETS: Mapping[str, Preset] = {
     "dcase2024_task1": Preset(
         source="DCASE 2024 task 1, baseline (CP-Mobile): 256 bands each 15.6 ms at 32 kHz, clips of 1 s",
         settings={
-            **_windows(32000, 500, time=1.0),
+            **_state_windows(32000, 500, time=1.0),
             "audio_win": 3072,
             "resampler": "sinc",
             "stft": STFT(n_fft=4096),
@@ -153,7 +153,7 @@ _PRESETS: Mapping[str, Preset] = {
     "sb_cnn": Preset(
         source="SB-CNN on UrbanSound8K, notebook of DCASE-models (Salamon, Bello 2017): 128 bands each 23 ms at 44.1 kHz, windows of 3 s",
         settings={
-            **_windows(44100, 1024, time=3.0, hop=1.0),
+            **_state_windows(44100, 1024, time=3.0, hop=1.0),
             "stft": STFT(center=False),
             "mel": Mel(bands=128, scale="htk", allow_empty=True),
             "log": _LIBROSA_DB,
@@ -164,7 +164,7 @@ _PRESETS: Mapping[str, Preset] = {
     "sb_cnn_sed": Preset(
         source="URBAN-SED (Salamon et al. 2017): 128 bands each 20 ms at 44.1 kHz, windows of 50 frames",
         settings={
-            **_windows(44100, 882, time=1.0, hop=0.5),
+            **_state_windows(44100, 882, time=1.0, hop=0.5),
             "audio_win": 1764,
             "stft": STFT(n_fft=2048),
             "mel": Mel(bands=128, scale="htk"),
@@ -175,7 +175,7 @@ _PRESETS: Mapping[str, Preset] = {
     "a_crnn": Preset(
         source="SEDnet of TUT Sound Events 2017 (Adavanne et al. 2017): 40 bands each 23 ms at 44.1 kHz, windows of 256 frames",
         settings={
-            **_windows(44100, 1024, time=256 * 1024 / 44100),
+            **_state_windows(44100, 1024, time=256 * 1024 / 44100),
             "audio_win": 2048,
             "stft": STFT(power=1),
             "mel": Mel(bands=40),
@@ -187,7 +187,7 @@ _PRESETS: Mapping[str, Preset] = {
     "vggish": Preset(
         source="VGGish (Hershey et al. 2017): 64 bands each 10 ms at 16 kHz, windows of 96 frames",
         settings={
-            **_windows(16000, 160, time=0.96),
+            **_state_windows(16000, 160, time=0.96),
             **_GOOGLE,
             "mel": _GOOGLE_MEL,
             "log": NaturalLog(floor=0.01, mode="add"),
@@ -196,7 +196,7 @@ _PRESETS: Mapping[str, Preset] = {
     "yamnet": Preset(
         source="YAMNet (Google, tensorflow/models): 64 bands each 10 ms at 16 kHz, windows of 96 frames each 0.48 s",
         settings={
-            **_windows(16000, 160, time=0.96, hop=0.48),
+            **_state_windows(16000, 160, time=0.96, hop=0.48),
             **_GOOGLE,
             "mel": _GOOGLE_MEL,
             "log": NaturalLog(floor=0.001, mode="add"),
@@ -205,13 +205,13 @@ _PRESETS: Mapping[str, Preset] = {
     "smel": Preset(
         source="SMel on URBAN-SED (Zinemanas et al. 2019): frames of 1024 samples each 23 ms at 22.05 kHz, windows of 1 s",
         feature="frames_audio",
-        settings={**_windows(22050, 512, time=1.0), "audio_win": 1024, "stft": STFT(periodic=False)},
+        settings={**_state_windows(22050, 512, time=1.0), "audio_win": 1024, "stft": STFT(periodic=False)},
         unverified="each published window is divided by its maximum, and reflected at its own ends, not at the recording's",
     ),
     "mst": Preset(
         source="MST on URBAN-SED (Zinemanas et al. 2019): the waveform at 22.05 kHz, windows of 1 s",
         feature="raw_audio",
-        settings=_windows(22050, 512, time=1.0),
+        settings=_state_windows(22050, 512, time=1.0),
         unverified="each published window is divided by its maximum",
     ),
 }

@@ -28,28 +28,28 @@ def resample_sinc(blocks: Iterable[FloatArray], original: Hz, target: Hz) -> Ite
         return
     common = math.gcd(original, target)
     down, up = original // common, target // common
-    kernel, reach, delay = _kernel(down, up)
+    kernel, reach, delay = _make_kernel(down, up)
     rest, received, given = np.zeros(reach, np.float32), 0, 0
     for block in blocks:
         received += len(block)
         rest = np.concatenate([rest, block])
         groups = (len(rest) - 2 * reach) // down  # of `down` samples, each of which becomes `up`
         if groups > 0:
-            yield _filtered(rest[: groups * down + 2 * reach], kernel, down, up, delay)[: groups * up]
+            yield _filter(rest[: groups * down + 2 * reach], kernel, down, up, delay)[: groups * up]
             rest, given = rest[groups * down :], given + groups * up
     left = -(-received * up // down) - given
     if left > 0:
-        yield _filtered(np.pad(rest, (0, down + reach)), kernel, down, up, delay)[:left]
+        yield _filter(np.pad(rest, (0, down + reach)), kernel, down, up, delay)[:left]
 
 
-def _filtered(audio: FloatArray, kernel: FloatArray, down: int, up: int, delay: int) -> FloatArray:
+def _filter(audio: FloatArray, kernel: FloatArray, down: int, up: int, delay: int) -> FloatArray:
     from scipy.signal import upfirdn
 
     return np.asarray(upfirdn(kernel, audio, up, down)[delay:], dtype=np.float32)
 
 
 @cache
-def _kernel(down: int, up: int) -> tuple[FloatArray, int, int]:
+def _make_kernel(down: int, up: int) -> tuple[FloatArray, int, int]:
     """Compute the filter on the fine grid of `up` points per sample.
 
     Returns

@@ -9,7 +9,7 @@ import numpy as np
 
 from dcasekit.core.units import FloatArray
 from dcasekit.features._log import Decibels, Log
-from dcasekit.features._stft import STFT, spectra
+from dcasekit.features._stft import STFT, compute_spectra
 from dcasekit.features.base import FeatureExtractor
 
 
@@ -40,7 +40,7 @@ class SpectralFeature(FeatureExtractor):
 
     def compute_blocks(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
         """Compute consecutive blocks of frames; none is given before the clip's end where its maximum matters."""
-        frames = spectra(blocks, stft=self.stft, audio_win=self.audio_win, audio_hop=self.audio_hop)
+        frames = compute_spectra(blocks, stft=self.stft, audio_win=self.audio_win, audio_hop=self.audio_hop)
         levels = map(self._levels, frames)
         if self.log is not None and self.log.needs_clip:
             kept = deque(levels)

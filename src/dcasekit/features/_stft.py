@@ -75,7 +75,7 @@ class STFT(Settings):
         return length
 
 
-def spectra(blocks: Iterable[FloatArray], *, stft: STFT, audio_win: int, audio_hop: int) -> Iterator[FloatArray]:
+def compute_spectra(blocks: Iterable[FloatArray], *, stft: STFT, audio_win: int, audio_hop: int) -> Iterator[FloatArray]:
     """Turn audio into spectra, a block of frames at a time.
 
     Parameters
@@ -93,26 +93,26 @@ def spectra(blocks: Iterable[FloatArray], *, stft: STFT, audio_win: int, audio_h
     """
     from scipy.fft import rfft
 
-    for frames in windowed_frames(blocks, stft=stft, audio_win=audio_win, audio_hop=audio_hop):
+    for frames in cut_frames(blocks, stft=stft, audio_win=audio_win, audio_hop=audio_hop):
         spectrum = rfft(frames, axis=1, overwrite_x=True)
         energy = np.square(spectrum.real)
         energy += np.square(spectrum.imag)
         yield (np.sqrt(energy, out=energy) if stft.power == 1 else energy).astype(np.float32, copy=False)
 
 
-def windowed_frames(blocks: Iterable[FloatArray], *, stft: STFT, audio_win: int, audio_hop: int) -> Iterator[NDArray[np.float64]]:
-    """Cut audio into frames (frames, n_fft), each weighted by the window, in float64; the parameters are those of `spectra`."""
+def cut_frames(blocks: Iterable[FloatArray], *, stft: STFT, audio_win: int, audio_hop: int) -> Iterator[NDArray[np.float64]]:
+    """Cut audio into frames (frames, n_fft), each weighted by the window, in float64; the parameters are those of `compute_spectra`."""
     n_fft = stft.length(audio_win)
-    window = _window(stft.window, stft.periodic, audio_win, n_fft)
-    for piece in _framed(_prepared(blocks, stft), stft, audio_win, n_fft, audio_hop):
-        shape, stride = (_count(len(piece), n_fft, audio_hop), n_fft), piece.strides[0]
+    window = _make_window(stft.window, stft.periodic, audio_win, n_fft)
+    for piece in _regroup(_preprocess(blocks, stft), stft, audio_win, n_fft, audio_hop):
+        shape, stride = (_count_frames(len(piece), n_fft, audio_hop), n_fft), piece.strides[0]
         frames = as_strided(piece, shape, (audio_hop * stride, stride), writeable=False)
         step = max(1, _BLOCK // n_fft)
         for first in range(0, len(frames), step):
             yield frames[first : first + step] * window
 
 
-def _prepared(blocks: Iterable[FloatArray], stft: STFT) -> Iterator[FloatArray]:
+def _preprocess(blocks: Iterable[FloatArray], stft: STFT) -> Iterator[FloatArray]:
     """Add the offset and pre-emphasise across block borders."""
     before: FloatArray | None = None
     for block in blocks:
@@ -126,14 +126,14 @@ def _prepared(blocks: Iterable[FloatArray], stft: STFT) -> Iterator[FloatArray]:
         yield audio
 
 
-def _framed(blocks: Iterable[FloatArray], stft: STFT, audio_win: int, n_fft: int, hop: int) -> Iterator[FloatArray]:
+def _regroup(blocks: Iterable[FloatArray], stft: STFT, audio_win: int, n_fft: int, hop: int) -> Iterator[FloatArray]:
     """Regroup blocks so that each piece holds whole frames, begins at a frame and ends where the next one's does."""
     half = n_fft // 2 if stft.center else 0
     tail = np.zeros(0, np.float32)  # the last samples of the recording, for the padding at its end
     rest = np.zeros(0, np.float32)  # samples from the next frame's beginning on
     started, total = not half, 0
     skip = 0  # samples to drop where the hop jumps beyond what has arrived
-    for block, last in _with_last(blocks):
+    for block, last in _mark_last(blocks):
         total += len(block)
         tail = np.concatenate([tail, block[-(half + 1) :]])[-(half + 1) :]
         parts = [rest, block]
@@ -146,12 +146,12 @@ def _framed(blocks: Iterable[FloatArray], stft: STFT, audio_win: int, n_fft: int
         rest = np.concatenate(parts)
         if started:
             rest, skip = rest[skip:], max(0, skip - len(rest))
-            if (count := _count(len(rest), n_fft, hop)) > 0:
+            if (count := _count_frames(len(rest), n_fft, hop)) > 0:
                 yield rest[: (count - 1) * hop + n_fft]
                 rest, skip = rest[count * hop :], max(0, count * hop - len(rest))
 
 
-def _with_last(blocks: Iterable[FloatArray]) -> Iterator[tuple[FloatArray, bool]]:
+def _mark_last(blocks: Iterable[FloatArray]) -> Iterator[tuple[FloatArray, bool]]:
     """Say with each block whether it is the last; a recording without any is one empty block."""
     before = None
     for block in blocks:
@@ -170,7 +170,7 @@ def _refuse_short(total: int, stft: STFT, audio_win: int, n_fft: int) -> None:
         )
 
 
-def _count(samples: int, n_fft: int, hop: int) -> int:
+def _count_frames(samples: int, n_fft: int, hop: int) -> int:
     return 1 + (samples - n_fft) // hop
 
 
@@ -182,7 +182,7 @@ def _pad(edge: FloatArray, length: int, pad: str, side: Literal["left", "right"]
 
 
 @cache
-def _window(kind: str, periodic: bool, length: int, n_fft: int) -> NDArray[np.float64]:
+def _make_window(kind: str, periodic: bool, length: int, n_fft: int) -> NDArray[np.float64]:
     a0, a1, a2 = _COSINES[kind]
     phase = 2 * np.pi * np.arange(length) / max(length if periodic else length - 1, 1)
     left = (n_fft - length) // 2

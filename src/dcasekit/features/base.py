@@ -21,7 +21,7 @@ from dcasekit.errors import FeatureError
 from dcasekit.features._fill import OnError, fill
 from dcasekit.features._log import Decibels, NaturalLog
 from dcasekit.features._mel import Mel
-from dcasekit.features._presets import preset
+from dcasekit.features._presets import find_preset
 from dcasekit.features._resample import resample_sinc
 from dcasekit.features._settings import Settings, check_kinds, refuse_unlike_numbers
 from dcasekit.features._stft import STFT
@@ -112,21 +112,21 @@ class FeatureExtractor(Settings, ABC):
         audio = np.asarray(audio, dtype=np.float32)
         if audio.ndim != 1 or not np.isfinite(audio).all():
             raise FeatureError(f"expected mono audio, (samples,), all finite; got shape {audio.shape}")
-        return np.concatenate(list(self._checked(self.compute_blocks([audio]))))
+        return np.concatenate(list(self._check_frames(self.compute_blocks([audio]))))
 
     def compute_file(self, path: PathLike, *, channel: int | None = None) -> Iterator[FloatArray]:
         """Compute the feature of a file, or of one channel of it, block by block; a long recording is never whole in memory."""
         try:
-            yield from self._checked(self.compute_blocks(self._audio(path, channel)))
+            yield from self._check_frames(self.compute_blocks(self._read_audio(path, channel)))
         except FeatureError as error:
             raise FeatureError(f"{path}: {error}") from error
 
-    def _audio(self, path: PathLike, channel: int | None) -> Iterator[FloatArray]:
+    def _read_audio(self, path: PathLike, channel: int | None) -> Iterator[FloatArray]:
         if self.resampler == "soxr":
             return audio_files.blocks(path, sr=self.sr, seconds=_SECONDS, channel=channel)
         return resample_sinc(audio_files.blocks(path, seconds=_SECONDS, channel=channel), audio_files.info(path).sr, self.sr)
 
-    def _checked(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
+    def _check_frames(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
         """Pass blocks of frames on; refuse frames that are no numbers, and name the first of them."""
         frames = 0
         for block in blocks:
@@ -249,7 +249,7 @@ class FeatureExtractor(Settings, ABC):
         >>> MelSpectrogram.preset("dcasenet", sequence_time=1.0).sequence_frames
         50
         """
-        found = preset(name)
+        found = find_preset(name)
         kind = discover.load("features", found.feature)
         made = cls if issubclass(cls, kind) else kind
         if not issubclass(made, cls):

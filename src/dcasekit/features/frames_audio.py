@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dcasekit.core.units import FloatArray
-from dcasekit.features._stft import STFT, windowed_frames
+from dcasekit.features._stft import STFT, cut_frames
 from dcasekit.features.base import FeatureExtractor
 
 
@@ -35,5 +35,5 @@ class FramesAudio(FeatureExtractor):
 
     def compute_blocks(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
         """Cut consecutive blocks into frames."""
-        for frames in windowed_frames(blocks, stft=self.stft, audio_win=self.audio_win, audio_hop=self.audio_hop):
+        for frames in cut_frames(blocks, stft=self.stft, audio_win=self.audio_win, audio_hop=self.audio_hop):
             yield frames.astype(np.float32)

@@ -13,7 +13,7 @@ from dcasekit.errors import FeatureError
 from dcasekit.features._embedding import EmbeddingFeature
 from dcasekit.features._log import Decibels
 from dcasekit.features._mel import Mel, mel_basis
-from dcasekit.features._stft import STFT, spectra
+from dcasekit.features._stft import STFT, compute_spectra
 
 _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "content": ("env", "music"),
@@ -118,7 +118,7 @@ _LOG = Decibels(ref="max", top_db=80.0)
 
 def _spectrum(window: FloatArray, n_fft: int, power: Literal[1, 2]) -> FloatArray:
     """Give (frames, 1 + n_fft // 2)."""
-    return np.concatenate(list(spectra([window], stft=STFT(center=False, power=power), audio_win=n_fft, audio_hop=242)))
+    return np.concatenate(list(compute_spectra([window], stft=STFT(center=False, power=power), audio_win=n_fft, audio_hop=242)))
 
 
 def _levels(magnitudes: FloatArray) -> FloatArray:

@@ -15,7 +15,7 @@ from dcasekit.errors import FeatureError
 from dcasekit.features._embedding import EmbeddingFeature, refuse_other
 from dcasekit.features._log import NaturalLog
 from dcasekit.features._mel import Mel, mel_basis
-from dcasekit.features._stft import STFT, spectra
+from dcasekit.features._stft import STFT, compute_spectra
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ class VGGishEmbedding(EmbeddingFeature):
         """Make the log mel spectrograms of windows: (windows, 15600) to (windows, 96, 64)."""
         # A frame's 512 samples have the 400 of the window in their middle, and Google's at their beginning.
         padded = np.pad(windows, ((0, 0), (56, 56)))
-        frames = [np.concatenate(list(spectra([audio], stft=_STFT, audio_win=400, audio_hop=160))) for audio in padded]
+        frames = [np.concatenate(list(compute_spectra([audio], stft=_STFT, audio_win=400, audio_hop=160))) for audio in padded]
         return _LOG.apply(np.stack(frames) @ mel_basis(_MEL, 16000, 512), 1)
 
     def finish(self, embedding: FloatArray) -> FloatArray:
