@@ -3,10 +3,17 @@
 No published file can be fetched where the tests run: the layouts are those of the code that writes or reads them.
 """
 
+import argparse
 import gzip
+import io
 import logging
 import os
 import pathlib
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -15,9 +22,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_tensors
 
 import dcasekit
 from dcasekit.containers._keras_weights import to_keras, to_torch
+from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.core import discover
 from dcasekit.errors import ModelError
 from dcasekit.models import A_CRNN, CRNN2018, CRNN2023, MLP, MST, SB_CNN, SB_CNN_SED, DcaseNet, OpenL3, SceneCNN, SMel, VGGish
@@ -638,11 +647,11 @@ def test_pickled_arrays_and_networks_are_refused(tmp_path):
     torch.save(model.network, tmp_path / "whole.pt")
     refused(model, tmp_path / "whole.pt", r"whole.pt holds more than tensors \(.*save the tensors of its state_dict\(\)")
     np.savez(tmp_path / "a.npz", evil=np.array([Evil(tmp_path / "ran")], dtype=object))
-    refused(model, tmp_path / "a.npz", "is damaged, or not of the kind")
+    refused(model, tmp_path / "a.npz", "evil holds object, not numbers")
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("name", ["a.h5", "a.hdf5", "a.h5.gz", "a.pt", "a.pth", "a.npz", "a.safetensors", "a.bin"])
+@pytest.mark.parametrize("name", ["a.h5", "a.hdf5", "a.h5.gz", "a.pt", "a.pth", "a.npz", "a.safetensors", "a.bin", "a.ckpt"])
 def test_a_page_instead_of_a_file_is_refused(tmp_path, name):
     model, path = MLP().build((4, 5), LABELS), tmp_path / name
     path.write_text("<!DOCTYPE html>\n<html><title>Google Drive - Virus scan warning</title></html>")
@@ -654,7 +663,9 @@ def test_a_page_instead_of_a_file_is_refused(tmp_path, name):
     path.unlink()
     refused(model, path, r"cannot be read \(No such file or directory\)")
     path.write_bytes(bytes(range(256)) * 9)
-    refused(model, path, "of no known kind of weight file; known: .safetensors" if name == "a.bin" else "is damaged, or not of the kind")
+    refused(model, path, "is damaged, or not of the kind")
+    path = path.rename(tmp_path / "a.weights")
+    refused(model, path, "of no known kind of weight file; known: .safetensors")
 
 
 @pytest.mark.parametrize("name", ["a.h5", "a.h5.gz", "a.pt", "a.npz", "a.safetensors"])
@@ -704,6 +715,207 @@ def test_checkpoints_of_several_networks_or_none_are_refused(tmp_path):
     refused(model, path, "no state dict but a dict")
     torch.save(torch.zeros(3), path)
     refused(model, path, "no state dict but a Tensor")
+
+
+# ---- checkpoints of trainers
+
+
+def mlp(seed=0):
+    model = MLP(hidden_layers_size=(4,), dropout_rates=(0.5,)).build((3, 6), LABELS, seed=seed)
+    return model, {name: torch.from_numpy(array.copy()) for name, array in model.weights().items()}
+
+
+def taken(path, state):
+    """Load into a model with other weights; all must be those of the state dict."""
+    model = mlp(seed=7)[0].load_weights(path)
+    for name, array in model.weights().items():
+        np.testing.assert_array_equal(array, state[name].detach().numpy())
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.", "module.model.", "_orig_mod."])
+@pytest.mark.parametrize("suffix", [".bin", ".ckpt", ".safetensors"])
+def test_what_stands_before_all_names_is_passed_over(tmp_path, prefix, suffix):
+    _, state = mlp()
+    named = {f"{prefix}{name}": tensor for name, tensor in state.items()}
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".safetensors":
+        save_file({name: tensor.numpy() for name, tensor in named.items()}, path)
+    else:
+        torch.save(named, path)
+    taken(path, state)
+
+
+def test_a_network_whose_own_names_begin_alike_keeps_them(tmp_path):
+    @dataclass(kw_only=True, eq=False)
+    class Wrapped(TorchModelContainer):
+        def network_for(self, frames, dims, outputs, task):
+            return torch.nn.ModuleDict({"model": torch.nn.Linear(dims, outputs)})
+
+    model = Wrapped().build((3, 6), LABELS)
+    torch.save(model.network.state_dict(), tmp_path / "a.bin")
+    again = Wrapped().build((3, 6), LABELS, seed=3).load_weights(tmp_path / "a.bin")
+    np.testing.assert_array_equal(again.weights()["model.weight"], model.weights()["model.weight"])
+
+
+@pytest.mark.parametrize("package", ["lightning_fabric.utilities.data", "pytorch_lightning.utilities.parsing"])
+def test_a_checkpoint_of_lightning_with_its_settings_and_numbers_is_read(tmp_path, monkeypatch, package):
+    """Lightning itself need not be installed: its dictionary of settings has a stand-in."""
+    kind = type("AttributeDict", (dict,), {"__module__": package, "__qualname__": "AttributeDict"})
+    monkeypatch.setitem(sys.modules, package, SimpleNamespace(AttributeDict=kind))
+    for parent in ("lightning_fabric", "lightning_fabric.utilities", "pytorch_lightning", "pytorch_lightning.utilities"):
+        monkeypatch.setitem(sys.modules, parent, SimpleNamespace())
+    _, state = mlp()
+    checkpoint = {
+        "epoch": 3,
+        "global_step": np.int64(77),
+        "pytorch-lightning_version": "2.5.0",
+        "state_dict": {f"model.{name}": tensor for name, tensor in state.items()},
+        "callbacks": {"ModelCheckpoint": {"best_model_score": torch.tensor(0.5), "best": np.float64(0.5), "dir": Path("runs")}},
+        "optimizer_states": [{"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": np.float32(0.1)}]}],
+        "hyper_parameters": kind(lr=np.float32(0.1), flag=np.bool_(True), args=argparse.Namespace(units=np.int32(4))),
+    }
+    torch.save(checkpoint, tmp_path / "a.ckpt")
+    monkeypatch.delitem(sys.modules, package)
+    taken(tmp_path / "a.ckpt", state)
+    assert argparse.Namespace not in torch.serialization.get_safe_globals()  # nothing stays allowed
+
+
+def test_numbers_as_numpy_1_wrote_them_are_read(tmp_path):
+    _, state = mlp()
+    torch.save({"state_dict": state, "best": np.float64(0.5)}, tmp_path / "a.ckpt")
+    with zipfile.ZipFile(tmp_path / "a.ckpt") as file, zipfile.ZipFile(tmp_path / "old.ckpt", "w") as old:
+        for part in file.infolist():
+            old.writestr(part, file.read(part).replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+    taken(tmp_path / "old.ckpt", state)
+
+
+def test_a_state_dict_stands_out_among_others(tmp_path):
+    _, state = mlp()
+    torch.save({"state_dict": state, "ema": {name: tensor + 1 for name, tensor in state.items()}}, tmp_path / "a.ckpt")
+    taken(tmp_path / "a.ckpt", state)
+
+
+def test_parameters_that_ask_for_gradients_are_read(tmp_path):
+    model, state = mlp()
+    torch.save(dict(model.network.named_parameters()), tmp_path / "a.pt")
+    taken(tmp_path / "a.pt", state)
+
+
+# ---- files that take too much, or read other files
+
+
+@pytest.fixture
+def little(monkeypatch):
+    """Allow a megabyte beside the weights."""
+    monkeypatch.setattr("dcasekit.containers._weight_files._BYTES_MORE", 1 << 20)
+
+
+TOO_MUCH = "was not read: with .* it takes more than 16 times the .* bytes of this network's weights"
+
+
+@pytest.mark.usefixtures("little")
+@pytest.mark.parametrize("name", ["a.npz", "a.h5", "a.h5.gz", "a.pt", "a.safetensors"])
+def test_arrays_much_larger_than_the_network_are_not_even_unpacked(tmp_path, name):
+    path, many = tmp_path / name, np.zeros(4_000_000, np.float32)
+    if name == "a.npz":
+        np.savez_compressed(path, many=many)
+        assert path.stat().st_size < 20_000
+    elif name.startswith("a.h5"):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file.attrs["layer_names"] = np.array([b"dense"])
+            group = file.create_group("dense")
+            group.attrs["weight_names"] = np.array([b"kernel:0"])
+            group.create_dataset("kernel:0", data=many, compression=None if name.endswith("gz") else "gzip")
+        if name.endswith("gz"):
+            path.write_bytes(gzip.compress((tmp_path / "a.h5").read_bytes()))
+    elif name == "a.pt":
+        torch.save({"many": torch.from_numpy(many)}, path)
+    else:
+        save_file({"many": many}, path)
+    refused(mlp()[0], path, TOO_MUCH)
+
+
+@pytest.mark.parametrize("size", ["1000000000000", "250000000"])
+def test_a_head_that_promises_more_than_there_is_allocates_nothing(tmp_path, size):
+    path, head = tmp_path / "a.npz", io.BytesIO()
+    np.save(head, np.zeros(1, np.float32))
+    content = head.getvalue().replace(b"(1,), }" + b" " * (len(size) - 1), f"({size},), }}".encode())
+    assert size.encode() in content
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("many.npy", content)
+    refused(mlp()[0], path, TOO_MUCH)
+
+
+def test_a_tensor_that_repeats_one_number_is_not_written_out(tmp_path):
+    torch.save({"many": torch.zeros(1).expand(10**12)}, tmp_path / "a.pt")
+    refused(mlp()[0], tmp_path / "a.pt", TOO_MUCH)
+
+
+def elsewhere(kind, group, path):
+    """Put a weight into a group that lies in another place or file."""
+    if kind == "storage":
+        group.create_dataset("kernel:0", (4,), np.uint8, external=[("/etc/passwd", 0, 4)])
+    elif kind == "virtual":
+        layout = h5py.VirtualLayout(shape=(4,), dtype=np.float32)
+        layout[:] = h5py.VirtualSource(path, "x", shape=(4,))
+        group.create_virtual_dataset("kernel:0", layout)
+    else:
+        group["kernel:0"] = h5py.SoftLink("/x") if kind == "soft link" else h5py.ExternalLink(path, "/x")
+
+
+@pytest.mark.parametrize("kind", ["storage", "virtual", "soft link", "external link"])
+def test_a_keras_file_that_reads_other_files_is_refused(tmp_path, kind):
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = np.zeros(4, np.float32)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = np.zeros(4, np.float32)
+        file.attrs["layer_names"] = np.array([b"dense"])
+        group = file.create_group("dense")
+        group.attrs["weight_names"] = np.array([b"kernel:0"])
+        elsewhere(kind, group, str(tmp_path / "other.h5"))
+    says = "is a link to another place or file" if kind.endswith("link") else "lies in another file"
+    refused(mlp()[0], tmp_path / "a.h5", f"a.h5: .*kernel:0 {says}")
+
+
+@pytest.mark.parametrize("link", [h5py.SoftLink("/x"), h5py.ExternalLink("other.h5", "/x")], ids=["soft", "external"])
+def test_a_link_in_place_of_a_group_is_refused(tmp_path, link):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_group("x")
+        file["model_weights"] = link
+    refused(mlp()[0], tmp_path / "a.h5", "model_weights is a link to another place or file")
+
+
+# ---- other kinds of numbers
+
+
+@pytest.mark.filterwarnings("ignore:Sparse|.*quantiz|TypedStorage:UserWarning")
+@pytest.mark.parametrize(
+    ("tensor", "says"),
+    [
+        (torch.zeros(3, dtype=torch.float8_e4m3fn), "torch.float8_e4m3fn"),
+        (torch.zeros(3, dtype=torch.complex64), "torch.complex64"),
+        (torch.eye(3).to_sparse(), "torch.sparse_coo tensor"),
+        (torch.zeros(3, device="meta"), "on meta"),
+    ],
+    ids=["float8", "complex", "sparse", "meta"],
+)
+def test_tensors_that_are_no_arrays_are_named(tmp_path, tensor, says):
+    torch.save({"first": torch.zeros(3), "second": tensor}, tmp_path / "a.pt")
+    refused(mlp()[0], tmp_path / "a.pt", f"a.pt: second is a .*{says}.*; save it as torch.float32")
+
+
+def test_half_numbers_of_safetensors_are_read_and_quarter_numbers_are_named(tmp_path):
+    _, state = mlp()
+    path = tmp_path / "a.safetensors"
+    save_tensors({name: tensor.to(torch.bfloat16) for name, tensor in state.items()}, path)
+    taken(path, {name: tensor.to(torch.bfloat16).float() for name, tensor in state.items()})
+    save_tensors({"x": torch.zeros(3).to(torch.float8_e4m3fn)}, path)
+    refused(mlp()[0], path, "a.safetensors: x holds F8_E4M3, which NumPy does not know; save it as F32")
+
+
+def test_arrays_of_text_are_named(tmp_path):
+    np.savez(tmp_path / "a.npz", labels=np.array(["dog", "cat"]))
+    refused(mlp()[0], tmp_path / "a.npz", "a.npz: labels holds <U3, not numbers")
 
 
 # ---- Keras' layers and PyTorch's, both ways

@@ -1,17 +1,23 @@
 """Weight files of other systems, read as arrays; whatever a file says, none of its code is run.
 
 The layouts are those that Keras 2, PyTorch, NumPy and safetensors write. No published file could be fetched where this was written: the
-names in them are known from the code that wrote or reads them.
+names in them are known from the code that wrote or reads them. Nor is a file trusted with memory: what its arrays take is known before
+they are read, and bounded.
 """
 
+import argparse
 import gzip
 import io
+import math
+import pathlib
 import re
 import zipfile
 import zlib
+from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,45 +27,83 @@ from dcasekit.containers._keras_weights import role
 from dcasekit.core.units import PathLike
 from dcasekit.errors import MissingExtraError, ModelError
 
-_KNOWN = ".safetensors, .h5, .hdf5 (also with .gz), .pt, .pth, .npz"
+if TYPE_CHECKING:
+    import torch
+
+_KNOWN = ".safetensors, .h5, .hdf5 (also with .gz), .pt, .pth, .ckpt, .bin (PyTorch's), .npz"
 
 # Of batches that a normalisation has seen: files of old versions of PyTorch lack it, or have it as an array of one.
 _COUNTER = "num_batches_tracked"
 
+# What a file may take in memory beside the weights that are wanted: other precisions, an optimizer's moments, heads of many labels.
+_TIMES, _BYTES_MORE = 16, 1 << 28
 
-def read(path: PathLike) -> dict[str, NDArray[Any]]:
+Arrays = dict[str, NDArray[Any]]
+
+
+class _Budget:
+    """What the arrays of a file may still take in memory."""
+
+    def __init__(self, path: Path, wanted: int) -> None:
+        self.path, self.wanted = path, wanted
+        self.left = _TIMES * wanted + _BYTES_MORE
+
+    def take(self, name: str, count: int) -> None:
+        """Take so many bytes, or refuse the file."""
+        self.check(name, count)
+        self.left -= count
+
+    def check(self, name: str, count: int) -> None:
+        """Refuse the file if so many bytes are too many."""
+        if count > self.left:
+            raise ModelError(
+                f"{self.path} was not read: with {name} it takes more than {_TIMES} times the {self.wanted:,} bytes of this network's "
+                f"weights and {_BYTES_MORE:,} more; it is of another network, or damaged"
+            )
+
+
+def read(path: PathLike, *, wanted: int) -> Arrays:
     """Read the arrays of a weight file; its suffix says of which kind it is.
 
     Parameters
     ----------
-    path : ``.h5``, ``.hdf5``, also with ``.gz``: weights or a whole model of Keras 2, or of Keras 3 in that format. ``.pt``, ``.pth``: a
-        state dict of PyTorch, or a checkpoint that holds one. ``.npz``, ``.safetensors``: arrays.
+    path : ``.h5``, ``.hdf5``, also with ``.gz``: weights or a whole model of Keras 2, or of Keras 3 in that format. ``.pt``, ``.pth``,
+        ``.bin``, ``.ckpt``: a state dict of PyTorch, or a checkpoint that holds one, as PyTorch Lightning writes it. ``.npz``,
+        ``.safetensors``: arrays.
+    wanted : bytes of the weights that are to be replaced; a file whose arrays take many times as much is refused before they are read.
 
     Returns
     -------
-    dict : of a Keras file "layer/role" -> array, in the order of the layers (see `_keras_weights`); of others their names -> array, those
-        of PyTorch without the "module." that training on several GPUs puts in front.
+    dict : of a Keras file "layer/role" -> array, in the order of the layers (see `_keras_weights`); of others their names -> array.
 
     Raises
     ------
-    ModelError : the file is not there, of another kind, damaged, or cannot be read without running code that is in it.
+    ModelError : the file is not there, of another kind, damaged, too large, or cannot be read without running code that is in it.
     MissingExtraError : h5py or torch is not installed.
     """
     path = Path(path)
     _refuse_text(path)
-    name = path.name.lower()
+    budget, name = _Budget(path, wanted), path.name.lower()
+    budget.check("the file itself", path.stat().st_size)
     if name.endswith((".h5", ".hdf5")):
-        return _keras_file(path, path)
+        return _keras_file(path, budget)
     if name.endswith((".h5.gz", ".hdf5.gz")):
-        try:
-            return _keras_file(io.BytesIO(gzip.decompress(path.read_bytes())), path)
-        except (OSError, EOFError, zlib.error) as error:
-            raise _damaged(path, error) from error
-    if name.endswith((".pt", ".pth")):
-        return _torch_file(path)
-    if name.endswith((".safetensors", ".npz")):
-        return _arrays_file(path)
+        return _keras_file(_unzipped(path, budget), budget)
+    if name.endswith((".pt", ".pth", ".ckpt", ".bin")):
+        return _torch_file(path, budget)
+    if name.endswith(".npz"):
+        return _numpy_file(path, budget)
+    if name.endswith(".safetensors"):
+        return _safetensors_file(path)
     raise ModelError(f"{path} is of no known kind of weight file; known: {_KNOWN}")
+
+
+def prefixed(arrays: Weights) -> Iterator[Weights]:
+    """Give arrays of PyTorch by their names, then without what stands before all of them, such as ``module.``, ``model.``, once or more."""
+    yield arrays
+    while len(firsts := {name.partition(".")[0] for name in arrays}) == 1 and all("." in name for name in arrays):
+        arrays = {name.removeprefix(f"{next(iter(firsts))}."): array for name, array in arrays.items()}
+        yield arrays
 
 
 def lacking(found: Weights, wanted: Weights, head: Collection[str]) -> list[str]:
@@ -105,6 +149,12 @@ def _refuse_text(path: Path) -> None:
         raise ModelError(f"{path} holds no weights: it {begins}; the download gave something else, fetch it anew and look at its size")
 
 
+def _need_numbers(path: Path, name: str, kind: Any) -> None:
+    """Refuse an array of something else than numbers."""
+    if getattr(kind, "kind", "") not in ("f", "i", "u", "b"):
+        raise ModelError(f"{path}: {name} holds {kind}, not numbers; these are no weights")
+
+
 def _damaged(path: Path, error: Exception) -> ModelError:
     first = (str(error).splitlines() or [type(error).__name__])[0]
     return ModelError(f"{path} is damaged, or not of the kind its name says ({first}); download it again and compare its size or checksum")
@@ -113,36 +163,62 @@ def _damaged(path: Path, error: Exception) -> ModelError:
 # ---- Keras
 
 
-def _keras_file(source: Path | io.BytesIO, path: Path) -> dict[str, NDArray[Any]]:
+def _unzipped(path: Path, budget: _Budget) -> io.BytesIO:
+    try:
+        with gzip.open(path) as file:
+            content = file.read(budget.left + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise _damaged(path, error) from error
+    budget.check("what is unzipped of it", len(content))
+    return io.BytesIO(content)
+
+
+def _keras_file(source: Path | io.BytesIO, budget: _Budget) -> Arrays:
     try:
         import h5py
     except ImportError:
         raise MissingExtraError("h5py", "hdf5") from None
     try:
         with h5py.File(source, "r") as file:
-            return dict(_keras_arrays(file.get("model_weights", file), path))
+            return dict(_keras_arrays(_inner(file, "model_weights", budget.path) if "model_weights" in file else file, budget))
     except ModelError:
         raise
     except (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path, error) from error
+        raise _damaged(budget.path, error) from error
 
 
-def _keras_arrays(root: Any, path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
+def _keras_arrays(root: Any, budget: _Budget) -> Iterator[tuple[str, NDArray[Any]]]:
     """Give "layer/role" and array of all weights, in the order the file lists them."""
-    layers = _listed(root, "layer_names")
+    path, layers = budget.path, _listed(root, "layer_names")
     if layers is None:
         raise ModelError(
             f"{path} has no layer_names, so it is no weight file of Keras 2; from Keras 3, save the model with model.save('name.h5')"
         )
     for layer in layers:
-        names = _listed(root[layer], "weight_names") or []
+        group = _inner(root, layer, path)
+        names = _listed(group, "weight_names") or []
         inner = {name: _inside(name) for name in names}
         nested = len(set(inner.values())) > 1  # a model used as a layer: each of its own layers has a name
         for name in names:
-            array = np.asarray(root[layer][name])
-            if array.dtype.kind not in "fiu":
-                raise ModelError(f"{path}: {layer}/{name} holds {array.dtype}, not numbers; these are no weights")
-            yield f"{layer}/{inner[name]}/{role(name)}" if nested else f"{layer}/{role(name)}", array
+            dataset, full = _inner(group, name, path), f"{layer}/{name}"
+            _need_numbers(path, full, dataset.dtype)
+            if dataset.external or dataset.is_virtual:
+                raise ModelError(f"{path}: {full} lies in another file; a weight file that reads others is refused")
+            budget.take(full, dataset.nbytes)
+            yield f"{layer}/{inner[name]}/{role(name)}" if nested else f"{layer}/{role(name)}", np.asarray(dataset)
+
+
+def _inner(group: Any, name: str, path: Path) -> Any:
+    """Give what lies in a group under a path, by no link to elsewhere."""
+    import h5py
+
+    for part in filter(None, name.split("/")):
+        if part not in group:
+            raise KeyError(f"{name} is missing")
+        if not isinstance(group.get(part, getlink=True), h5py.HardLink):
+            raise ModelError(f"{path}: {name} is a link to another place or file; a weight file with such links is refused")
+        group = group[part]
+    return group
 
 
 def _listed(group: Any, attribute: str) -> list[str] | None:
@@ -165,13 +241,19 @@ def _inside(name: str) -> str:
 # ---- PyTorch
 
 
-def _torch_file(path: Path) -> dict[str, NDArray[Any]]:
+def _torch_file(path: Path, budget: _Budget) -> Arrays:
     try:
         import torch
     except ImportError:
         raise MissingExtraError("torch", "torch") from None
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as file:
+                budget.check("what is unzipped of it", sum(part.file_size for part in file.infolist()))
+        with _known_classes():
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except ModelError:
+        raise
     except Exception as error:  # what unpickling raises has no base class but this one
         if wanted := re.search(r"GLOBAL \S+|Unsupported class \S+|TorchScript", str(error)):
             raise ModelError(
@@ -179,17 +261,53 @@ def _torch_file(path: Path) -> dict[str, NDArray[Any]]:
                 "open it elsewhere and save the tensors of its state_dict() with safetensors.torch.save_file"
             ) from error
         raise _damaged(path, error) from error
-    state = _state_dict(found, path)
-    prefix = "module." if all(name.startswith("module.") for name in state) else ""
-    # NumPy has no bfloat16.
-    numbers = {name: tensor.float() if tensor.dtype == torch.bfloat16 else tensor for name, tensor in state.items()}
-    return {name.removeprefix(prefix): tensor.numpy() for name, tensor in numbers.items()}
+    return {name: _array_of(name, tensor, budget) for name, tensor in _state_dict(found, path).items()}
+
+
+@contextmanager
+def _known_classes() -> Iterator[None]:
+    """Let a checkpoint hold what trainers write beside tensors, numbers of NumPy and settings; of these nothing acts when it is made."""
+    import torch
+
+    scalar = np.float64(0).__reduce__()[0]  # makes a number from its bytes
+    numbers = {type(np.dtype(kind)) for kind in (*np.typecodes["AllInteger"], *np.typecodes["Float"], "?")}
+    # A class under its own name, or under another: NumPy 1's, Lightning's, which need not be installed.
+    known: list[Any] = [np.dtype, scalar, *numbers, argparse.Namespace, pathlib.PosixPath]
+    packages = ("lightning_fabric.utilities.data", "lightning.fabric.utilities.data", "pytorch_lightning.utilities.parsing")
+    others: list[tuple[Any, str]] = [(OrderedDict, f"{package}.AttributeDict") for package in packages]  # of hyper-parameters
+    others += [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    if hasattr(torch.serialization, "safe_globals"):
+        try:
+            allowed = torch.serialization.safe_globals([*known, *others])
+        except (TypeError, ValueError, AttributeError):  # before PyTorch 2.6: no other names
+            allowed = torch.serialization.safe_globals(known)
+        with allowed:
+            yield
+    else:  # PyTorch 2.4: tensors alone
+        yield
+
+
+def _array_of(name: str, tensor: "torch.Tensor", budget: _Budget) -> NDArray[Any]:
+    """Give a tensor as an array."""
+    import torch
+
+    refusal = f"{budget.path}: {name} is a {tensor.layout} tensor of {tensor.dtype} on {tensor.device.type}, which is no array of numbers"
+    if tensor.layout != torch.strided or tensor.is_complex() or tensor.is_quantized or tensor.device.type != "cpu":
+        raise ModelError(f"{refusal}; save it as torch.float32, dense")
+    budget.take(name, tensor.numel() * max(tensor.element_size(), 4))  # its shape may claim more than it holds
+    tensor = tensor.detach()
+    try:
+        return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()  # NumPy has no bfloat16
+    except (TypeError, RuntimeError) as error:
+        raise ModelError(f"{refusal}; save it as torch.float32") from error
 
 
 def _state_dict(found: Any, path: Path) -> dict[str, Any]:
-    """Find the tensors: a state dict, or the only one in a checkpoint."""
+    """Find the tensors: a state dict, the one that a checkpoint calls so, or the only one in it."""
     candidates = {"": found, **found} if isinstance(found, Mapping) else {}
     states = {key: dict(value) for key, value in candidates.items() if _is_state(value)}
+    if "state_dict" in states:
+        return states["state_dict"]
     if len(states) != 1:
         told = f"{len(states)} state dicts ({', '.join(map(str, states))})" if states else f"no state dict but a {type(found).__name__}"
         raise ModelError(f"{path} holds {told}; save the state_dict() of one network")
@@ -207,14 +325,50 @@ def _is_state(value: Any) -> bool:
 # ---- arrays
 
 
-def _arrays_file(path: Path) -> dict[str, NDArray[Any]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+def _numpy_file(path: Path, budget: _Budget) -> Arrays:
+    found: Arrays = {}
+    try:
+        with zipfile.ZipFile(path) as file:
+            for part in file.infolist():
+                name = part.filename.removesuffix(".npy")
+                with file.open(part) as stream:
+                    shape, kind = _numpy_header(stream)
+                _need_numbers(path, name, kind)
+                budget.take(name, kind.itemsize * math.prod(shape))
+                with file.open(part) as stream:
+                    found[name] = np.lib.format.read_array(stream, allow_pickle=False)
+    except (OSError, EOFError, LookupError, TypeError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        raise _damaged(path, error) from error
+    return found
+
+
+def _numpy_header(stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Read the shape and type that the head of a NumPy file claims."""
+    version = np.lib.format.read_magic(stream)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, kind = header(stream)
+    return shape, kind
+
+
+def _safetensors_file(path: Path) -> Arrays:
+    """Read a file whose arrays lie in it as they are: it is as large as they."""
+    from safetensors import SafetensorError, deserialize
 
     try:
-        if path.suffix.lower() == ".safetensors":
-            return dict(load_file(path))
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, EOFError, LookupError, TypeError, ValueError, SafetensorError, zipfile.BadZipFile, zlib.error) as error:
+        return {name: _safetensor(path, name, about) for name, about in deserialize(path.read_bytes())}  # type: ignore[no-untyped-call]
+    except (OSError, LookupError, TypeError, ValueError, SafetensorError) as error:
         raise _damaged(path, error) from error
+
+
+_SAFETENSORS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1"}
+_SAFETENSORS |= {"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?", "BF16": "<u2"}
+
+
+def _safetensor(path: Path, name: str, about: Mapping[str, Any]) -> NDArray[Any]:
+    kind = about["dtype"]
+    if kind not in _SAFETENSORS:
+        raise ModelError(f"{path}: {name} holds {kind}, which NumPy does not know; save it as F32")
+    array = np.frombuffer(about["data"], _SAFETENSORS[kind]).reshape(about["shape"])
+    if kind == "BF16":  # the upper half of a float32
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array.copy()

@@ -16,7 +16,7 @@ import dcasekit
 from dcasekit.containers._backend import Backend, Record, Weights
 from dcasekit.containers._data import Arrays, ClipWindows, Data, file_windows
 from dcasekit.containers._keras_weights import layers_of, to_torch
-from dcasekit.containers._weight_files import lacking, outputs, read
+from dcasekit.containers._weight_files import lacking, outputs, prefixed, read
 from dcasekit.containers.training import Training
 from dcasekit.core import discover
 from dcasekit.core.files import read_json, replacing, write_json
@@ -216,7 +216,7 @@ class ModelContainer(Backend):
             model.load_weights("openl3_audio_mel256_music-v0_4_0.h5.gz").fine_tune((X, Y))
         """
         self._need_network()
-        arrays = read(path)
+        arrays = read(path, wanted=sum(array.nbytes for array in self.weights().values()))
         try:
             found, left_out = _fitted(self, arrays, self.labels if labels is None else tuple(labels))
             self.set_weights({**self.weights(), **found})
@@ -365,7 +365,8 @@ def _fitted(model: ModelContainer, arrays: Weights, labels: tuple[str, ...]) -> 
     if labels != model.labels:
         source, head, old = copy.copy(model).build(model.shape, labels, task=model.task), _head(model), model.weights()
         source.set_weights({name: array if name in head else old[name] for name, array in source.weights().items()})
-    found, wanted = source.published(arrays), source.weights()
+    wanted = source.weights()
+    found = _named(source, arrays, wanted)
     if source is model and found.keys() != wanted.keys():
         head = _head(model)
     missing = lacking(found, wanted, head)
@@ -374,6 +375,11 @@ def _fitted(model: ModelContainer, arrays: Weights, labels: tuple[str, ...]) -> 
     if missing:
         raise ModelError(f"it holds no {', '.join(missing)}, so it has no outputs that could have labels: leave labels out")
     return {name: array.take(rows, head[name]) if name in head else array for name, array in found.items()}, []
+
+
+def _named(model: ModelContainer, arrays: Weights, wanted: Weights) -> Weights:
+    """Give a file's arrays a model's names, without what stands before all of them if more of them are known then."""
+    return max((model.published(each) for each in prefixed(arrays)), key=lambda found: len(found.keys() & wanted.keys()))
 
 
 def _class(family: str, name: str, base: type) -> Any:
