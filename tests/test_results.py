@@ -181,3 +181,15 @@ def test_what_does_not_fit_together_is_refused():
 
 def test_plain_knows_what_json_knows():
     assert plain({1: (np.float32(0.5), float("inf"), True, None, {"a"})}) == {"1": [0.5, None, True, None, ["a"]]}
+
+
+def test_many_numbers_become_json_at_once(monkeypatch):
+    """`to_dict` of 3,000 classes took 37 s: cell by cell through nine million of them."""
+    calls = []
+    whole = plain.__globals__["plain"]
+    monkeypatch.setitem(plain.__globals__, "plain", lambda value: calls.append(1) or whole(value))
+    matrix = np.arange(90_000).reshape(300, 300)
+    found = plain({"confusion": matrix, "shares": np.array([[0.5, np.nan], [np.inf, 1]]), "yes": np.array([True])})
+    assert found == {"confusion": matrix.tolist(), "shares": [[0.5, None], [None, 1]], "yes": [True]}
+    assert len(calls) < 10
+    json.dumps(found, allow_nan=False)

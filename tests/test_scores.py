@@ -1,6 +1,7 @@
 """Scores: what survives a file, what becomes of scores on the way to events."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -412,3 +413,17 @@ def test_cutting_a_frame_in_two_changes_no_pooled_score(made, frame):
     cut = Scores(np.insert(made.values, frame, made.values[frame], axis=0), np.insert(made.edges, frame + 1, middle), made.labels)
     for how in ("mean", "max"):
         np.testing.assert_allclose(pool(cut, how=how).values, pool(made, how=how).values, rtol=1e-5, atol=1e-7)
+
+
+def test_a_median_over_more_than_the_clip_costs_no_more_than_one_over_the_clip():
+    made = Scores(np.random.default_rng(0).normal(size=(20, 1)), np.arange(21), ("x",))
+    wide = median_filter(made, frames=999_999).values
+    assert not wide.any()
+    assert np.array_equal(wide, median_filter(made, frames=41).values)
+    tracemalloc.start()
+    median_filter(made, frames=999_999)
+    assert tracemalloc.get_traced_memory()[1] < 1e5
+    tracemalloc.stop()
+    for pad in ("zero", "reflect"):
+        with pytest.raises(AnnotationError, match="longer than any recording here; give at most 1000001 frames"):
+            median_filter(made, frames=10**9 + 1, pad=pad)

@@ -51,8 +51,7 @@ def segment_auroc(
     max_fpr: float = 0.1,
 ) -> dict[str, float]:
     """See `dcasekit.metrics.segment.auroc`."""
-    if not 0 < max_fpr <= 1:
-        raise MetricError(f"max_fpr is a share of the segments without the label and must be in (0, 1], got {max_fpr}")
+    check_max_fpr(max_fpr)
     data = gather(reference, scores, durations, labels)
     areas = []
     for changes, positive, _ in segment_tally(data, Changes, resolution):
@@ -62,6 +61,12 @@ def segment_auroc(
         x, y = (np.append(count, total) for count, total in ((alarms, np.count_nonzero(~positive)), (hits, np.count_nonzero(positive))))
         areas.append(area_between(x / x[-1], y / y[-1], max_fpr) / max_fpr if both else np.nan)
     return named(f"auroc@{max_fpr:g}", np.array(areas), data.labels)
+
+
+def check_max_fpr(max_fpr: float) -> None:
+    """Raise MetricError unless it is a share above 0."""
+    if not 0 < max_fpr <= 1:
+        raise MetricError(f"max_fpr is a share of the segments without the label and must be in (0, 1], got {max_fpr}")
 
 
 def event_best_f1(

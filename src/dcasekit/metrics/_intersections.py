@@ -105,7 +105,7 @@ def tally(data: Scored, kind: type[Tally], *, dtc: float, gtc: float, cttc: floa
     events, instants = take(data.events, ~point), take(data.events, point)
     parts = [(grid, _reference(events, grid)) for grid in grids(data.scores)]
     covers = [None if cttc is None else _cover(reference, grid) for grid, reference in parts]
-    seconds = np.bincount(events.label, events.offset - events.onset, minlength=len(data.labels))
+    seconds = np.bincount(events.label, events.offset - events.onset, minlength=len(data.labels)).astype(np.float64)
     for label, column in enumerate(data.columns):
         changes = kind(3)
         others = np.append(np.divide(1, seconds, out=np.zeros_like(seconds), where=seconds > 0), 0.0)  # label -1: filled up

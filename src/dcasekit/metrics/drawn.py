@@ -14,11 +14,12 @@ import numpy as np
 from dcasekit.core.units import FloatArray, Seconds
 from dcasekit.errors import MetricError
 from dcasekit.metrics import Array, detection, ratio
-from dcasekit.metrics._best import segment_tally
+from dcasekit.metrics._best import check_max_fpr, segment_tally
 from dcasekit.metrics._collars import tally as collar_tally
 from dcasekit.metrics._curves import ChangesOfClips, area_between
 from dcasekit.metrics._detections import MICROSECONDS
-from dcasekit.metrics._events import Counts, Events, count_each
+from dcasekit.metrics._events import Counts, Events, check_collars, count_each
+from dcasekit.metrics._intersections import check_shares
 from dcasekit.metrics._intersections import tally as intersection_tally
 from dcasekit.metrics._scored import Scored, ScoresOf, gather
 from dcasekit.metrics.bootstrap import Statistic, draw
@@ -153,6 +154,7 @@ def best_event_f1(
     offset_rate: float = 0.2,
 ) -> Statistic:
     """Give ``f1/macro`` of `dcasekit.metrics.event.best_f1` as a function of weights (draws, clips)."""
+    check_collars(onset_collar=onset_collar, offset_collar=offset_collar, offset_rate=offset_rate)
     data = gather(reference, scores, durations, labels)
     length = data.events.offset - data.events.onset
     reach = np.full_like(length, np.inf) if offset_collar is None else np.maximum(offset_collar, offset_rate * length)
@@ -170,6 +172,7 @@ def best_intersection_f1(
     gtc: float = 0.5,
 ) -> Statistic:
     """Give ``f1/macro`` of `dcasekit.metrics.intersection.best_f1` as a function of weights (draws, clips)."""
+    check_shares(dtc=dtc, gtc=gtc)
     data = gather(reference, scores, durations, labels)
     return _best_f1(intersection_tally(data, ChangesOfClips, dtc=dtc, gtc=gtc), data, lambda counts: counts[0] + counts[1])
 
@@ -200,6 +203,7 @@ def segment_auroc(
     max_fpr: float = 0.1,
 ) -> Statistic:
     """Give ``auroc@.../macro`` of `dcasekit.metrics.segment.auroc` as a function of weights (draws, clips)."""
+    check_max_fpr(max_fpr)
     data = gather(reference, scores, durations, labels)
     found, numbers, others = _of_clips(data, resolution)
     kept = [_keep(changes, len(numbers), lambda counts: counts[1]) for changes in found]

@@ -48,6 +48,13 @@ def plain(value: Any) -> Any:
     >>> plain({"f1": np.float64("nan"), "at": Path("a/b.wav"), "n": np.arange(2)})
     {'f1': None, 'at': 'a/b.wav', 'n': [0, 1]}
     """
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":  # at once: a confusion matrix of 3,000 labels has 9,000,000 cells
+        known = np.isfinite(value)
+        if known.all():
+            return value.tolist()
+        cells = value.astype(object)
+        cells[~known] = None
+        return cells.tolist()
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, Mapping):

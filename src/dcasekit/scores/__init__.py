@@ -18,6 +18,8 @@ from dcasekit.core.numbers import parse_number
 from dcasekit.core.units import FloatArray, PathLike, Seconds
 from dcasekit.errors import AnnotationError
 
+LONGEST_WINDOW = 1_000_001  # frames of a median filter; 20,000 s of 20 ms
+
 # The weight of a detection whose mean score is 0 or less: an event of weight 0 is none.
 LEAST_WEIGHT = 1e-6
 
@@ -116,7 +118,8 @@ def median_filter(
 
     Raises
     ------
-    AnnotationError : an even number of frames, neither or both of `frames` and `seconds`, or seconds on an irregular grid.
+    AnnotationError : an even number of frames, neither or both of `frames` and `seconds`, seconds on an irregular grid, or a window longer
+        than the clip and than a million frames.
 
     Examples
     --------
@@ -135,6 +138,11 @@ def median_filter(
         raise AnnotationError(f"give frames or seconds, and pad 'zero' or 'reflect'; got frames={frames}, seconds={seconds}, pad={pad!r}")
     if bad := [size for size in windows.tolist() if size < 1 or size % 2 != 1]:
         raise AnnotationError(f"frames must be an odd number of frames, got {bad[0]:g}")
+    longest = max(2 * len(scores.values) + 1, LONGEST_WINDOW)
+    if windows.max(initial=1) > longest:
+        raise AnnotationError(f"a window of {windows.max():g} frames is longer than any recording here; give at most {longest} frames")
+    if pad == "zero":  # more than half of a longer window is zeros, too
+        windows = np.minimum(windows, 2 * len(scores.values) + 1)
     smooth = np.empty_like(scores.values)
     for column, size in enumerate(windows.astype(np.intp).tolist()):
         # A vector at a time: on a table SciPy takes time proportional to the window. Padded here: SciPy 1.17 errs where it reflects a
