@@ -273,7 +273,7 @@ def test_other_containers_from_a_pipe_are_read_to_their_end(tmp_path, format, na
         check(put(tmp_path / "a.sound", size_at(content, name, form, size)), 2 * SR)
 
 
-PLAIN = pytest.mark.parametrize("format", ["WAV", "WAVEX", "AIFF", "AU", "CAF", "W64", "RF64"])
+PLAIN = pytest.mark.parametrize("format", ["WAV", "WAVEX", "AIFF", "AU", "CAF", "W64", "RF64", "NIST"])
 
 
 @PLAIN

@@ -1,16 +1,17 @@
-"""Read, write, resample: the only file that knows codecs.
+"""Read, write, resample: the only folder that knows codecs.
 
 Audio is float32 in [-1, 1], mono ``(samples,)``; the mean of the channels where a file has several.
 """
 
 import io
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from dcasekit.audio._decode import decode, native
+from dcasekit.audio._decode import decode
 from dcasekit.audio._info import AudioInfo
 from dcasekit.audio._inspect import inspect
 from dcasekit.audio._named import naming, printable
@@ -24,7 +25,7 @@ __all__ = ["READABLE", "SUFFIXES", "AudioInfo", "blocks", "info", "read", "recod
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 # Endings by which recordings are found in a folder; what a file holds is told by its first bytes.
 READABLE = frozenset((
-    *SUFFIXES, ".aif", ".aifc", ".aiff", ".au", ".bwf", ".caf", ".mp2", ".oga", ".opus", ".rf64", ".snd", ".w64", ".wave",
+    *SUFFIXES, ".aif", ".aifc", ".aiff", ".au", ".bwf", ".caf", ".mp2", ".nist", ".oga", ".opus", ".rf64", ".snd", ".sph", ".w64", ".wave",
 ))  # fmt: skip
 
 _BLOCK = 1 << 22  # samples to decode at a time: what a header promises is not allocated before it is there
@@ -50,7 +51,7 @@ def read(
 
     Parameters
     ----------
-    path : wav (8, 16, 24, 32 bit or float), flac, ogg, mp3, aiff, caf or au; of any length, chained or joined.
+    path : wav (8, 16, 24, 32 bit or float), flac, ogg, mp3, aiff, caf, au or sphere; of any length, chained or joined.
     sr : Hz to resample to (soxr, high quality); ``None`` keeps the file's own.
     start, stop : seconds, rounded to the nearest sample; only that part is decoded (ogg, mp3: all before it, too). ``None``: to the end.
     channel : read this channel alone, counted from 0; ``None``: the mean of all.
@@ -123,7 +124,9 @@ def write(path: PathLike, audio: FloatArray, sr: Hz, *, subtype: str | None = No
     with replacing(path) as temporary:
         try:
             channels = 1 if audio.ndim == 1 else audio.shape[1]
-            with soundfile.SoundFile(native(temporary), "w", samplerate=sr, channels=channels, subtype=subtype) as file:
+            # A name need not be text.
+            target = str(temporary) if os.name == "nt" else os.fsencode(temporary)
+            with soundfile.SoundFile(target, "w", samplerate=sr, channels=channels, subtype=subtype) as file:
                 for begin in range(0, len(audio), _ENCODE):  # libsndfile's Vorbis encoder crashes on a minute at once
                     file.write(audio[begin : begin + _ENCODE])
         except (soundfile.SoundFileError, ValueError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""Files that say where their samples begin and how many bytes they are: wav (RIFF, RIFX, RF64, BW64, W64), aiff, caf and au.
+"""Files that say where their samples begin and how many bytes they are: wav (RIFF, RIFX, RF64, BW64, W64), aiff, caf, au and NIST's sphere.
 
 Sizes in headers lie: writers to a pipe do not know them, 32 bits hold no more than 4 GiB, a copy may have stopped early, and two files may
 have been joined. What lies behind the samples must explain itself, or the header is not believed.
@@ -40,7 +40,8 @@ _KINDS = {
     b"caff": _Kind(8, 4, ">Q", b"desc", b"data", align=1),
 }
 _AU = (b".snd", b"dns.")
-MAGIC = (*_KINDS, *_AU)
+_SPHERE = b"NIST"
+MAGIC = (*_KINDS, *_AU, _SPHERE)
 _BEGINNINGS = (*MAGIC, b"fLaC", b"OggS")
 _TAGS = (b"ID3", b"TAG", b"APETAGEX")
 
@@ -66,6 +67,8 @@ def look(file: BinaryIO, total: int, path: PathLike) -> Contents | None:
     head = file.read(40)
     if head[:4] in _AU:
         return _look_au(file, head, total, path)
+    if head[:4] == _SPHERE:
+        return _look_sphere(file, total, path)
     kind = _KINDS[head[:4]]
     chunks: dict[bytes, tuple[int, int]] = {}
     for chunk, start, size in _chunks(file, kind, kind.first, total):
@@ -99,6 +102,20 @@ def _look_au(file: BinaryIO, head: bytes, total: int, path: PathLike) -> Content
     end = _end(file, None, start, size, total, path)
     dtype = {2: "i1", 3: "i2", 4: "i3", 5: "i4", 6: "f4", 7: "f8"}.get(coding)
     return Contents(start, end, dtype and _counted(order + dtype, sr, channels, start, end) or None)
+
+
+def _look_sphere(file: BinaryIO, total: int, path: PathLike) -> Contents | None:
+    file.seek(0)
+    head = file.read(1 << 14)
+    start = int(head[8:16])
+    lines = (line.split(None, 2) for line in head[:start].splitlines())
+    said = {line[0]: line[2].strip() for line in lines if len(line) == 3}
+    sr, count, width = (int(said.get(b"sample_" + key, b"0")) for key in (b"rate", b"count", b"n_bytes"))
+    channels = int(said.get(b"channel_count", b"1"))
+    end = _end(file, None, start, count * channels * width, total, path)
+    order = "<" if said.get(b"sample_byte_format") == b"01" else ">"
+    plain = said.get(b"sample_coding", b"pcm") == b"pcm" and f"i{width}" in _SUBTYPES
+    return Contents(start, end, _counted(f"{order}i{width}", sr, channels, start, end) if plain else None)
 
 
 def _counted(dtype: str, sr: int, channels: int, start: int, end: int) -> AudioInfo | None:

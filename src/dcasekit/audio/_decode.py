@@ -53,15 +53,15 @@ def opened(path: PathLike, part: Part) -> Iterator[Any]:
     import soundfile
 
     with ExitStack() as stack:
-        source = native(path) if part.end is None else _Window(stack.enter_context(open(path, "rb")), part)
-        sound = stack.enter_context(soundfile.SoundFile(source))
+        source: Any = os.fspath(path)
+        if part.end is not None:
+            source = _Window(stack.enter_context(open(path, "rb")), part)
+        elif os.name != "nt":  # a descriptor, not a name: a name need not be text, and says nothing about what a file holds
+            source = os.open(path, os.O_RDONLY)
+            stack.callback(os.close, source)
+        sound = stack.enter_context(soundfile.SoundFile(source, closefd=False))
         sound.seekable = lambda: False  # else soundfile seeks after every read, which makes mp3 decoders stumble
         yield sound
-
-
-def native(path: PathLike) -> str | bytes:
-    """Give a path as soundfile opens it: names need not be text."""
-    return os.fspath(path) if os.name == "nt" else os.fsencode(path)
 
 
 def decode(path: PathLike, head: AudioInfo, first: int, last: int, size: int) -> Iterator[FloatArray]:

@@ -49,7 +49,7 @@ def inspect(path: PathLike) -> AudioInfo:
 def _plausible(head: AudioInfo | None, path: PathLike, total: int) -> AudioInfo:
     if head is None:
         raise AudioError(
-            f"{printable(path)} is not an audio file that can be read (wav, flac, ogg, mp3, aiff, caf, au); convert it to wav or flac"
+            f"{printable(path)} is not an audio file that can be read (wav, flac, ogg, mp3, aiff, au ...); convert it to wav or flac"
         )
     if not _RATES[0] <= head.sr <= _RATES[1] or not 0 < head.channels <= _CHANNELS:
         raise AudioError(f"{printable(path)} claims {head.sr} Hz and {head.channels} channels: its header is damaged; {AGAIN}")

@@ -1,6 +1,7 @@
 """Ogg: a file may be a chain of streams; each ends with a page that is marked as its last."""
 
 import re
+import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -10,6 +11,7 @@ from dcasekit.errors import AudioError
 
 _FIRST = re.compile(rb"OggS\0[\2\6]", re.DOTALL)  # a page that begins a stream
 _PAGE = 65307  # bytes, at most
+_MIRROR = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _LOOK = 1 << 20  # bytes to search at a time
 
 
@@ -30,12 +32,20 @@ def links(file: BinaryIO, begin: int, total: int, path: PathLike) -> list[tuple[
         # To libsndfile, a stream without its last page is whole, only shorter.
         if len(page) <= 26 or not page[5] & 4 or len(page) < _length(page):
             raise AudioError(f"{printable(path)} is truncated: an ogg stream ends with a page marked as the last; {AGAIN}")
+        if not _sound(page[: _length(page)]):
+            raise AudioError(f"{printable(path)} is damaged: the last page of an ogg stream does not match its checksum; {AGAIN}")
     return found
 
 
 def _length(page: bytes) -> int:
     """Count a page's bytes: its head, a table of the lengths of segments, and these."""
     return 27 + page[26] + sum(page[27 : 27 + page[26]]) if len(page) > 26 else _PAGE
+
+
+def _sound(page: bytes) -> bool:
+    """Check a page's sum, a CRC-32 from the highest bit on; zlib's begins with the lowest. libsndfile leaves out what does not match."""
+    crc = ~zlib.crc32((page[:22] + bytes(4) + page[26:]).translate(_MIRROR), 0xFFFFFFFF) & 0xFFFFFFFF
+    return int(f"{crc:032b}"[::-1], 2) == int.from_bytes(page[22:26], "little")
 
 
 def _first_pages(file: BinaryIO, position: int) -> Iterator[int]:
