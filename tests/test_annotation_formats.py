@@ -43,7 +43,8 @@ def events(format):
         .filter(bool)
     )
     weights = st.just(1.0) | st.floats(0, 1)
-    spans = st.tuples(st.floats(0, 1e5), st.floats(0, 1e5)).map(sorted)
+    times = st.floats(0, 1e6)
+    spans = st.tuples(times, times).map(sorted) | times.map(lambda time: (time, time))
     return st.lists(st.builds(lambda span, label, weight: Event(*span, label, weight), spans, labels, weights), max_size=5)
 
 

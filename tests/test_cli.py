@@ -286,10 +286,20 @@ def test_convert(data, tmp_path):
     run("datasets", "convert", *sounds, "--to", "events", "--out", tmp_path)
     made = read_events(tmp_path / "s" / "events.tsv")
     assert read_events(tmp_path / "events.tsv") == {f"audio/{name}": events for name, events in made.items()}
-    for form, suffix in (("audacity", "txt"), ("raven", "txt"), ("jams", "jams"), ("tsv", "tsv")):
+    for form, suffix in (("audacity", "txt"), ("raven", "selections.txt"), ("jams", "jams"), ("tsv", "tsv")):
         run("datasets", "convert", *sounds, "--to", form, "--out", tmp_path / form)
         for name, events in made.items():
             assert read_annotation(tmp_path / form / f"{Path(name).stem}.{suffix}") == events
+
+
+def test_a_converted_list_can_be_made_safe_for_spreadsheets(tmp_path):
+    audio.write(tmp_path / "data" / "=1+1" / "a.wav", np.zeros(100, np.float32), 8000)
+    audio.write(tmp_path / "data" / "dog" / "b.wav", np.zeros(100, np.float32), 8000)
+    convert = ["datasets", "convert", "folder", "--data", tmp_path / "data", "--to", "tags", "--out"]
+    run(*convert, tmp_path / "plain")
+    assert (tmp_path / "plain" / "tags.tsv").read_text() == "filename\tevent_labels\n=1+1/a.wav\t=1+1\ndog/b.wav\tdog\n"
+    run(*convert, tmp_path / "safe", "--spreadsheet")
+    assert (tmp_path / "safe" / "tags.tsv").read_text() == "filename\tevent_labels\n'=1+1/a.wav\t'=1+1\ndog/b.wav\tdog\n"
 
 
 def test_augment(data, tmp_path):

@@ -122,7 +122,7 @@ def test_events_are_converted_and_read_back(tree, tmp_path):
         pytest.skip("a dataset without times")
     run("datasets", "convert", name, "--data", dataset.root, "--to", "events", "--out", tmp_path)
     assert read_events(tmp_path / "events.tsv") == {where(clip, dataset): list(clip.events) for clip in known}
-    for form, end in (("tsv", ".tsv"), ("audacity", ".txt"), ("raven", ".txt"), ("jams", ".jams")):
+    for form, end in (("tsv", ".tsv"), ("audacity", ".txt"), ("raven", ".selections.txt"), ("jams", ".jams")):
         run("datasets", "convert", name, "--data", dataset.root, "--to", form, "--out", tmp_path / form)
         for clip in known[:5]:
             assert read_annotation(tmp_path / form / f"{clip.id}{end}") == list(clip.events)

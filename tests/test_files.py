@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dcasekit.annotations import Clip
+from dcasekit.core import files
 from dcasekit.core.files import (
     inside,
     locked,
@@ -330,6 +331,18 @@ def test_text_of_another_encoding_is_refused_by_its_file_and_the_old_one_stays(t
         with pytest.raises(StorageError, match=r"cannot write .*a\.txt: .* is no Unicode text; rename the file or label"):
             write(path, "d\udc80g")
     assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("name", ["a.txt", "/dev/zero"])
+def test_a_text_without_end_is_refused_and_not_taken_into_memory(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(files, "_MOST_TEXT", 2**20)
+    path = tmp_path / name
+    if name == "a.txt":
+        with path.open("wb") as file:
+            file.truncate(2**40)  # a sparse file: a terabyte of zeros
+    for read in (read_json, read_rows):
+        with pytest.raises(FeatureError, match=r"it is larger than 0\.000976562 GiB"):
+            read(path, error=FeatureError)
 
 
 def test_a_spreadsheet_takes_no_cell_for_a_formula(tmp_path):

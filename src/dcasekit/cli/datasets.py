@@ -16,6 +16,8 @@ from dcasekit.errors import DatasetError
 if TYPE_CHECKING:
     from dcasekit.annotations import Clip
 
+_FORMS = ("events", "tags", *discover.names("annotations.formats"))
+
 datasets = typer.Typer(
     name="datasets",
     help="List, describe, download, check, split and convert datasets.",
@@ -136,14 +138,23 @@ def convert(
     name: o.DatasetArgument,
     data: o.Data,
     to: Annotated[
-        Literal["events", "tags", "tsv", "audacity", "raven", "jams"],
-        typer.Option(help="One list of all events or tags (events.tsv, tags.tsv), or one file per clip."),
+        str,
+        typer.Option(
+            metavar="|".join(_FORMS),
+            autocompletion=lambda incomplete: [form for form in _FORMS if form.startswith(incomplete)],
+            help="One list of all events or tags (events.tsv, tags.tsv), or one file per clip.",
+        ),
     ],
     out: o.Out,
     settings: o.DatasetSettings = None,
+    spreadsheet: Annotated[
+        bool, typer.Option("--spreadsheet", help="In a list, put an apostrophe before what a spreadsheet would take for a formula.")
+    ] = False,
 ) -> None:
     """Write a dataset's labels, with their weights, in another form; clips of unknown labels (events: times) are left out and counted."""
-    from dcasekit.annotations import events_to_tags, write_annotation, write_events, write_tag_list
+    if to not in _FORMS:
+        raise typer.BadParameter(f"{to!r} is none of {', '.join(_FORMS)}", param_hint="--to")
+    from dcasekit.annotations import annotation_formats, events_to_tags, write_annotation, write_events, write_tag_list
     from dcasekit.core.files import place
 
     source = _cli_leaves.dataset(name, data, settings=settings)
@@ -151,14 +162,15 @@ def convert(
     if not clips:
         raise DatasetError(f"no clip of {source.name} has {'tags' if to == 'tags' else 'events with times'} to convert")
     if to == "events":
-        write_events(place(out, "events.tsv", kind="labels"), {_relative(clip.path, data): clip.events or () for clip in clips})
+        listed = {_relative(clip.path, data): clip.events or () for clip in clips}
+        write_events(place(out, "events.tsv", kind="labels"), listed, spreadsheet=spreadsheet)
     elif to == "tags":
         tags = {_relative(clip.path, data): events_to_tags(clip.events or ()) if clip.tags is None else clip.tags for clip in clips}
-        write_tag_list(place(out, "tags.tsv", kind="labels"), tags)
+        write_tag_list(place(out, "tags.tsv", kind="labels"), tags, spreadsheet=spreadsheet)
     else:
-        suffix = {"tsv": ".tsv", "jams": ".jams"}.get(to, ".txt")
+        ending = annotation_formats()[to]
         for clip in clips:
-            write_annotation(place(out, f"{clip.id}{suffix}", kind="labels"), clip.events or (), format=to, duration=clip.duration)
+            write_annotation(place(out, f"{clip.id}{ending}", kind="labels"), clip.events or (), format=to, duration=clip.duration)
     text(f"labels of {len(clips)} clips are now in {out}; {len(source.clips) - len(clips)} clips without were left out")
 
 

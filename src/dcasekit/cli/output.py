@@ -13,7 +13,6 @@ from rich.table import Table as RichTable
 from rich.text import Text
 from typer.core import TyperGroup
 
-from dcasekit.core.files import format_rows
 from dcasekit.core.tables import Table, visible
 from dcasekit.errors import DcasekitError
 
@@ -101,6 +100,8 @@ def card(facts: Mapping[str, Any]) -> None:
 
 def tsv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print tab-separated values with a header: on a terminal what is safe to show, else what is read back as it is."""
+    from dcasekit.core.files import format_rows
+
     table = [list(columns), *map(list, rows)]
     typer.echo(format_rows([[visible(cell) for cell in row] for row in table] if sys.stdout.isatty() else table), nl=False, color=True)
 

@@ -14,6 +14,7 @@ import os
 import platform
 import re
 import secrets
+import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -31,6 +32,8 @@ MARK = ".dcasekit"
 # What no safe name holds: control characters, and halves of characters, which stand for bytes that are not UTF-8.
 _UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _DRIVE = re.compile("[A-Za-z]:")
+
+_MOST_TEXT = 2**30  # bytes
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
@@ -216,10 +219,25 @@ def write_json(path: PathLike, content: Any) -> Path:
     return write_text(path, text + "\n")
 
 
+def read_utf8(path: PathLike) -> str:
+    """Read a text file, with or without a byte order mark.
+
+    Raises
+    ------
+    OSError, ValueError : it cannot be read, is not UTF-8, or is larger than any text of this field: 1 GiB.
+    """
+    with open(path, "rb") as file:
+        about = os.fstat(file.fileno())
+        content = file.read(-1 if stat.S_ISREG(about.st_mode) and about.st_size <= _MOST_TEXT else _MOST_TEXT + 1)
+    if len(content) > _MOST_TEXT:
+        raise ValueError(f"it is larger than {_MOST_TEXT / 2**30:g} GiB")
+    return content.decode("utf-8-sig")
+
+
 def read_json(path: PathLike, *, error: type[Exception], mend: str = "it may be damaged: delete it and make it again") -> Any:
     """Read a JSON file; raise `error`, naming the file and how to `mend` it, if it is missing, not JSON, or deeper than Python can read."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        return json.loads(read_utf8(path))
     except FileNotFoundError:
         raise error(f"{path} does not exist") from None
     except (OSError, ValueError, RecursionError, MemoryError) as problem:  # not UTF-8, not JSON, a number of too many digits
@@ -267,8 +285,7 @@ def read_rows(path: PathLike, *, error: type[Exception]) -> Rows:
     the decimal point), else a comma. Raise `error`, naming the file, if it is missing, not UTF-8, or its quotation marks do not pair.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            text = file.read()
+        text = read_utf8(path)
     except (OSError, ValueError) as problem:  # also: not UTF-8, a NUL in the name
         raise error(f"cannot read {path} as a UTF-8 table: {problem}") from problem
     lines = _QUOTED.sub(r"\1", text[:65536]).split("\n")

@@ -16,9 +16,9 @@ import math
 import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from dcasekit.annotations.nouns import Event
+from dcasekit.core.files import read_utf8
 from dcasekit.core.numbers import parse_number
 from dcasekit.core.units import PathLike, Seconds
 from dcasekit.errors import AnnotationError
@@ -48,7 +48,7 @@ class Row:
 def read_text(path: PathLike) -> str:
     """Read the text of a file."""
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        return read_utf8(path).replace("\r\n", "\n").replace("\r", "\n")
     except (OSError, ValueError) as problem:  # also: not UTF-8, a NUL in the name
         raise _unreadable(path, problem) from problem
 
@@ -61,7 +61,7 @@ def first_line(path: PathLike) -> str:
     """Read the first line that is not blank."""
     try:
         with open(path, encoding="utf-8-sig") as file:
-            return next((line.rstrip("\n") for line in file if line.strip()), "")
+            return next((line.rstrip("\n") for line in iter(lambda: file.readline(2**16), "") if line.strip()), "")
     except (OSError, ValueError) as problem:
         raise _unreadable(path, problem) from problem
 
