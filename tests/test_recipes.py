@@ -1,5 +1,8 @@
+import html
 import json
 import os
+import re
+import shutil
 from dataclasses import replace
 from itertools import combinations
 from types import SimpleNamespace
@@ -25,10 +28,12 @@ def test_a_recipe_says_its_settings_and_has_a_quick_form(name):
     assert recipe.__doc__
     assert isinstance(recipe.QUICK, recipe.Config)
     assert recipe.Config() != recipe.QUICK
+    assert recipe.QUICK.quick, "its report must say that it proves nothing"
+    assert not recipe.Config().quick
     assert callable(recipe.run)
 
 
-def test_quickstart_reports_three_tasks_beside_chance_and_saves_a_model_for_each(tmp_path):
+def test_quickstart_reports_three_tasks_beside_chance_and_saves_a_model_for_each(tmp_path, monkeypatch):
     config = replace(quickstart.QUICK, clips=60, seconds=1.5)
     report = quickstart.run(config, None, tmp_path)
     content = json.loads((tmp_path / "report.json").read_text())
@@ -36,13 +41,20 @@ def test_quickstart_reports_three_tasks_beside_chance_and_saves_a_model_for_each
     for section in content["sections"]:
         assert 0 < section["published"]["chance"]["value"] < 0.5
         assert section["model"]["parameters"] > 50_000
-    assert (tmp_path / "report.html").stat().st_size > 10_000
+    page = html.unescape((tmp_path / "report.html").read_text())
+    assert "its numbers prove nothing" in page
     sound = next((tmp_path / "sounds" / "audio").glob("*.wav"))
     for task in ("classification", "tagging", "detection"):
         model = dcasekit.load(tmp_path / "models" / task)
         [scores] = model.predict([sound])
         assert model.task == task
         assert scores.edges[-1] == pytest.approx(1.5)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(sound, "recording.wav")
+    for lines in re.findall(r"import dcasekit\n.*?(?=</pre>)", page, re.DOTALL):  # what the page says is done
+        exec(lines, said := {})
+        assert "events" in said or len(said["labels"]) >= 3
+    assert len(re.findall(r"dcasekit predict recording.wav --model ", page)) == 3
 
 
 def test_esc10_tests_every_fold_once_and_goes_on_after_an_interruption(tmp_path, monkeypatch):

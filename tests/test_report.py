@@ -314,10 +314,10 @@ def test_what_is_unknown_is_left_out_and_said(task):
     events = None if known.events is None else {**known.events, known.clips[0]: None}
     one = Report("t", {}, [Section("s", {"test": replace(known, truth=truth, events=events)})], {})
     for text in (one.to_html(), one.to_markdown()):
-        assert "Left out of the numbers" in text
+        assert "left out: " in text
         assert "1 clips of which too little is known" in text
         assert "3 unknown labels of clips" in text
-    assert "Left out" not in Report("t", {}, [Section("s", {"test": known})], {}).to_html()
+    assert "left out: " not in Report("t", {}, [Section("s", {"test": known})], {}).to_html()
 
 
 def test_tags_that_are_unknown_are_no_mistakes():
@@ -416,6 +416,24 @@ def test_the_page_of_scores_names_its_files_its_date_and_the_version(tmp_path):
     assert str(tmp_path) in text
     assert re.search(r"20\d\d-\d\d-\d\d \d\d:\d\d UTC", text)
     assert f"dcasekit {dcasekit.__version__}" in text
+
+
+def test_the_page_of_scores_says_what_was_left_out():
+    events = [Event(0, 2, "dog"), Event(1, 2, "dog", 0.2), Event(0, 1, "cat")]
+    material = scoring.Material({"a": events}, ("dog",), {"a": events[:1]}, omitted={"clips": 7})
+    text = score_page("Scores", [scoring.score("segment_f1", material)], material, files={})
+    assert "7 clips of the reference without an estimate" in text
+    assert "1 events of labels that are not evaluated" in text
+    assert "1 reference events of weight 0.5 or less" in text
+
+
+def test_numbers_of_all_folds_as_a_frame():
+    pytest.importorskip("pandas")
+    one = report(section("detection"), section("classification"))
+    frame = one.to_frame()
+    assert list(frame.columns) == ["section", "fold", "number", "value"]
+    means = frame[frame["number"] == "f1/micro"].groupby("section")["value"].mean()
+    assert means.to_dict() == pytest.approx({one.sections[0].name: one.sections[0].spread("f1/micro")[0]})
 
 
 def test_templates_and_style_sheet_are_files_of_the_package():

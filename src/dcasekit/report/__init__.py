@@ -14,13 +14,14 @@ import numpy as np
 
 from dcasekit import __version__
 from dcasekit.core.files import write_json, write_text
+from dcasekit.core.frames import data_frame
 from dcasekit.core.tables import Table, markdown
 from dcasekit.core.units import PathLike
 from dcasekit.report import comparison as _comparison
 from dcasekit.report.pages import render
-from dcasekit.report.section import Published, Section, Sizes, facts, left_out, sentence, settings_table, tables, text
+from dcasekit.report.section import Published, Section, Sizes, facts, sentence, settings_table, tables, text
 from dcasekit.report.section_page import view
-from dcasekit.results import plain
+from dcasekit.results import describe_left_out, plain
 
 __all__ = ["Published", "Report", "Section", "Sizes", "environment"]
 
@@ -70,10 +71,10 @@ class Report:
         parts += [table.markdown() for table in _comparison.tables(self.sections, self._pairs)]
         for section in self.sections:
             main = "\n".join(f"- **{markdown(fact.value)}** {markdown(fact.caption)}".rstrip() for fact in facts(section))
-            missing = markdown(", ".join(left_out(section.pooled.left_out)))
+            missing = markdown(describe_left_out(section.pooled.left_out))
             notes = "\n".join(f"- {markdown(note)}" for note in section.notes)
             parts += [f"## {markdown(section.name)}\n", f"{markdown(sentence(section))}\n", main + "\n"]
-            parts += [f"Left out of the numbers: {missing}\n" if missing else "", f"### Notes\n\n{notes}\n" if notes else ""]
+            parts += [f"{missing}\n" if missing else "", f"### Notes\n\n{notes}\n" if notes else ""]
             parts += [table.markdown() for table in tables(section)]
         parts += ["## Run\n", *(table.markdown() for table in self._about()), HOW_TO_READ + "\n"]
         return "\n".join(part for part in parts if part)
@@ -96,6 +97,17 @@ class Report:
     def trial(self) -> bool:
         """Whether the run was a trial with small settings: one of them, ``quick``, says so."""
         return bool(self.settings.get("quick"))
+
+    def to_frame(self) -> Any:
+        """Give all numbers as a `pandas.DataFrame`: section, fold, number, value."""
+        return data_frame(
+            [
+                {"section": section.name, "fold": fold, "number": name, "value": value}
+                for section in self.sections
+                for fold, numbers in section.numbers.items()
+                for name, value in numbers.items()
+            ]
+        )
 
     def save(self, folder: PathLike) -> Path:
         """Write ``report.json``, ``report.md`` and ``report.html``, each atomically; give back the path of the last.

@@ -113,5 +113,5 @@ def _read(path: Path | None, seen: Seconds, heard: Seconds) -> tuple[FloatArray 
             sound = audio.write(Path(folder) / "clip.mp3", loud, sr).read_bytes()
     except AudioError as problem:
         return None, "", f"No player: {str(problem).replace(str(path), path.name)}"
-    note = f"Plays the first {heard:g} s." if len(samples) > heard * sr else ""
+    note = f"Plays the first {heard:g} s." if len(samples) > (heard + 0.05) * sr else ""
     return samples[: int(seen * sr)], f"data:audio/mpeg;base64,{base64.b64encode(sound).decode()}", note

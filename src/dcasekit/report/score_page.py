@@ -13,6 +13,7 @@ from dcasekit.metrics import psds
 from dcasekit.plots.svg import percent
 from dcasekit.report.pages import Card, Fact, bars_height, picture, render
 from dcasekit.report.section import duration, show, written
+from dcasekit.results import describe_left_out
 from dcasekit.results.scoring import Material, Score
 
 HOW_TO_READ = (
@@ -44,7 +45,7 @@ def score_page(title: str, scores: Sequence[Score], material: Material, *, files
         title=title,
         about=[*about, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", f"dcasekit {__version__}"],
         facts=[Fact(show(one.metric, one.value), _caption(one)) for one in scores],
-        left_out=[],
+        left_out=describe_left_out(material.left_out, clips="clips of the reference without an estimate"),
         files={name: str(path) for name, path in files.items()},
         cards=cards,
         details=[_table(one) for one in scores],

@@ -48,12 +48,6 @@ _AIMS = {
     "tagging": "find which of {} labels a clip holds",
     "detection": "find sounds of {} labels and when they begin and end",
 }
-_LEFT_OUT = {
-    "clips": "clips of which too little is known",
-    "labels": "unknown labels of clips",
-    "events": "events of weight 0.5 or less",
-    "cut": "events cut at their clip's end",
-}
 PUBLISHED, CONFUSED = "Beside published numbers", "Commonest confusions"  # tables that a page shows in a place of their own
 
 
@@ -191,11 +185,6 @@ def usage(section: Section) -> Usage | None:
     return Usage(f"dcasekit predict recording.wav --model {shlex.quote(folder)}", lines, note)
 
 
-def left_out(counts: Mapping[str, int]) -> list[str]:
-    """Say what is in no number."""
-    return [f"{count:,} {_LEFT_OUT[kind]}" for kind, count in counts.items() if count]
-
-
 def facts(section: Section) -> list[Fact]:
     """List the main facts, the headline first."""
     results, model = section.pooled, section.model
@@ -267,11 +256,12 @@ def _published(section: Section) -> Table:
 
 def _folds(section: Section) -> Table:
     keys, sizes = _FOLD_NUMBERS[section.pooled.task], section.sizes
-    columns = ("fold", *(("train", "validation", "test") if sizes else ("clips",)), "95 % interval", *map(name, keys))
-    blank = ("", "", "") if sizes else ("",)
+    parts = [part for part in ("train", "validation") if any(getattr(one, part) for one in sizes.values())]
+    columns = ("fold", *parts, "test" if parts else "clips", "95 % interval", *map(name, keys))
+    blank = [""] * (len(parts) + 1)
 
     def row(fold: str, results: Results, numbers: Mapping[str, float]) -> tuple[str, ...]:
-        own = (f"{sizes[fold].train:,}", f"{sizes[fold].validation:,}") if fold in sizes else blank[1:]
+        own = [f"{getattr(sizes[fold], part):,}" if fold in sizes else "" for part in parts]
         return (fold, *own, f"{len(results.clips):,}", span(results.interval), *(show(key, numbers[key]) for key in keys))
 
     rows = [row(fold, results, section.numbers[fold]) for fold, results in section.folds.items()]

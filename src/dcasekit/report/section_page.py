@@ -13,13 +13,14 @@ from dcasekit.plots.svg import SOFT, percent
 from dcasekit.report.clips import examples
 from dcasekit.report.pages import Card, bars_height, figure, picture, table_card
 from dcasekit.report.score_page import roc_card
-from dcasekit.report.section import CONFUSED, PUBLISHED, History, Section, facts, left_out, name, sentence, tables, usage, written
-from dcasekit.results import PER_LABEL
+from dcasekit.report.section import CONFUSED, PUBLISHED, History, Section, facts, name, sentence, tables, usage, written
+from dcasekit.results import PER_LABEL, describe_left_out
 from dcasekit.scores import pool
 
 _NOT_CURVES = {"epoch", "seconds", "time", "lr", "learning_rate"}
 _MOST_LABELS = 60  # of a confusion matrix that can still be read; the bars then show the worst of them
 _TALL = 24  # bars below each other; more are set in two columns
+_HALF = 560  # pixels of half a page
 _BROAD = 16  # labels of a confusion matrix in half the page
 _TITLES = {"detection": "Clips from the worst to the best"}
 
@@ -32,12 +33,12 @@ def view(section: Section) -> dict[str, Any]:
     cards = [*_curves(section.histories), *_matrix(section), *_bars(section)]
     cards += [table_card(confused)] if confused else []
     cards += [*_reliability(section), *(roc_card(name(key), roc) for key, roc in section.rocs.items())]
-    broad = [card for card in cards if card.least_width or len(card.pictures) > 1]
+    broad = [card for card in cards if card.least_width > _HALF or len(card.pictures) > 1]
     return {
         "name": section.name,
         "sentence": sentence(section),
         "facts": facts(section),
-        "left_out": left_out(section.pooled.left_out),
+        "left_out": describe_left_out(section.pooled.left_out),
         "first": [*_published_card(section, published), table_card(numbers)],
         "notes": section.notes,
         "cards": [card for card in cards if card not in broad],
