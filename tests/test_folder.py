@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dcasekit import AugmentedDataset, audio
 from dcasekit.annotations import Event, write_annotation
@@ -110,6 +112,33 @@ def test_two_recordings_of_one_name_are_both_there_and_never_parted(tmp_path):
     assert clips["dog/a.wav"].group == clips["dog/a.mp3"].group != ""
     assert clips["dog/a.wav"].fold == clips["dog/a.mp3"].fold
     assert clips["dog/b"].group == ""
+
+
+FOLDERS = ("", "train/", "test/", "fold1/", "dog/", "cat/", "data/", "audio16000/", "features/", ".cache/")
+FILES = ("a.wav", "b.WAV", "a.b.wav", "c.mp3", "a.txt", "a.b.tsv", "x.m4a", "events.tsv", "labels.csv", "._a.wav", "readme.md")
+
+
+@given(
+    st.sets(
+        st.builds(lambda *parts: "".join(parts), st.sampled_from(FOLDERS), st.sampled_from(FOLDERS), st.sampled_from(FILES)), min_size=1
+    )
+)
+def test_every_file_is_a_clip_or_says_of_a_clip_or_is_told(tmp_path_factory, names):
+    root = empty(tmp_path_factory.mktemp("any"), *names)
+    for name in names:
+        if name.endswith((".tsv", ".csv", ".txt")):
+            text = "0\t1\tdog\n" if Path(name).stem in ("a", "a.b") else "a.wav,0,1,dog\n" if "events" in name else "filename,label\n"
+            (root / name).write_text(text)
+    try:
+        dataset = Folder(root)
+        read = {clip.path.relative_to(root).as_posix() for clip in dataset.listed if clip.path.exists()}
+    except DatasetError:  # there is no audio, no label, or a name is ambiguous: told as well
+        return
+    told = left_out(dataset)
+    rest = {name for name in names if name not in read and not any(name == one or name.startswith(f"{one.rstrip('/')}/") for one in told)}
+    assert all(name.endswith((".tsv", ".csv", ".txt")) for name in rest), rest
+    assert read.isdisjoint(told)
+    assert {clip.fold for clip in dataset.listed} <= set(dataset.folds)
 
 
 # ---- links
@@ -303,8 +332,32 @@ def test_a_list_beside_the_recordings_or_anywhere_else(tmp_path, name, text, tas
 
 def test_a_list_that_is_not_there_is_named(tmp_path):
     empty(tmp_path, "a.wav")
-    with pytest.raises(DatasetError, match=r"nothing\.csv"):
+    with pytest.raises(DatasetError, match=r"there is no list of labels nothing\.csv; labels is a file, or names"):
         _ = Folder(tmp_path, labels="nothing.csv").clips
+
+
+def test_a_table_of_several_recordings_is_a_list(tmp_path):
+    empty(tmp_path, "in/a.wav", "b.wav")
+    rows = [
+        ("Selection", "Begin Time (s)", "End Time (s)", "Begin File", "File Offset (s)", "Annotation"),
+        (1, 0.5, 1, "a.wav", 0.5, "wren"),
+        (2, 11, 12, "b.wav", 1, "owl"),
+    ]
+    (tmp_path / "all.selections.txt").write_text("".join("\t".join(map(str, row)) + "\n" for row in rows))
+    assert left_out(Folder(tmp_path)) == {"all.selections.txt": "belongs to no recording beside it"}
+    dataset = Folder(tmp_path, labels=tmp_path / "all.selections.txt")
+    assert {clip.id: clip.events for clip in dataset.clips} == {"in/a": (Event(0.5, 1, "wren"),), "b": (Event(1, 2, "owl"),)}
+
+
+def test_the_labels_of_one_of_several_annotators(tmp_path):
+    empty(tmp_path, "a.wav")
+    (tmp_path / "labels.csv").write_text("filename,label,annotator\na.wav,wren,ann\na.wav,robin,bob\n")
+    with pytest.raises(DatasetError, match="ann.*bob"):
+        _ = Folder(tmp_path).clips
+    assert labels(Folder(tmp_path, annotator="bob")) == {"a": "robin"}
+    (tmp_path / "labels.csv").unlink()
+    (tmp_path / "a.tsv").write_text("onset\toffset\tlabel\tannotator\n0\t1\twren\tann\n0\t1\trobin\tbob\n")
+    assert labels(Folder(tmp_path, annotator="ann")) == {"a": "wren"}
 
 
 def test_labels_of_a_model_need_not_all_occur(tmp_path):
@@ -315,6 +368,8 @@ def test_labels_of_a_model_need_not_all_occur(tmp_path):
     assert Folder(tmp_path, labels=names).summary().labels[0].clips == 0
     with pytest.raises(DatasetError, match="clip 'cat/b' has the unknown label 'cat'; known: rain, dog"):
         _ = Folder(tmp_path, labels=["rain", "dog"]).clips
+    with pytest.raises(DatasetError, match="labels names one of them twice: dog, cat, dog"):
+        Folder(tmp_path, labels=["dog", "cat", "dog"])
 
 
 # ---- labels people wrote by hand

@@ -199,9 +199,12 @@ def validate(
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Check that every file is there, can be read, and is neither silent nor a duplicate; exit code 1 if not.
+    """Check that every file is there, can be read, is neither silent nor a duplicate, and holds its events; exit code 1 if not.
 
-    JSON: an object dataset, clips, problems; a problem has kind (missing, unreadable, truncated, silent, duplicate, extra), path, detail.
+    Of a folder also: which recordings are left out, and labels in two spellings, without a letter, or in one clip alone.
+
+    JSON: an object dataset, clips, problems; a problem has kind (missing, unreadable, truncated, silent, duplicate, extra, late, left out,
+    label), path, detail.
     """
     dataset = _cli_leaves.dataset(name, data, settings=settings)
     problems = dataset.validate(content=not headers, jobs=jobs, progress=bars(quiet))

@@ -61,7 +61,7 @@ def find_problems(
     for first, *others in same.values():
         problems += (Problem("duplicate", str(other), f"the same bytes as {first}; keep one of them in the label file") for other in others)
     durations = {path: one.duration for path, one in zip(paths, checked, strict=True)}
-    late = {clip.path: problem for clip in clips if (problem := _late(clip, durations[clip.path], step))}
+    late = {clip.path: problem for clip in clips if (problem := _late(clip, durations[clip.path] or clip.duration, step))}
     problems += late.values()
     if known is not None:
         expected = {*paths, *known}

@@ -74,8 +74,8 @@ class Understood:
     left_out: tuple[LeftOut, ...]
 
 
-def understand(root: Path, list_file: Path | None) -> Understood:
-    """Look through a folder; `list_file` is a list of labels that somebody names, wherever it lies."""
+def understand(root: Path, list_file: Path | None, annotator: str | None) -> Understood:
+    """Look through a folder; `list_file` is a list of labels that somebody names, wherever it lies; `annotator` says whose labels."""
     tree = list_tree(root)
     left_out = list(tree.left_out)
     kinds = {name: _ending(name) for name in tree.files}
@@ -91,7 +91,7 @@ def understand(root: Path, list_file: Path | None) -> Understood:
     around = sounds[0].split("/")[:depth] if sounds and depth else []
     spots = ["".join(f"{part}/" for part in around[:level]) for level in range(depth + 1)]
     spots += [f"{spots[-1]}{top}/" for top in sorted(tops)]
-    known, source, unread = _label(root, places, texts, [list_file] if list_file else _lists(root, texts, spots))
+    known, source, unread = _label(root, places, texts, [list_file] if list_file else _lists(root, texts, spots), annotator)
     for name in [name for name in known if name not in places]:
         if name in doubled:
             known[doubled[name]] = join(known[doubled[name]], known[name])
@@ -152,19 +152,19 @@ def _lists(root: Path, texts: Iterable[str], spots: Iterable[str]) -> list[Path]
 
 
 def _label(
-    root: Path, places: Mapping[str, Place], texts: Iterable[str], lists: Sequence[Path]
+    root: Path, places: Mapping[str, Place], texts: Iterable[str], lists: Sequence[Path], annotator: str | None
 ) -> tuple[dict[str, Known], str, list[LeftOut]]:
     """Say what is known of each recording, from where, and which texts were not read."""
     if lists:
         known: dict[str, Known] = dict.fromkeys(places, (None, None))
         for path in lists:
-            assign(known, read_known(path), root=root, where=path)
+            assign(known, read_known(path, annotator), root=root, where=path)
         names = [path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path) for path in lists]
         why = f"not read, because {names[0]} is there"
         return known, f"the list {', '.join(names)}", [LeftOut(text, why) for text in texts if text not in names]
     chosen, unread = _annotations(places, texts)
     if chosen:
-        events = {name: tuple(read_annotation(root / text)) for name, text in chosen.items()}
+        events = {name: tuple(read_annotation(root / text, annotator=annotator)) for name, text in chosen.items()}
         known = {name: (events_to_tags(events[name]), events[name]) if name in events else (None, None) for name in places}
         return known, f"annotation files beside {len(chosen)} of {len(places)} recordings", unread
     known = {name: ({place.folders[0]: 1.0} if place.folders else None, None) for name, place in places.items()}

@@ -17,15 +17,19 @@ Known = tuple[Mapping[str, float | None] | None, tuple[Event, ...] | None]  # ta
 _ONSET = re.compile(r"(event_)?onset|begin|start|(begin|start)[ _]time", re.IGNORECASE)
 
 
-def read_known(path: Path) -> dict[str, Known]:
+def read_known(path: Path, annotator: str | None) -> dict[str, Known]:
     """Read a list of events, or of labels without times, whichever it is: name -> what is known."""
+    if not path.is_file():
+        raise DatasetError(f'there is no list of labels {path}; labels is a file, or names: labels=["dog", "cat"]')
     if path.stem.lower() == "events" or (path.stem.lower() != "tags" and _has_times(path)):
-        return {name: (events_to_tags(events), tuple(events)) for name, events in read_events(path).items()}
-    return {name: (tags, None) for name, tags in read_tag_list(path).items()}
+        return {name: (events_to_tags(events), tuple(events)) for name, events in read_events(path, annotator=annotator).items()}
+    return {name: (tags, None) for name, tags in read_tag_list(path, annotator=annotator).items()}
 
 
 def _has_times(path: Path) -> bool:
     """Tell if a list gives times: by its header, or, where it has none, by two numbers with a word behind them."""
+    if path.suffix.lower() in (".jams", ".json"):
+        return True
     rows = [row for _, row in read_rows(path, error=AnnotationError)[:1]]
     if not rows or any(_ONSET.fullmatch(cell.strip().removesuffix("(s)").strip()) for cell in rows[0]):
         return bool(rows)

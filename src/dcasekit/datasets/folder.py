@@ -49,6 +49,7 @@ class Folder(Dataset):
     parts : number of folds to deal out, at least 2; fewer if there are fewer groups.
     group : a regular expression whose first group, found in a recording's path below `root`, names what must not be cut by a split,
         e.g. ``r"(site\d+)_"``; ``None``: every recording is a group of its own, together with others of its name but another ending.
+    annotator : whose labels, where lists or annotation files have those of several people.
 
     Examples
     --------
@@ -70,6 +71,7 @@ class Folder(Dataset):
         task: Task | None = None,
         parts: int = 5,
         group: str | None = None,
+        annotator: str | None = None,
     ) -> None:
         super().__init__(root, cache=cache)
         if parts < 2:
@@ -80,7 +82,9 @@ class Folder(Dataset):
             raise DatasetError(f"group must be a regular expression; {group!r} is none: {error}") from error
         self._list = Path(labels) if isinstance(labels, str | os.PathLike) else None
         self._names = None if labels is None or isinstance(labels, str | os.PathLike) else tuple(labels)
-        self._task, self._parts = task, parts
+        if self._names is not None and len(set(self._names)) < len(self._names):
+            raise DatasetError(f"labels names one of them twice: {', '.join(self._names)}")
+        self._task, self._parts, self._annotator = task, parts, annotator
 
     @cached_property
     def layout(self) -> Layout:
@@ -144,7 +148,7 @@ class Folder(Dataset):
     @cached_property
     def _understood(self) -> Understood:
         try:
-            found = understand(self.root, self._list)
+            found = understand(self.root, self._list, self._annotator)
         except AnnotationError as error:
             raise DatasetError(f"{self.name}: {error}; mend the file") from error
         if not found.known:

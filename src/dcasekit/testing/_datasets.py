@@ -155,6 +155,9 @@ def _check_label_text(twin: Dataset, file: Path, text: str, labels: Sequence[str
     with suppress(DatasetError):
         _reread(twin, file, text.rstrip("\n") + "\nno such row\n")
         need(twin.listed != before, f"{file.name} is read to its last row: one that means nothing is refused")
+    if file.suffix.lower() in (".csv", ".tsv"):
+        with refused(DatasetError, f"a cell too many in {file.name}", says=file.name):
+            _reread(twin, file, text.rstrip("\n") + f"{delimiter}surplus\n")
     with suppress(DatasetError):
         twice = _reread(twin, file, text.rstrip("\n") + "\n" + text.splitlines()[-1] + "\n")
         need(len(set(twice)) == len(twice), "a row that occurs twice is refused, or is no clip of its own")
