@@ -69,12 +69,12 @@ def test_what_dcasekit_made_is_left_out_and_told_whatever_a_folder_is_called(tmp
 
 def test_endings_in_capitals_and_every_format_that_can_be_read_are_found(tmp_path):
     tone = np.sin(np.arange(800) * 0.3)
-    for form in ("AIFF", "AU", "CAF", "FLAC", "OGG", "RF64", "SVX", "VOC", "W64", "WAV", "NIST", "AVR", "PVF"):
+    for form in ("AIFF", "AU", "CAF", "FLAC", "MP3", "OGG", "RF64", "W64", "WAV"):
         (tmp_path / form).mkdir()
         soundfile.write(tmp_path / form / f"a.{form}", tone, 8000, format=form)
     (tmp_path / "AIFF" / "B.Aif").write_bytes((tmp_path / "AIFF" / "a.AIFF").read_bytes())
     dataset = Folder(tmp_path)
-    assert len(dataset.clips) == 14
+    assert len(dataset.clips) == 10
     assert left_out(dataset) == {}
     assert [problem for problem in dataset.validate(content=False) if problem.kind != "label"] == []
     empty(tmp_path, "calls/a.WAV", "calls/a.TXT")

@@ -17,7 +17,10 @@ from dcasekit.datasets._tree import LeftOut, list_tree
 FOLDS = {"train": "train", "val": "validate", "valid": "validate", "validate": "validate", "validation": "validate", "test": "test"}
 LISTS = ("events", "tags", "labels")  # with the ending .tsv or .csv; the first kind that is there
 TEXTS = (".jams", ".tsv", ".csv", ".txt", ".ann", ".lab")
-_UNREADABLE = frozenset((".aac", ".amr", ".ape", ".m4a", ".mka", ".mp4", ".webm", ".wma", ".wv"))
+_UNREADABLE = frozenset((
+    ".aac", ".ac3", ".amr", ".ape", ".avr", ".dss", ".htk", ".iff", ".m4a", ".mka", ".mp4", ".mpc", ".nist", ".paf", ".pvf", ".ra", ".sds",
+    ".sph", ".spx", ".svx", ".tta", ".voc", ".webm", ".wma", ".wv",
+))  # fmt: skip
 _SHOWN = 3  # examples of what is left out for one reason
 
 
