@@ -1,8 +1,11 @@
 """Nothing of the user's is touched: whatever a list, a link or a folder says, all original bytes stay, and nothing lies elsewhere."""
 
 import csv
+import errno
 import json
 import os
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from dcasekit.core import discover
 from dcasekit.datasets import ESC50, Folder, SyntheticSounds
 from dcasekit.errors import DatasetError, StorageError
 from dcasekit.features import Mel, MelSpectrogram
+from dcasekit.recipes import esc10
 
 FEATURE = MelSpectrogram(sr=8000, audio_win=256, audio_hop=200, mel=Mel(bands=8), sequence_time=0.5)
 SMALL = ["-F", "sr=8000", "-F", "audio_win=256", "-F", "audio_hop=200", "-F", "mel.bands=8", "-F", "sequence_time=0.5"]
@@ -230,3 +234,70 @@ def test_a_stranger_s_record_of_a_copy_is_made_anew(world):
     dataset.change_sampling_rate(4000, jobs=1)
     again = snapshot(world / "data" / "audio4000")
     assert {name: text for name, text in again.items() if name.endswith(".json")} == {n: t for n, t in good.items() if n.endswith(".json")}
+
+
+def test_a_recipe_removes_its_own_checkpoints_and_nothing_beside_them(world):
+    folder = world / "checkpoints"
+    ours = [folder / fold / "checkpoint.safetensors" for fold in ("fold1", "fold2")]
+    users = [folder / "fold1" / "notes.txt", folder / "mine.safetensors"]
+    for path in (*ours, *users):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    esc10.remove_checkpoints(folder)
+    assert [path.exists() for path in ours] == [False, False]
+    assert not (folder / "fold2").exists()
+    assert all(path.exists() for path in users)
+
+
+LIMITED = """
+import resource, sys
+from dcasekit import cli
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)  # stands for a full disk
+sys.argv = ["dcasekit", *sys.argv[2:]]
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("room", "command", "file"),
+    [
+        (2000, ["extract", *SMALL], "part-"),
+        (2000, ["augment", "-A", "gain:min_db=3,max_db=3"], ".wav"),
+        (20_000, ["train", *MLP, "--out", "out"], "safetensors"),
+        (100, ["train", *MLP, "--out", "out"], "run.json"),
+    ],
+    ids=["extract", "augment", "train", "train at once"],
+)
+def test_a_full_disk_is_one_line_of_every_command(world, room, command, file):
+    testing.make_dataset("esc50", world / "data", clips=20, seconds=0.6, sr=8000)
+    before = snapshot(world)
+    if command[0] == "train":
+        run("extract", "--dataset", "esc50", "--data", world / "data", *SMALL)
+        command = [*command, "-M", "hidden_layers_size=[256]"] if room > 1000 else command
+    given = [*command, "--dataset", "esc50", "--data", str(world / "data")]
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(room), *given], capture_output=True, text=True, check=False, cwd=world)
+    said = done.stderr.strip().splitlines()
+    assert done.returncode == 1, done.stderr
+    assert said[-1].startswith("error: cannot write "), done.stderr
+    assert file in said[-1]
+    assert "the disk is full" in said[-1]
+    assert "--cache" in said[-1]
+    assert "Traceback" not in done.stderr
+    check_untouched(world, before, OURS)
+
+
+def test_a_dataset_that_may_not_be_written_to_says_how_to_give_a_cache(world, monkeypatch):
+    testing.make_dataset("esc50", world / "data", clips=20, seconds=0.6, sr=8000)
+    original = os.open
+
+    def refuse(path, flags, *more, **named):
+        if flags & os.O_CREAT and str(path).startswith(str(world / "data")):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return original(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", refuse)
+    dataset = ESC50(world / "data")
+    for write in (lambda: FEATURE.extract(dataset), AugmentedDataset(dataset, [Gain(min_db=1, max_db=1)]).process):
+        with pytest.raises(StorageError, match=r"Read-only file system, or let it go elsewhere \(derived data: cache=, --cache\)"):
+            write()
+    assert len(FEATURE.extract(ESC50(world / "data", cache=world / "out")).entries) == 20

@@ -92,13 +92,16 @@ def total_size(paths: Iterable[PathLike]) -> int:
     return total
 
 
-def _worthwhile_jobs(items: int, size: int) -> int:
-    wanted = min(items, max(items // _ITEMS_WORTH_A_PROCESS, size // _BYTES_WORTH_A_PROCESS))
-    if wanted <= 1:
-        return 1
+def usable_cores() -> int:
+    """Count the cores that this process may use: those of its affinity, as far as its share in a container goes."""
     from joblib import cpu_count
 
-    return min(wanted, cpu_count())  # of those that this process may use: its affinity, its share in a container
+    return int(cpu_count())
+
+
+def _worthwhile_jobs(items: int, size: int) -> int:
+    wanted = min(items, max(items // _ITEMS_WORTH_A_PROCESS, size // _BYTES_WORTH_A_PROCESS))
+    return 1 if wanted <= 1 else min(wanted, usable_cores())
 
 
 def track(iterable: Iterable[Result], total: int, progress: str | None) -> Iterator[Result]:

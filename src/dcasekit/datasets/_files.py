@@ -11,7 +11,7 @@ import numpy as np
 
 from dcasekit import audio
 from dcasekit.annotations import Clip
-from dcasekit.core.parallel import map_clips
+from dcasekit.core.parallel import map_clips, total_size
 from dcasekit.core.units import Seconds
 from dcasekit.errors import AudioError
 
@@ -51,8 +51,9 @@ def find_problems(
     jobs, progress : see `map_clips`; headers are read by one process unless `jobs` says otherwise.
     """
     paths = list(dict.fromkeys(clip.path for clip in clips))
-    # A header is read faster than it travels to another process.
-    checked = list(map_clips(partial(_check, content=content), paths, jobs=jobs or (None if content else 1), progress=progress))
+    if not content:  # a header is read faster than it travels to another process
+        jobs = jobs or 1
+    checked = list(map_clips(partial(_check, content=content), paths, jobs=jobs, size=total_size(paths), progress=progress))
     problems = [one.problem for one in checked if one.problem is not None]
     same = defaultdict(list)
     for path, one in zip(paths, checked, strict=True):

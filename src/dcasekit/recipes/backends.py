@@ -4,7 +4,6 @@ Each is trained on the other folds for a fixed number of epochs, last weights, a
 fine-tuned network has first learned the ten synthetic scenes of `SyntheticSounds`.
 """
 
-import os
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from dcasekit.containers.base import ModelContainer, load
 from dcasekit.core import discover
-from dcasekit.core.parallel import map_clips
+from dcasekit.core.parallel import map_clips, usable_cores
 from dcasekit.datasets.base import Dataset
 from dcasekit.datasets.esc10 import ESC10
 from dcasekit.datasets.synthetic_sounds import SyntheticSounds
@@ -64,7 +63,7 @@ def run(config: Config, data: Path | None, out: Path, *, progress: bool = False)
     pretrain(config, sounds, out)
     jobs = list(product([*SYSTEMS, FINE_TUNED], dataset.present_folds))
     bar = "Training systems and folds" if progress else None
-    done = map_clips(partial(tested, config, dataset, out), jobs, jobs=min(len(jobs), os.cpu_count() or 1), progress=bar)
+    done = map_clips(partial(tested, config, dataset, out), jobs, jobs=min(len(jobs), usable_cores()), progress=bar)
     tests = dict(zip(jobs, done, strict=True))
     sections = [
         replace(

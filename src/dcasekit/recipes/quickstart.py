@@ -4,7 +4,6 @@ What ``make demo`` runs. The same features and the same small network serve the 
 three folds, its best epoch is chosen on a fourth, and it is reported on the fifth.
 """
 
-import os
 import time
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 from dcasekit.annotations import Event
-from dcasekit.core.parallel import map_clips
+from dcasekit.core.parallel import map_clips, usable_cores
 from dcasekit.datasets.base import Task
 from dcasekit.datasets.synthetic_sounds import SyntheticSounds
 from dcasekit.features import Mel
@@ -57,7 +56,7 @@ def run(config: Config, data: Path | None, out: Path, *, progress: bool = False)
     features("classification").extract(dataset, progress=progress)  # stored frames serve the three tasks
     # One process with one thread per task: on few cores, and beside other work, threads inside a small network cost more than they give.
     tasks = get_args(Task)
-    jobs = min(len(tasks), os.cpu_count() or 1)
+    jobs = min(len(tasks), usable_cores())
     bar = "Training for scenes, tags, events" if progress else None
     done = map_clips(partial(section, config, data, out), tasks, jobs=jobs, progress=bar)
     report = Report(
