@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dcasekit import Scaler
+from dcasekit import Scaler, load
 from dcasekit import audio as audio_files
 from dcasekit.core import discover
 from dcasekit.errors import FeatureError
@@ -21,6 +21,7 @@ from dcasekit.features import (
     published,
 )
 from dcasekit.features._resample import resample_sinc
+from dcasekit.models import CompactCNN
 
 PRESETS = presets()
 EPS = 2.0**-52
@@ -369,3 +370,18 @@ def test_frames_of_audio_are_what_is_transformed(center):
     expected = frames_of(sound.astype(np.float64), cosine_window(400, 0.54, 512), 160, "reflect" if center else None)
     np.testing.assert_allclose(feature.compute(sound), expected, rtol=1e-6, atol=1e-9)
     assert feature.dims == 512
+
+
+def test_the_scaler_of_windows_travels_with_a_model_from_file_to_scores(tmp_path):
+    features = MelSpectrogram.preset("dcasenet", sequence_time=0.5, sequence_hop_time=0.25, mel=Mel(bands=16, scale="htk", norm=None))
+    model = CompactCNN(filters=(4, 4, 4, 4)).build((features.sequence_frames, features.dims), ("dog", "rain"), task="tagging")
+    model.features, model.scaler = features, Scaler("window")
+    path = audio_files.write(tmp_path / "a.wav", make_sounds(44100, 2)["noise"], 44100)
+    [expected] = model.predict([path])
+    model.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert again.scaler.to_dict() == {"normalizer": "window"}
+    assert again.features == features
+    np.testing.assert_allclose(again.predict([path])[0].values, expected.values, atol=1e-6)
+    louder = audio_files.write(tmp_path / "louder.wav", 3 * make_sounds(44100, 2)["noise"], 44100, subtype="FLOAT")
+    np.testing.assert_allclose(again.predict([louder])[0].values, expected.values, atol=1e-3)  # a gain is a constant in every band

@@ -71,7 +71,9 @@ class STFT(Settings):
         """FFT length in samples for a window of `audio_win` samples."""
         length = audio_win if self.n_fft is None else self.n_fft
         if length < audio_win:
-            raise FeatureError(f"n_fft must be at least audio_win = {audio_win} samples; got {length}")
+            raise FeatureError(
+                f"n_fft must be at least audio_win = {audio_win} samples; got {length}: leave n_fft out, or shorten audio_win"
+            )
         return length
 
 
