@@ -149,6 +149,7 @@ def _number_of(error: Exception) -> int | None:
     return int(found[1]) if found else None
 
 
+_MARKS = re.compile('[\t"\r\n]|^\ufeff')
 _QUOTED = re.compile(r'(^|[\t,;\n])"(?:[^"]|"")*"(?=[\t,;\r\n]|$)')
 
 
@@ -270,7 +271,7 @@ def format_rows(rows: Iterable[Sequence[str]]) -> str:
 
 def _quoted(cell: str, *, alone: bool) -> str:
     # Alone in its row, a cell without a tab is read as one of a comma-separated table.
-    marked = any(mark in cell for mark in ('\t"\r\n,;' if alone else '\t"\r\n')) or cell.startswith("\ufeff") or (alone and not cell)
+    marked = _MARKS.search(cell) or (alone and (not cell or "," in cell or ";" in cell))
     return '"' + cell.replace('"', '""') + '"' if marked else cell
 
 

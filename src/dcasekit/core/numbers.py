@@ -1,8 +1,7 @@
 """Numbers as text: what a cell of a file may say."""
 
-import re
-
-_NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+import math
+from contextlib import suppress
 
 
 def parse_number(cell: str, *, otherwise: float | None = None) -> float:
@@ -21,7 +20,14 @@ def parse_number(cell: str, *, otherwise: float | None = None) -> float:
     ...
     ValueError: '1_000' is not a number
     """
-    if _NUMBER.fullmatch(cell.strip()) and abs(number := float(cell.replace(",", "."))) < float("inf"):
+    number = math.nan
+    if "_" not in cell and cell.isascii():  # Python reads 1_0, and digits of every script
+        try:
+            number = float(cell)
+        except ValueError:
+            with suppress(ValueError):
+                number = float(cell.replace(",", ".", 1))
+    if math.isfinite(number):
         return number
     if otherwise is None:
         raise ValueError(f"{cell[:100]!r} is not a number")

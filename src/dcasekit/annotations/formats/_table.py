@@ -101,14 +101,14 @@ def read_event_rows(path: PathLike, at: Columns, rows: Rows, expected: str) -> I
     """Read rows of cells; one that names a recording and nothing else says that nothing sounds in it."""
     width = max(at.onset, at.offset, at.label, at.file or 0, at.weight or 0) + 1
     for line, row in rows:
-        cells = [cell.strip() for cell in row] + [""] * (width - len(row))
-        onset, offset, label = cells[at.onset], cells[at.offset], cells[at.label]
-        file = "" if at.file is None else cells[at.file]
-        annotator = "" if at.annotator is None or at.annotator >= len(cells) else cells[at.annotator]
+        cells = row if len(row) >= width else [*row, *[""] * (width - len(row))]
+        onset, offset, label = cells[at.onset].strip(), cells[at.offset].strip(), cells[at.label].strip()
+        file = "" if at.file is None else cells[at.file].strip()
+        annotator = "" if at.annotator is None or at.annotator >= len(cells) else cells[at.annotator].strip()
         silent = not (onset or offset or label)
-        if not any(cells):
+        if silent and not any(map(str.strip, cells)):
             continue
-        if any(cells[at.most :]) or (len(row) < width and not (silent and file)):
+        if (len(row) > at.most and any(map(str.strip, row[at.most :]))) or (len(row) < width and not (silent and file)):
             raise AnnotationError(
                 f"{path}, line {line}: expected {expected}, got {len(row)} fields: {shorten(row)}; put quotation marks around a cell "
                 "with a separator in it, write decimal points where commas separate, name further columns in a header"
@@ -129,5 +129,5 @@ def _read_weight(cells: Sequence[str], at: int | None) -> float:
     """Read a weight; BirdNET and others write "87 %"."""
     if at is None:
         return 1.0
-    value = cells[at]
+    value = cells[at].strip()
     return parse_number(value[:-1]) / 100 if value.endswith("%") else parse_number(value)

@@ -15,7 +15,7 @@ Text is UTF-8, with or without a byte order mark. Times may be written with a de
 import math
 import reprlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dcasekit.annotations.nouns import Event
 from dcasekit.core.files import read_utf8
@@ -27,8 +27,7 @@ _SHORT = reprlib.Repr()
 _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring = 12, 8, 80
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """What one row of a file says.
 
     Parameters

@@ -70,7 +70,7 @@ def _count_from_file(path: PathLike, row: Row, offset: str) -> Row:
         raise AnnotationError(
             f"{path}, {row.where}: {error}; expected seconds in the column 'File Offset (s)'; correct the file"
         ) from error
-    return replace(row, event=event)
+    return row._replace(event=event)
 
 
 def _refuse_a_sequence(path: PathLike, rows: Sequence[Row]) -> None:
@@ -94,7 +94,7 @@ def _shorten_names(rows: Sequence[Row]) -> list[Row]:
     twice = max(Counter(part[-1] for part in parts.values()).values(), default=1) > 1
     common = len(os.path.commonprefix([part[:-1] for part in parts.values()]))
     names |= {file: "/".join(part[common:]) if twice else part[-1] for file, part in parts.items()}
-    return [replace(row, file=names[row.file]) for row in rows]
+    return [row._replace(file=names[row.file]) for row in rows]
 
 
 def write(path: PathLike, events: Sequence[Event], duration: Seconds | None) -> Path:
