@@ -250,6 +250,19 @@ def test_a_label_that_the_scores_do_not_know_is_refused_unless_it_is_not_evaluat
         psds.psds(read.reference, material.scores, material.durations, **psds.PSDS1)
 
 
+def test_an_annotator_of_the_reference_is_chosen(tmp_path):
+    (tmp_path / "ref.tsv").write_text("filename\tonset\toffset\tevent_label\tannotator\na.wav\t0\t1\tdog\tann\na.wav\t2\t3\tdog\tbob\n")
+    write_events(tmp_path / "est.tsv", {"a.wav": [Event(2, 3, "dog")]})
+    args = ["score", "--reference", str(tmp_path / "ref.tsv"), "--estimate", str(tmp_path / "est.tsv"), "--metric", "event_f1", "--json"]
+    refused = CliRunner().invoke(cli.app, args)
+    assert refused.exit_code == 1
+    assert "annotated by several: ann, bob; choose one with annotator=" in refused.output
+    values = [
+        json.loads(CliRunner().invoke(cli.app, [*args, "--annotator", name]).output)["metrics"][0]["value"] for name in ("ann", "bob")
+    ]
+    assert values == [0, 1]
+
+
 @pytest.mark.parametrize("ending", [".txt", ".selections.txt", ".jams", ".tsv"])
 def test_a_folder_of_event_files_of_any_format_is_a_list(files, ending):
     for kind in ("ref", "est"):

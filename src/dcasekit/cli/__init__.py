@@ -308,6 +308,7 @@ def score(  # noqa: PLR0913 - options of a command
     ] = None,
     threshold: Annotated[float, typer.Option(help="Scores above it are events, for metrics of events.")] = 0.5,
     partial: Annotated[bool, typer.Option("--partial", help="Score the clips that both have, and count the others.")] = False,
+    annotator: Annotated[str | None, typer.Option(metavar="NAME", help="Whose events are true, where the reference has several.")] = None,
     settings: Annotated[list[str] | None, typer.Option("-S", metavar="KEY=VALUE", help="Setting of the metrics: onset_collar=0.1.")] = None,
     repeats: Annotated[int, typer.Option("--bootstrap", metavar="DRAWS", min=0, help="Draws of a bootstrap interval over clips.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
@@ -323,7 +324,9 @@ def score(  # noqa: PLR0913 - options of a command
     from dcasekit.results import scoring
 
     chosen = [one.strip() for one in labels.split(",")] if labels else None
-    material = scoring.read(reference, estimate, durations=durations, labels=chosen, threshold=threshold, partial=partial)
+    material = scoring.read(
+        reference, estimate, durations=durations, labels=chosen, threshold=threshold, partial=partial, annotator=annotator
+    )
     found = work.run(material, [one.strip() for one in metric.split(",") if one.strip()], settings, repeats=repeats, seed=seed)
     files = {"reference": reference, "estimate": estimate} | ({} if durations is None else {"durations": durations})
     work.show(found, material, as_json=as_json, html=html, files=files)

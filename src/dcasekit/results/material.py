@@ -68,6 +68,7 @@ def read(
     labels: Sequence[str] | None = None,
     threshold: PerLabel = 0.5,
     partial: bool = False,
+    annotator: str | None = None,
 ) -> Material:
     """Read a system's files.
 
@@ -80,6 +81,7 @@ def read(
         that the reference lacks hold no event, and are scored.
     labels : what is evaluated; ``None``: those of the scores, else all that occur.
     threshold : scores above it are events, for the metrics of events.
+    annotator : whose events of the reference are true, where it has those of several for a clip.
     partial : score the clips that reference and estimate share, and count the others; else each must have all.
 
     Raises
@@ -91,11 +93,11 @@ def read(
     -----
     ``a.wav``, ``a`` and ``audio/a.wav`` are the same clip, unless two files of one list would then be one.
     """
-    true = _by_clip(_read_events(reference), reference)
+    true = _by_clip(_read_events(reference, annotator), reference)
     lengths = None if durations is None else _by_clip(read_durations(durations), durations)
     scores = _by_clip(read_scores_folder(estimate), estimate) if _holds_scores(estimate) else None
     if scores is None:
-        found: Events = _by_clip(_read_events(estimate), estimate)
+        found: Events = _by_clip(_read_events(estimate, None), estimate)
     else:
         found = {clip: to_events(each, threshold=threshold) for clip, each in scores.items()}
     # A clip without events may lack in the reference if another list says that it is there.
@@ -120,8 +122,8 @@ def read(
     return Material(true, tuple(chosen), found, scores and {clip: scores[clip] for clip in true}, lengths, omitted)
 
 
-def _read_events(path: PathLike) -> dict[str, list[Event]]:
-    return read_events_folder(path) if Path(path).is_dir() else read_events(path)
+def _read_events(path: PathLike, annotator: str | None) -> dict[str, list[Event]]:
+    return (read_events_folder if Path(path).is_dir() else read_events)(path, annotator=annotator)
 
 
 def _holds_scores(path: PathLike) -> bool:
