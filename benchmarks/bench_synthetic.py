@@ -40,7 +40,7 @@ def linear(train: DataGenerator, test: DataGenerator) -> float:
 
 def pooled(data: DataGenerator) -> tuple[Any, Any]:
     """Mean and standard deviation over time of each clip, and its labels."""
-    clips = [windows.reshape(-1, windows.shape[-1]) for windows, _ in data.clip_windows()]
+    clips = [windows.reshape(-1, windows.shape[-1]) for windows in data.get_data()[0]]
     return np.stack([np.concatenate([clip.mean(0), clip.std(0)]) for clip in clips]), data.reference()["truth"]
 
 

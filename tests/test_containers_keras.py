@@ -16,12 +16,12 @@ from safetensors.numpy import save_file
 
 from dcasekit import testing
 from dcasekit.batch_augmentations import mixup
-from dcasekit.containers._data import Arrays
 from dcasekit.containers._keras_state import keras
 from dcasekit.containers.keras import KerasModelContainer
-from dcasekit.containers.training import Training, loss_sum
+from dcasekit.containers.training import Training, sum_loss
 from dcasekit.core import discover
 from dcasekit.errors import ModelError
+from dcasekit.generator import Arrays
 from dcasekit.models import MLP as TorchMLP
 from dcasekit.models import SB_CNN as TorchSB_CNN
 from dcasekit.models.keras import MLP, SB_CNN
@@ -176,7 +176,7 @@ def test_the_loss_is_that_of_the_answers(loss, task):
         answers = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     if name != "cross_entropy" and task == "classification":
         answers = 1 / (1 + 1 / answers)  # the logits here are logarithms of mean probabilities
-    total, count = loss_sum(y.reshape(-1, 3), answers, name, task)
+    total, count = sum_loss(y.reshape(-1, 3), answers, name, task)
     expected = total / count
     np.testing.assert_allclose(record["loss"], expected, rtol=1e-4)
 
@@ -186,7 +186,7 @@ def test_penalties_are_added_to_the_loss():
     x, y = data(shape=SHAPE)
     weights = model.weights()
     penalty = 0.1 * sum(np.square(weights[f"{layer}.{part}"]).sum() for layer in ("dense1", "out") for part in ("kernel", "bias"))
-    expected = loss_sum(y, model.answer(x), None, "classification")[0] / len(x) + penalty
+    expected = sum_loss(y, model.answer(x), None, "classification")[0] / len(x) + penalty
     (record,) = fitted(model, (x, y), learning_rate=1e-12, batch_size=5)
     np.testing.assert_allclose(record["loss"], expected, rtol=1e-4)
 
@@ -215,7 +215,7 @@ def test_the_best_epoch_on_validation_data_is_kept():
     losses = [record["val_loss"] for record in history]
     assert seen == history == model.history
     assert len(history) == 4 + 1 + np.argmin(losses) < 12
-    kept = loss_sum(against[1], model.answer(x), None, "classification")[0] / len(x)
+    kept = sum_loss(against[1], model.answer(x), None, "classification")[0] / len(x)
     np.testing.assert_allclose(kept, min(losses), rtol=1e-4)
     assert {"epoch", "learning_rate", "loss", "val_loss", "val_accuracy", "seconds"} == set(history[0])
 
@@ -228,7 +228,7 @@ def test_without_validation_data_the_last_epoch_is_kept():
     short, long = MLP(**SMALL), MLP(**SMALL)
     short.train(data(), epochs=1, learning_rate=0.01, device="cpu")
     long.train(data(), epochs=3, learning_rate=0.01, device="cpu")
-    losses = [loss_sum(data()[1], model.answer(data()[0]), None, "classification")[0] for model in (short, long)]
+    losses = [sum_loss(data()[1], model.answer(data()[0]), None, "classification")[0] for model in (short, long)]
     assert losses[1] < losses[0]
 
 
@@ -236,7 +236,7 @@ def test_without_validation_data_the_last_epoch_is_kept():
 def test_a_loss_that_is_no_number_ends_training_and_leaves_the_model():
     model = MLP(**SMALL).build((6, 5), LABELS)
     before, (x, y) = model.weights(), data()
-    with pytest.raises(ModelError, match=r"the loss is nan in epoch 1; lower learning_rate \(0.001\)"):
+    with pytest.raises(ModelError, match="clip 18: X holds NaN or infinity"):
         fitted(model, (x * np.nan, y))
     assert same(model, before)
 
@@ -313,14 +313,14 @@ def test_the_loss_of_an_epoch_counts_each_known_label_once():
     y = np.where(np.random.default_rng(0).random(y.shape) < 0.6, np.nan, y).astype(np.float32)
     answers = model.answer(x)
     (record,) = fitted(model, (x, y), "tagging", learning_rate=1e-12, batch_size=3)
-    total, count = loss_sum(y, answers, None, "tagging")
+    total, count = sum_loss(y, answers, None, "tagging")
     assert count == np.isfinite(y).sum()
     assert record["loss"] == pytest.approx(total / count, rel=1e-4)
 
 
 def test_where_nothing_is_known_nothing_is_learned():
     x, y = data()
-    with pytest.raises(ModelError, match="nothing is known of any label"):
+    with pytest.raises(ModelError, match="nothing is known that could be learned"):
         fitted(MLP(**SMALL).build((6, 5), LABELS), (x, np.full_like(y, np.nan)))
 
 
@@ -385,7 +385,7 @@ def test_a_run_that_stopped_early_stays_stopped(tmp_path):
 )
 def test_another_run_is_not_taken_up(tmp_path, model, change, differs):
     MLP(**SMALL).train(data(), epochs=1, device="cpu", resume=tmp_path)
-    with pytest.raises(ModelError, match=rf"checkpoint.safetensors belongs to another run: .*{differs}.* differ; delete it"):
+    with pytest.raises(ModelError, match=rf"checkpoint.safetensors belongs to another run: .*{differs} (was .*, now .*|differs).*; delete it"):
         model.train(data(), epochs=1, device="cpu", resume=tmp_path, **change)
 
 

@@ -18,7 +18,6 @@ from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.errors import FeatureError, MissingExtraError, ModelError
 from dcasekit.export.front_end import _Cut, _Join, front_end
 from dcasekit.features import MFCC, STFT, Decibels, FramesAudio, LoopedMel, Mel, MelSpectrogram, NaturalLog, RawAudio, Spectrogram
-from dcasekit.generator import cut, join
 from dcasekit.models import A_CRNN, CRNN2018, CRNN2023, MLP, SB_CNN, SB_CNN_SED, CompactCNN, Concatenated, SceneCNN, SMel
 
 pytestmark = [
@@ -89,20 +88,24 @@ grids = st.builds(
 )
 
 
-@given(grids, st.integers(1, 100), st.integers(0, 9))
-def test_windows_and_rows_are_cut_and_joined_as_the_library_does(grid, frames, seed):
+@given(grids, st.integers(1, 100), st.integers(0, 1), st.integers(0, 9))
+def test_windows_and_rows_are_cut_and_joined_as_the_library_does(features, samples, behind, seed):
+    """Also of a transform that gives a frame behind the end."""
     rng = np.random.default_rng(seed)
-    values = rng.standard_normal((frames, 3), np.float32)
-    windows = cut(values, grid)
-    np.testing.assert_array_equal(_Cut(grid)(torch.from_numpy(values)[None])[0].numpy(), windows)
+    values = rng.standard_normal((samples + behind, 3), np.float32)
+    grid = features.grid(len(values), samples / 100)
+    windows = grid.cut(values)
+    cut = _Cut(features)
+    assert cut.windows(len(values), samples) == (len(grid.starts), grid.frames)
+    np.testing.assert_array_equal(cut(torch.from_numpy(values)[None], len(grid.starts), grid.frames)[0].numpy(), windows)
     steps = int(rng.integers(1, windows.shape[1] + 1))
     answers = rng.random((len(windows), steps, 2), np.float32)
     try:
-        expected = join(answers, features=grid, frames=frames, duration=frames / 100, labels=("a", "b")).values
+        expected = grid.join(answers, labels=("a", "b")).values
     except FeatureError:  # gaps between windows
-        assert grid.sequence_hop > grid.sequence_frames
+        assert grid.step > grid.length
     else:
-        np.testing.assert_allclose(_Join(grid)(torch.from_numpy(answers)[None], frames)[0].numpy(), expected, atol=1e-6)
+        np.testing.assert_allclose(_Join(features)(torch.from_numpy(answers)[None], grid.frames)[0].numpy(), expected, atol=1e-6)
 
 
 # ---- files

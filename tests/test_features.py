@@ -286,38 +286,14 @@ def test_a_feature_of_one_s_own_has_a_fingerprint_of_its_own():
 # windows
 
 
-@given(
-    frames=st.integers(1, 3000),
-    hop=st.sampled_from([(680, 22050), (512, 22050), (882, 44100), (480, 24000)]),
-    time=st.floats(0.05, 12),
-    share=st.floats(0.01, 1),
-)
-def test_windows_reach_the_end_and_none_begins_beyond_need(frames, hop, time, share):
-    feature = MelSpectrogram(sr=hop[1], audio_hop=hop[0], sequence_time=time, sequence_hop_time=time * share)
-    windows, length = feature.windows(frames), feature.sequence_frames
-    assert windows[0] == 0
-    assert set(np.diff(windows)) <= {feature.sequence_hop}
-    assert windows[-1] + length >= frames, "the last reaches the end"
-    assert len(windows) == 1 or windows[-2] + length < frames, "the last but one does not"
-    covered = np.zeros(windows[-1] + length, bool)
-    for first in windows:
-        covered[first : first + length] = True
-    assert covered.all()
-
-
-def test_without_a_window_length_the_clip_is_one_window():
-    feature = MelSpectrogram(sequence_time=None)
-    assert feature.sequence_frames is None
-    assert list(feature.windows(777)) == [0]
-
-
 @EVERY
 @pytest.mark.parametrize("seconds", [1.0, 3.3])
 @pytest.mark.parametrize("change", [{}, {"sequence_time": None}, {"sequence_time": 0.7, "sequence_hop_time": 0.2}], ids=str)
 def test_the_shape_told_is_the_shape_made(feature, seconds, change):
     feature = replace(feature, **change)
     made = feature.compute(np.zeros(round(seconds * SR), np.float32))
-    assert feature.get_shape(seconds) == (len(feature.windows(len(made))), feature.sequence_frames or len(made), made.shape[1])
+    grid = feature.grid(len(made), seconds)
+    assert feature.get_shape(seconds) == (len(grid.starts), feature.sequence_frames or grid.frames, made.shape[1])
 
 
 @pytest.mark.parametrize("settings", [{"audio_hop": 680}, {"audio_hop": 512}, {"audio_hop": 882, "audio_win": 1764, "sr": 44100}], ids=str)
@@ -327,7 +303,7 @@ def test_the_grid_of_windows_does_not_drift_in_ten_minutes(settings):
     samples = 600 * feature.sr
     sound = np.zeros(samples, np.float32)
     frames = 1 + samples // feature.audio_hop
-    starts = np.array(feature.windows(frames))[3:-3:97]
+    starts = np.array(feature.grid(frames, 600.0).starts)[3:-3:97]
     sound[starts * feature.audio_hop] = 1
     loud = np.concatenate(list(feature.compute_blocks(np.split(sound, 10)))).max(axis=1)
     assert len(loud) == frames

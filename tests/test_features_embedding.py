@@ -168,7 +168,8 @@ def test_openl3_fills_both_ends_with_zeros_and_hears_every_sample(samples, hop, 
     last = (len(frames) - 1) * hop + 48000 - 24000 * center  # the first sample of the recording that no frame has heard
     assert last >= samples
     assert len(frames) == 1 or last - hop < samples
-    assert feature.get_shape(samples / 48000) == (1, len(frames), 512)
+    begun = -(-samples // hop)  # frames that begin before the end; a centred one behind it is left out
+    assert feature.get_shape(samples / 48000) == (1, min(len(frames), begun), 512)
 
 
 def test_a_long_recording_is_never_whole_in_memory():

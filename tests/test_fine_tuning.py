@@ -9,10 +9,10 @@ from torch import nn
 
 import dcasekit
 from dcasekit import DataGenerator, Scaler, testing
-from dcasekit.containers._data import Arrays
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.errors import ModelError
 from dcasekit.features import Mel, MelSpectrogram
+from dcasekit.generator import Arrays
 from dcasekit.models import MLP, SB_CNN, CompactCNN
 
 SMALL = {"filters": (4, 4, 6, 6)}
@@ -370,9 +370,7 @@ def test_a_tuned_model_predicts_from_files_with_the_front_end_it_had(sounds, pre
 def test_data_made_otherwise_are_refused(sounds, pretrained):
     dataset, _, feature = sounds
     model = dcasekit.load(pretrained)
-    with pytest.raises(ModelError, match=r"scaled as those the model was trained on; call data.set_scaler\(model.scaler\)"):
-        model.fine_tune(DataGenerator(dataset, feature, folds=["train"]))
-    with pytest.raises(ModelError, match="scaled as those"):
+    with pytest.raises(ModelError, match=r"scaled otherwise than those the model was trained on; .* call data.set_scaler\(model.scaler\)"):
         model.fine_tune(DataGenerator(dataset, feature, folds=["train"], scaler=Scaler("minmax").fit(np.eye(16))))
     other = MelSpectrogram(sr=8000, audio_win=256, audio_hop=64, mel=Mel(bands=16), sequence_time=0.2, sequence_hop_time=0.1)
     other.extract(dataset)

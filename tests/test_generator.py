@@ -15,7 +15,6 @@ from dcasekit.annotations import Clip, Event
 from dcasekit.datasets import CrossValidation, Dataset
 from dcasekit.errors import DatasetError, FeatureError
 from dcasekit.features import RawAudio
-from dcasekit.generator import cut, join, time_edges
 
 SR, HOP = 8000, 100
 FEATURE = RawAudio(sr=SR, audio_hop=HOP, sequence_time=0.1, sequence_hop_time=0.05)  # 8 frames, every 4
@@ -52,13 +51,18 @@ def dataset(tmp_path):
     return made
 
 
+def starts_of(frames, feature=FEATURE):
+    """First frames of the windows of a clip that lasts so many frames."""
+    return feature.grid(frames, frames * feature.audio_hop / feature.sr).starts
+
+
 def numbers(x):
     """Which clip and frame each frame of each window is."""
     return np.round(x[..., 0] * 1000).astype(int)
 
 
 def rows(x, y):
-    return sorted((tuple(window), tuple(target)) for window, target in zip(numbers(x).tolist(), y.tolist(), strict=True))
+    return sorted((tuple(window), str(target)) for window, target in zip(numbers(x).tolist(), y.tolist(), strict=True))
 
 
 # ---- one grid
@@ -98,7 +102,7 @@ def test_frames_of_a_long_clip_are_labelled_where_the_event_is(long, hop, drawn)
         roll[first:last, "abc".index(label)] = 1
     clip = replace(long.clips[0], events=tuple(events))
     x, y = DataGenerator(long, feature, folds=[clip], train=False, target="frame").get_data()
-    starts = feature.windows(-(-LONG * HOP // hop))
+    starts = feature.grid(-(-LONG * HOP // hop), LONG * HOP / SR).starts
     length = feature.sequence_frames
     assert x[0].shape[:2] == y[0].shape[:2] == (len(starts), length)
     inside = [n for n, start in enumerate(starts) if start + length <= frames]
@@ -112,7 +116,7 @@ def test_windows_of_a_long_clip_are_labelled_where_the_event_is(long, drawn):
     events = [Event(first * HOP / SR, min(first + length, LONG) * HOP / SR, label) for first, length, label in drawn]
     clip = replace(long.clips[0], events=tuple(events))
     _, y = DataGenerator(long, FEATURE, folds=[clip], train=False).get_data()
-    starts = np.asarray(FEATURE.windows(LONG))
+    starts = np.asarray(starts_of(LONG))
     # Windows of 8 frames every 4: each answers for the 4 frames around its centre, the first and last to the clip's ends.
     begin = np.where(starts == 0, 0, starts + 2)
     end = np.where(starts == starts[-1], LONG, starts + 6)
@@ -134,7 +138,7 @@ def test_soft_labels_and_the_larger_weight(dataset):
 
 def test_get_data_for_training_gives_arrays(dataset):
     x, y = DataGenerator(dataset, FEATURE, folds=["fold1", "fold2"]).get_data()
-    expected = sum(len(FEATURE.windows(5 + 3 * n)) for n in range(9) if n % 3 < 2)
+    expected = sum(len(starts_of(5 + 3 * n)) for n in range(9) if n % 3 < 2)
     assert x.shape == (expected, 8, HOP)
     assert y.shape == (expected, 3)
     assert x.dtype == y.dtype == np.float32
@@ -150,8 +154,8 @@ def test_get_data_for_testing_gives_lists_in_order(dataset):
     assert isinstance(x, list)
     for windows, targets, clip in zip(x, y, (2, 5, 8, 0, 3, 6), strict=True):
         frames = 5 + 3 * clip
-        assert len(windows) == len(targets) == len(FEATURE.windows(frames))
-        for window, start in zip(numbers(windows), FEATURE.windows(frames), strict=True):
+        assert len(windows) == len(targets) == len(starts_of(frames))
+        for window, start in zip(numbers(windows), starts_of(frames), strict=True):
             real = min(8, frames - start)
             np.testing.assert_array_equal(window[:real], 100 * clip + start + np.arange(real))
         np.testing.assert_array_equal(targets, np.tile(np.eye(3)[clip % 3], (len(windows), 1)))
@@ -175,7 +179,7 @@ def test_seeds_and_epochs(dataset):
     first, again, other = (DataGenerator(dataset, FEATURE, folds=["train"], seed=seed) for seed in (5, 5, 6))
 
     def order(generator, epoch):
-        return [tuple(row) for batch in generator.batches(epoch, 4) for row in numbers(batch.x)]
+        return [tuple(row) for batch in generator.batches(epoch, 4, seed=generator.seed) for row in numbers(batch.x)]
 
     assert order(first, 2) == order(again, 2)
     assert order(first, 0) == order(first, 0)
@@ -235,24 +239,11 @@ def test_the_last_window_is_filled_and_masked(dataset):
         np.testing.assert_array_equal(window, np.pad(window[:real], (0, 8 - real), mode="reflect"))
 
 
-def test_targets_of_frames_are_filled_like_their_frames(dataset):
+def test_targets_of_frames_that_were_filled_up_are_unknown(dataset):
     clip = replace(dataset.clips[0], events=(Event(4 * HOP / SR, 5 * HOP / SR, "b"),))  # the last of five frames
     (batch,) = DataGenerator(dataset, FEATURE, folds=[clip], train=False, target="frame")
-    assert batch.y[0, :, 1].tolist() == [0, 0, 0, 0, 1, 0, 0, 0]
-
-
-@pytest.mark.parametrize("frames", range(1, 40))
-@pytest.mark.parametrize(("window", "hop"), [(8, 4), (8, 8), (8, 3), (5, 1), (1, 1), (4, 9)])
-def test_windows_reach_the_end_and_are_not_empty(frames, window, hop):
-    feature = replace(FEATURE, sequence_time=(window + 0.1) * HOP / SR, sequence_hop_time=(hop + 0.1) * HOP / SR)
-    assert (feature.sequence_frames, feature.sequence_hop) == (window, hop)
-    starts = feature.windows(frames)
-    assert starts[0] == 0
-    assert all(start < frames for start in starts)
-    if hop <= window:
-        assert starts[-1] + window >= frames
-        assert len(starts) == 1 or starts[-2] + window < frames  # none too many
-    assert cut(np.zeros((frames, 2), np.float32), feature).shape == (len(starts), window, 2)
+    np.testing.assert_array_equal(batch.y[0, :, 1], [0, 0, 0, 0, 1, np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(batch.mask, ~np.isnan(batch.y).any(axis=2))
 
 
 # ---- scaler, joining
@@ -262,7 +253,8 @@ def test_a_scaler_is_applied_everywhere_and_fitted_on_what_is_not_scaled(dataset
     train = DataGenerator(dataset, FEATURE, folds=["train"])
     raw, _ = train.get_data()
     scaler = Scaler().fit(train)
-    np.testing.assert_allclose(scaler.transform(raw), Scaler().fit(raw).transform(raw), atol=1e-5)
+    real = np.concatenate([batch.x[batch.mask] for batch in train])
+    np.testing.assert_allclose(scaler.transform(raw), Scaler().fit(real).transform(raw), atol=1e-5)
     train.set_scaler(scaler)
     np.testing.assert_allclose(train.get_data()[0], scaler.transform(raw), atol=1e-6)
     np.testing.assert_allclose(next(iter(train)).x, train.get_data()[0][:32], atol=1e-6)
@@ -273,58 +265,16 @@ def test_a_scaler_is_applied_everywhere_and_fitted_on_what_is_not_scaled(dataset
         np.testing.assert_allclose(scaled, scaler.transform(unscaled), atol=1e-6)
 
 
-@given(frames=st.integers(1, 60), extra=st.integers(0, HOP), window=st.integers(1, 12), data=st.data())
-def test_answers_of_windows_partition_the_clip(frames, extra, window, data):
-    hop = data.draw(st.integers(1, window))
-    feature = replace(FEATURE, sequence_time=(window + 0.1) * HOP / SR, sequence_hop_time=(hop + 0.1) * HOP / SR)
-    duration = ((frames - 1) * HOP + max(1, extra)) / SR
-    starts = feature.windows(frames)
-    answers = np.random.default_rng(0).random((len(starts), 2)).astype(np.float32)
-    scores = join(answers, features=feature, frames=frames, duration=duration, labels=("a", "b"))
-    assert scores.edges[0] == 0
-    assert scores.edges[-1] == pytest.approx(duration)
-    np.testing.assert_array_equal(scores.values, answers)
-    centres = (np.asarray(starts) + window / 2) * HOP / SR
-    inner = scores.edges[1:-1]
-    np.testing.assert_allclose(inner, (centres[1:] + centres[:-1]) / 2)
-
-
-@given(frames=st.integers(1, 60), window=st.integers(1, 12), per=st.sampled_from([1, 2, 3]), data=st.data())
-def test_answers_of_frames_are_averaged_where_windows_overlap(frames, window, per, data):
-    hop = data.draw(st.integers(1, window))
-    feature = replace(FEATURE, sequence_time=(window + 0.1) * HOP / SR, sequence_hop_time=(hop + 0.1) * HOP / SR)
-    starts = feature.windows(frames)
-    steps = -(-window // per)
-    answers = np.random.default_rng(0).random((len(starts), steps, 1)).astype(np.float32)
-    scores = join(answers, features=feature, frames=frames, duration=frames * HOP / SR, labels=("a",))
-    np.testing.assert_allclose(scores.edges, np.arange(frames + 1) * HOP / SR)
-    for frame in range(frames):
-        covering = [answers[n, (frame - start) * steps // window, 0] for n, start in enumerate(starts) if start <= frame < start + window]
-        assert scores.values[frame, 0] == pytest.approx(np.mean(covering), abs=1e-6)
-
-
-def test_windows_with_gaps_cannot_answer_frames():
-    feature = replace(FEATURE, sequence_time=0.05, sequence_hop_time=0.2)
-    with pytest.raises(FeatureError, match="sequence_hop_time <= sequence_time"):
-        join(np.zeros((2, 4, 1)), features=feature, frames=25, duration=0.3, labels=("a",))
-
-
-def test_edges_end_with_the_clip():
-    assert time_edges(FEATURE, 10, 0.1235, per_frame=True)[-1] == pytest.approx(0.1235)
-    assert time_edges(FEATURE, 10, 0.1235, per_frame=False)[-1] == pytest.approx(0.1235)
-    assert time_edges(FEATURE, 11, 0.125, per_frame=True)[-1] == pytest.approx(0.1375)  # a centred frame begins at the very end
-
-
 def test_a_perfect_model_of_windows_gets_perfect_scores(dataset):
     """The labels as answers: the scores say where the events are, to the window."""
     clip = replace(dataset.clips[8], events=(Event(0.1, 0.2, "a"),))
     detection = Made(dataset.root, [clip], task="detection")
     generator = DataGenerator(detection, FEATURE, folds=[clip], train=False)
-    (_, finish), targets = next(iter(generator.clip_windows())), generator.get_data()[1][0]
-    scores = finish(targets)
+    clip, targets = next(generator.clip_windows()), generator.get_data()[1][0]
+    scores = clip.join(targets, generator.labels)
     for (begin, end), row in zip(itertools.pairwise(scores.edges), scores.values, strict=True):
         assert bool(row[0]) == (begin < 0.2 - 1e-6 and end > 0.1 + 1e-6)
-    assert generator.reference()["events"] == {"clip8": [Event(0.1, 0.2, "a")]}
+    assert generator.reference()["events"] == {"clip8": (Event(0.1, 0.2, "a"),)}
 
 
 # ---- what is left out, what is refused
@@ -340,11 +290,25 @@ def test_skipped_clips_are_left_out_with_a_warning(dataset, caplog):
     assert len(generator.get_data()[0]) == 2
 
 
-def test_an_unlabelled_clip_is_refused_by_name(dataset):
-    clip = replace(dataset.clips[0], tags=None, events=None)
-    generator = DataGenerator(dataset, FEATURE, folds=[clip])
-    with pytest.raises(DatasetError, match="clip 'clip0' has neither tags nor events"):
-        generator.get_data()
+def test_what_nobody_knows_is_nan(dataset):
+    """Unlabelled, weak, partly annotated and strong clips side by side."""
+    unlabelled = replace(dataset.clips[0], tags=None, events=None)
+    weak = replace(dataset.clips[3], tags={"a": 1.0, "b": None}, events=None)
+    strong = replace(dataset.clips[6], tags={"c": 1.0}, events=(Event(0, 0.2, "c"),))
+    detection = Made(dataset.root, [unlabelled, weak, strong], task="detection")
+    for target in ("window", "frame"):
+        generator = DataGenerator(detection, FEATURE, folds=[unlabelled, weak, strong], train=False, target=target)
+        _, (none, few, all_known) = generator.get_data()
+        assert np.isnan(none).all()
+        assert np.isnan(few).all()
+        assert all_known[0].reshape(-1, 3)[0].tolist() == [0, 0, 1]
+    (batch,) = generator
+    np.testing.assert_array_equal(batch.tags[0], [np.nan] * 3)
+    np.testing.assert_array_equal(batch.tags[1], [1, np.nan, 0])  # a label that is not named is known to be absent
+    assert generator.reference()["events"]["clip3"] is None
+    tags = DataGenerator(detection, FEATURE, folds=[weak], train=False)
+    assert tags.target == "clip"  # no times are known
+    np.testing.assert_array_equal(tags.get_data()[1][0], [[1, np.nan, 0]] * len(starts_of(14)))
 
 
 def test_silence_is_not_unlabelled(dataset):

@@ -378,7 +378,7 @@ print(json.dumps([discover.names("datasets"), shape, numbers["accuracy"], refusa
 """
     datasets, shape, accuracy, refusal = python(code)
     assert {"esc10", "esc50", "urban_sound8k"} <= set(datasets)
-    assert shape == [4, 32, 64]
+    assert shape == [3, 32, 64]
     assert accuracy == 1.0
     assert "dcasekit[torch]" in refusal
 

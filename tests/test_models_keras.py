@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import dcasekit
-from dcasekit.containers._data import Arrays
 from dcasekit.containers._keras_layers import layers_of, names_of, shapes_of
 from dcasekit.containers._keras_weights import role, to_keras, to_torch
 from dcasekit.containers.training import Training
 from dcasekit.core import discover
 from dcasekit.errors import ModelError
+from dcasekit.generator import Arrays
 
 LABELS = tuple("abcdefghij")
 NAMES = ("mlp", "sb_cnn", "sb_cnn_sed", "a_crnn", "mst", "smel", "vggish")
@@ -222,7 +222,7 @@ def test_after_one_step_both_evaluate_with_the_statistics_of_its_batch():
 def test_the_learning_rate_goes_as_the_twin_s(schedule):
     """Silence gives the first kernel no gradient: what becomes of it is the product of decay and rate over all steps."""
     settings = {"dropout_rates": (0.0, 0.0), "l2_reg": 0.0}
-    decay = {"optimizer": "adamw", "weight_decay": 0.5, "schedule": schedule, "learning_rate": 0.02, "epochs": 5}
+    decay = {"optimizer": "adamw", "weight_decay": 0.5, "schedule": schedule, "learning_rate": 0.02, "epochs": 5, "monitor": "loss"}
     records, ours, theirs = learned("mlp", settings, (6, 12), "tagging", x=np.zeros((12, 6, 12)), **decay)
     np.testing.assert_allclose(*([record["learning_rate"] for record in run] for run in records), rtol=1e-5, atol=1e-9)
     np.testing.assert_allclose(ours["dense1", "kernel"], theirs["dense1", "kernel"], rtol=1e-5)

@@ -514,7 +514,7 @@ def test_crnn2023_learns_soft_labels_by_the_squared_error_of_what_it_gives():
 
 
 def arrays(x, y):
-    from dcasekit.containers._data import Arrays
+    from dcasekit.generator import Arrays
 
     return Arrays(x, y, labels=labels(3), task="detection")
 

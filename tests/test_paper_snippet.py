@@ -8,6 +8,7 @@ import torch
 
 from dcasekit import testing
 from dcasekit.annotations import Clip
+from dcasekit.errors import ModelError
 from dcasekit.scores import Scores
 
 # Blank lines and comments aside, these are the lines of the design; only what the listing leaves open is named by the test.
@@ -133,6 +134,9 @@ def test_training_on_the_augmented_dataset_uses_copies_and_tests_on_originals(na
 
 def test_the_generators_work_as_validation_and_test(names):
     model = names["SB_CNN"](**MODEL_PARAMS)
+    with pytest.raises(ModelError, match="the data are scaled otherwise than those the model was trained on"):
+        model.train(names["data_gen_train"], names["data_gen_val"], **TRAIN_PARAMS)
+    names["data_gen_train"].set_scaler(names["scaler"])
     history = model.train(names["data_gen_train"], names["data_gen_val"], **TRAIN_PARAMS)
     assert "val_accuracy" in history[0]
     scores = model.predict(names["data_gen_val"])

@@ -77,3 +77,8 @@ class MissingExtraError(DcasekitError, ImportError):
 
     def __reduce__(self) -> tuple[type["MissingExtraError"], tuple[str, str]]:  # so that it travels from a worker
         return type(self), self._given
+
+
+def first_line(error: BaseException) -> str:
+    """Sum up another library's error for a message: its first line, or its kind if it says nothing."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

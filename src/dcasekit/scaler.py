@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
 
@@ -54,7 +54,10 @@ class Scaler:
         return self.normalizer.startswith("window")
 
     def fit(self, data: Any) -> Self:
-        """Learn from an array (..., dims), a list of arrays, or a `DataGenerator` (window by window, never all in memory)."""
+        """Learn from an array (..., dims), a list of arrays, or a `DataGenerator`.
+
+        A generator is read clip by clip, never all in memory, and without the frames that windows were filled up with.
+        """
         if self.per_window:
             return self
         self.__init__(self.normalizer)  # type: ignore[misc]
@@ -171,6 +174,6 @@ def _scale_windows(windows: FloatArray, normalizer: str) -> FloatArray:
 
 
 def _arrays(data: Any) -> Iterable[FloatArray]:
-    if hasattr(data, "clip_windows"):  # a DataGenerator
-        return (windows for windows, _ in data.clip_windows(scaled=False))
+    if hasattr(data, "real_frames"):  # a DataGenerator
+        return cast("Iterable[FloatArray]", data.real_frames())
     return data if isinstance(data, list | tuple) else [data]

@@ -6,11 +6,11 @@ from typing import Any, Self
 
 from numpy.typing import NDArray
 
-from dcasekit.containers._data import Data
 from dcasekit.containers.training import Training
 from dcasekit.core.units import FloatArray
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
+from dcasekit.generator import Data
 
 Weights = Mapping[str, NDArray[Any]]
 Record = dict[str, float]
@@ -81,3 +81,8 @@ class Backend(ABC):
     def weights_until(self, layer: str) -> tuple[str, ...]:
         """Name the weights that the forward pass has used when a layer of `layers` is done."""
         raise ModelError(f"{type(self).__name__} has no layer {layer!r}")
+
+    def _allocate(self, shape: tuple[int, int], labels: Sequence[str], *, task: Task) -> Mapping[str, tuple[int, ...]] | None:
+        """Tell names and shapes of the weights that `build` would make, without their memory; ``None`` if that cannot be told."""
+        del shape, labels, task
+        return None

@@ -86,6 +86,14 @@ def load_checkpoint(folder: PathLike, run: Mapping[str, Any]) -> State | None:
             raise TypeError("no history")
     except (OSError, LookupError, TypeError, ValueError, AttributeError, RecursionError, SafetensorError) as error:
         raise ModelError(f"{path} is no checkpoint that can be read ({error}); delete it to train from the start") from error
-    if changed := [name for name, value in run.items() if other.get(name) != value]:
-        raise ModelError(f"{path} belongs to another run: {', '.join(changed)} differ; delete it, or resume in another folder")
+    if changed := [name for name in {**other, **run} if other.get(name) != run.get(name)]:
+        told = "; ".join(_difference(name, other.get(name), run.get(name)) for name in sorted(changed))
+        raise ModelError(f"{path} belongs to another run: {told}; delete it, or resume in another folder")
     return State(values, arrays)
+
+
+def _difference(name: str, before: Any, now: Any) -> str:
+    """Say how two runs differ in one respect."""
+    if name in ("data", "validation") and before and now:
+        return f"the {name} differ: their clips, labels, features, scaler or audio have changed"
+    return f"{name} was {before}, now {now}" if len(f"{before}{now}") < 80 else f"{name} differs"

@@ -1,33 +1,29 @@
 """The model container: a trainable map from arrays to scores, the same contract for every backend."""
 
-import copy
 import difflib
-import hashlib
 import logging
-import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
-import numpy as np
-
-import dcasekit
 from dcasekit.containers._backend import Backend, Record, Weights
-from dcasekit.containers._data import Arrays, ClipWindows, Data, file_windows
+from dcasekit.containers._fitting import check_finite, check_labels, fit_front_end, results_of
+from dcasekit.containers._head import fit_weights, replace_head
 from dcasekit.containers._keras_weights import layers_of, to_torch
-from dcasekit.containers._weight_files import lacking, outputs, prefixed, read
+from dcasekit.containers._weight_files import read
+from dcasekit.containers.saving import Allowed, read_model, write_model
 from dcasekit.containers.training import Training
-from dcasekit.core import discover
-from dcasekit.core.files import read_json, replacing, write_json
 from dcasekit.core.units import FloatArray, PathLike
 from dcasekit.datasets.base import Task
-from dcasekit.errors import DcasekitError, ModelError
+from dcasekit.errors import DcasekitError, ModelError, first_line
 from dcasekit.features.base import FeatureExtractor
-from dcasekit.generator import DataGenerator
-from dcasekit.results import Results, plain
+from dcasekit.generator import Arrays, ClipWindows, Data, DataGenerator, answer_clips, file_windows
+from dcasekit.results import Results
 from dcasekit.scaler import Scaler
 from dcasekit.scores import Scores
+
+Found = TypeVar("Found")
 
 _log = logging.getLogger(__name__)
 
@@ -73,11 +69,10 @@ class ModelContainer(Backend):
         number. Also kept as ``history``.
         """
         training = Training.of(settings)
-        source = _source(data, seed=training.seed)
+        source = _source(data)
         self.build(source.shape, source.labels, task=source.task, seed=training.seed)
-        checked = None if validation is None else self._source(validation, seed=training.seed)
-        if isinstance(data, DataGenerator):
-            self.features, self.scaler = data.features, data.scaler
+        self.features, self.scaler = (data.features, data.scaler) if isinstance(data, DataGenerator) else (None, None)
+        checked = None if validation is None else self._fitted(validation, labels=source.labels)
         self.training = training.to_dict()
         self.history = self.fit(source, checked, training)
         return self.history
@@ -89,8 +84,8 @@ class ModelContainer(Backend):
 
         Parameters
         ----------
-        data, validation : as for `train`. A `DataGenerator` must have the features and the scaler of the model; its windows may be
-            shorter or longer if the network takes any.
+        data, validation : as for `train`. A `DataGenerator` must have the features of the model, and its scaler or none; its windows may
+            be shorter or longer if the network takes any.
         labels : of the columns of Y; ``None``: as for `train`.
         freeze : what stays as it is, batch normalisation's running statistics included: ``"all"`` but the head, ``"none"``, or a layer of
             `layers`: all that the forward pass has used when this layer is done.
@@ -107,19 +102,18 @@ class ModelContainer(Backend):
         training = Training.of(settings)
         self._need_network()
         self._need_layer(None if freeze in ("all", "none") else freeze)
-        source = _source(data, labels=labels, seed=training.seed)
-        checked = None if validation is None else _source(validation, labels=source.labels, task=source.task, seed=training.seed)
-        for part in (source, checked):
-            if part is not None:
-                self._check_front_end(part, source.labels if labels is None else tuple(labels))
-        tuned, head = _with_new_head(self, source, training.seed)
+        source = _source(data, labels=labels)
+        check_labels(source, source.labels if labels is None else labels)
+        source = self._front_end(source)
+        checked = None if validation is None else self._fitted(validation, labels=source.labels, task=source.task)
+        tuned, head = replace_head(self, source, training.seed)
         frozen = tuple(name for name in tuned.weights() if freeze == "all" and name not in head)
         if freeze not in ("all", "none"):
             frozen = tuned.weights_until(freeze)
         if head.intersection(frozen):
             raise ModelError(f"freeze={freeze!r} would keep the new head ({', '.join(sorted(head))}) from learning; name an earlier layer")
-        if isinstance(data, DataGenerator):
-            tuned.features, tuned.scaler = data.features, data.scaler
+        if isinstance(source, DataGenerator):
+            tuned.features, tuned.scaler = source.features, source.scaler
         vars(self).update(vars(tuned))
         self.training = {**training.to_dict(), "freeze": freeze}
         self.history = self.fit(source, checked, training, frozen=frozen)
@@ -135,9 +129,30 @@ class ModelContainer(Backend):
         Returns
         -------
         list of `Scores`, one per clip: one row per window, or per frame if the network answers frames.
+
+        Raises
+        ------
+        DcasekitError : a clip cannot be read or answered; `predict_each` goes on with the others.
+        """
+        return [_checked(found) for _, found in self.predict_each(data)]
+
+    def predict_each(self, data: Any) -> Iterator[tuple[str, Scores | DcasekitError]]:
+        """Score clips one by one, as they are read, in flat memory; what goes wrong with one stops no other.
+
+        Parameters
+        ----------
+        data : as for `predict`.
+
+        Yields
+        ------
+        id of the clip, or path of the file, and its `Scores`, or what is wrong with it; in order.
         """
         self._need_network()
-        return self._answers(self._clips(data))
+        for clip, found in answer_clips(self._clips(data), self._answer):
+            try:
+                yield clip.name, _named(clip.name, found) if isinstance(found, Exception) else clip.join(found, self.labels)
+            except DcasekitError as error:  # the answers cannot be joined
+                yield clip.name, _named(clip.name, error)
 
     def embed(self, layer: str, data: Any) -> list[FloatArray]:
         """Give what a layer gives for clips.
@@ -153,38 +168,27 @@ class ModelContainer(Backend):
         """
         self._need_network()
         self._need_layer(layer)
-        return [self.activations(self._fitting(windows), layer) for windows, _ in self._clips(data)]
+        looked = answer_clips(self._clips(data), lambda windows: self.activations(self._checked(windows), layer))
+        return [_checked(_named(clip.name, found) if isinstance(found, Exception) else found) for clip, found in looked]
 
     def evaluate(self, data: Any) -> Results:
-        """Score clips and compare with the truth: a `DataGenerator`, or ``(X, Y)``."""
+        """Score clips and compare with the truth: a `DataGenerator`, or ``(X, Y)``.
+
+        Data may know fewer labels than the model; see `results_of` for what becomes of the others.
+        """
         self._need_network()
-        source = self._source(data)
-        return Results(task=self.task, labels=self.labels, scores=tuple(self._answers(source.clip_windows())), **source.reference())
+        source = self._fitted(data)
+        return results_of(source, self.labels, self.task, self.predict(source))
 
     def save(self, folder: PathLike) -> Path:
-        """Write ``model.json`` and ``weights.safetensors``; nothing in them can run code."""
-        from safetensors.numpy import save_file
+        """Write ``model.json`` and ``weights.safetensors``; nothing in them can run code. `load` reads them again.
 
+        Raises
+        ------
+        ModelError : there is no network, or `load` would refuse what would be written; the message says how to mend it.
+        """
         self._need_network()
-        folder, weights = Path(folder), {name: np.ascontiguousarray(array) for name, array in self.weights().items()}
-        with replacing(folder / "weights.safetensors") as temporary:
-            save_file(weights, temporary)
-            digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-        description = {
-            "class": discover.address(type(self)),
-            "settings": self.settings,
-            "labels": self.labels,
-            "task": self.task,
-            "shape": self.shape,
-            "features": self.features and {"class": discover.address(type(self.features)), "settings": self.features.settings},
-            "scaler": self.scaler and self.scaler.to_dict(),
-            "training": self.training,
-            "history": plain(self.history),
-            "weights_sha256": digest,
-            "versions": {"dcasekit": dcasekit.__version__, "python": platform.python_version(), "numpy": np.__version__},
-        }
-        write_json(folder / "model.json", description)
-        return folder
+        return write_model(self, Path(folder))
 
     def load_weights(self, path: PathLike, *, labels: Sequence[str] | None = None) -> Self:
         """Take over the weights of another system's file, after `build` for the windows, labels and task that it was made for.
@@ -218,7 +222,7 @@ class ModelContainer(Backend):
         self._need_network()
         arrays = read(path, wanted=sum(array.nbytes for array in self.weights().values()))
         try:
-            found, left_out = _fitted(self, arrays, self.labels if labels is None else tuple(labels))
+            found, left_out = fit_weights(self, arrays, self.labels if labels is None else tuple(labels), translate=type(self).published)
             self.set_weights({**self.weights(), **found})
         except ModelError as error:
             raise ModelError(f"{path} does not fit this {type(self).__name__}: {error}") from error
@@ -245,41 +249,45 @@ class ModelContainer(Backend):
         """The settings of the architecture as JSON values."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def _source(self, data: Any, *, seed: int = 0) -> Data:
-        """Take data for the labels and task of this model."""
-        return _source(data, labels=self.labels, task=self.task, seed=seed)
+    def _fitted(self, data: Any, *, labels: Sequence[str] | None = None, task: Task | None = None) -> Data:
+        """Take data as this model takes them; with `labels`, data of those labels alone."""
+        source = _source(data, labels=labels or self.labels, task=task or self.task)
+        if labels is not None:
+            check_labels(source, labels)
+        return self._front_end(source)
 
-    def _clips(self, data: Any) -> ClipWindows:
+    def _front_end(self, data: Data) -> Data:
+        return fit_front_end(data, dims=self.shape[1], features=self.features, scaler=self.scaler)
+
+    def _clips(self, data: Any) -> Iterator[ClipWindows]:
         if isinstance(data, str | Path):
             raise ModelError(f"predict takes a list of files, not {str(data)!r}: write predict([{str(data)!r}])")
         if isinstance(data, list | tuple) and data and isinstance(data[0], str | Path):
             if self.features is None:
                 raise ModelError("the model was trained on arrays and has no front end; train it on a DataGenerator to predict files")
-            return file_windows(data, features=self.features, scaler=self.scaler, labels=self.labels)
-        return self._source(data).clip_windows()
+            return (file_windows(path, features=self.features, scaler=self.scaler) for path in data)
+        return self._fitted(data).clip_windows()
 
-    def _answers(self, clips: ClipWindows) -> list[Scores]:
-        return [finish(self.answer(self._fitting(windows))) for windows, finish in clips]
+    def _answer(self, windows: FloatArray) -> FloatArray:
+        """Answer windows; whatever the network's framework says against them becomes an error of ours."""
+        windows = self._checked(windows)
+        try:
+            return self.answer(windows)
+        except DcasekitError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"this {type(self).__name__}, built for windows of {self.shape} (frames, dims), cannot answer windows of "
+                f"{windows.shape[1:]} ({first_line(error)}); cut them as it was trained: features=model.features"
+            ) from error
 
-    def _fitting(self, windows: FloatArray) -> FloatArray:
+    def _checked(self, windows: FloatArray) -> FloatArray:
         if windows.shape[2] != self.shape[1]:
             raise ModelError(
                 f"the model takes windows of {self.shape[1]} dims; got {windows.shape[2]}: use the features it was trained with"
             )
+        check_finite(windows, ())
         return windows
-
-    def _check_front_end(self, data: Data, labels: tuple[str, ...]) -> None:
-        """Refuse data that are not made as those the model was trained on, or that have other labels than they should."""
-        if data.labels != labels:
-            raise ModelError(f"the labels asked for are {', '.join(labels)}; the data have {', '.join(data.labels)}")
-        if data.shape[1] != self.shape[1]:
-            raise ModelError(f"the model takes windows of {self.shape[1]} dims; got {data.shape[1]}: use the features it was trained with")
-        if self.features is None or not isinstance(data, DataGenerator):
-            return
-        if data.features.fingerprint != self.features.fingerprint:
-            raise ModelError(f"the model was trained with {self.features}; got data made with {data.features}: use features=model.features")
-        if (data.scaler and data.scaler.to_dict()) != (self.scaler and self.scaler.to_dict()):
-            raise ModelError("the data must be scaled as those the model was trained on; call data.set_scaler(model.scaler)")
 
     def _need_layer(self, name: str | None) -> None:
         known = self.layers()
@@ -293,98 +301,41 @@ class ModelContainer(Backend):
             raise ModelError(f"this {type(self).__name__} has no network yet; call train() or build() first")
 
 
-def load(folder: PathLike) -> ModelContainer:
+def load(folder: PathLike, *, allow: Allowed = ()) -> ModelContainer:
     """Load a model that was saved with `ModelContainer.save`; it predicts from audio files as it is.
+
+    Nothing in the folder can run code: what ``model.json`` names must be part of dcasekit, or be allowed here.
+
+    Parameters
+    ----------
+    folder : as saved.
+    allow : classes of your own, or names of modules that may be imported to find them (``"mylab.nets"``, with all below it).
 
     Raises
     ------
-    ModelError : a file is missing, damaged, or not the one that was saved.
+    ModelError : a file is missing, damaged, not the one that was saved, or names code that is not allowed.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as load_arrays
-
-    folder = Path(folder)
-    found = read_json(folder / "model.json", error=ModelError)
-    path = folder / "weights.safetensors"
-    try:
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != found["weights_sha256"]:
-            raise ModelError(f"{path} is not the file that was saved with {folder / 'model.json'}: its checksum differs; copy both again")
-        weights = load_arrays(content)
-        container: ModelContainer = _class("models", found["class"], ModelContainer)(**found["settings"])
-        container.build(tuple(found["shape"]), found["labels"], task=found["task"])
-        container.set_weights(weights)
-        if found["features"]:
-            feature = _class("features", found["features"]["class"], FeatureExtractor)
-            container.features = feature.from_settings(found["features"]["settings"])
-        container.scaler = found["scaler"] and Scaler.from_dict(found["scaler"])
-        container.history, container.training = found["history"], found["training"]
-    except ModelError:
-        raise
-    except (DcasekitError, OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{folder} does not hold a complete model ({type(error).__name__}: {error}); save or copy it again") from error
-    return container
+    return read_model(Path(folder), ModelContainer, allow=allow)  # type: ignore[type-abstract]
 
 
-def _source(data: Any, *, labels: Sequence[str] | None = None, task: Task | None = None, seed: int = 0) -> Data:
+def _source(data: Any, *, labels: Sequence[str] | None = None, task: Task | None = None) -> Data:
     """Take what a container trains on: a `DataGenerator`, or arrays, whose labels and task may be given."""
     if isinstance(data, DataGenerator | Arrays):
         return data
     x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
-    return Arrays(x, y, labels=labels, task=task, seed=seed)
+    return Arrays(x, y, labels=labels, task=task)
 
 
-def _with_new_head(model: ModelContainer, data: Data, seed: int) -> tuple[ModelContainer, set[str]]:
-    """Give a copy of a model with new weights where their number depends on the labels, and the names of those."""
-    tuned = copy.copy(model).build(data.shape, data.labels, task=data.task, seed=seed)
-    new, old, head = tuned.weights(), model.weights(), set(_head(tuned))
-    if not head:
-        raise ModelError(f"{type(model).__name__} has no head that could be replaced: no weights that grow with the number of labels")
-    if misfits := [name for name in new if name not in head and (name not in old or old[name].shape != new[name].shape)]:
-        raise ModelError(
-            f"windows of {data.shape} (frames, dims) need other weights than the {model.shape} the model was trained on: "
-            f"{', '.join(misfits)}; use windows of the same length"
-        )
-    tuned.set_weights({name: array if name in head else old[name] for name, array in new.items()})
-    return tuned, head
-
-
-def _head(model: ModelContainer) -> dict[str, int]:
-    """Name the weights whose number depends on the labels, with the axis of the labels; none if all weights do."""
-    weights = model.weights()
-    wider = copy.copy(model).build(model.shape, (*model.labels, "one more"), task=model.task).weights()
-    if weights.keys() != wider.keys():
-        return {}
-    sizes = {name: list(zip(array.shape, wider[name].shape, strict=True)) for name, array in weights.items()}
-    return {name: axis for name, pairs in sizes.items() for axis, (size, other) in enumerate(pairs) if size != other}
-
-
-def _fitted(model: ModelContainer, arrays: Weights, labels: tuple[str, ...]) -> tuple[Weights, list[str]]:
-    """Make the arrays of a file, whose outputs have these labels, weights of a model; name those of the head that it lacks."""
-    rows, source, head = outputs(model.labels, labels), model, dict[str, int]()
-    if labels != model.labels:
-        source, head, old = copy.copy(model).build(model.shape, labels, task=model.task), _head(model), model.weights()
-        source.set_weights({name: array if name in head else old[name] for name, array in source.weights().items()})
-    wanted = source.weights()
-    found = _named(source, arrays, wanted)
-    if source is model and found.keys() != wanted.keys():
-        head = _head(model)
-    missing = lacking(found, wanted, head)
-    if source is model:
-        return found, missing
-    if missing:
-        raise ModelError(f"it holds no {', '.join(missing)}, so it has no outputs that could have labels: leave labels out")
-    return {name: array.take(rows, head[name]) if name in head else array for name, array in found.items()}, []
-
-
-def _named(model: ModelContainer, arrays: Weights, wanted: Weights) -> Weights:
-    """Give a file's arrays a model's names, without what stands before all of them if more of them are known then."""
-    return max((model.published(each) for each in prefixed(arrays)), key=lambda found: len(found.keys() & wanted.keys()))
-
-
-def _class(family: str, name: str, base: type) -> Any:
-    """Find a class that a model file names; nothing but a model or a feature may be called."""
-    found = discover.load(family, name)
-    if not (isinstance(found, type) and issubclass(found, base)):
-        raise ModelError(f"the model file names {name!r}, which is no {base.__name__}")
+def _checked(found: Found | DcasekitError) -> Found:
+    if isinstance(found, DcasekitError):
+        raise found
     return found
+
+
+def _named(clip: str, error: Exception) -> DcasekitError:
+    """Say which clip an error is about, as an error of ours."""
+    if isinstance(error, DcasekitError) and (not isinstance(error, ModelError) or clip in str(error)):
+        return error
+    problem = ModelError(f"{clip}: {first_line(error)}")
+    problem.__cause__ = error
+    return problem

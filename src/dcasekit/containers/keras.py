@@ -1,20 +1,17 @@
 """The Keras container: networks of Keras 3, on PyTorch unless another backend was chosen."""
 
 import copy
-import json
-import logging
 import math
-import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
 from dcasekit.containers._backend import Record, Weights
-from dcasekit.containers._checkpoint import State, checkpoint_path, hash_weights, load_checkpoint, save_checkpoint
-from dcasekit.containers._data import Data
+from dcasekit.containers._checkpoint import hash_weights
+from dcasekit.containers._epochs import train_epochs
 from dcasekit.containers._keras_layers import (
     arrays_of,
     check,
@@ -23,46 +20,19 @@ from dcasekit.containers._keras_layers import (
     names_of,
     outputs_of,
     products_of,
-    set_state,
     shapes_of,
-    state_of,
     variables_of,
-    warm_start_batch_norm,
 )
-from dcasekit.containers._keras_state import keras, make, on_device, seeded
+from dcasekit.containers._keras_learner import KerasLearner
+from dcasekit.containers._keras_state import keras, make, on_device
 from dcasekit.containers._keras_weights import role, to_torch
 from dcasekit.containers.base import ModelContainer
 from dcasekit.containers.training import Training, validation_record
 from dcasekit.core import discover
-from dcasekit.core.parallel import track
 from dcasekit.core.units import FloatArray
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
-
-_log = logging.getLogger(__name__)
-
-
-def _mean_known(distance: Callable[[Any, Any], Any], *, rows: bool = False) -> Callable[[Any, Any], Any]:
-    """Make a loss of a distance (targets, logits) -> (..., labels): its mean where the target is known, which is not NaN.
-
-    With `rows`, distances are (...,) and count where all labels of a row are known.
-    """
-
-    def loss(y: Any, logits: Any) -> Any:
-        known = keras.ops.logical_not(keras.ops.isnan(y))
-        values = distance(keras.ops.where(known, y, 0.0), logits)
-        counted = keras.ops.cast(keras.ops.all(known, axis=-1) if rows else known, values.dtype)
-        return keras.ops.sum(values * counted) / keras.ops.maximum(keras.ops.sum(counted), 1.0)
-
-    return loss
-
-
-_LOSSES: Mapping[str, Callable[[Any, Any], Any]] = {
-    "cross_entropy": _mean_known(lambda y, logits: keras.ops.categorical_crossentropy(y, logits, from_logits=True), rows=True),
-    "binary_cross_entropy": _mean_known(lambda y, logits: keras.ops.binary_crossentropy(y, logits, from_logits=True)),
-    "mse": _mean_known(lambda y, logits: keras.ops.square(keras.ops.sigmoid(logits) - y)),
-}
-_MSE_OF_ANSWERS = _mean_known(lambda y, answers: keras.ops.square(answers - y))
+from dcasekit.generator import Data
 
 
 @dataclass(kw_only=True, eq=False)
@@ -123,99 +93,23 @@ class KerasModelContainer(ModelContainer):
             )
             trained.set_weights(self.weights())
             freeze(trained.network, frozen or ())
-            history = trained._fit(data, validation, training, self._run(data, validation, training, frozen))
+            history = trained._fit(data, validation, training, frozen)
             weights = trained.weights()
         self.set_weights(weights)
         return history
 
-    def _run(self, data: Data, validation: Data | None, training: Training, frozen: Sequence[str] | None) -> dict[str, Any]:
-        """Give what decides the result of a run, as JSON values."""
+    def _fit(self, data: Data, validation: Data | None, training: Training, frozen: Sequence[str] | None) -> list[Record]:
+        loss = self._loss_name(training)
         run = {"model": [discover.address(type(self)), self.settings], "backend": keras.backend.backend(), "labels": self.labels}
         run |= {"data": data.identity, "validation": None if validation is None else validation.identity}
         run["start"] = None if frozen is None else hash_weights(self.weights(), frozen)
-        known: dict[str, Any] = json.loads(json.dumps({**training.to_dict(), **run}))
-        return known
-
-    def _fit(self, data: Data, validation: Data | None, training: Training, run: Mapping[str, Any]) -> list[Record]:
-        network, loss = self._need(), self._loss_name(training)
-        steps = math.ceil(data.size / training.batch_size)
-        rate = _learning_rate(training, steps * training.epochs)
-        network.compile(_optimizer(network, training, rate), _MSE_OF_ANSWERS if _direct(network) else _LOSSES[loss])
-        network.optimizer.build(network.trainable_variables)
-        best = _Best(self.weights())
-        history = self._restore(best, training, run)
-        if not history:
-            with seeded(training.seed):
-                warm_start_batch_norm(network, lambda: next(iter(data.batches(0, training.batch_size))).x)
-        epochs = range(len(history), 0 if best.stops(history, training) else training.epochs)
-        for epoch in track(epochs, len(epochs), f"Training {type(self).__name__}" if training.progress else None):
-            began = time.perf_counter()
-            record: Record = {"epoch": epoch + 1, "learning_rate": float(rate(epoch * steps) if callable(rate) else rate)}
-            with seeded(hash((training.seed, epoch)) % 2**31):
-                record["loss"] = self._epoch(data, training, epoch)
-            if validation is not None:
-                record |= validation_record(self.evaluate(validation), loss)
-            record["seconds"] = time.perf_counter() - began
-            history.append(record)
-            if training.better(record, history[best.epoch - 1] if best.epoch else None):
-                best.weights, best.epoch = self.weights(), epoch + 1
-            self._save(history, best, training, run)
-            _log.info("epoch %d: %s", epoch + 1, record)
-            if any([callback(record) for callback in training.callbacks]) or best.stops(history, training):
-                break
-        self.set_weights(best.weights)
-        return history
-
-    def _save(self, history: list[Record], best: "_Best", training: Training, run: Mapping[str, Any]) -> None:
-        """Write all that changes in a run, seeds of layers included, if a folder to resume from is set."""
-        if training.resume is None:
-            return
-        network = self._need()
-        groups = {"network": state_of(network.variables), "optimizer": state_of(network.optimizer.variables), "best": best.weights}
-        arrays = {f"{group}.{name}": array for group, found in groups.items() for name, array in found.items()}
-        save_checkpoint(training.resume, run, State({"history": history, "best_epoch": best.epoch}, arrays))
-
-    def _restore(self, best: "_Best", training: Training, run: Mapping[str, Any]) -> list[Record]:
-        """Take up the run saved in the folder, if there is one; give back its history."""
-        if training.resume is None or (state := load_checkpoint(training.resume, run)) is None:
-            return []
-        network = self._need()
-        try:
-            set_state(network.variables, state.group("network"))
-            set_state(network.optimizer.variables, state.group("optimizer"))
-            best.weights, best.epoch = state.group("best"), int(state.values["best_epoch"])
-        except (LookupError, TypeError, ValueError) as error:
-            path = checkpoint_path(training.resume)
-            raise ModelError(f"{path} does not fit this network ({error}); delete it to train from the start") from error
-        return list(state.values["history"])
-
-    def _epoch(self, data: Data, training: Training, epoch: int) -> float:
-        """Train on every batch once; give back the mean loss of what is known."""
-        network, rng = self._need(), np.random.default_rng((training.seed, epoch, 1))
-        rows = not _direct(network) and self._loss_name(training) == "cross_entropy"
-        total = count = 0.0
-        for batch in data.batches(epoch, training.batch_size):
-            x, y = batch.x, batch.y
-            for function in training.augment:
-                x, y = function(x, y, rng)
-            if network.outputs[0].ndim != y.ndim:
-                raise ModelError(
-                    f"the network answers {network.outputs[0].shape} and the targets are {y.shape}; choose target='frame' for a network "
-                    "that answers frames, 'window' or 'clip' for one that answers windows"
-                )
-            network.reset_metrics()  # else the loss is the mean since the last reset
-            loss = network.train_on_batch(np.asarray(x, np.float32), np.asarray(y, np.float32), return_dict=True)["loss"]
-            unknown = np.isnan(y)
-            known = int((~unknown.any(axis=-1) if rows else ~unknown).sum())
-            total, count = total + float(loss) * known, count + known
-        if not count:
-            raise ModelError("nothing is known of any label in any training window, so there is nothing to learn")
-        mean = total / count
-        if not np.isfinite(mean):
-            raise ModelError(
-                f"the loss is {mean} in epoch {epoch + 1}; lower learning_rate ({training.learning_rate}) or scale the features"
-            )
-        return mean
+        return train_epochs(
+            KerasLearner(self._need(), data, training, loss="mse of answers" if _direct(self._need()) else loss),
+            training,
+            name=type(self).__name__,
+            run=run,
+            validate=None if validation is None else lambda: validation_record(self.evaluate(validation), loss),
+        )
 
     def answer(self, windows: FloatArray) -> FloatArray:
         """Answer windows with probabilities: softmax for classification, sigmoid else, unless the network has none."""
@@ -285,19 +179,6 @@ class KerasModelContainer(ModelContainer):
         return self.network
 
 
-@dataclass(slots=True)
-class _Best:
-    """The weights that are kept, and their epoch, counted from 1; 0: none yet."""
-
-    weights: Weights
-    epoch: int = 0
-
-    def stops(self, history: list[Record], training: Training) -> bool:
-        """Whether early stopping ends the run here."""
-        patience = training.early_stopping
-        return bool(history) and patience is not None and len(history) - self.epoch >= patience
-
-
 def as_torch(model: ModelContainer) -> Any:
     """Give the PyTorch twin of a built model of ``dcasekit.models.keras``: its settings, weights, labels, features and scaler."""
     layers: dict[str, dict[str, Any]] = {}
@@ -312,22 +193,3 @@ def as_torch(model: ModelContainer) -> Any:
 
 def _direct(network: keras.Model) -> bool:
     return getattr(network, "activation", None) == "none"
-
-
-def _learning_rate(training: Training, steps: int) -> float | Callable[[int], Any]:
-    """Give the learning rate, or its schedule over all steps of a run."""
-    decay, top = keras.optimizers.schedules.CosineDecay, training.learning_rate
-    if training.schedule == "one_cycle":
-        return decay(0.0, 0.9 * steps, warmup_target=top, warmup_steps=0.1 * steps)
-    return decay(top, steps) if training.schedule == "cosine" else top
-
-
-def _optimizer(network: keras.Model, training: Training, rate: float | Callable[[int], Any]) -> keras.Optimizer:
-    kinds = keras.optimizers
-    if training.optimizer == "sgd":
-        optimizer = kinds.SGD(rate, momentum=0.9, nesterov=True, weight_decay=training.weight_decay)
-    else:
-        optimizer = (kinds.AdamW if training.optimizer == "adamw" else kinds.Adam)(rate, weight_decay=training.weight_decay)
-    # Kernels decay; biases, and the scales of normalisation layers, do not.
-    optimizer.exclude_from_weight_decay(var_list=[variable for variable in network.trainable_variables if len(variable.shape) <= 1])
-    return optimizer

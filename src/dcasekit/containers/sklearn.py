@@ -2,10 +2,9 @@
 
 import copy
 import inspect
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -13,15 +12,15 @@ from numpy.typing import NDArray
 
 from dcasekit.annotations import HARD
 from dcasekit.containers._backend import Record, Weights
-from dcasekit.containers._data import Data
+from dcasekit.containers._epochs import Learner, learning_batches, train_epochs
 from dcasekit.containers._sklearn_arrays import Arrays, Matrix, answers, check, learned, operations, probabilities
 from dcasekit.containers.base import ModelContainer
-from dcasekit.containers.training import Training, loss_sum, validation_record
+from dcasekit.containers.training import Training, sum_loss, validation_record
 from dcasekit.core import discover
-from dcasekit.core.parallel import track
 from dcasekit.core.units import FloatArray
 from dcasekit.datasets.base import Task
 from dcasekit.errors import MissingExtraError, ModelError
+from dcasekit.generator import Data
 from dcasekit.scaler import Scaler
 
 _STATISTICS: Mapping[str, Callable[..., Matrix]] = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max}
@@ -99,30 +98,15 @@ class SklearnModelContainer(ModelContainer):
             self._rescaling = Scaler()
             for rows, _ in self._pooled(data, 0, training):
                 self._rescaling.partial_fit(rows)
-        history: list[Record] = []
-        best, best_epoch = self._parts, 0
-        started: set[int] = set()
-        epochs = training.epochs if by_batches else 1
-        for epoch in track(range(epochs), epochs, f"Training {type(self).__name__}" if training.progress else None):
-            began = time.perf_counter()
-            batches = self._pooled(data, epoch, training)
-            loss = (
-                self._by_batches(estimators, started, batches, training)
-                if by_batches
-                else self._at_once(estimators, list(batches), training)
-            )
-            record: Record = {"epoch": epoch + 1, "loss": loss}
-            if validation is not None:
-                record |= validation_record(self.evaluate(validation), training.loss)
-            record["seconds"] = time.perf_counter() - began
-            history.append(record)
-            if training.better(record, history[best_epoch - 1] if best_epoch else None):
-                best, best_epoch = copy.deepcopy(self._parts) if by_batches else self._parts, epoch + 1
-            patience = training.early_stopping
-            if any([callback(record) for callback in training.callbacks]) or (patience and epoch + 1 - best_epoch >= patience):
-                break
-        self._parts = best
-        return history
+        loss = training.loss
+        return train_epochs(
+            _SklearnLearner(self, estimators, data, training),
+            replace(training, resume=None),
+            name=type(self).__name__,
+            run={},
+            validate=None if validation is None else lambda: validation_record(self.evaluate(validation), loss),
+            epochs=None if by_batches else 1,
+        )
 
     def answer(self, windows: FloatArray) -> FloatArray:
         """Answer windows with probabilities (windows, labels)."""
@@ -183,14 +167,10 @@ class SklearnModelContainer(ModelContainer):
 
     def _pooled(self, data: Data, epoch: int, training: Training) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Give batches of statistics (windows, dims) and targets (windows, labels)."""
-        rng = np.random.default_rng((training.seed, epoch, 1))
-        for batch in data.batches(epoch, training.batch_size):
-            x, y = batch.x, batch.y
-            for function in training.augment:
-                x, y = function(x, y, rng)
-            if y.ndim != 2:
-                raise ModelError(f"an estimator answers windows and the targets are {y.shape}; choose target='window' or 'clip'")
-            yield self._statistics_of(x), y
+        for batch in learning_batches(data, epoch, training):
+            if batch.y.ndim != 2:
+                raise ModelError(f"an estimator answers windows and the targets are {batch.y.shape}; choose target='window' or 'clip'")
+            yield self._statistics_of(batch.x), batch.y
 
     def _at_once(self, estimators: Sequence[Any], batches: Sequence[tuple[FloatArray, FloatArray]], training: Training) -> float:
         """Train on all windows; give back their mean loss."""
@@ -210,7 +190,7 @@ class SklearnModelContainer(ModelContainer):
                 certain = [1.0] if self.task == "classification" else np.eye(2)[seen[0]]
                 parts.append({"constant": np.array(certain), **self._seen(seen)})
         self._parts = parts
-        total, count = loss_sum(y, self._answers_to(rows), training.loss, self.task)
+        total, count = sum_loss(y, self._answers_to(rows), training.loss, self.task)
         return total / max(count, 1)
 
     def _by_batches(
@@ -230,7 +210,7 @@ class SklearnModelContainer(ModelContainer):
                 {"estimator": each} if number in started else {"constant": uniform} for number, each in enumerate(estimators)
             ]
             self._parts = [{**part, **self._seen(classes)} for part in parts]
-            found, known_labels = loss_sum(y, self._answers_to(rows), training.loss, self.task)
+            found, known_labels = sum_loss(y, self._answers_to(rows), training.loss, self.task)
             total, count = total + found, count + known_labels
         for number in range(len(estimators)):
             self._need_known(number, known=number in started)
@@ -273,6 +253,29 @@ class SklearnModelContainer(ModelContainer):
 
     def _rescaled(self, statistics: FloatArray) -> Matrix:
         return (statistics if self._rescaling is None else self._rescaling.transform(statistics)).astype(np.float64)
+
+
+class _SklearnLearner(Learner):
+    """Estimators while they learn: all at once, or batch by batch."""
+
+    def __init__(self, model: SklearnModelContainer, estimators: Sequence[Any], data: Data, training: Training) -> None:
+        self.model, self.estimators, self.data, self.training = model, estimators, data, training
+        self.started: set[int] = set()  # the estimators that have learned from a batch
+
+    def learn(self, epoch: int) -> float:
+        """Learn from every window once."""
+        batches = self.model._pooled(self.data, epoch, self.training)
+        if hasattr(self.estimators[0], "partial_fit"):
+            return self.model._by_batches(self.estimators, self.started, batches, self.training)
+        return self.model._at_once(self.estimators, list(batches), self.training)
+
+    def weights(self) -> list[Mapping[str, Any]]:
+        """Give what was learned."""
+        return copy.deepcopy(self.model._parts)
+
+    def set_weights(self, weights: list[Mapping[str, Any]]) -> None:
+        """Put back what was learned."""
+        self.model._parts = weights
 
 
 def _estimator(address: str) -> Any:

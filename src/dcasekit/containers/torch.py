@@ -1,10 +1,7 @@
-"""The PyTorch container: training as a ladder of short rungs, prediction, weights."""
+"""The PyTorch container: a network, what it answers, its layers and weights."""
 
-import logging
-import math
-import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,31 +11,22 @@ from torch import Tensor, nn
 
 from dcasekit.containers._backend import Record, Weights
 from dcasekit.containers._checkpoint import hash_weights
-from dcasekit.containers._data import Data
-from dcasekit.containers._torch_checkpoint import Checkpoint
+from dcasekit.containers._epochs import train_epochs
 from dcasekit.containers._torch_freeze import freeze, warm_start_batch_norm
 from dcasekit.containers._torch_layers import layer_output, layer_shapes, weights_until
+from dcasekit.containers._torch_learner import TorchLearner
 from dcasekit.containers._torch_seed import seeded
 from dcasekit.containers._torch_speed import keep_memory, place
 from dcasekit.containers.base import ModelContainer
 from dcasekit.containers.training import Training, validation_record
 from dcasekit.core import discover
-from dcasekit.core.parallel import track
 from dcasekit.core.units import FloatArray
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
-from dcasekit.generator import Batch
-
-_log = logging.getLogger(__name__)
+from dcasekit.generator import Data, batch_bounds
 
 # Windows answered at once when predicting: bounds memory, changes nothing else.
 _WINDOWS_PER_ANSWER = 256
-
-_LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "cross_entropy": lambda logits, y: nn.functional.cross_entropy(logits.flatten(0, -2), y.flatten(0, -2)),
-    "binary_cross_entropy": nn.functional.binary_cross_entropy_with_logits,
-    "mse": lambda logits, y: nn.functional.mse_loss(logits.sigmoid(), y),
-}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -80,32 +68,19 @@ class TorchModelContainer(ModelContainer):
             return self._fit(data, validation, training, frozen)
 
     def _fit(self, data: Data, validation: Data | None, training: Training, frozen: Sequence[str] | None) -> list[Record]:
-        device = _device(training.device)
-        network = self._on(device)
+        network, loss = self._on(_device(training.device)), self._loss_name(training)
         run: dict[str, Any] = {"model": [discover.address(type(self)), self.settings], "data": data.identity, "labels": self.labels}
         run["start"] = None if frozen is None else hash_weights(self.weights(), frozen)
         run["validation"] = None if validation is None else validation.identity
-        state = Checkpoint(network, training, steps=math.ceil(data.size / training.batch_size), run=run)
-        history = state.restore()
-        epochs = range(len(history), training.epochs)
-        if state.stopped(history):
-            epochs = range(0)
-        for epoch in track(epochs, len(epochs), f"Training {type(self).__name__}" if training.progress else None):
-            began = time.perf_counter()
-            record: Record = {"epoch": epoch + 1, "learning_rate": state.learning_rate(epoch)}
-            record["loss"] = self._epoch(data, state, epoch, device)
-            with state.averaged():
-                if validation is not None:
-                    record |= validation_record(self.evaluate(validation), self._loss_name(training))
-                record["seconds"] = time.perf_counter() - began
-                history.append(record)
-                state.keep_best(history)
-            state.save(history)
-            _log.info("epoch %d: %s", epoch + 1, record)
-            if any([callback(record) for callback in training.callbacks]) or state.stopped(history):
-                break
-        state.load_best()
-        return history
+        measured = "mse of answers" if _answers_directly(network) else loss
+        steps = len(batch_bounds(data.size, training.batch_size))
+        return train_epochs(
+            TorchLearner(network, data, training, loss=measured, steps=steps),
+            training,
+            name=type(self).__name__,
+            run=run,
+            validate=None if validation is None else lambda: validation_record(self.evaluate(validation), loss),
+        )
 
     def answer(self, windows: FloatArray) -> FloatArray:
         """Answer windows with probabilities: softmax for classification, sigmoid else, unless the network has none."""
@@ -134,6 +109,15 @@ class TorchModelContainer(ModelContainer):
         """Name the tensors of the modules that are done when a layer is."""
         return weights_until(self._need(), next(self._parts(np.zeros((2, *self.shape), np.float32))), layer)
 
+    def _allocate(self, shape: tuple[int, int], labels: Sequence[str], *, task: Task) -> Mapping[str, tuple[int, ...]] | None:
+        """Tell names and shapes of the weights, made where they take no memory; see `Backend._allocate`."""
+        try:
+            with torch.device("meta"):
+                network = self.network_for(*shape, len(labels), task)
+        except (RuntimeError, NotImplementedError):  # it computes with its numbers while it is made
+            return None
+        return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
     def weights(self) -> Weights:
         """Give the network's state dict as arrays."""
         return {name: tensor.detach().cpu().numpy() for name, tensor in self._need().state_dict().items()}
@@ -151,7 +135,7 @@ class TorchModelContainer(ModelContainer):
 
         network = self._need().eval()
         window = torch.zeros(1, *self.shape, device=next(network.parameters()).device)
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
             network(window)
         parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
         return {"parameters": parameters, "macs": counter.get_total_flops() // 2}
@@ -161,40 +145,6 @@ class TorchModelContainer(ModelContainer):
         device = next(self._need().parameters()).device
         for first in range(0, len(windows), _WINDOWS_PER_ANSWER):
             yield torch.from_numpy(windows[first : first + _WINDOWS_PER_ANSWER].astype(np.float32)).to(device)
-
-    def _epoch(self, data: Data, state: Checkpoint, epoch: int, device: torch.device) -> float:
-        """Train on every batch once; give back the mean loss."""
-        network, training = self._need().train(), state.training
-        rng = np.random.default_rng((training.seed, epoch, 1))
-        total = count = 0.0
-        with seeded(hash((training.seed, epoch)) % 2**31):
-            for batch in data.batches(epoch, training.batch_size):
-                loss = self._loss(network, batch, training, rng, device)
-                state.step(loss)
-                total, count = total + loss.item() * len(batch.x), count + len(batch.x)
-        mean = total / count
-        if not np.isfinite(mean):
-            raise ModelError(
-                f"the loss is {mean} in epoch {epoch + 1}; lower learning_rate ({training.learning_rate}) or scale the features"
-            )
-        return mean
-
-    def _loss(self, network: nn.Module, batch: Batch, training: Training, rng: np.random.Generator, device: torch.device) -> Tensor:
-        x, y = batch.x, batch.y
-        for function in training.augment:
-            x, y = function(x, y, rng)
-        with torch.autocast(device.type, getattr(torch, training.precision), enabled=training.precision != "float32"):
-            logits = network(torch.from_numpy(np.ascontiguousarray(x, np.float32)).to(device))
-        target = torch.from_numpy(np.ascontiguousarray(y, np.float32)).to(device)
-        if logits.ndim != target.ndim:
-            raise ModelError(
-                f"the network answers {tuple(logits.shape)} and the targets are {tuple(target.shape)}; choose target='frame' for a network "
-                "that answers frames, 'window' or 'clip' for one that answers windows"
-            )
-        distance = _LOSSES[self._loss_name(training)]
-        loss = (nn.functional.mse_loss if _answers_directly(network) else distance)(logits.float(), target)
-        penalty: Callable[[], Tensor] | None = getattr(network, "penalty", None)
-        return loss if penalty is None else loss + penalty()
 
     def _loss_name(self, training: Training) -> str:
         """Name the loss that was chosen, or that follows from the network and the task."""

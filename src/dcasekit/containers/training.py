@@ -21,7 +21,7 @@ class Training:
 
     Parameters
     ----------
-    epochs : passes over the training windows.
+    epochs : passes over the training windows. A run resumed with more epochs goes on, if its schedule is constant.
     learning_rate, weight_decay : of the optimizer.
     batch_size : windows per step.
     optimizer : ``"adam"`` (the paper's), ``"adamw"`` or ``"sgd"`` (Nesterov momentum 0.9).
@@ -101,7 +101,7 @@ class Training:
         name = next(key for key in now if key.startswith("val_") and key != "val_loss")
         # Validation data without a single event or tag have no metric; their loss can still choose.
         if self.monitor == "loss" or math.isnan(now[name]):
-            return now["val_loss"] < best["val_loss"] - least
+            return now["val_loss"] < best["val_loss"] - least or math.isnan(best["val_loss"])
         return now[name] > best[name] + least or (now[name] == best[name] and not least and now["val_loss"] < best["val_loss"])
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,28 +112,34 @@ class Training:
 
 
 def validation_record(results: Results, loss: str | None) -> dict[str, float]:
-    """Sum up an epoch on validation data: ``val_loss``, as in training but of what the clips were answered, and the main number."""
-    total = count = 0.0
+    """Sum up an epoch on validation data: ``val_loss``, as in training but of what the clips were answered, and the main number.
+
+    The loss is of what is known: of each frame where a clip's events are, else of the clip's tags and its largest scores.
+    """
+    total, count = 0.0, 0
     for clip, vector, scores in zip(results.clips, results.truth, results.scores, strict=True):
-        truth = vector if results.events is None else events_to_roll(results.events[clip], results.labels, scores.edges)
-        found, known = loss_sum(np.broadcast_to(truth, scores.values.shape), scores.values, loss, results.task)
-        total, count = total + found, count + known
+        truth, values = np.broadcast_to(vector, scores.values.shape), scores.values
+        if results.events is not None:
+            events = results.events.get(clip, ())
+            truth = vector[None] if events is None else events_to_roll(events, results.labels, scores.edges)
+            values = values.max(axis=0, keepdims=True) if events is None else values
+        loss_here, known = sum_loss(truth, values, loss, results.task)
+        total, count = total + loss_here, count + known
     return {"val_loss": total / count if count else math.nan, f"val_{results.headline}": results.numbers[results.headline]}
 
 
-def loss_sum(truth: FloatArray, values: FloatArray, loss: str | None, task: str) -> tuple[float, int]:
-    """Add up the loss of answers (..., labels) where the truth is known, which is not NaN; count what was added up.
-
-    Cross-entropy counts rows, those of which all labels are known; the other losses count single labels.
-    """
+def sum_loss(truth: FloatArray, values: FloatArray, loss: str | None, task: str) -> tuple[float, int]:
+    """Sum the loss of answers (rows, labels) over what is known, and count it: values; rows where labels exclude each other."""
     known = ~np.isnan(truth)
+    if loss != "mse" and (loss or task) in ("cross_entropy", "classification"):
+        rows = known.all(axis=1)
+        p = np.clip(values[rows].astype(np.float64), 1e-7, 1)
+        return float(-(truth[rows] * np.log(p)).sum()), int(rows.sum())
+    y, p = truth[known], values[known].astype(np.float64)
     if loss == "mse":
-        return float(np.square(truth - values)[known].sum()), int(known.sum())
-    p = np.clip(values.astype(np.float64), 1e-7, 1 - 1e-7)
-    if (loss or task) in ("cross_entropy", "classification"):
-        rows = known.all(axis=-1)
-        return float(-(truth * np.log(p))[rows].sum()), int(rows.sum())
-    return float(-(truth * np.log(p) + (1 - truth) * np.log(1 - p))[known].sum()), int(known.sum())
+        return float(np.square(y - p).sum()), len(y)
+    p = np.clip(p, 1e-7, 1 - 1e-7)
+    return float(-(y * np.log(p) + (1 - y) * np.log(1 - p)).sum()), len(y)
 
 
 def _describe(function: Any) -> str:

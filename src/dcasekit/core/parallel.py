@@ -1,9 +1,11 @@
 """One function: map over clips, on this machine's cores or on a Dask or Ray cluster."""
 
 import os
+import threading
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from queue import Full, Queue
 from typing import Any, Literal, TypeVar
 
 from dcasekit.core.units import PathLike
@@ -113,6 +115,70 @@ def track(iterable: Iterable[Result], total: int, progress: str | None) -> Itera
     from rich.progress import track as rich_track
 
     yield from rich_track(iterable, progress, total=total, console=Console(stderr=True), transient=True)
+
+
+@contextmanager
+def follow(title: str, total: int, *, shown: bool) -> Iterator[Callable[[int, str], None]]:
+    """Tell on standard error how long work goes: a bar in a terminal, else a line per step; nothing unless it is to be shown.
+
+    Gives a function of the steps done and how the last one went.
+    """
+    if not shown:
+        yield lambda done, text: None  # noqa: ARG005 - nobody looks
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, soft_wrap=True)
+    if not console.is_terminal:
+        yield lambda done, text: console.print(f"{title}: {done} of {total}, {text}", markup=False, highlight=False)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[told]}"), console=console, transient=True) as bar:
+        task = bar.add_task(escape(title), total=total, told="")
+        yield lambda done, text: bar.update(task, completed=done, told=escape(text))
+
+
+def prefetch(items: Iterable[Item], ahead: int) -> Iterator[Item]:
+    """Pass items through, made by a thread of its own a few ahead of the reader; what it raises is raised here.
+
+    >>> list(prefetch(range(3), 2))
+    [0, 1, 2]
+    """
+    queue: Queue[tuple[Item | None, BaseException | None]] = Queue(maxsize=ahead)
+    stopped = threading.Event()
+
+    def put(item: Item | None, error: BaseException | None) -> None:
+        while not stopped.is_set():
+            with suppress(Full):
+                queue.put((item, error), timeout=0.1)
+                return
+
+    def work() -> None:
+        try:
+            for item in items:
+                put(item, None)
+                if stopped.is_set():
+                    return
+        except BaseException as error:  # noqa: BLE001 - raised where the items are read
+            put(None, error)
+        else:
+            put(None, StopIteration())
+
+    worker = threading.Thread(target=work, name="dcasekit-prefetch", daemon=True)
+    worker.start()
+    try:
+        while True:
+            item, error = queue.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item  # type: ignore[misc]
+    finally:
+        stopped.set()
+        worker.join()
 
 
 def _cancel(results: Iterable[Any]) -> None:

@@ -37,7 +37,6 @@ from dcasekit.core.files import replacing
 from dcasekit.core.units import FloatArray, PathLike, Seconds
 from dcasekit.errors import MissingExtraError, ModelError
 from dcasekit.features import FeatureExtractor
-from dcasekit.generator import time_edges
 from dcasekit.scores import Scores
 
 if TYPE_CHECKING:
@@ -185,12 +184,14 @@ def _grid(model: "TorchModelContainer", features: FeatureExtractor, seconds: Sec
     samples = None if seconds is None else round(seconds * features.sr)
     # Enough frames for three rows, if there can be more than one.
     frames = (features.sequence_frames or 3) + 3 * features.sequence_hop
-    edges = time_edges(features, frames, 0.0, per_frame=per_frame)
-    row = {"first": edges[1], "step": edges[2] - edges[1]} if len(edges) > 2 else None
-    told = {"sr": features.sr, "samples": samples, "row": row, "edges": None}
+    grid = features.grid(frames, frames * features.audio_hop / features.sr)
+    edges = grid.edges if per_frame else grid.spans
+    told: dict[str, Any] = {"sr": features.sr, "samples": samples, "row": None, "edges": None}
+    if len(edges) > 2:
+        told["row"] = {"first": edges[1], "step": edges[2] - edges[1]}
     if samples is not None:
-        frames = len(features.compute(np.zeros(samples, np.float32)))
-        told["edges"] = time_edges(features, frames, samples / features.sr, per_frame=per_frame).tolist()
+        grid = features.grid(len(features.compute(np.zeros(samples, np.float32))), samples / features.sr)
+        told["edges"] = (grid.edges if per_frame else grid.spans).tolist()
     return told
 
 

@@ -34,9 +34,10 @@ class WaveformModel(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         """Answer waveforms (batch, samples)."""
         frames = self.front_end(waveform)  # (batch, frames, dims)
-        windows = self.scale(self.cut(frames))  # (batch, windows, frames, dims)
+        count, kept = self.cut.windows(frames.shape[1], waveform.shape[1])
+        windows = self.scale(self.cut(frames, count, kept))  # (batch, windows, frames, dims)
         answers: Tensor = self.answer(windows.flatten(0, 1)).unflatten(0, (windows.shape[0], windows.shape[1]))
-        return self.join(answers, frames.shape[1]) if answers.ndim == 4 else answers
+        return self.join(answers, kept) if answers.ndim == 4 else answers
 
 
 class WindowModel(nn.Module):
@@ -194,28 +195,34 @@ _FORMS: Mapping[type[FeatureExtractor], Callable[[Any], nn.Module]] = {
 
 
 class _Cut(nn.Module):
-    """`generator.cut`: (batch, frames, dims) -> (batch, windows, frames, dims)."""
+    """`Grid.cut`: (batch, frames, dims) -> (batch, windows, frames, dims)."""
 
     def __init__(self, features: FeatureExtractor) -> None:
         super().__init__()
-        self.length, self.hop = features.sequence_frames, features.sequence_hop
+        self.length, self.step, self.hop = features.sequence_frames, features.sequence_hop, features.audio_hop
+        self.least_rest = features.grid(1, 0.0).least_rest
 
-    def forward(self, frames: Tensor) -> Tensor:
+    def windows(self, computed: int, samples: int) -> tuple[int, int]:
+        """Count the windows and the frames of a waveform of which so many frames were computed, as `Grid` does."""
+        begun = torch.sym_max(torch.sym_min(computed, (samples + self.hop - 1) // self.hop), 1)
         if self.length is None:
-            return frames[:, None]
-        total = frames.shape[1]
-        count = (torch.sym_max(total - self.length, 0) + self.hop - 1) // self.hop + 1
-        if self.hop > self.length:  # the one that would begin beyond the end is left out
-            count = torch.sym_min(count, (total + self.hop - 1) // self.hop)
-        start = torch.arange(count)[:, None] * self.hop
-        last = (total - 1 - start).clamp(max=self.length - 1)  # of the window's own frames; to and fro between it and the first
+            return 1, begun
+        whole = torch.sym_min(computed, samples // self.hop)
+        count = 1 + (torch.sym_max(whole - self.length, 0) + self.step - self.least_rest) // self.step
+        return count, torch.sym_min(begun, (count - 1) * self.step + self.length)
+
+    def forward(self, frames: Tensor, count: int, kept: int) -> Tensor:
+        if self.length is None:
+            return frames[:, None, :kept]
+        start = torch.arange(count)[:, None] * self.step
+        last = (kept - 1 - start).clamp(max=self.length - 1)  # of the window's own frames; to and fro between it and the first
         place = torch.arange(self.length) % (2 * last).clamp(min=1)
         place = torch.minimum(place, 2 * last - place)
         return frames[:, (start + place).flatten()].unflatten(1, (count, self.length))
 
 
 class _Join(nn.Module):
-    """`generator.join` for networks that answer frames: (batch, windows, steps, labels) -> (batch, frames, labels)."""
+    """`Grid.join` for networks that answer frames: (batch, windows, steps, labels) -> (batch, frames, labels)."""
 
     def __init__(self, features: FeatureExtractor) -> None:
         super().__init__()

@@ -114,8 +114,8 @@ class EmbeddingFeature(FeatureExtractor):
 
     def get_shape(self, length_sec: Seconds = 10.0) -> tuple[int, int, int]:
         """Tell (windows, frames per window, dims) for a recording of so many seconds; needs no weights."""
-        frames = self._frames(round(length_sec * self.sr))
-        return len(self.windows(frames)), self.sequence_frames or frames, self.dims
+        grid = self.grid(self._frames(round(length_sec * self.sr)), length_sec)
+        return len(grid.starts), grid.length, self.dims
 
     def _windows(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
         """Cut blocks into batches of windows (windows, audio_win); where blocks end does not change the batches."""

@@ -26,6 +26,7 @@ from dcasekit.features._resample import resample_sinc
 from dcasekit.features._settings import Settings, check_kinds, refuse_unlike_numbers
 from dcasekit.features._stft import STFT
 from dcasekit.features._store import FeatureStore
+from dcasekit.scores.grid import Grid
 
 # Settings classes that may stand inside a feature's settings.
 _NESTED: Mapping[str, Any] = {kind.__name__: kind for kind in (STFT, Mel, Decibels, NaturalLog)}
@@ -182,18 +183,15 @@ class FeatureExtractor(Settings, ABC):
         """Open the store of this feature for a dataset; it may still be empty."""
         return FeatureStore(inside(dataset.derived, f"features/{self.fingerprint}"))
 
-    def windows(self, frames: int) -> range:
-        """Give the first frame of each window of a clip of so many frames; the windows reach the clip's end."""
-        if self.sequence_frames is None:
-            return range(1)
-        beyond = max(0, frames - self.sequence_frames)
-        # With a hop longer than a window, the one that would begin beyond the end is left out.
-        return range(0, min(-(-beyond // self.sequence_hop) * self.sequence_hop + 1, max(frames, 1)), self.sequence_hop)
+    def grid(self, computed: int, duration: Seconds) -> Grid:
+        """Give the grid of a clip of so many seconds, of which so many frames were computed: its frames and windows in time."""
+        window, step = self.sequence_frames, self.sequence_hop
+        return Grid(computed, duration, self.audio_hop, self.sr, window, step, self.least_real)
 
     def get_shape(self, length_sec: Seconds = 10.0) -> tuple[int, int, int]:
         """Tell (windows, frames per window, dims) for a recording of so many seconds."""
-        frames = len(self.compute(np.zeros(round(length_sec * self.sr), np.float32)))
-        return len(self.windows(frames)), self.sequence_frames or frames, self.dims
+        grid = self.grid(len(self.compute(np.zeros(round(length_sec * self.sr), np.float32))), length_sec)
+        return len(grid.starts), grid.length, self.dims
 
     @cached_property
     def dims(self) -> int:

@@ -97,7 +97,7 @@ class _Network(nn.Module):
         self.settings = settings
         samples = settings.audio_win or dims
         self.conv = nn.Conv1d(1, outputs, samples, stride=_STRIDE)  # weights (bands, 1, samples); Keras': (samples, 1, bands)
-        self.conv.weight.data = torch.from_numpy(_mel_filters(outputs, samples, settings.sr).astype(np.float32))[:, None]
+        self.conv.weight = nn.Parameter(torch.from_numpy(_mel_filters(outputs, samples, settings.sr).astype(np.float32))[:, None])
         nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
         self.energy = nn.Identity()  # a name for what comes out, since windows and frames are one axis before
 

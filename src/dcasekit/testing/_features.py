@@ -49,11 +49,13 @@ def _check_frame_grid(feature: FeatureExtractor) -> None:
     base = len(noise) // 2
     counts = {len(feature.compute(noise[: base + more * feature.audio_hop])) - more for more in range(5)}
     need(len(counts) == 1, f"each audio_hop more samples give one frame more; frames less what was added: {counts}")
-    windows = feature.windows(len(whole))
-    shape = (len(windows), feature.sequence_frames or len(whole), feature.dims)
+    grid = feature.grid(len(whole), seconds)
+    shape = (len(grid.starts), grid.length, feature.dims)
     told = feature.get_shape(seconds)
     need(told == shape, f"get_shape({seconds}) is (windows, frames, dims) = {shape}; got {told}")
-    need(windows[-1] + shape[1] >= len(whole) and windows[0] == 0, "the windows reach from the first frame to the last")
+    need(grid.edges[0] == 0 and np.isclose(grid.edges[-1], seconds), "the frames reach from the clip's beginning to its end")
+    window = replace(feature, sequence_time=seconds, sequence_hop_time=seconds / 2)
+    need(len(window.grid(len(whole), seconds).starts) == 1, "a clip as long as its window is one window")
 
 
 def _check_settings(feature: FeatureExtractor) -> None:

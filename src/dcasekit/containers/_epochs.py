@@ -1,0 +1,222 @@
+"""The one loop of training, for every backend: epochs, validation, the best weights, early stopping, checkpoints."""
+
+import json
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dcasekit.containers._backend import Record
+from dcasekit.containers._checkpoint import State, checkpoint_path, load_checkpoint, save_checkpoint
+from dcasekit.containers._fitting import check_finite
+from dcasekit.containers.training import Training
+from dcasekit.core.parallel import follow, prefetch
+from dcasekit.core.units import FloatArray, PathLike
+from dcasekit.errors import ModelError
+from dcasekit.generator import Data
+
+_log = logging.getLogger(__name__)
+
+# Batches that are read, checked and augmented while the network learns from one.
+_AHEAD = 2
+
+
+class Learner(ABC):
+    """What the loop asks of a backend: the network while it learns."""
+
+    def learning_rate(self, epoch: int) -> float | None:  # noqa: ARG002
+        """Give the learning rate at the beginning of an epoch; ``None``: there is none."""
+        return None
+
+    @abstractmethod
+    def learn(self, epoch: int) -> float:
+        """Learn from every batch once; give back the mean loss."""
+
+    @abstractmethod
+    def weights(self) -> Any:
+        """Give a copy of what was learned so far, to be kept."""
+
+    @abstractmethod
+    def set_weights(self, weights: Any) -> None:
+        """Put back what `weights` gave."""
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Have the network answer with the running average of its weights for a while, if it keeps one."""
+        return nullcontext()
+
+    def state(self) -> State:
+        """Give all that a resumed run needs."""
+        raise ModelError("this kind of model cannot be resumed; leave resume out")
+
+    def set_state(self, state: State) -> None:  # noqa: ARG002
+        """Put back what `state` gave."""
+        raise ModelError("this kind of model cannot be resumed; leave resume out")
+
+
+class LearningBatch(NamedTuple):
+    """Windows and targets to learn from, and how many of the targets' values are known."""
+
+    x: FloatArray
+    y: FloatArray
+    known: int
+
+
+def learning_batches(data: Data, epoch: int, training: Training, *, rows: bool = False) -> Iterator[LearningBatch]:
+    """Give the batches of an epoch, augmented, read ahead by a thread.
+
+    With `rows`, what counts as known are rows of targets of which every label is, as cross-entropy asks for; else single values.
+
+    Raises
+    ------
+    ModelError : X holds NaN or infinity, or nothing in the whole epoch is known.
+    """
+
+    def made() -> Iterator[LearningBatch]:
+        rng = np.random.default_rng((training.seed, epoch, 1))
+        for batch in data.batches(epoch, training.batch_size, seed=training.seed):
+            check_finite(batch.x, batch.clips)
+            x, y = batch.x, batch.y
+            for function in training.augment:
+                x, y = function(x, y, rng)
+            y = np.ascontiguousarray(y, np.float32)
+            known = ~np.isnan(y)
+            yield LearningBatch(np.ascontiguousarray(x, np.float32), y, int((known.all(axis=-1) if rows else known).sum()))
+
+    known = 0
+    for batch in prefetch(made(), _AHEAD):
+        known += batch.known
+        yield batch
+    if not known:
+        raise ModelError(
+            "nothing is known that could be learned: every target is NaN. The clips of a detection dataset without times of events are "
+            "trained with target='clip'"
+        )
+
+
+def pool_targets(y: FloatArray, steps: int) -> FloatArray:
+    """Give frame targets (windows, frames, labels) to a network that answers fewer steps: the largest known value of each step's frames."""
+    frames = y.shape[1]
+    if steps >= frames:
+        return y
+    step_of = np.arange(frames) * steps // frames
+    return np.fmax.reduceat(y, np.searchsorted(step_of, np.arange(steps)), axis=1)
+
+
+def check_targets(answers: tuple[int, ...], targets: tuple[int, ...]) -> None:
+    """Refuse targets that are not of the shape a network answers."""
+    if tuple(answers) != tuple(targets):
+        raise ModelError(
+            f"the network answers {tuple(answers)} and the targets are {tuple(targets)}; choose target='frame' for a network that answers "
+            "frames, 'window' or 'clip' for one that answers windows"
+        )
+
+
+def train_epochs(
+    learner: Learner,
+    training: Training,
+    *,
+    name: str,
+    run: Mapping[str, Any],
+    validate: Callable[[], Record] | None,
+    epochs: int | None = None,
+) -> list[Record]:
+    """Train a network, keep the weights of its best epoch; give back a record per epoch.
+
+    Parameters
+    ----------
+    name : of the model, for the progress bar.
+    run : what decides the result besides `training`, model and data, as JSON values; a checkpoint of another run is refused.
+    validate : gives the numbers on validation data; ``None``: the last epoch is the best.
+    epochs : instead of those of `training`, for what is learned at once.
+    """
+    kept = _Kept() if training.resume is None else _restore(training.resume, identity(training, run), learner)
+    history = kept.history
+    last = training.epochs if epochs is None else epochs
+
+    def stopped() -> bool:
+        patience = training.early_stopping
+        return len(history) >= last or (bool(history) and patience is not None and len(history) - kept.best_epoch >= patience)
+
+    with follow(f"Training {name}", last, shown=training.progress) as told:
+        while not stopped():
+            began = time.perf_counter()
+            epoch = len(history)
+            record: Record = {"epoch": epoch + 1}
+            if (rate := learner.learning_rate(epoch)) is not None:
+                record["learning_rate"] = rate
+            record["loss"] = learner.learn(epoch)
+            if not np.isfinite(record["loss"]):
+                raise ModelError(
+                    f"the loss is {record['loss']} in epoch {epoch + 1}; lower learning_rate ({training.learning_rate}) or scale the "
+                    "features"
+                )
+            with learner.averaged():
+                if validate is not None:
+                    record |= validate()
+                if training.better(record, history[kept.best_epoch - 1] if kept.best_epoch else None):
+                    kept.best, kept.best_epoch = learner.weights(), epoch + 1
+            record["seconds"] = time.perf_counter() - began
+            history.append(record)
+            if training.resume is not None:
+                _save(training.resume, identity(training, run), learner, kept)
+            told(epoch + 1, describe(record))
+            _log.info("epoch %d: %s", epoch + 1, record)
+            if any([callback(record) for callback in training.callbacks]):
+                break
+    if kept.best is not None:
+        learner.set_weights(kept.best)
+    return history
+
+
+def describe(record: Mapping[str, float]) -> str:
+    """Say in a few words how an epoch went.
+
+    >>> describe({"epoch": 1, "learning_rate": 0.001, "loss": 0.5, "val_loss": 0.6, "val_accuracy": 0.7, "seconds": 2.0})
+    'loss 0.500, validation accuracy 0.700'
+    """
+    shown = {"loss": record["loss"]}
+    shown |= {
+        name.replace("val_", "validation "): value for name, value in record.items() if name.startswith("val_") and name != "val_loss"
+    }
+    return ", ".join(f"{name} {value:.3f}" for name, value in shown.items())
+
+
+def identity(training: Training, run: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what decides the result of a run, as JSON values; not the number of epochs where nothing that was learned depends on it."""
+    facts: dict[str, Any] = json.loads(json.dumps({**training.to_dict(), **run}))
+    if training.schedule == "constant":
+        del facts["epochs"]
+    return facts
+
+
+@dataclass
+class _Kept:
+    """What a run has come to besides the learner's state."""
+
+    history: list[Record] = field(default_factory=list)
+    best_epoch: int = 0
+    best: Any = None
+
+
+def _save(folder: PathLike, run: Mapping[str, Any], learner: Learner, kept: _Kept) -> None:
+    state = learner.state()
+    arrays = {f"state.{name}": array for name, array in state.arrays.items()}
+    arrays |= {f"best.{name}": array for name, array in (kept.best or {}).items()}
+    values = {"history": kept.history, "best_epoch": kept.best_epoch, "learner": state.values}
+    save_checkpoint(folder, run, State(values, arrays))
+
+
+def _restore(folder: PathLike, run: Mapping[str, Any], learner: Learner) -> _Kept:
+    """Take up the run in the folder, if there is one."""
+    if (found := load_checkpoint(folder, run)) is None:
+        return _Kept()
+    try:
+        learner.set_state(State(found.values["learner"], found.group("state")))
+        return _Kept(list(found.values["history"]), int(found.values["best_epoch"]), found.group("best") or None)
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{checkpoint_path(folder)} does not fit this network ({error}); delete it to train from the start") from error

@@ -1,0 +1,122 @@
+"""A Keras network while it learns: losses, optimizer, schedule."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dcasekit.containers._backend import Weights
+from dcasekit.containers._checkpoint import State
+from dcasekit.containers._epochs import Learner, check_targets, learning_batches, pool_targets
+from dcasekit.containers._keras_layers import arrays_of, set_state, state_of, variables_of, warm_start_batch_norm
+from dcasekit.containers._keras_state import keras, seeded
+from dcasekit.containers.training import Training
+from dcasekit.errors import DcasekitError, ModelError, first_line
+from dcasekit.generator import Data, batch_bounds
+
+
+def _mean_known(distance: Callable[[Any, Any], Any], *, rows: bool = False) -> Callable[[Any, Any], Any]:
+    """Make a loss of a distance (targets, logits) -> (..., labels): its mean where the target is known, which is not NaN.
+
+    With `rows`, distances are (...,) and count where all labels of a row are known.
+    """
+
+    def loss(y: Any, logits: Any) -> Any:
+        known = keras.ops.logical_not(keras.ops.isnan(y))
+        values = distance(keras.ops.where(known, y, 0.0), logits)
+        counted = keras.ops.cast(keras.ops.all(known, axis=-1) if rows else known, values.dtype)
+        return keras.ops.sum(values * counted) / keras.ops.maximum(keras.ops.sum(counted), 1.0)
+
+    return loss
+
+
+_LOSSES: Mapping[str, Callable[[Any, Any], Any]] = {
+    "cross_entropy": _mean_known(lambda y, logits: keras.ops.categorical_crossentropy(y, logits, from_logits=True), rows=True),
+    "binary_cross_entropy": _mean_known(lambda y, logits: keras.ops.binary_crossentropy(y, logits, from_logits=True)),
+    "mse": _mean_known(lambda y, logits: keras.ops.square(keras.ops.sigmoid(logits) - y)),
+    "mse of answers": _mean_known(lambda y, answers: keras.ops.square(answers - y)),
+}
+
+
+class KerasLearner(Learner):
+    """All that changes while a network is trained.
+
+    Parameters
+    ----------
+    network : trained in place.
+    data, training : what it learns, and how.
+    loss : a name of `Training.loss`, or ``"mse of answers"`` of a network that gives no logits.
+    """
+
+    def __init__(self, network: keras.Model, data: Data, training: Training, *, loss: str) -> None:
+        self.network, self.data, self.training, self.loss = network, data, training, loss
+        self.steps = len(batch_bounds(data.size, training.batch_size))
+        self.rate = _learning_rate(training, self.steps * training.epochs)
+        network.compile(_optimizer(network, training, self.rate), _LOSSES[loss])
+        network.optimizer.build(network.trainable_variables)
+        with seeded(training.seed):
+            first = data.batches(0, training.batch_size, seed=training.seed)
+            warm_start_batch_norm(network, lambda: next(iter(first)).x)
+
+    def learning_rate(self, epoch: int) -> float:
+        """Learning rate at the beginning of an epoch."""
+        return float(self.rate(epoch * self.steps) if callable(self.rate) else self.rate)
+
+    def learn(self, epoch: int) -> float:
+        """Take a step for every batch; give back the mean loss over all known targets."""
+        total, count = 0.0, 0
+        with seeded(hash((self.training.seed, epoch)) % 2**31):
+            for batch in learning_batches(self.data, epoch, self.training, rows=self.loss == "cross_entropy"):
+                answers = (len(batch.x), *self.network.outputs[0].shape[1:])
+                framed = len(answers) == batch.y.ndim == 3 and answers[1] is not None
+                y = pool_targets(batch.y, answers[1]) if framed else batch.y
+                if len(answers) != y.ndim:
+                    check_targets(answers, y.shape)
+                self.network.reset_metrics()  # else the loss is the mean since the last reset
+                try:
+                    loss = self.network.train_on_batch(batch.x, y, return_dict=True)["loss"]
+                except DcasekitError:
+                    raise
+                except (RuntimeError, ValueError, TypeError) as error:
+                    raise ModelError(
+                        f"the network cannot learn from {len(batch.x)} windows of {batch.x.shape[1:]} (frames, dims): {first_line(error)}; "
+                        "cut windows of one length (sequence_time), of more frames if they are too short"
+                    ) from error
+                total, count = total + float(loss) * batch.known, count + batch.known
+        return total / count
+
+    def weights(self) -> Weights:
+        """Give a copy of what was learned."""
+        return arrays_of(self.network)
+
+    def set_weights(self, weights: Weights) -> None:
+        """Put weights into the network."""
+        for name, variable in variables_of(self.network).items():
+            variable.assign(weights[name])
+
+    def state(self) -> State:
+        """Give all that changes in a run, seeds of layers included."""
+        groups = {"network": state_of(self.network.variables), "optimizer": state_of(self.network.optimizer.variables)}
+        return State({}, {f"{group}.{name}": array for group, found in groups.items() for name, array in found.items()})
+
+    def set_state(self, state: State) -> None:
+        """Put back what `state` gave."""
+        set_state(self.network.variables, state.group("network"))
+        set_state(self.network.optimizer.variables, state.group("optimizer"))
+
+
+def _learning_rate(training: Training, steps: int) -> float | Callable[[int], Any]:
+    """Give the learning rate, or its schedule over all steps of a run."""
+    decay, top = keras.optimizers.schedules.CosineDecay, training.learning_rate
+    if training.schedule == "one_cycle":
+        return decay(0.0, 0.9 * steps, warmup_target=top, warmup_steps=0.1 * steps)
+    return decay(top, steps) if training.schedule == "cosine" else top
+
+
+def _optimizer(network: keras.Model, training: Training, rate: float | Callable[[int], Any]) -> keras.Optimizer:
+    kinds = keras.optimizers
+    if training.optimizer == "sgd":
+        optimizer = kinds.SGD(rate, momentum=0.9, nesterov=True, weight_decay=training.weight_decay)
+    else:
+        optimizer = (kinds.AdamW if training.optimizer == "adamw" else kinds.Adam)(rate, weight_decay=training.weight_decay)
+    # Kernels decay; biases, and the scales of normalisation layers, do not.
+    optimizer.exclude_from_weight_decay(var_list=[variable for variable in network.trainable_variables if len(variable.shape) <= 1])
+    return optimizer

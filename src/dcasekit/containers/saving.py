@@ -1,0 +1,221 @@
+"""A model on disk: ``model.json`` and ``weights.safetensors``; what is read is checked whole before anything is made of it."""
+
+import hashlib
+import inspect
+import logging
+import math
+import platform
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+
+import dcasekit
+from dcasekit.containers._backend import Backend, Weights
+from dcasekit.core import discover
+from dcasekit.core.files import read_json, replacing, write_json
+from dcasekit.errors import DcasekitError, ModelError, first_line
+from dcasekit.features.base import FeatureExtractor
+from dcasekit.results import plain
+from dcasekit.scaler import Scaler
+
+_log = logging.getLogger(__name__)
+
+Allowed: TypeAlias = Sequence[str | type]
+Model = TypeVar("Model", bound=Backend)
+
+# "package.module:Class", which would be imported and called.
+_ADDRESS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.<>]*")
+# What these name is checked to be a model, a feature or an estimator, and importing it does nothing else.
+_OWN = ("dcasekit.containers.", "dcasekit.features.", "dcasekit.models.", "sklearn.")
+# More frames, dims, labels or units of a layer than this are no model's.
+_MOST = 10_000_000
+_KEYS = ("class", "settings", "labels", "task", "shape", "features", "scaler", "training", "history", "weights_sha256", "versions")
+
+
+def write_model(model: Any, folder: Path) -> Path:
+    """Write a model container; see `ModelContainer.save`."""
+    from safetensors.numpy import save_file
+
+    _check_constructor(type(model))
+    weights = {name: np.require(array, requirements="C") for name, array in model.weights().items()}
+    features = model.features and {"class": discover.address(type(model.features)), "settings": model.features.settings}
+    description = plain(
+        {
+            "class": discover.address(type(model)),
+            "settings": model.settings,
+            "labels": model.labels,
+            "task": model.task,
+            "shape": model.shape,
+            "features": features,
+            "scaler": model.scaler and model.scaler.to_dict(),
+            "training": model.training,
+            "history": model.history,
+            "weights_sha256": "0" * 64,
+            "versions": {"dcasekit": dcasekit.__version__, "python": platform.python_version(), "numpy": np.__version__},
+        }
+    )
+    check_description(description, "this model")
+    with replacing(folder / "weights.safetensors") as temporary:
+        save_file(weights, temporary)
+        description["weights_sha256"] = hashlib.sha256(temporary.read_bytes()).hexdigest()
+    write_json(folder / "model.json", description)
+    for address in _addresses(description):
+        _log.warning("%s: to load this model again, import that class and pass it: load(%r, allow=[...])", address, str(folder))
+    return folder
+
+
+def read_model(folder: Path, kind: type[Model], *, allow: Allowed = ()) -> Model:
+    """Read a model container of a kind; see `load`."""
+    from safetensors import SafetensorError
+
+    path = folder / "model.json"
+    found = check_description(read_json(path, error=ModelError), str(path))
+    for address in _addresses(found):
+        _refuse_foreign(address, allow, path)
+    try:
+        weights = _read_weights(folder, found["weights_sha256"])
+        container = _class("models", found["class"], kind, allow)(**found["settings"])
+        shape, labels = tuple(found["shape"]), tuple(found["labels"])
+        _check_sizes(container._allocate(shape, labels, task=found["task"]), weights, path)
+        container.build(shape, labels, task=found["task"])
+        container.set_weights(weights)
+        if found["features"]:
+            feature = _class("features", found["features"]["class"], FeatureExtractor, allow)
+            container.features = feature.from_settings(found["features"]["settings"])
+        container.scaler = found["scaler"] and Scaler.from_dict(found["scaler"])
+        container.history, container.training = found["history"], found["training"]
+    except ModelError:
+        raise
+    except (
+        DcasekitError,
+        OSError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RuntimeError,
+        MemoryError,
+        SafetensorError,
+    ) as error:
+        raise ModelError(
+            f"{folder} does not hold a complete model ({type(error).__name__}: {first_line(error)}); save or copy it again"
+        ) from error
+    return container
+
+
+def check_description(found: Any, where: str) -> dict[str, Any]:
+    """Check the whole of a model file before anything is made of it; give it back.
+
+    Raises
+    ------
+    ModelError : a key is missing or of another type, a number is not finite or too large; the message names it.
+    """
+    problem = _problem(found)
+    if problem:
+        raise ModelError(f"{where} is no description of a model that can be loaded: {problem}; save the model again")
+    return dict(found)
+
+
+def _problem(found: Any) -> str:
+    """Say what is wrong with a model file; "" if nothing is."""
+    if not _is_object(found):
+        return "it is no JSON object"
+    if missing := [key for key in _KEYS if key not in found]:
+        return f"it has no {', '.join(missing)}"
+    labels, shape, front = found["labels"], found["shape"], found["features"]
+    texts = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+    sizes = isinstance(shape, list) and all(type(size) is int and 0 < size < _MOST for size in shape)
+    demands = {
+        "class is no text": isinstance(found["class"], str),
+        f"task is {found['task']!r}": found["task"] in ("classification", "tagging", "detection"),
+        "weights_sha256 is no SHA-256 sum": isinstance(sum_ := found["weights_sha256"], str) and re.fullmatch("[0-9a-f]{64}", sum_),
+        "settings, training or versions are no objects": all(_is_object(found[key]) for key in ("settings", "training", "versions")),
+        "labels are no texts, each once": texts and 0 < len(labels) == len(set(labels)) < _MOST,
+        f"shape is not two whole numbers above 0, frames and dims, but {shape!r}": sizes and len(shape) == 2,
+        "features have no class and settings": front is None
+        or (_is_object(front) and isinstance(front.get("class"), str) and _is_object(front.get("settings"))),
+        "scaler is no object": found["scaler"] is None or _is_object(found["scaler"]),
+        "history is no list of objects": isinstance(found["history"], list) and all(map(_is_object, found["history"])),
+    }
+    wrong = [what for what, kept in demands.items() if not kept]
+    for name, value in _leaves(found):
+        limited = name.startswith((".settings.", ".features.settings.")) and isinstance(value, int)
+        if (isinstance(value, float) and not math.isfinite(value)) or (limited and abs(value) >= _MOST):
+            wrong.append(f"{name.strip('.')} is {value}")
+    return next(iter(wrong), "")
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(key, str) for key in value)
+
+
+def _read_weights(folder: Path, checksum: str) -> Weights:
+    from safetensors.numpy import load
+
+    path = folder / "weights.safetensors"
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != checksum:
+        raise ModelError(f"{path} is not the file that was saved with {folder / 'model.json'}: its checksum differs; copy both again")
+    return load(content)
+
+
+def _check_sizes(wanted: Mapping[str, tuple[int, ...]] | None, weights: Weights, path: Path) -> None:
+    """Compare the weights that would be made with those that are there, before memory is taken for them."""
+    found = {name: array.shape for name, array in weights.items()}
+    if wanted is not None and (misfits := sorted({name for name, _ in wanted.items() ^ found.items()})):
+        told = "; ".join(f"{name}: {wanted.get(name, 'none')} described, {found.get(name, 'none')} stored" for name in misfits[:3])
+        raise ModelError(f"{path} describes another network than its weights are of ({told}); copy both again")
+
+
+def _check_constructor(kind: type) -> None:
+    """Refuse a class that could not be made again from its settings, which are the fields of its dataclass."""
+    parameters = list(inspect.signature(kind).parameters.values())
+    settings = {field.name for field in fields(kind)} if is_dataclass(kind) else set()
+    own = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD]
+    if set(own) != settings:
+        raise ModelError(
+            f"{kind.__name__} cannot be loaded again: its settings must be fields of a dataclass, and its __init__ takes "
+            f"{', '.join(own) or 'nothing'}. Write @dataclass(kw_only=True, eq=False) above the class and each setting as a field, "
+            "'width: int = 64', in place of __init__"
+        )
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Give every value inside a JSON value, with its name."""
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves(item, f"{name}.{key}")
+    else:
+        yield name, value
+
+
+def _addresses(description: Mapping[str, Any]) -> list[str]:
+    """Name the classes in a description that are not leaves of this package."""
+    front = description["features"] or {"class": "", "settings": {}}
+    named = [description["class"], front["class"], *(value for _, value in _leaves([description["settings"], front["settings"]]))]
+    return [name for name in named if isinstance(name, str) and _ADDRESS.fullmatch(name) and not name.startswith(_OWN)]
+
+
+def _refuse_foreign(address: str, allow: Allowed, path: Path) -> None:
+    module = address.partition(":")[0]
+    for item in allow:
+        if discover.address(item) == address if isinstance(item, type) else (module == item or module.startswith(f"{item}.")):
+            return
+    name = address.rpartition(":")[2].rpartition(".")[2]
+    raise ModelError(
+        f"{path} names {address}, which is not part of dcasekit: loading it would run its code. If you trust it, import the class and pass "
+        f"it, load(folder, allow=[{name}]), or name its module: allow=[{module!r}], --allow {module}"
+    )
+
+
+def _class(family: str, name: str, base: type, allow: Allowed) -> Any:
+    """Find a class that a model file names; nothing but a model or a feature may be called."""
+    passed = (item for item in allow if isinstance(item, type) and discover.address(item) == name)
+    found = next(passed, None) or discover.load(family, name)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise ModelError(f"the model file names {name!r}, which is no {base.__name__}")
+    return found

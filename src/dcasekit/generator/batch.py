@@ -1,0 +1,62 @@
+"""What a container trains on, behind one face: batches of windows, clips with their windows, and what is true of them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcasekit.core.units import FloatArray
+from dcasekit.datasets.base import Task
+from dcasekit.generator.stream import ClipWindows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Windows to train on. In ``y`` and ``tags`` NaN is what nobody knows: losses and metrics leave it out.
+
+    Parameters
+    ----------
+    x : (windows, frames, dims), float32, finite.
+    y : (windows, labels), or (windows, frames, labels) where the target is ``"frame"``; NaN, too, for frames that were filled up.
+    mask : (windows, frames), bool; False where frames were filled up by reflection.
+    clips : id of the clip each window comes from.
+    tags : (windows, labels), what is known of the whole clip each window comes from; so a clip's tags and its events' times can both be
+        learned from.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    mask: NDArray[np.bool_]
+    clips: tuple[str, ...]
+    tags: FloatArray
+
+
+class Data(Protocol):
+    """What `DataGenerator` and `Arrays` have in common."""
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def task(self) -> Task: ...  # noqa: D102
+    @property
+    def shape(self) -> tuple[int, int]: ...  # noqa: D102
+    @property
+    def size(self) -> int: ...  # noqa: D102
+    @property
+    def identity(self) -> str: ...  # noqa: D102
+    def batches(self, epoch: int, batch_size: int, *, seed: int) -> Iterator[Batch]: ...  # noqa: D102
+    def clip_windows(self) -> Iterator[ClipWindows]: ...  # noqa: D102
+    def reference(self) -> dict[str, Any]: ...  # noqa: D102
+
+
+def batch_bounds(size: int, batch_size: int) -> Sequence[slice]:
+    """Part so many windows into batches; a single window that would be left over joins the batch before it.
+
+    Batch normalisation cannot learn from one window, and no window is to be left out.
+    """
+    firsts = list(range(0, size, batch_size))
+    if len(firsts) > 1 and size - firsts[-1] == 1 and batch_size > 1:
+        firsts.pop()
+    return [slice(first, last) for first, last in zip(firsts, [*firsts[1:], size], strict=True)]
