@@ -81,8 +81,7 @@ def ready(model: ModelContainer, features: MelSpectrogram, task: str, folder: Pa
     sound = np.random.default_rng(0).normal(0, 0.1, round(SECONDS * features.sr)).astype(np.float32)
     path = audio.write(folder / "clip.wav", sound, features.sr)
     frames = features.compute(sound)
-    starts, length = features.windows(len(frames)), features.sequence_frames or len(frames)
-    windows = np.stack([frames[start : start + length] for start in starts if start + length <= len(frames)])
+    windows = features.grid(len(frames), SECONDS).cut(frames)
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(export.onnx(model, folder / "model.onnx"), settings)
