@@ -12,7 +12,7 @@ import pytest
 
 from dcasekit import audio, testing
 from dcasekit.annotations import Event, read_events
-from dcasekit.datasets._validation import hold_out
+from dcasekit.datasets._hold_out import hold_out
 from dcasekit.datasets.dcase2018_task4 import DCASE2018Task4
 from dcasekit.datasets.maestro_real import MAESTROReal
 from dcasekit.datasets.tau_nigens_2020 import TAUNIGENS2020

@@ -34,7 +34,7 @@ SIDEWAYS = {
     ("features.base", "datasets.base"),
     ("augmentations._dataset", "datasets.base"),
     ("augmentations._dataset", "datasets._protocols"),
-    ("augmentations._dataset", "datasets._validation"),
+    ("augmentations._dataset", "datasets._hold_out"),
     ("models*", "containers.*"),
     ("report*", "plots*"),
     ("generator*", "scaler"),
@@ -44,7 +44,7 @@ SIDEWAYS = {
 # A private file is used by its own folder alone; the split and the store are every higher layer's.
 OPEN = {
     "datasets._protocols",
-    "datasets._validation",
+    "datasets._hold_out",
     "features._store",
     "augmentations._dataset",
 }

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from dcasekit.datasets._soundscape import DURATIONS, GAP, LIKELY, draw_spans, response, soundscape
 from dcasekit.datasets._synthesis import EVENTS, SCENES, background, event
+from dcasekit.datasets._synthetic_clips import DURATIONS, GAP, LIKELY, draw_spans, response, soundscape
 from dcasekit.errors import NameNotFoundError
 
 SR = 16000

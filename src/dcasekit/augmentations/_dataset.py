@@ -19,8 +19,8 @@ from dcasekit.core.files import inside, locked, place, read_json, write_json
 from dcasekit.core.origin import Origin, origin, recognize
 from dcasekit.core.parallel import map_clips, total_size
 from dcasekit.core.units import PathLike
+from dcasekit.datasets._hold_out import Balance
 from dcasekit.datasets._protocols import Split
-from dcasekit.datasets._validation import Balance
 from dcasekit.datasets.base import Dataset, Task
 from dcasekit.errors import DatasetError
 

@@ -17,10 +17,10 @@ from dcasekit.core.frames import data_frame
 from dcasekit.core.origin import Origin, origin, recognize
 from dcasekit.core.parallel import map_clips, total_size
 from dcasekit.core.units import Hz, PathLike, Seconds
-from dcasekit.datasets._files import Problem, find_problems, measured
+from dcasekit.datasets._hold_out import Balance, hold_out
+from dcasekit.datasets._problems import Problem, find_problems, measured
 from dcasekit.datasets._protocols import CrossValidation, Protocol, Split
 from dcasekit.datasets._summary import Summary, clip_rows, summarize
-from dcasekit.datasets._validation import Balance, hold_out
 from dcasekit.download import RemoteFile, download
 from dcasekit.errors import AnnotationError, DatasetError
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from dcasekit.annotations import Clip, present
 from dcasekit.core.files import safe_name
 from dcasekit.core.units import PathLike
-from dcasekit.datasets._files import Problem
-from dcasekit.datasets._labels import find_label_problems
 from dcasekit.datasets._layout import LISTS, Layout, Understood, identify, is_recording, understand
+from dcasekit.datasets._problems import Problem, find_label_problems
 from dcasekit.datasets._protocols import CrossValidation, Protocol, TrainTest, TrainValidateTest
 from dcasekit.datasets.base import Dataset, Task
 from dcasekit.errors import AnnotationError, DatasetError

@@ -11,8 +11,8 @@ from dcasekit.annotations import Clip, Event, events_to_tags, read_events, write
 from dcasekit.core.files import place, read_json, write_json, write_text
 from dcasekit.core.parallel import map_clips
 from dcasekit.core.units import Hz, PathLike, Seconds
-from dcasekit.datasets._soundscape import soundscape
 from dcasekit.datasets._synthesis import EVENTS, SCENES
+from dcasekit.datasets._synthetic_clips import soundscape
 from dcasekit.datasets._tables import listed_path, read_number, read_table
 from dcasekit.datasets.base import Dataset, Task
 from dcasekit.errors import DatasetError

@@ -1,8 +1,10 @@
-"""Find what is wrong with a dataset's audio files."""
+"""Find what is wrong with a dataset's audio files, and with labels that people wrote by hand."""
 
 import hashlib
+import re
+import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -71,6 +73,26 @@ def find_problems(
     return problems
 
 
+def find_label_problems(clips: Sequence[Clip], root: Path) -> Iterator[Problem]:
+    """Tell of labels in two spellings, without a letter, and in one clip alone."""
+    holders: dict[str, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        for label in {*(clip.tags or ()), *(event.label for event in clip.events or ())}:
+            holders[label].append(clip)
+    spellings = defaultdict(list)
+    for label in sorted(holders):
+        spellings[_plain(label)].append(label)
+    for plain, labels in spellings.items():
+        some = ", ".join(f"{label!r} ({len(holders[label])} clips, e.g. {holders[label][0].id})" for label in labels)
+        if not plain:
+            yield Problem("label", str(root), f"{some} is no name; say what sounds there, or take it out")
+        elif len(labels) > 1:
+            yield Problem("label", str(root), f"{some}: the same label in {len(labels)} spellings; choose one")
+        elif len(holders[labels[0]]) == 1:
+            clip = holders[labels[0]][0]
+            yield Problem("label", str(clip.path), f"{labels[0]!r} is in this clip alone; it cannot be trained and tested on")
+
+
 @dataclass(frozen=True, slots=True)
 class _Checked:
     """What is wrong with a file; the hash of its bytes if they were read and are sound; and how long it is, if it can be read."""
@@ -121,3 +143,8 @@ def _late(clip: Clip, duration: Seconds | None, step: Seconds) -> Problem | None
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _plain(label: str) -> str:
+    """Take from a label what people spell in several ways: capitals, blanks and dashes, the forms of unicode."""
+    return re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", label)).strip().casefold()
