@@ -193,3 +193,12 @@ def test_many_numbers_become_json_at_once(monkeypatch):
     assert found == {"confusion": matrix.tolist(), "shares": [[0.5, None], [None, 1]], "yes": [True]}
     assert len(calls) < 10
     json.dumps(found, allow_nan=False)
+
+
+@pytest.mark.parametrize("make", TASKS)
+def test_results_as_a_frame_have_a_row_per_label(make):
+    pytest.importorskip("pandas")
+    results = make()
+    frame = results.to_frame()
+    assert frame["label"].tolist() == list(LABELS)
+    assert frame["f1"].tolist() == pytest.approx([row["f1"] for row in results.table()], nan_ok=True)

@@ -427,3 +427,41 @@ def test_a_median_over_more_than_the_clip_costs_no_more_than_one_over_the_clip()
     for pad in ("zero", "reflect"):
         with pytest.raises(AnnotationError, match="longer than any recording here; give at most 1000001 frames"):
             median_filter(made, frames=10**9 + 1, pad=pad)
+
+
+# to look at
+
+
+LOOK = Scores([[0.05, 0.9, 0.0, 0.1], [0.3, 0.5, 0.0, 0.1], [0.2, 0.4, 1.0, 0.1]], [0, 0.5, 1.0, 1.25], ("cat", "dog", "owl", "cow"))
+
+
+def test_scores_are_shown_in_a_line():
+    assert repr(LOOK) == "Scores(3 frames x 4 labels, 0 to 1.25 s: dog 0.64, owl 0.20, cat 0.18, ...)"
+    assert repr(Scores([[0.5]], [1, 3], ("dog",))) == "Scores(1 frame x 1 label, 1 to 3 s: dog 0.50)"
+    assert len(repr(Scores(np.zeros((100_000, 500)), np.arange(100_001), [f"label{i}" for i in range(500)]))) < 120
+
+
+def test_the_top_labels_are_those_of_the_whole_clip():
+    assert LOOK.top(2) == [("dog", pytest.approx(0.64)), ("owl", pytest.approx(0.2))]  # the mean over time, not over frames
+    assert LOOK.top(2, how="max") == [("owl", 1.0), ("dog", pytest.approx(0.9))]
+    assert [label for label, _ in LOOK.top(99)] == ["dog", "owl", "cat", "cow"]
+
+
+@pytest.mark.parametrize(("seconds", "frame"), [(0, 0), (0.499, 0), (0.5, 1), (0.5 - 5e-7, 1), (1.2, 2)])
+def test_scores_at_an_instant_are_those_of_the_frame_that_holds_it(seconds, frame):
+    assert LOOK.at(seconds) == dict(zip(LOOK.labels, LOOK.values[frame].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("seconds", [-0.1, 1.25, 9.0, math.nan])
+def test_there_are_no_scores_outside(seconds):
+    with pytest.raises(AnnotationError, match="these scores go from 0 s to before 1.25 s"):
+        LOOK.at(seconds)
+
+
+def test_scores_as_a_frame():
+    pandas = pytest.importorskip("pandas")
+    frame = LOOK.to_frame()
+    assert list(frame.columns) == ["onset", "offset", "cat", "dog", "owl", "cow"]
+    assert frame["offset"].tolist() == [0.5, 1.0, 1.25]
+    assert frame["dog"].tolist() == LOOK.values[:, 1].tolist()
+    assert isinstance(frame, pandas.DataFrame)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcasekit.annotations import HARD, TIME_TOLERANCE, Event, harden
+from dcasekit.core.frames import data_frame
 from dcasekit.core.tables import Table
 from dcasekit.core.units import FloatArray
 from dcasekit.errors import MetricError
@@ -187,6 +188,15 @@ class Results:
             {"label": label, "clips": int(n), **{name: self.numbers[f"{name}/{label}"] for name in names}}
             for label, n in zip(self.labels, clips, strict=True)
         ]
+
+    def to_frame(self) -> Any:
+        """Give `table` as a pandas DataFrame, a row per label, for notebooks.
+
+        Raises
+        ------
+        MissingExtraError : pandas is not installed.
+        """
+        return data_frame(self.table())
 
     def mistakes(self, count: int = 6) -> list[Mistake]:
         """List the wrongly classified clips of highest confidence, the worst first; empty unless classification."""

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dcasekit.annotations import LONGEST, TIME_TOLERANCE, Event
 from dcasekit.core.files import read_rows, write_rows
+from dcasekit.core.frames import data_frame
 from dcasekit.core.numbers import parse_number
 from dcasekit.core.units import FloatArray, PathLike, Seconds
 from dcasekit.errors import AnnotationError
@@ -36,6 +37,14 @@ class Scores:
     values : (frames, labels), float32; usually probabilities, any finite number will do. A clip-level answer has one frame.
     edges : (frames + 1,), float64, seconds, ascending; frame t covers ``[edges[t], edges[t + 1])``.
     labels : the columns, each once.
+
+    Examples
+    --------
+    >>> scores = Scores(values=[[0.5, 0.125], [1.0, 0.0]], edges=[0, 1, 2], labels=("dog", "cat"))
+    >>> scores
+    Scores(2 frames x 2 labels, 0 to 2 s: dog 0.75, cat 0.06)
+    >>> scores.top(1), scores.at(1.5)
+    ([('dog', 0.75)], {'dog': 1.0, 'cat': 0.0})
     """
 
     values: FloatArray
@@ -58,6 +67,40 @@ class Scores:
         object.__setattr__(self, "values", array)
         object.__setattr__(self, "edges", grid)
         object.__setattr__(self, "labels", tuple(labels))
+
+    def __repr__(self) -> str:
+        best = ", ".join(f"{label} {score:.2f}" for label, score in self.top(3))
+        frames, labels = (f"{size:,} {name}{'s' * (size != 1)}" for size, name in zip(self.values.shape, ("frame", "label"), strict=True))
+        more = ", ..." * (len(self.labels) > 3)
+        return f"Scores({frames} x {labels}, {self.edges[0]:g} to {self.edges[-1]:g} s: {best}{more})"
+
+    def top(self, n: int = 5, *, how: Literal["mean", "max"] = "mean") -> list[tuple[str, float]]:
+        """Give the `n` labels of highest score in the whole clip, as `pool` has it, with their scores, the highest first."""
+        pooled = pool(self, how=how).values[0]
+        return [(self.labels[k], float(pooled[k])) for k in np.argsort(-pooled, kind="stable")[:n]]
+
+    def at(self, seconds: Seconds) -> dict[str, float]:
+        """Give the scores of the frame that holds an instant: label -> score.
+
+        Raises
+        ------
+        AnnotationError : no frame does.
+        """
+        frame = int(np.searchsorted(self.edges, seconds + TIME_TOLERANCE, side="right")) - 1
+        if not 0 <= frame < len(self.values):
+            raise AnnotationError(f"no frame at {seconds:g} s; these scores go from {self.edges[0]:g} s to before {self.edges[-1]:g} s")
+        return dict(zip(self.labels, self.values[frame].tolist(), strict=True))
+
+    def to_frame(self) -> Any:
+        """Give a pandas DataFrame with a row per frame: ``onset``, ``offset``, and a column per label.
+
+        Raises
+        ------
+        MissingExtraError : pandas is not installed.
+        """
+        names = ("onset", "offset", *self.labels)
+        table = np.column_stack([self.edges[:-1], self.edges[1:], self.values])
+        return data_frame([dict(zip(names, row, strict=True)) for row in table.tolist()], names)
 
 
 def pool(scores: Scores, *, how: Literal["mean", "max"] = "mean") -> Scores:
