@@ -216,6 +216,23 @@ def test_a_million_chunks_are_not_walked_through(tmp_path):
     refuse(tmp_path / "a.wav", "not an audio file", "convert it")
 
 
+@pytest.mark.parametrize(("channels", "block", "bits"), [(258, 2, 16), (1, 4, 16), (2, 2, 16), (1, 2, 24), (1, 3, 40)])
+def test_a_header_that_contradicts_itself_is_refused(tmp_path, channels, block, bits):
+    content = bytearray(pcm_wav())
+    content[22:24], content[32:36] = struct.pack("<H", channels), struct.pack("<HH", block, bits)
+    (tmp_path / "a.wav").write_bytes(content)
+    refuse(tmp_path / "a.wav", "contradicts itself", "download it again")
+
+
+@pytest.mark.parametrize("channels", [2, 500])
+def test_an_aiff_whose_counts_disagree_is_refused(tmp_path, channels):
+    soundfile.write(tmp_path / "a.aiff", tone(), SR)
+    content = (tmp_path / "a.aiff").read_bytes()
+    place = content.index(b"COMM") + 8
+    (tmp_path / "a.aiff").write_bytes(content[:place] + struct.pack(">H", channels) + content[place + 2 :])
+    refuse(tmp_path / "a.aiff", "contradicts itself", "download it again")
+
+
 # names and kinds of files
 
 

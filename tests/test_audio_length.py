@@ -103,9 +103,7 @@ def test_joined_mp3s_are_read_one_after_the_other(tmp_path, mode):
 
 
 @MODES
-@pytest.mark.parametrize(
-    "between", [b"", b"ID3\4\0\0\0\4\0\0" + bytes(1 << 16), b"TAG" + bytes(125), bytes(5000)], ids=["", "ID3", "v1", "0"]
-)
+@pytest.mark.parametrize("between", [b"", b"ID3\4\0\0\0\4\0\0" + bytes(1 << 16), b"TAG" + bytes(125)], ids=["", "ID3", "v1"])
 def test_joined_mp3s_without_headers_are_read_to_their_end(tmp_path, mode, between):
     first, second = without_header(mp3(2, mode)), without_header(mp3(3, mode, seed=1))
     check(put(tmp_path / "a.mp3", first + between + second), (len(frames(first)) + len(frames(second)) - 2) * 576)
@@ -141,10 +139,12 @@ def test_joined_mp3s_that_do_not_fit_are_refused(tmp_path):
     refused(put(tmp_path / "b.mp3", without_header(mp3()) + without_header(mp3(channels=2))), "sampling rates or channels differ")
 
 
-def test_damage_within_an_mp3_without_a_header_is_refused(tmp_path):
+@pytest.mark.parametrize("damage", [b"x" * 2000, bytes(2000)])
+@pytest.mark.parametrize("place", [0, 4000, -2000])
+def test_damage_within_an_mp3_without_a_header_is_refused(tmp_path, damage, place):
     content = bytearray(without_header(mp3()))
-    content[4000:6000] = b"x" * 2000
-    refused(put(tmp_path / "a.mp3", content), "is damaged: bytes", "download it again")
+    content[place : place + 2000 or None] = damage
+    refused(put(tmp_path / "a.mp3", content), "a.mp3", "convert it" if place == 0 else "download it again")
 
 
 def test_a_header_of_another_encoder_is_not_played(tmp_path):
@@ -214,6 +214,10 @@ def test_the_length_of_a_whole_flac_is_believed(tmp_path, monkeypatch, seconds):
     path = put(tmp_path / "a.flac", encode(tone(seconds), "FLAC") + b"TAG" + bytes(125))
     monkeypatch.setattr("dcasekit.audio._inspect.count_samples", None)
     assert audio.info(path).samples == round(seconds * SR)
+
+
+def test_a_flac_that_goes_on_after_its_promised_end_is_refused(tmp_path):
+    refused(put(tmp_path / "a.flac", with_length(encode(tone(), "FLAC"), 12345)), "goes on after the 12345 samples")
 
 
 def test_joined_flacs_are_refused(tmp_path):

@@ -87,12 +87,12 @@ def look(file: BinaryIO, total: int, path: PathLike) -> Contents | None:
     if kind.data == b"SSND":
         file.seek(start)
         start += 8 + int.from_bytes(file.read(4), "big")
-        described = _aiff(form, aifc=head[8:12] == b"AIFC")
+        described = _aiff(form, path, end - start, aifc=head[8:12] == b"AIFC")
     elif kind.form == b"desc":
         start += 4
         described = _caf(form)
     else:
-        described = _wav(form, kind.size[0])
+        described = _wav(form, path, kind.size[0])
     return Contents(start, end, described and _counted(*described, start, end))
 
 
@@ -110,7 +110,7 @@ def _look_sphere(file: BinaryIO, total: int, path: PathLike) -> Contents | None:
     start = int(head[8:16])
     lines = (line.split(None, 2) for line in head[:start].splitlines())
     said = {line[0]: line[2].strip() for line in lines if len(line) == 3}
-    sr, count, width = (int(said.get(b"sample_" + key, b"0")) for key in (b"rate", b"count", b"n_bytes"))
+    sr, count, width = (int(said[b"sample_" + key]) for key in (b"rate", b"count", b"n_bytes"))
     channels = int(said.get(b"channel_count", b"1"))
     end = _end(file, None, start, count * channels * width, total, path)
     order = "<" if said.get(b"sample_byte_format") == b"01" else ">"
@@ -180,23 +180,33 @@ def _begins_another(file: BinaryIO, position: int) -> bool:
     return file.read(8).lstrip(b"\0")[:4] in _BEGINNINGS
 
 
-def _wav(form: bytes, order: str) -> tuple[str, int, int] | None:
+def _contradicts(path: PathLike, what: str) -> AudioError:
+    return AudioError(f"{printable(path)} contradicts itself: {what}; its header is damaged: {AGAIN}")
+
+
+def _wav(form: bytes, path: PathLike, order: str) -> tuple[str, int, int] | None:
     tag, channels, sr, _, block, bits = struct.unpack(f"{order}HHIIHH", form[:16])
     if tag == 0xFFFE:  # extensible
         tag = struct.unpack(f"{order}H", form[24:26])[0]
     width = block // channels if channels else 0
     dtype = {(1, 1): "u1", (1, 2): "i2", (1, 3): "i3", (1, 4): "i4", (3, 4): "f4", (3, 8): "f8"}.get((tag, width))
-    return (order + dtype, sr, channels) if dtype and block == channels * width and width == -(-bits // 8) else None
+    if tag in (1, 3) and (block != channels * width or (width, bits) != (4, 24) and width != -(-bits // 8)):
+        raise _contradicts(path, f"{channels} samples of {bits} bits in {block} bytes")
+    return (order + dtype, sr, channels) if dtype and width == -(-bits // 8) else None
 
 
-def _aiff(form: bytes, *, aifc: bool) -> tuple[str, int, int] | None:
-    channels, _, bits, exponent, mantissa = struct.unpack(">HIHHQ", form[:18])
+def _aiff(form: bytes, path: PathLike, size: int, *, aifc: bool) -> tuple[str, int, int] | None:
+    channels, frames, bits, exponent, mantissa = struct.unpack(">HIHHQ", form[:18])
     coding = form[18:22] if aifc else b"NONE"
     kind = {b"NONE": ">i", b"twos": ">i", b"in24": ">i", b"in32": ">i", b"sowt": "<i", b"42n1": "<i", b"23ni": "<i"}.get(coding)
     kind = {b"raw ": "<u", b"fl32": ">f", b"FL32": ">f", b"fl64": ">f", b"FL64": ">f"}.get(coding, kind)
     dtype = kind and f"{kind}{-(-bits // 8)}"
     sr = mantissa / 2.0 ** (63 + 16383 - (exponent & 0x7FFF)) if 16383 <= exponent < 16383 + 63 else 0
-    return (dtype, round(sr), channels) if dtype and dtype[1:] in _SUBTYPES else None
+    if not dtype or dtype[1:] not in _SUBTYPES:
+        return None
+    if 0 < frames < 1 << 30 and not 0 <= size - frames * channels * int(dtype[-1]) <= _CRUMBS:
+        raise _contradicts(path, f"{frames} samples of {channels} channels in {size} bytes")
+    return dtype, round(sr), channels
 
 
 def _caf(form: bytes) -> tuple[str, int, int] | None:

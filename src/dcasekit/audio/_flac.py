@@ -22,7 +22,7 @@ class Stream(NamedTuple):
     sr: int
     channels: int
     subtype: str
-    ends: bool  # whether the last frame of the file ends after so many samples
+    ends: set[int]  # samples after which the last frames of the file may end
 
 
 def look(file: BinaryIO, begin: int, total: int, path: PathLike) -> Stream:
@@ -39,7 +39,7 @@ def look(file: BinaryIO, begin: int, total: int, path: PathLike) -> Stream:
     # The last frame, and the tags that some programs append, lie within so many bytes.
     reach = (int.from_bytes(block[15:18], "big") or longest * channels * bits // 8) + 1024
     file.seek(max(begin + 42, total - reach))
-    ends = samples > 0 and samples in _frame_ends(file.read(reach), longest)
+    ends = {*_frame_ends(file.read(reach), longest)}
     return Stream(samples, sr, channels, _SUBTYPES[bits], ends)
 
 

@@ -86,8 +86,10 @@ def _look(file: BinaryIO, one: _Id) -> AudioInfo | None:
 def _of_flac(file: BinaryIO, one: _Id, begin: int) -> AudioInfo:
     promised, sr, channels, subtype, ends = _flac.look(file, begin, one.total, one.path)
     samples = promised
-    if not ends:
+    if not promised or promised not in ends:
         _flac.refuse_joined(file, begin, one.path)
+        if promised and max(ends, default=0) > promised:  # libsndfile would stop there
+            raise AudioError(f"{printable(one.path)} goes on after the {promised} samples that its header promises; write the file anew")
         samples = _kept(_count_samples, one)
         refuse_fewer(one.path, samples, promised)
     return AudioInfo(samples, sr, channels, subtype, parts=(Part(samples=samples, seeks=promised > 0),))

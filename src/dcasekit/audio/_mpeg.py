@@ -25,7 +25,7 @@ _SIDE = {(1152, 2): 32, (1152, 1): 17, (576, 2): 17, (576, 1): 9}  # bytes of si
 _SYNC = re.compile(rb"\xff[\xe0-\xff]")
 _SURE = 3  # frames in a row that are no chance
 _HEAD = 64  # bytes of a frame that are looked at
-_SEARCH = 1 << 16  # bytes before the first frame, at most
+_CRUMBS = 1500  # bytes that need no explanation before the first frame and behind the last one: a part of a frame
 _LOOK = 1 << 20  # bytes to search at a time
 
 
@@ -63,7 +63,7 @@ def _parse(word: bytes) -> _Head | None:
 def find_first(file: BinaryIO, begin: int, total: int) -> int | None:
     """Find the first frame in bytes [begin, total); ``None``: there is none."""
     start = after_tags(file, begin, total)
-    return _find_frame(file, start, min(total, start + _SEARCH), total)
+    return _find_frame(file, start, min(total, start + _CRUMBS), total)
 
 
 def whole(file: BinaryIO, first: int, total: int, path: PathLike) -> Part | None:
@@ -86,10 +86,11 @@ def split(file: BinaryIO, first: int, total: int, path: PathLike) -> list[Part]:
         parts.append(run.part)
         following = after_tags(file, run.end, total)
         found = _find_frame(file, following, total, total)
+        beyond = total - _CRUMBS if found is None else found
+        if following < beyond:
+            raise AudioError(f"{printable(path)} is damaged: bytes {following} to {beyond} are no frames of MPEG audio; {AGAIN}")
         if found is None:
             return parts
-        if not _zeros(file, following, found):
-            raise AudioError(f"{printable(path)} is damaged: bytes {following} to {found} are no frames of MPEG audio; {AGAIN}")
         run = _Run(file, found, total, path)
 
 
@@ -191,8 +192,3 @@ def _is_frame(file: BinaryIO, position: int, total: int) -> bool:
         kinds.add(head.kind)
         position += head.size
     return True
-
-
-def _zeros(file: BinaryIO, begin: int, end: int) -> bool:
-    file.seek(begin)
-    return all(not file.read(min(_LOOK, end - at)).strip(b"\0") for at in range(begin, end, _LOOK))
