@@ -260,6 +260,32 @@ def test_scores_are_read_under_every_usual_name(tmp_path, column):
     assert read_annotation(path) == [Event(0, 1, "dog", 0.25)]
 
 
+@pytest.mark.parametrize("column", ["clip id", "clip", "recording", "sound"])
+def test_recordings_are_not_put_together_under_whatever_name_their_column_has(tmp_path, column):
+    path = saved(tmp_path, "a.csv", f"{column},onset,offset,event_label\na.wav,0,1,dog\nb.wav,0,1,dog\n")
+    with pytest.raises(AnnotationError, match="lists 2 recordings"):
+        read_annotation(path)
+    assert read_annotation(saved(tmp_path, "a.csv", "number,onset,offset,event_label\n1,0,1,dog\n2,2,3,dog\n")) == [
+        Event(0, 1, "dog"),
+        Event(2, 3, "dog"),
+    ]
+
+
+@pytest.mark.parametrize("names", ["start_s,end_s", "Onset [s],Offset [s]", "begin (sec),end (sec)", "start seconds,end seconds"])
+def test_units_of_columns_are_understood(tmp_path, names):
+    assert read_annotation(saved(tmp_path, "a.csv", f"{names},species\n0,1,dog\n")) == [Event(0, 1, "dog")]
+
+
+def test_other_units_are_not_taken_for_seconds(tmp_path):
+    with pytest.raises(AnnotationError, match=r"a\.csv, line 1"):
+        read_annotation(saved(tmp_path, "a.csv", "start_ms,end_ms,label\n0,1000,dog\n"))
+
+
+def test_a_column_that_comes_twice_is_refused(tmp_path):
+    with pytest.raises(AnnotationError, match=r"a\.csv, line 1: two columns 'label'; which one counts"):
+        read_annotation(saved(tmp_path, "a.csv", "onset,offset,label,label\n0,1,dog,cat\n"))
+
+
 # annotators
 
 

@@ -250,6 +250,18 @@ def test_a_label_that_the_scores_do_not_know_is_refused_unless_it_is_not_evaluat
         psds.psds(read.reference, material.scores, material.durations, **psds.PSDS1)
 
 
+def test_clips_of_one_name_in_several_folders_are_told_apart_in_every_file(tmp_path):
+    write_events(tmp_path / "ref.tsv", {f"audio/site{site}/a.wav": [Event(site, site + 1, "dog")] for site in (1, 2)})
+    write_events(tmp_path / "est.tsv", {f"/data/rec/site{site}/a.flac": [Event(site, site + 1, "dog")] for site in (2, 1)})
+    (tmp_path / "durations.tsv").write_text("site1/a\t10\nsite2/a\t10\n")
+    read = scoring.read(tmp_path / "ref.tsv", tmp_path / "est.tsv", durations=tmp_path / "durations.tsv")
+    assert set(read.reference) == set(read.estimate) == set(read.durations) == {"site1/a", "site2/a"}
+    assert scoring.score("event_f1", read).value == 1
+    write_events(tmp_path / "est.tsv", {"site1/a.wav": [Event(1, 2, "dog")]})
+    read = scoring.read(tmp_path / "ref.tsv", tmp_path / "est.tsv", partial=True)
+    assert {clip: list(events) for clip, events in read.estimate.items()} == {"site1/a": [Event(1, 2, "dog")]}
+
+
 def test_an_annotator_of_the_reference_is_chosen(tmp_path):
     (tmp_path / "ref.tsv").write_text("filename\tonset\toffset\tevent_label\tannotator\na.wav\t0\t1\tdog\tann\na.wav\t2\t3\tdog\tbob\n")
     write_events(tmp_path / "est.tsv", {"a.wav": [Event(2, 3, "dog")]})

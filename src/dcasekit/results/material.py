@@ -1,5 +1,6 @@
 """What `dcasekit.results.scoring` scores: a reference and a system's answers to the same clips, as objects or read from files."""
 
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -91,15 +92,17 @@ def read(
 
     Notes
     -----
-    ``a.wav``, ``a`` and ``audio/a.wav`` are the same clip, unless two files of one list would then be one.
+    ``a.wav``, ``a`` and ``audio/a.wav`` are the same clip, unless two files of one list would then be one: then all are told apart by as
+    many folders as that takes.
     """
-    true = _by_clip(_read_events(reference, annotator), reference)
-    lengths = None if durations is None else _by_clip(read_durations(durations), durations)
-    scores = _by_clip(read_scores_folder(estimate), estimate) if _holds_scores(estimate) else None
-    if scores is None:
-        found: Events = _by_clip(_read_events(estimate, None), estimate)
-    else:
-        found = {clip: to_events(each, threshold=threshold) for clip, each in scores.items()}
+    scored = _holds_scores(estimate)
+    true, answers, *timed = _name_clips(
+        (_read_events(reference, annotator), reference),
+        (read_scores_folder(estimate) if scored else _read_events(estimate, None), estimate),
+        *([] if durations is None else [(read_durations(durations), durations)]),
+    )
+    lengths, scores = next(iter(timed), None), answers if scored else None
+    found: Events = {clip: to_events(each, threshold=threshold) for clip, each in scores.items()} if scores else answers
     # A clip without events may lack in the reference if another list says that it is there.
     true = {**dict.fromkeys((*(lengths or ()), *(scores or ())), ()), **true}
     omitted = {"clips": 0, "strangers": 0}
@@ -156,12 +159,16 @@ def _refuse_misfits(true: Events, found: Events, scores: Mapping[str, Scores] | 
         )
 
 
-def _by_clip(listed: Mapping[str, Any], where: PathLike) -> dict[str, Any]:
-    """Name clips without folder and audio suffix, unless two would then have one name."""
-    short = {name: _AUDIO.sub("", Path(name).name) for name in listed}
-    if len(set(short.values())) < len(short):
-        short = {name: _AUDIO.sub("", name) for name in listed}
-    if len(set(short.values())) < len(short):
-        twice = next(name for name, count in Counter(short.values()).items() if count > 1)
-        raise MetricError(f"{where} lists clip {twice!r} under two names: {', '.join(name for name in listed if short[name] == twice)}")
-    return {short[name]: content for name, content in listed.items()}
+def _name_clips(*lists: tuple[Mapping[str, Any], PathLike]) -> list[dict[str, Any]]:
+    """Name clips without audio suffix, by as many parts of their paths, from the end on, as tell those of each list apart."""
+    parts = [{name: posixpath.normpath(_AUDIO.sub("", name).replace("\\", "/")).split("/") for name in listed} for listed, _ in lists]
+    deepest = max((len(each) for paths in parts for each in paths.values()), default=1)
+    for depth in range(1, deepest + 1):
+        named = [{name: "/".join(each[-depth:]) for name, each in paths.items()} for paths in parts]
+        if all(len(set(short.values())) == len(short) for short in named):
+            break
+    for (_, where), short in zip(lists, named, strict=True):
+        if twice := next((clip for clip, count in Counter(short.values()).items() if count > 1), None):
+            names = ", ".join(name for name in short if short[name] == twice)
+            raise MetricError(f"{where} lists clip {twice!r} under two names: {names}")
+    return [{short[name]: content for name, content in listed.items()} for (listed, _), short in zip(lists, named, strict=True)]

@@ -1,5 +1,6 @@
 """Tables of events: columns found by the names of their header, or by their numbers."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -40,9 +41,13 @@ class Columns:
     annotator: int | None = None
 
 
+_SECONDS = re.compile(r"[ _]*[\[(](s|sec|seconds)[\])]$|[ _](s|sec|secs|seconds)$")
+_RECORDING = re.compile(r"\S.*\.(wav|flac|mp3|ogg|opus|m4a|aiff?|caf|au)", re.IGNORECASE)
+
+
 def plain(cell: str) -> str:
     """Write the name of a column as names are compared: ``"Begin Time (s)"`` is ``"begin_time"``."""
-    return cell.strip().lower().removesuffix("(s)").strip().replace(" ", "_")
+    return _SECONDS.sub("", cell.strip().lower()).replace(" ", "_")
 
 
 def find_columns(header: Sequence[str]) -> dict[str, int]:
@@ -59,11 +64,18 @@ def missing(path: PathLike, line: int, kind: str, header: Sequence[str]) -> Anno
     )
 
 
-def find_by_header(path: PathLike, line: int, header: Sequence[str], *, several: bool) -> Columns:
-    """Find the columns of a table by its header; with `several`, a first column of an unknown name has the recordings."""
+def find_by_header(path: PathLike, rows: Rows, *, several: bool) -> Columns:
+    """Find the columns of a table by its header, the first row.
+
+    A first column of an unknown name has the recordings, if that is what its cells look like or rows name `several`.
+    """
+    (line, header), *others = rows
     at = find_columns(header)
-    if several and 0 not in at.values():
+    if 0 not in at.values() and (several or (others and all(_RECORDING.fullmatch(row[0].strip()) for _, row in others))):
         at.setdefault("file", 0)
+    names = [plain(cell) for cell in header]
+    if twice := [header[index] for index in at.values() if names.count(names[index]) > 1]:
+        raise AnnotationError(f"{path}, line {line}: two columns {twice[0]!r}; which one counts? Rename the other")
     for kind in ("onset", "offset", "label", "file")[: 4 if several else 3]:
         if kind not in at:
             raise missing(path, line, kind, header)

@@ -37,9 +37,10 @@ def read(path: PathLike, *, several: bool = False) -> list[Row]:
 
     A file is called as in ``Begin File``, or by as much of its ``Begin Path`` as tells it from the others.
     """
-    (line, header), *cells = [(line, text.split("\t")) for line, text in read_lines(path)] or [(1, [""])]
+    table = Rows([(line, text.split("\t")) for line, text in read_lines(path)] or [(1, [""])])
+    (_, header), *cells = table
     at = {name: index for index, name in reversed(list(enumerate(map(plain, header))))}
-    columns = find_by_header(path, line, header, several=False)
+    columns = find_by_header(path, table, several=False)
     columns = replace(columns, file=at.get("begin_path", at.get("begin_file", columns.file)))
     rows = _shorten_names(list(read_event_rows(path, columns, Rows(cells, "\t"), ", ".join(header)[:300])))
     if "file_offset" in at:

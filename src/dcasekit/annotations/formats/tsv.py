@@ -27,7 +27,7 @@ def read(path: PathLike, *, several: bool = False) -> list[Row]:
     rows = read_rows(path, error=AnnotationError)
     line, header = rows[0] if rows else (1, [])
     if "onset" in find_columns(header) and not any(map(is_number, header)):
-        at, rows = find_by_header(path, line, header, several=several), Rows(rows[1:], rows.delimiter)
+        at, rows = find_by_header(path, rows, several=several), Rows(rows[1:], rows.delimiter)
     else:
         at = find_by_numbers(path, rows, several=several)
         if several and rows and all(len(row) == 1 for _, row in rows):
