@@ -1,8 +1,10 @@
 """The `dcasekit` command: every command, its machine output, its exit codes, and what it says when something is wrong."""
 
 import csv
+import html
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -528,7 +530,10 @@ def test_train_writes_model_and_report(trained):
     assert len(model.history) == 2
     assert "val_loss" in model.history[0]
     assert model.scaler is not None
-    assert (out / "report.html").exists()
+    page = html.unescape((out / "report.html").read_text())
+    assert "was trained on 4 clips" in page
+    assert f"dcasekit predict recording.wav --model {shlex.quote(str(out / 'model'))}" in page
+    assert "prove nothing" not in page
 
 
 def test_a_second_run_says_the_same_in_json(trained):

@@ -394,6 +394,8 @@ def test_the_command(files, material):
     assert f"{wide:.4f}" in table
     page = (files / "page.html").read_text()
     assert page.count("<svg") == 5  # three of labels, two PSD-ROCs
+    assert str(files / "ref.tsv") in page
+    assert str(files / "scores") in page
     assert "nan" not in page.lower().replace("nano", "")
     assert "no metric asked for has a setting 'colar'" in run(*args, "-S", "colar=1", code=2)[1]
     assert "Did you mean 'psds1'" in run(*args[:-1], "psds_1", code=1)[1]
