@@ -940,3 +940,28 @@ def test_what_goes_wrong_is_said(esc):
     esc.clips[0].path.unlink()
     with pytest.raises(AudioError, match="cannot be read"):
         AugmentedDataset(esc, MIXED).process()
+
+
+@pytest.mark.parametrize(
+    ("make", "meant"),
+    [
+        (lambda: PitchShift(n_semitone=1), "n_semitones=..."),
+        (lambda: PitchShift(semitones=1), "n_semitones=..."),
+        (lambda: TimeStretch(rate=1.1), "factor=..."),
+        (lambda: WhiteNoise(snr_db=20), "snr=..."),
+        (lambda: Augmentation.from_dict({"type": "pitch_shift", "n_semitone": 1}), "n_semitones=..."),
+    ],
+)
+def test_an_unknown_setting_is_met_with_the_one_that_was_meant(make, meant):
+    with pytest.raises(DatasetError) as caught:
+        make()
+    assert f"Did you mean {meant}?" in str(caught.value)
+
+
+def test_a_setting_without_a_name_is_refused():
+    with pytest.raises(DatasetError, match=r"PitchShift takes its settings by name; got \(-1,\); its settings are: n_semitones, engine"):
+        PitchShift(-1)
+
+
+def test_numbers_of_numpy_give_the_same_augmentation():
+    assert WhiteNoise(snr=np.float32(20.1)).fingerprint == WhiteNoise(snr=20.1).fingerprint

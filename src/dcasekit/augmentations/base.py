@@ -9,14 +9,15 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from numbers import Real
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
 from dcasekit.annotations import Event
 from dcasekit.core import discover
+from dcasekit.core.settings import Settings
 from dcasekit.core.units import FloatArray, Hz
-from dcasekit.errors import DatasetError
+from dcasekit.errors import DatasetError, DcasekitError
 
 Events: TypeAlias = tuple[Event, ...] | None
 
@@ -28,14 +29,18 @@ _ALIASES = {"time_stretching": "time_stretch"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Augmentation(ABC):
+class Augmentation(Settings, ABC):
     """A transform of a recording. A new one states its settings as fields and writes `transform`; `draw` too, if it is random.
 
     Chance and work are apart: `draw` takes everything random from a generator, `apply` takes nothing from one. So what was drawn can be
     printed, stored, and applied again to the same samples.
     """
 
+    _error: ClassVar[type[DcasekitError]] = DatasetError
+    _elsewhere: ClassVar[Mapping[str, str]] = {"semitones": "n_semitones", "n_steps": "n_semitones", "rate": "factor", "snr_db": "snr"}
+
     def __post_init__(self) -> None:
+        self._make_plain()
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type in (float, "float") or (field.type in (float | None, "float | None") and value is not None):

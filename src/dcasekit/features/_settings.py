@@ -1,15 +1,12 @@
-"""What all settings of a feature share: plain numbers, and an unknown name that is met with the nearest known one."""
+"""Settings of features: what other tools call them, and what is refused of all of them."""
 
-import difflib
-import inspect
 import math
-from collections.abc import Iterable
-from dataclasses import fields, is_dataclass
-from typing import Any, Self, get_args
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any, ClassVar, get_args
 
-import numpy as np
-
-from dcasekit.errors import FeatureError
+from dcasekit.core import settings
+from dcasekit.errors import DcasekitError, FeatureError
 
 # What other tools call our settings: librosa, torchaudio, dcase_util, DCASE-models.
 _ELSEWHERE = {
@@ -33,36 +30,13 @@ _ELSEWHERE = {
 }
 
 
-class _Signature:
-    """The signature of ``__init__``: that of ``__new__``, which takes anything to refuse it by name, would say nothing in a notebook."""
-
-    def __get__(self, instance: Any, owner: type) -> inspect.Signature:
-        signature = inspect.signature(owner.__init__)  # type: ignore[misc]
-        return signature.replace(parameters=list(signature.parameters.values())[1:])
-
-
-class Settings:
+class Settings(settings.Settings):
     """Base of the frozen dataclasses that hold settings of a feature."""
 
     __slots__ = ()
-    __signature__ = _Signature()
 
-    def __new__(cls, *values: Any, **settings: Any) -> Self:
-        """Refuse what is no setting, before the dataclass does with a bare `TypeError`."""
-        known = [field.name for field in fields(cls)] if is_dataclass(cls) else list(settings)
-        if values:
-            raise FeatureError(f"{cls.__name__} takes its settings by name; got {values!r}; its settings are: {', '.join(known)}")
-        if unknown := [name for name in settings if name not in known]:
-            raise FeatureError(
-                f"{cls.__name__}: unknown setting {unknown[0]!r}.{_hint(cls, unknown[0])} its settings are: {', '.join(known)}"
-            )
-        return super().__new__(cls)
-
-    def _make_plain(self) -> None:
-        """Turn numbers of NumPy into Python's, as JSON has them: ``np.float32(0.1)`` is 0.1."""
-        for field in fields(self):  # type: ignore[arg-type]
-            if isinstance(value := getattr(self, field.name), np.generic):
-                object.__setattr__(self, field.name, float(str(value)) if isinstance(value, np.floating) else value.item())
+    _error: ClassVar[type[DcasekitError]] = FeatureError
+    _elsewhere: ClassVar[Mapping[str, str]] = _ELSEWHERE
 
 
 def check_kinds(owner: Any) -> None:
@@ -85,16 +59,3 @@ def refuse_unlike_numbers(owner: object, names: Iterable[str], *, whole: bool = 
         if not good:
             kind = "an int" if whole else "a finite number"
             raise FeatureError(f"{name} of {type(owner).__name__} must be {kind}; got {value!r}")
-
-
-def _hint(cls: type, unknown: str) -> str:
-    """Name the setting that was meant, with the place where it lives."""
-    places = {field.name: "" for field in fields(cls)}
-    for field in fields(cls):
-        for kind in get_args(field.type) or (field.type,):
-            if isinstance(kind, type) and is_dataclass(kind):
-                for inner in fields(kind):
-                    places.setdefault(inner.name, f"{field.name}={kind.__name__}({inner.name}=...)")
-    wanted = _ELSEWHERE.get(unknown.lower(), unknown.lower())
-    close = [wanted] if wanted in places else difflib.get_close_matches(wanted, places, n=1, cutoff=0.6)
-    return f" Did you mean {places[close[0]] or close[0] + '=...'}?" if close else ""
