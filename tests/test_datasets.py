@@ -343,7 +343,7 @@ def test_too_few_folds_are_an_error(folds):
 
 
 def test_no_clips_are_an_error():
-    with pytest.raises(DatasetError, match="no clips found"):
+    with pytest.raises(DatasetError, match="nothing to test on; the folds with clips are: none"):
         Listed().split()
     with pytest.raises(DatasetError, match="no fold 'fold7'; it has fold1"):
         Listed(clip("x", "fold1")).select(["fold7"])

@@ -257,6 +257,20 @@ def test_a_folder_tells_how_it_was_understood(tmp_path):
     assert (found["recordings"], found["unlabelled"], found["left_out"]) == (2, 1, ())
 
 
+def test_without_a_folder_to_test_on_it_says_so(tmp_path):
+    empty(tmp_path, "train/dog/a.wav", "val/dog/b.wav")
+    with pytest.raises(DatasetError, match="nothing to test on; the folds with clips are: train, validate"):
+        Folder(tmp_path).split()
+
+
+def test_one_label_for_all_is_told(tmp_path):
+    for number in range(2):
+        sound(tmp_path / "recordings" / f"{number}.wav", number)
+    assert [one.detail for one in Folder(tmp_path).validate()] == ["every recording is 'recordings'; there is nothing to tell apart"]
+    (tmp_path / "tags.tsv").write_text("filename\tlabels\n0\twren\n1\t\n")  # present and absent is something to tell
+    assert [one.detail for one in Folder(tmp_path).validate()] == ["'wren' is in this clip alone; it cannot be trained and tested on"]
+
+
 # ---- annotation files
 
 
@@ -332,6 +346,8 @@ def test_a_list_beside_the_recordings_or_anywhere_else(tmp_path, name, text, tas
 
 def test_a_list_that_is_not_there_is_named(tmp_path):
     empty(tmp_path, "a.wav")
+    (tmp_path / "birds.csv").write_text("a,wren\n")
+    assert labels(Folder(tmp_path, labels="birds.csv")) == {"a": "wren"}  # beside the recordings
     with pytest.raises(DatasetError, match=r"there is no list of labels nothing\.csv; labels is a file, or names"):
         _ = Folder(tmp_path, labels="nothing.csv").clips
 

@@ -3,11 +3,13 @@
 from typing import Any
 
 from dcasekit.core import discover
+from dcasekit.datasets._layout import Layout
 from dcasekit.datasets._mixing import Mixing
+from dcasekit.datasets._problems import Problem
 from dcasekit.datasets._protocols import CrossValidation, ListedFolds, Split, TrainTest, TrainValidateTest
 from dcasekit.datasets.base import Dataset
 
-__all__ = ["CrossValidation", "Dataset", "ListedFolds", "Mixing", "Split", "TrainTest", "TrainValidateTest"]
+__all__ = ["CrossValidation", "Dataset", "Layout", "ListedFolds", "Mixing", "Problem", "Split", "TrainTest", "TrainValidateTest"]
 
 
 def __getattr__(name: str) -> Any:

@@ -94,6 +94,8 @@ def understand(root: Path, list_file: Path | None, annotator: str | None) -> Und
     around = sounds[0].split("/")[:depth] if sounds and depth else []
     spots = ["".join(f"{part}/" for part in around[:level]) for level in range(depth + 1)]
     spots += [f"{spots[-1]}{top}/" for top in sorted(tops)]
+    if list_file and not list_file.exists() and (root / list_file).exists():
+        list_file = root / list_file
     known, source, unread = _label(root, places, texts, [list_file] if list_file else _lists(root, texts, spots), annotator)
     for name in [name for name in known if name not in places]:
         if name in doubled:
@@ -182,7 +184,7 @@ def _annotations(names: Iterable[str], texts: Iterable[str]) -> tuple[dict[str, 
     owners = defaultdict(list)
     for name in names:
         owners[name].append(name)
-        owners[name.rpartition(".")[0]].append(name)
+        owners[os.path.splitext(name)[0]].append(name)
     found, unread = defaultdict(list), []
     for text in texts:
         base = name = os.path.splitext(text)[0]

@@ -109,6 +109,7 @@ def _keyed(names: Iterable[str]) -> dict[tuple[str, str], list[str]]:
     keyed = defaultdict(list)
     for path in names:
         name = path.rpartition("/")[2]
-        for kind, key in (("path", path), ("short path", path.rpartition(".")[0]), ("name", name), ("short name", name.rpartition(".")[0])):
+        for kind, key in (("path", path), ("name", name)):
             keyed[kind, key].append(path)
+            keyed[f"short {kind}", os.path.splitext(key)[0]].append(path)
     return dict(keyed)

@@ -74,11 +74,13 @@ def find_problems(
 
 
 def find_label_problems(clips: Sequence[Clip], root: Path) -> Iterator[Problem]:
-    """Tell of labels in two spellings, without a letter, and in one clip alone."""
+    """Tell of labels in two spellings, without a letter, in one clip alone, and in all."""
     holders: dict[str, list[Clip]] = defaultdict(list)
     for clip in clips:
         for label in {*(clip.tags or ()), *(event.label for event in clip.events or ())}:
             holders[label].append(clip)
+    if len(holders) == 1 and all(clip.events is None and clip.tags for clip in clips):
+        yield Problem("label", str(root), f"every recording is {next(iter(holders))!r}; there is nothing to tell apart")
     spellings = defaultdict(list)
     for label in sorted(holders):
         spellings[_plain(label)].append(label)

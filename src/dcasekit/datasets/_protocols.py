@@ -45,7 +45,8 @@ class Protocol(ABC):
         known = self.rounds(folds)
         fold = known[0] if fold is None and known else fold
         if fold is None or fold not in known:
-            raise DatasetError(f"no fold {fold!r} to test on; there are: {', '.join(known) or 'none (no clips found)'}")
+            of_all = f"the folds with clips are: {', '.join(folds) or 'none'}"
+            raise DatasetError(f"no fold {fold!r} to test on; there are: {', '.join(known)}" if known else f"nothing to test on; {of_all}")
         parts: dict[str, list[Clip]] = {"train": [], "validation": [], "test": [], "": []}
         for clip in clips:
             parts[self.part(clip, folds, fold, validation=validation)].append(clip)

@@ -134,7 +134,7 @@ class Folder(Dataset):
         known = self._understood.known
         for name, clip_id in identify(known).items():
             tags, events = known[name]
-            twin = name.rpartition(".")[0] if clip_id == name else ""  # another recording has this name with another ending
+            twin = os.path.splitext(name)[0] if clip_id == name else ""  # another recording has this name with another ending
             yield Clip(
                 id=safe_name(clip_id),  # a list may name recordings that lie elsewhere
                 path=self.root / name,
@@ -171,7 +171,7 @@ class Folder(Dataset):
 
     def _group_of(self, name: str) -> str:
         if self._group is None:
-            return name.rpartition(".")[0] or name
+            return os.path.splitext(name)[0]
         match = self._group.search(name)
         if match is None or not match.groups():
             raise DatasetError(f"group={self._group.pattern!r} names no group of {name}; it needs one (...) that every path matches")
