@@ -99,7 +99,7 @@ def coverage(case: tuple[tuple[float, Make], int], evaluations: int, repeats: in
     """Share of intervals that hold the true figure, by method; and of those too high, too low."""
     (true, make), n = case
     found = {}
-    for method in ("percentile", "bca"):
+    for method in ("percentile", "widened"):
         rng = np.random.default_rng(0)
         settings: dict[str, Any] = {"method": method, "repeats": repeats}
         ends = np.array([bootstrap.interval(make(rng, n), n, seed=seed, **settings) for seed in range(evaluations)])
@@ -142,11 +142,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1000)
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
-    table = Table("case", "percentile", "too high", "too low", "bca", "too high", "too low", title=f"{options.evaluations} evaluations, %")
+    table = Table(
+        "case", "percentile", "too high", "too low", "widened", "too high", "too low", title=f"{options.evaluations} evaluations, %"
+    )
     figures: dict[str, Any] = {"coverage": {}}
     for name, case in CASES.items():
         found = figures["coverage"][name] = coverage(case, options.evaluations, options.repeats)
-        cells = (f"{method}{side}" for method in ("percentile", "bca") for side in ("", ", too high", ", too low"))
+        cells = (f"{method}{side}" for method in ("percentile", "widened") for side in ("", ", too high", ", too low"))
         table.add_row(name, *(f"{100 * found[cell]:.1f}" for cell in cells))
     figures["size"] = size(options.evaluations, options.repeats)
     figures["seconds"] = {f"{share:.0%} positive": seconds(10_000, 200, share) for share in (0.01, 0.05, 0.2)}

@@ -63,3 +63,12 @@ def test_nothing_to_find_is_f1_zero_and_no_error_rate():
 def test_seld_refuses(reference, estimate, size, message):
     with pytest.raises(MetricError, match=message):
         seld.evaluate(reference, estimate, block_frames=size)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_is_no_number_is_refused_not_counted_as_an_event(value, place):
+    pair = [np.zeros((4, 2)), np.zeros((4, 2))]
+    pair[place][1, 1] = value
+    with pytest.raises(MetricError, match=f"{('reference', 'estimate')[place]} must be finite; 1 of its values"):
+        seld.evaluate(*pair, block_frames=2)

@@ -237,6 +237,9 @@ def test_one_label_of_many_is_evaluated_by_every_metric_and_the_others_are_count
     )
     for name in METRICS:
         assert scoring.score(name, read).numbers == pytest.approx(scoring.score(name, only).numbers, nan_ok=True), name
+    args = ["--reference", files / "ref.tsv", "--estimate", files / "scores", "--labels", "dog", "--html", files / "page.html"]
+    assert f"left out: {len(others)} events of labels that are not evaluated" in run("score", *args)[0]
+    assert "labels that are not evaluated" in (files / "page.html").read_text()
 
 
 def test_a_label_that_the_scores_do_not_know_is_refused_unless_it_is_not_evaluated(files, material):
@@ -404,6 +407,6 @@ def test_the_command(files, material):
 def test_what_is_freed_of_bias_is_not_freed_of_it_again(material):
     """BCa would correct draws of PSDS that are about the figure of endless clips already."""
     data, clips = (material.reference, material.scores, material.durations), len(material.reference)
-    for name, method in (("psds1", "percentile"), ("psds_2020", "bca")):
+    for name, method in (("psds1", "percentile"), ("psds_2020", "widened")):
         statistic = drawn.psds(*data, **scoring.named(name).settings, unbiased=True)
         assert scoring.score(name, material, repeats=100).interval == bootstrap.interval(statistic, clips, repeats=100, method=method)

@@ -1,10 +1,11 @@
 """How far a number would move with other clips: bootstrap intervals.
 
-Clips are drawn with replacement, as many as there are, and the number is computed again, from what was counted once per clip:
-a figure is a function of the clips' weights. The percentile interval holds the middle `level` of the results. It fails where a
-figure is biased: average precision is higher on few clips than on many, and higher again on a draw from them. BCa, the default,
-measures bias and skewness and moves the ends. B. Efron, "Better bootstrap confidence intervals", Journal of the American
-Statistical Association 82(397), 1987; both in B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 13, 14.
+Clips are drawn with replacement, as many as there are, and the number is computed again, from what was counted once per clip: a
+figure is a function of the clips' weights. The percentile interval holds the middle `level` of the results. It fails where a
+figure is biased: average precision is higher on few clips than on many, and higher again on a draw from them. BCa measures bias
+and skewness and moves the ends; the default, ``"widened"``, is BCa made wider where few clips, or bias, make it too narrow. B.
+Efron, "Better bootstrap confidence intervals", Journal of the American Statistical Association 82(397), 1987; both in B. Efron
+and R. J. Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 13, 14.
 
 An interval speaks of the choice of test clips alone: not of the training set, nor of the training's random numbers. A figure that
 no draw can move has an interval without width, unless it is 1: if n of n clips are right, up to 3.7/n errors are still likely.
@@ -34,7 +35,7 @@ def interval(
     level: float = 0.95,
     repeats: int = 1000,
     seed: int = 0,
-    method: Literal["bca", "percentile"] = "bca",
+    method: Literal["widened", "percentile"] = "widened",
 ) -> tuple[float, float]:
     """Compute an interval that holds the figure of an endless supply of such clips, in `level` of all evaluations.
 
@@ -48,7 +49,7 @@ def interval(
     level : in (0, 1).
     repeats : number of draws.
     seed : of the random numbers; the same seed gives the same interval.
-    method : ``"bca"``, or the plain ``"percentile"``. See the notes.
+    method : ``"widened"``, or the plain ``"percentile"``. See the notes.
 
     Returns
     -------
@@ -61,7 +62,7 @@ def interval(
 
     Notes
     -----
-    ``"bca"`` differs from the textbook in five ways, each of which widens it where that is called for and else changes nothing:
+    ``"widened"`` differs from the textbook's BCa in five ways, each of which widens it where that is called for and else changes nothing:
 
     - Quantiles are Student's, not the normal's (T. Hesterberg, "What teachers should know about the bootstrap", The American Statistician
       69(4), 2015, section 5), of as many degrees of freedom as a variance of such influences has, 2 n / (kurtosis - 1): few, but at
@@ -87,9 +88,9 @@ def interval(
     >>> 0.6 < low < 0.75 < high < 0.9
     True
     """
-    if not 0 < level < 1 or repeats < 1 or method not in {"bca", "percentile"}:
+    if not 0 < level < 1 or repeats < 1 or method not in {"widened", "percentile"}:
         raise MetricError(
-            f"need 0 < level < 1, repeats >= 1 and method 'bca' or 'percentile'; got level={level}, repeats={repeats}, method={method!r}"
+            f"need 0 < level < 1, repeats >= 1, method 'widened' or 'percentile'; got level={level}, repeats={repeats}, method={method!r}"
         )
     member = units(n_clips, groups)
     n_units = int(member.max(initial=-1)) + 1
@@ -111,7 +112,7 @@ def interval(
         return float("nan"), float("nan")
     if equal(np.append(values, left_out[0]), 1).all():
         return float(ends[0] ** (1 / n_units)), 1.0
-    low, high = _at(values, *_bca(ends, values, left_out[0], left_out[1:], n_units))
+    low, high = _at(values, *_widened(ends, values, left_out[0], left_out[1:], n_units))
     return float(low), float(high)
 
 
@@ -163,7 +164,7 @@ def equal(values: ArrayLike, other: ArrayLike) -> NDArray[np.bool_]:
     return np.isclose(values, other, rtol=1e-6, atol=1e-7)
 
 
-def _bca(
+def _widened(
     ends: NDArray[np.float64], values: NDArray[np.float64], figure: float, left_out: NDArray[np.float64], n_units: int
 ) -> tuple[NDArray[np.float64], float]:
     """Find how many standard deviations from the median draw the interval ends, were draws normal; and how many the bias is."""

@@ -32,7 +32,7 @@ def bootstrap(
     level: float = 0.95,
     repeats: int = 1000,
     seed: int = 0,
-    method: Literal["bca", "percentile"] = "bca",
+    method: Literal["widened", "percentile"] = "widened",
 ) -> tuple[float, float, float]:
     """Compute the first system's figure minus the second's, and its interval: each draw takes the same clips of both.
 

@@ -41,7 +41,7 @@ def evaluate(reference: ArrayLike, estimate: ArrayLike, *, block_frames: int = 5
 
     Raises
     ------
-    MetricError : the arrays differ in shape or are not (frames, classes), or blocks are shorter than 2 frames.
+    MetricError : the arrays hold NaN or infinity, differ in shape or are not (frames, classes), or blocks are shorter than 2 frames.
 
     Examples
     --------
@@ -51,7 +51,11 @@ def evaluate(reference: ArrayLike, estimate: ArrayLike, *, block_frames: int = 5
     >>> numbers["f1"], numbers["error_rate"]
     (0.0, 2.0)
     """
-    true, found = (np.asarray(each) != 0 for each in (reference, estimate))
+    given = {"reference": np.asarray(reference, dtype=np.float64), "estimate": np.asarray(estimate, dtype=np.float64)}
+    for name, each in given.items():
+        if not np.isfinite(each).all():
+            raise MetricError(f"{name} must be finite; {np.count_nonzero(~np.isfinite(each))} of its values are NaN or infinity")
+    true, found = (each != 0 for each in given.values())
     if true.ndim != 2 or true.shape != found.shape:
         raise MetricError(f"reference and estimate must both be (frames, classes); got {true.shape} and {found.shape}")
     if block_frames < 2:

@@ -38,8 +38,9 @@ def score_page(title: str, scores: Sequence[Score], material: Material, *, files
     about += [f"{duration(seconds)} of audio"] if seconds else []
     cards = [card for one in scores for card in _bars(one, material.labels)]
     if material.scores is not None:
+        data = (material.reference, material.scores, material.durations or {})
         for name, setting in (("PSDS1", psds.PSDS1), ("PSDS2", psds.PSDS2)):
-            cards.append(roc_card(name, psds.roc(material.reference, material.scores, material.durations or {}, **setting)))
+            cards.append(roc_card(name, psds.roc(*data, **setting, labels=material.labels)))
     return render(
         "scores.html",
         title=title,

@@ -130,8 +130,8 @@ def score(name: str, material: Material, *, settings: Mapping[str, Any] | None =
     interval = (float("nan"), float("nan"))
     if repeats:
         statistic = _STATISTICS[metric.needs](metric, material, chosen)
-        # With alpha_st, bias is off the figure already; BCa would take it off a second time.
-        method: Literal["bca", "percentile"] = "percentile" if chosen.get("alpha_st") else "bca"
+        # With alpha_st, bias is off the figure already; a widened interval would take it off a second time.
+        method: Literal["widened", "percentile"] = "percentile" if chosen.get("alpha_st") else "widened"
         interval = bootstrap.interval(statistic, len(material.reference), repeats=repeats, seed=seed, method=method)
     return Score(name, metric.headline.format(**chosen), numbers, interval)
 
