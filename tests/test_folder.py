@@ -300,6 +300,12 @@ def test_names_in_lists_are_found_as_people_write_them(tmp_path, written):
     assert labels(Folder(tmp_path)) == {"in/a": "dog", "b": None}
 
 
+def test_an_accent_written_as_a_letter_of_its_own_is_the_same_name(tmp_path):
+    empty(tmp_path, "in/Gru\u0308nfink.wav")  # as macOS writes it
+    (tmp_path / "tags.tsv").write_text("filename\tlabels\nGr\u00fcnfink.wav\tdog\n")
+    assert list(labels(Folder(tmp_path)).values()) == ["dog"]
+
+
 def test_rows_that_name_one_recording_differently_add_up(tmp_path):
     empty(tmp_path, "in/a.wav")
     (tmp_path / "tags.tsv").write_text("filename\tlabels\nin/a.wav\tdog\na\tcat\n")

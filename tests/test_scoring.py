@@ -260,9 +260,15 @@ def test_clips_of_one_name_in_several_folders_are_told_apart_in_every_file(tmp_p
     read = scoring.read(tmp_path / "ref.tsv", tmp_path / "est.tsv", durations=tmp_path / "durations.tsv")
     assert set(read.reference) == set(read.estimate) == set(read.durations) == {"site1/a", "site2/a"}
     assert scoring.score("event_f1", read).value == 1
-    write_events(tmp_path / "est.tsv", {"site1/a.wav": [Event(1, 2, "dog")]})
+    write_events(tmp_path / "est.tsv", {"site1\\a.wav": [Event(1, 2, "dog")]})
     read = scoring.read(tmp_path / "ref.tsv", tmp_path / "est.tsv", partial=True)
     assert {clip: list(events) for clip, events in read.estimate.items()} == {"site1/a": [Event(1, 2, "dog")]}
+
+
+def test_one_letter_in_two_forms_is_one_name(tmp_path):
+    write_events(tmp_path / "ref.tsv", {"Gr\u00fcnfink.wav": [Event(0, 1, "dog")]})
+    write_events(tmp_path / "est.tsv", {"Gru\u0308nfink.wav": [Event(0, 1, "dog")]})  # as macOS writes it
+    assert scoring.score("event_f1", scoring.read(tmp_path / "ref.tsv", tmp_path / "est.tsv")).value == 1
 
 
 def test_an_annotator_of_the_reference_is_chosen(tmp_path):

@@ -3,6 +3,7 @@
 import os
 import posixpath
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -79,7 +80,7 @@ def join(one: Known, other: Known) -> Known:
 
 
 class _Names:
-    """Recordings by the names that a list may use: exactly, then without regard to capitals."""
+    """Recordings by the names that a list may use: exactly, then without regard to capitals and forms of accents."""
 
     def __init__(self, names: list[str]) -> None:
         self._all = names
@@ -97,12 +98,17 @@ class _Names:
     def _folded(self) -> dict[tuple[str, str], list[str]]:
         folded: dict[tuple[str, str], list[str]] = defaultdict(list)
         for (kind, key), names in self._exact.items():
-            folded[kind, key.casefold()] += names
+            folded[kind, _fold(key)] += names
         return dict(folded)
 
     def _look(self, name: str, kinds: Iterable[str]) -> list[str]:
         exact = (self._exact.get((kind, name)) for kind in kinds)
-        return next(filter(None, exact), None) or next(filter(None, (self._folded.get((kind, name.casefold())) for kind in kinds)), [])
+        return next(filter(None, exact), None) or next(filter(None, (self._folded.get((kind, _fold(name))) for kind in kinds)), [])
+
+
+def _fold(name: str) -> str:
+    """Write a name as names are compared: without capitals, and accents as one letter with theirs (macOS writes two)."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _keyed(names: Iterable[str]) -> dict[tuple[str, str], list[str]]:

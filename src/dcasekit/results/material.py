@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -159,9 +160,14 @@ def _refuse_misfits(true: Events, found: Events, scores: Mapping[str, Scores] | 
         )
 
 
+def _split(name: str) -> list[str]:
+    """Split a path without its audio suffix; macOS writes an accent as a letter of its own."""
+    return posixpath.normpath(unicodedata.normalize("NFC", _AUDIO.sub("", name)).replace("\\", "/")).split("/")
+
+
 def _name_clips(*lists: tuple[Mapping[str, Any], PathLike]) -> list[dict[str, Any]]:
     """Name clips without audio suffix, by as many parts of their paths, from the end on, as tell those of each list apart."""
-    parts = [{name: posixpath.normpath(_AUDIO.sub("", name).replace("\\", "/")).split("/") for name in listed} for listed, _ in lists]
+    parts = [{name: _split(name) for name in listed} for listed, _ in lists]
     deepest = max((len(each) for paths in parts for each in paths.values()), default=1)
     for depth in range(1, deepest + 1):
         named = [{name: "/".join(each[-depth:]) for name, each in paths.items()} for paths in parts]
