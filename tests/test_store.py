@@ -809,6 +809,33 @@ def test_a_feature_that_is_not_finite_is_refused(folder):
 
 # ---- size
 
+
+def of_unknown_length(path):
+    """A wav that was written to a pipe: its sizes say nothing."""
+    content = bytearray(noise(path).read_bytes())
+    content[4:8] = content[40:44] = b"\xff" * 4
+    path.write_bytes(content)
+    return 2400
+
+
+def joined(path):
+    """Two files one after the other."""
+    content = noise(path, samples=8000).read_bytes()
+    alone = len(audio.read(path)[0])
+    path.write_bytes(content * 2)
+    return 2 * alone
+
+
+@pytest.mark.parametrize(("name", "make"), [("pipe.wav", of_unknown_length), ("chained.ogg", joined), ("joined.mp3", joined)])
+def test_the_length_that_is_stored_is_that_of_what_was_read(tmp_path, name, make):
+    samples = make(tmp_path / "dog" / name)
+    noise(tmp_path / "rain" / "a.wav")
+    store = MEL.extract(datasets.Folder(tmp_path))
+    entry = store.entry(f"dog/{name[:-4]}")
+    assert entry.duration == samples / 8000 == len(audio.read(tmp_path / "dog" / name)[0]) / 8000
+    assert entry.frames == len(store.read(f"dog/{name[:-4]}")) == 1 + samples // 128
+
+
 MEMORY = """
 import resource, sys
 from dcasekit import audio

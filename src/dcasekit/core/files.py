@@ -189,7 +189,7 @@ sweep_once = cache(sweep)  # per folder and process
 def _is_abandoned(entry: os.DirEntry[str], name: re.Match[str]) -> bool:
     if time.time() - entry.stat(follow_symlinks=False).st_mtime < _ABANDONED:
         return False
-    if name[1] != platform.node():  # another machine's process cannot be asked for
+    if name[1] != platform.node() or os.name == "nt":  # another machine's process cannot be asked for; on Windows, asking ends it
         return True
     try:
         os.kill(int(name[2]), 0)

@@ -20,7 +20,10 @@ _ITEMS_WORTH_A_PROCESS = 100
 _BYTES_WORTH_A_PROCESS = 32 << 20
 
 # What joblib, Dask and Ray raise when a worker dies.
-_KILLED = ("TerminatedWorkerError", "BrokenProcessPool", "KilledWorker", "WorkerCrashedError", "NodeDiedError", "OutOfMemoryError")
+_KILLED = (
+    "TerminatedWorkerError", "BrokenProcessPool", "KilledWorker",
+    "WorkerCrashedError", "RayActorError", "ActorDiedError", "NodeDiedError", "OutOfMemoryError",
+)  # fmt: skip
 
 
 def map_clips(
