@@ -170,11 +170,7 @@ def usage(section: Section) -> Usage | None:
     if section.saved is None:
         return None
     folder = str(section.saved)
-    last = (
-        "events = dcasekit.to_events(scores)"
-        if section.pooled.task == "detection"
-        else "labels = dict(zip(scores.labels, scores.values.mean(axis=0)))"
-    )
+    last = "events = dcasekit.to_events(scores)" if section.pooled.task == "detection" else "labels = scores.top(3)"
     lines = (
         "import dcasekit",
         f"model = dcasekit.load({json.dumps(folder, ensure_ascii=False)})",
