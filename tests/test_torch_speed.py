@@ -11,7 +11,7 @@ from torch import nn
 
 import dcasekit
 from dcasekit.containers._torch_freeze import freeze, warm_start_batch_norm
-from dcasekit.models import SB_CNN, CompactCNN
+from dcasekit.models import SB_CNN, CompactCNN, DcaseNet
 
 SOURCE = Path(dcasekit.__file__).parent
 
@@ -79,6 +79,26 @@ def test_training_leaves_the_methods_of_a_network_as_they_are(model):
     history = model.train((x, y), epochs=3, batch_size=6, callbacks=[look])
     assert history[2]["loss"] < history[0]["loss"]
     assert not seen
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "capability", "last"),
+    [
+        (SB_CNN(), (64, 64), "AVX2", True),
+        (SB_CNN(), (64, 64), "AVX512", True),
+        (DcaseNet(filters=4), (80, 16), "AVX512", True),
+        (DcaseNet(filters=4), (80, 16), "AVX2", False),
+        (DcaseNet(filters=4), (80, 16), "DEFAULT", False),
+    ],
+)
+def test_channels_are_last_where_that_is_faster(model, shape, capability, last, monkeypatch):
+    """By a rule, so that a run repeats itself: convolutions alone gain nothing by it, poolings do."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    model.build(shape, ("a", "b"))
+    kernels = [p for p in model.network.parameters() if p.ndim == 4 and min(p.shape) > 1]
+    assert kernels
+    assert {p.is_contiguous(memory_format=torch.channels_last) for p in kernels} == {last}
+    assert {p.is_contiguous() for p in kernels} == {not last}
 
 
 def test_what_is_frozen_stays_and_the_rest_learns():
