@@ -2,6 +2,7 @@
 
 import os
 import struct
+from itertools import product
 
 import numpy as np
 import pytest
@@ -222,17 +223,17 @@ def test_an_extensible_16_bit_wav_is_read_bit_for_bit(tmp_path):
     check_against_soundfile(path)
 
 
+FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST")
+NUMBERS = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
+WRITTEN = [one for one in product(FORMATS, NUMBERS, ("LITTLE", "BIG")) if soundfile.check_format(*one)]
+
+
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("endian", ["LITTLE", "BIG"])
-@pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
-@pytest.mark.parametrize("format", ["WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST"])
+@pytest.mark.parametrize(("format", "subtype", "endian"), WRITTEN)
 def test_plain_numbers_are_read_bit_for_bit(tmp_path, format, subtype, endian, channels):
     sound = np.stack([tone(0.2, seed=seed) for seed in range(channels)], axis=1).squeeze()
     path = tmp_path / "a.sound"
-    try:
-        soundfile.write(path, sound, SR, format=format, subtype=subtype, endian=endian)
-    except ValueError:
-        pytest.skip("this format has no such coding")
+    soundfile.write(path, sound, SR, format=format, subtype=subtype, endian=endian)
     head = audio.info(path)
     assert head.data_start is not None
     assert head.subtype == soundfile.info(path).subtype

@@ -10,6 +10,8 @@ import soundfile
 
 from dcasekit import audio
 from dcasekit.audio import _containers
+from dcasekit.cli import output
+from dcasekit.datasets import Folder
 from dcasekit.errors import AudioError, DcasekitError
 from dcasekit.features import MelSpectrogram
 
@@ -261,6 +263,11 @@ def test_an_error_about_a_name_in_another_encoding_can_be_printed(tmp_path, cont
         str(caught.value).encode()
 
 
+def test_a_name_in_another_encoding_is_printed_as_it_is(capfdbinary):
+    output.tsv(["filename", "label"], [[os.fsdecode(b"gr\xfc\xdfe.wav"), "dog"]])
+    assert capfdbinary.readouterr().out == b"filename\tlabel\ngr\xfc\xdfe.wav\tdog\n"
+
+
 def test_names_that_cannot_be_are_refused(tmp_path):
     refuse(tmp_path / "a\0b.wav", "cannot be decoded", "")
     refuse(tmp_path / ("a" * 300), "cannot be opened", "check the path")
@@ -322,3 +329,21 @@ def test_what_a_flac_promises_is_not_allocated(tmp_path, monkeypatch):
     monkeypatch.setattr("soundfile.SoundFile.read", lambda self, frames, **more: sizes.append(frames) or original(self, frames, **more))
     refuse(path, "truncated", "again")
     assert max(sizes) <= 1 << 23
+
+
+VALIDATED = [
+    ("wav", "PCM_16"), ("wav", "PCM_24"), ("wav", "ULAW"), ("flac", "PCM_16"), ("ogg", "VORBIS"), ("ogg", "OPUS"),
+    ("mp3", "MPEG_LAYER_III"), ("aiff", "PCM_16"), ("au", "PCM_16"), ("caf", "PCM_16"), ("w64", "PCM_16"), ("rf64", "PCM_16"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("suffix", "subtype"), VALIDATED)
+def test_validate_finds_every_cut(tmp_path, suffix, subtype):
+    sr = 24000 if subtype == "OPUS" else SR
+    for number, share in enumerate((1, 0.9999, 0.7, 0.4)):
+        path = tmp_path / "dog" / f"{number}.{suffix}"
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, tone() * (number + 1) / 4, sr, subtype=subtype)
+        path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    found = {problem.path for problem in Folder(tmp_path).validate(jobs=1) if problem.kind in ("truncated", "unreadable")}
+    assert found == {str(tmp_path / "dog" / f"{number}.{suffix}") for number in (1, 2, 3)}

@@ -103,7 +103,9 @@ def tsv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from dcasekit.core.files import format_rows
 
     table = [list(columns), *map(list, rows)]
-    typer.echo(format_rows([[visible(cell) for cell in row] for row in table] if sys.stdout.isatty() else table), nl=False, color=True)
+    shown = format_rows([[visible(cell) for cell in row] for row in table] if sys.stdout.isatty() else table)
+    # As bytes: the names of files need not be text, and are to be found again.
+    typer.echo(shown.encode("utf-8", "surrogateescape"), nl=False, color=True)
 
 
 def text(line: str) -> None:
