@@ -350,6 +350,37 @@ def test_a_list_beside_the_recordings_or_anywhere_else(tmp_path, name, text, tas
         assert left_out(Folder(root)) == {name: "not read, because events.csv is there"}
 
 
+@pytest.mark.parametrize("texts", [("train", "Test"), ("1", "2"), ("fold1", "fold2")])
+def test_folds_and_groups_of_a_list_are_kept_and_its_other_columns_go_along(tmp_path, texts):
+    empty(tmp_path, "a.wav", "b.wav", "c.wav", "d.wav")
+    rows = [("a", "dog", texts[0], "g1", "Lyon"), ("b", "cat", texts[0], "g2", ""), ("c", "dog", texts[1], "g3", "Oslo")]
+    (tmp_path / "labels.csv").write_text(
+        "".join(f"{','.join(row)}\n" for row in [("file", "label", "Split", "group", "Recorded in"), *rows])
+    )
+    dataset = Folder(tmp_path)
+    first, second = (text.lower() if not text.isdecimal() else f"fold{text}" for text in texts)
+    assert {clip.id: clip.fold for clip in dataset.clips} == {"a": first, "b": first, "c": second, "d": first}
+    assert [clip.group for clip in dataset.clips] == ["g1", "g2", "g3", ""]
+    assert [clip.extra for clip in dataset.clips] == [{"recorded_in": "Lyon"}, {}, {"recorded_in": "Oslo"}, {}]
+    assert dataset.layout.folds == "the column split of labels.csv"
+
+
+def test_a_column_of_other_words_gives_no_folds_and_is_kept(tmp_path):
+    empty(tmp_path, "a.wav", "b.wav")
+    (tmp_path / "labels.csv").write_text("file,label,split,group\na,dog,dev,g\nb,cat,train,g\n")
+    dataset = Folder(tmp_path)
+    assert dataset.folds == ("fold1",)  # one group: it is not cut
+    assert [clip.extra for clip in dataset.clips] == [{"split": "dev"}, {"split": "train"}]
+
+
+def test_columns_of_labels_and_of_events_are_no_facts_of_a_recording(tmp_path):
+    empty(tmp_path, "a.wav", "b.wav")
+    (tmp_path / "tags.csv").write_text("filename,dog,Great tit,site\na.wav,1,0,x\nb.wav,0,1,y\n")
+    assert [clip.extra for clip in Folder(tmp_path).clips] == [{"site": "x"}, {"site": "y"}]
+    (tmp_path / "events.csv").write_text("filename,onset,offset,label,snr,site\na.wav,0,1,dog,3,x\na.wav,1,2,cat,6,x\nb.wav,0,1,dog,1,y\n")
+    assert [clip.extra for clip in Folder(tmp_path).clips] == [{"site": "x"}, {"site": "y"}]
+
+
 def test_a_list_that_is_not_there_is_named(tmp_path):
     empty(tmp_path, "a.wav")
     (tmp_path / "birds.csv").write_text("a,wren\n")

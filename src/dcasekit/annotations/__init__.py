@@ -12,6 +12,7 @@ from dcasekit.annotations.files import (
     write_annotation,
     write_events,
 )
+from dcasekit.annotations.list_columns import read_list_columns
 from dcasekit.annotations.nouns import LONGEST, TIME_TOLERANCE, Clip, Event
 from dcasekit.annotations.rolls import HARD, clip_to_vector, events_to_roll, events_to_tags, harden, present, tags_to_vector
 from dcasekit.annotations.tag_lists import read_tag_list, write_tag_list
@@ -32,6 +33,7 @@ __all__ = [
     "read_annotation",
     "read_events",
     "read_events_folder",
+    "read_list_columns",
     "read_tag_list",
     "tags_to_vector",
     "write_annotation",

@@ -21,6 +21,7 @@ _UNREADABLE = frozenset((
     ".aac", ".ac3", ".amr", ".ape", ".avr", ".dss", ".htk", ".iff", ".m4a", ".mka", ".mp4", ".mpc", ".nist", ".paf", ".pvf", ".ra", ".sds",
     ".sph", ".spx", ".svx", ".tta", ".voc", ".webm", ".wma", ".wv",
 ))  # fmt: skip
+_FOLD_COLUMNS = ("fold", "split", "subset", "set", "partition")
 _SHOWN = 3  # examples of what is left out for one reason
 
 
@@ -73,7 +74,8 @@ class Understood:
     known: dict[str, Known]
     places: dict[str, Place]
     labels: str  # where they come from
-    folds: tuple[str, ...]  # the folders that are folds; empty: none
+    folds: str  # where they come from; empty: from nowhere, so they are to be dealt out
+    column: str  # of a list, that says the fold; empty: none
     left_out: tuple[LeftOut, ...]
 
 
@@ -105,9 +107,14 @@ def understand(root: Path, list_file: Path | None, annotator: str | None) -> Und
         else:
             places[name] = _place(name, depth, tops)
     left_out += (LeftOut(name, f"a link to {other}, which is read") for name, other in doubled.items())
+    column, listed = ("", {}) if tops else _column(known)
+    places = {name: Place(listed.get(name, place.fold), place.folders) for name, place in places.items()}
+    folds = (
+        f"the folders {', '.join(sorted(tops))}" if tops else f"the column {column} of {source.removeprefix('the list ')}" if column else ""
+    )
     others = (name for name, kind in kinds.items() if kind not in READABLE and kind not in TEXTS)
     left_out += (LeftOut(name, "cannot be read; convert it to wav" if kinds[name] in _UNREADABLE else "no recording") for name in others)
-    return Understood(known, places, source, tuple(sorted(tops)), tuple(sorted([*left_out, *unread])))
+    return Understood(known, places, source, folds, column, tuple(sorted([*left_out, *unread])))
 
 
 def _once(files: Mapping[str, str], top: str) -> tuple[list[str], dict[str, str]]:
@@ -141,6 +148,16 @@ def _fold(folder: str) -> str | None:
     return FOLDS.get(name) or (name if re.fullmatch(r"fold[ _-]?\d+", name) else None)
 
 
+def _column(known: Mapping[str, Known]) -> tuple[str, dict[str, str]]:
+    """Find a column that gives all listed recordings their folds, two or more: its name, and the fold of each recording."""
+    for column in _FOLD_COLUMNS:
+        texts = {name: text for name, one in known.items() if (text := one.about.get(column))}
+        folds = {name: fold for name, text in texts.items() if (fold := _fold(f"fold{text}" if text.isdecimal() else text))}
+        if len(set(folds.values())) > 1 and len(folds) == len(texts):
+            return column, folds
+    return "", {}
+
+
 def _place(name: str, depth: int, tops: Mapping[str, str]) -> Place:
     folders = tuple(name.split("/")[depth:-1])
     return Place(tops.get(folders[0], "") if folders else "", folders[1:]) if tops else Place("", folders)
@@ -161,7 +178,7 @@ def _label(
 ) -> tuple[dict[str, Known], str, list[LeftOut]]:
     """Say what is known of each recording, from where, and which texts were not read."""
     if lists:
-        known: dict[str, Known] = dict.fromkeys(places, (None, None))
+        known: dict[str, Known] = dict.fromkeys(places, Known())
         for path in lists:
             assign(known, read_known(path, annotator), root=root, where=path)
         names = [path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path) for path in lists]
@@ -170,9 +187,9 @@ def _label(
     chosen, unread = _annotations(places, texts)
     if chosen:
         events = {name: tuple(read_annotation(root / text, annotator=annotator)) for name, text in chosen.items()}
-        known = {name: (events_to_tags(events[name]), events[name]) if name in events else (None, None) for name in places}
+        known = {name: Known(events_to_tags(events[name]), events[name]) if name in events else Known() for name in places}
         return known, f"annotation files beside {len(chosen)} of {len(places)} recordings", unread
-    known = {name: ({place.folders[0]: 1.0} if place.folders else None, None) for name, place in places.items()}
+    known = {name: Known({place.folders[0]: 1.0} if place.folders else None) for name, place in places.items()}
     return known, "the names of subfolders", unread
 
 

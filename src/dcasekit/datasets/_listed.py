@@ -6,15 +6,25 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from dcasekit.annotations import Event, events_to_tags, read_events, read_tag_list
+from dcasekit.annotations import Event, events_to_tags, read_events, read_list_columns, read_tag_list
 from dcasekit.core.files import read_rows
 from dcasekit.errors import AnnotationError, DatasetError
 
-Known = tuple[Mapping[str, float | None] | None, tuple[Event, ...] | None]  # tags and events of a recording
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a recording: tags and events as a `Clip` has them, and what else a list says of it, column by column."""
+
+    tags: Mapping[str, float | None] | None = None
+    events: tuple[Event, ...] | None = None
+    about: Mapping[str, str] = field(default_factory=dict)
+
+
+_NO_TABLES = (".jams", ".json")
 _ONSET = re.compile(r"(event_)?onset|begin|start|(begin|start)[ _]time", re.IGNORECASE)
 
 
@@ -23,13 +33,18 @@ def read_known(path: Path, annotator: str | None) -> dict[str, Known]:
     if not path.is_file():
         raise DatasetError(f'there is no list of labels {path}; labels is a file, or names: labels=["dog", "cat"]')
     if path.stem.lower() == "events" or (path.stem.lower() != "tags" and _has_times(path)):
-        return {name: (events_to_tags(events), tuple(events)) for name, events in read_events(path, annotator=annotator).items()}
-    return {name: (tags, None) for name, tags in read_tag_list(path, annotator=annotator).items()}
+        listed = read_events(path, annotator=annotator)
+        about = {} if path.suffix.lower() in _NO_TABLES else read_list_columns(path)
+        return {name: Known(events_to_tags(events), tuple(events), about.get(name, {})) for name, events in listed.items()}
+    tagged = read_tag_list(path, annotator=annotator)
+    labels = {re.sub(r"\s", "_", label.lower()) for tags in tagged.values() for label in tags}  # they may be columns
+    about = {name: {key: text for key, text in one.items() if key not in labels} for name, one in read_list_columns(path).items()}
+    return {name: Known(tags, None, about.get(name, {})) for name, tags in tagged.items()}
 
 
 def _has_times(path: Path) -> bool:
     """Tell if a list gives times: by its header, or, where it has none, by two numbers with a word behind them."""
-    if path.suffix.lower() in (".jams", ".json"):
+    if path.suffix.lower() in _NO_TABLES:
         return True
     rows = [row for _, row in read_rows(path, error=AnnotationError)[:1]]
     if not rows or any(_ONSET.fullmatch(cell.strip().removesuffix("(s)").strip()) for cell in rows[0]):
@@ -56,7 +71,7 @@ def assign(known: dict[str, Known], listed: Mapping[str, Known], *, root: Path, 
         if len(found) > 1:
             raise DatasetError(f"{where} names {text!r}, and there are {' and '.join(found)}; give the path below {root}")
         target = found[0] if found else posixpath.normpath(f"{folder}/{name}")
-        known[target] = join(known.get(target, (None, None)), content)
+        known[target] = join(known.get(target, Known()), content)
 
 
 def _inside(text: str, root: Path, where: Path) -> str:
@@ -74,9 +89,9 @@ def _inside(text: str, root: Path, where: Path) -> str:
 
 def join(one: Known, other: Known) -> Known:
     """Add up what is said of one recording under different names."""
-    tags = {**(one[0] or {}), **(other[0] or {})} if one[0] is not None or other[0] is not None else None
-    events = (*(one[1] or ()), *(other[1] or ())) if one[1] is not None or other[1] is not None else None
-    return tags, events
+    tags = None if one.tags is None and other.tags is None else {**(one.tags or {}), **(other.tags or {})}
+    events = None if one.events is None and other.events is None else (*(one.events or ()), *(other.events or ()))
+    return Known(tags, events, {**one.about, **other.about})
 
 
 class _Names:

@@ -37,7 +37,9 @@ class Folder(Dataset):
     `layout` says how the folder was understood and which files are not used, and why; print it, or run ``dcasekit datasets info folder
     --data <folder>``. Every kind of recording that can be read is found (`dcasekit.audio.READABLE`), links are followed, and a recording
     that several links lead to is read once. A recording that no list and no file names has unknown labels. Names in lists are paths below
-    the folder or below the list's own, or bare file names where those are unique, with or without their ending.
+    the folder or below the list's own, or bare file names where those are unique, with or without their ending. A list with a header may
+    have further columns: ``fold`` or ``split`` (train, test, 1, 2 ...) gives the folds, ``group`` the groups, all others are the clips'
+    ``extra``.
 
     Parameters
     ----------
@@ -92,24 +94,24 @@ class Folder(Dataset):
         dealt = f"{len(self.folds)} parts dealt out{f' by {self._group.pattern}' if self._group else ''}"
         return Layout(
             labels=found.labels,
-            folds=f"the folders {', '.join(found.folds)}" if found.folds else dealt,
+            folds=found.folds or dealt,
             recordings=len(found.known),
-            unlabelled=sum(tags is None for tags, _ in found.known.values()),
+            unlabelled=sum(one.tags is None for one in found.known.values()),
             left_out=found.left_out,
         )
 
     @cached_property
     def task(self) -> Task:  # type: ignore[override] # a class of files one does not know states it when it has read them
         """What the labels are good for."""
-        tags = [tags for tags, _ in self._understood.known.values() if tags is not None]
-        if any(events is not None for _, events in self._understood.known.values()):
+        tags = [one.tags for one in self._understood.known.values() if one.tags is not None]
+        if any(one.events is not None for one in self._understood.known.values()):
             return self._task or "detection"
         return self._task or ("classification" if all(list(one.values()) == [1.0] for one in tags) else "tagging")
 
     @cached_property
     def labels(self) -> tuple[str, ...]:  # type: ignore[override]
         """Those given, or all that are found, sorted."""
-        found = {label for tags, _ in self._understood.known.values() for label in tags or ()}
+        found = {label for one in self._understood.known.values() for label in one.tags or ()}
         if not found and not self._names:
             raise DatasetError(
                 f"nothing below {self.root} has a label; use subfolders (dog/bark.wav), annotation files, or a list: "
@@ -131,17 +133,18 @@ class Folder(Dataset):
 
     def load(self) -> Iterable[Clip]:
         """Look through the folder."""
-        known = self._understood.known
+        known, used = self._understood.known, {self._understood.column, "group"}
         for name, clip_id in identify(known).items():
-            tags, events = known[name]
+            one = known[name]
             twin = os.path.splitext(name)[0] if clip_id == name else ""  # another recording has this name with another ending
             yield Clip(
                 id=safe_name(clip_id),  # a list may name recordings that lie elsewhere
                 path=self.root / name,
                 fold=self._folds[name],
-                group=self._group_of(name) if self._group else twin,
-                tags=tags,
-                events=events,
+                group=self._group_of(name) if self._group else one.about.get("group", twin),
+                tags=one.tags,
+                events=one.events,
+                extra={column: text for column, text in one.about.items() if column not in used},
             )
 
     @cached_property
@@ -163,15 +166,15 @@ class Folder(Dataset):
             first = min({place.fold for place in places.values() if place.fold}, key=_fold_order)
             return {name: places[name].fold or first for name in known}
         labels: dict[str, set[str]] = defaultdict(set)
-        for name, (tags, _) in known.items():
-            labels[self._group_of(name)].update(present(tags))
+        for name, one in known.items():
+            labels[self._group_of(name)].update(present(one.tags))
         order = sorted(labels, key=lambda group: (sorted(labels[group]), group))
         dealt = {group: number % self._parts + 1 for number, group in enumerate(order)}
         return {name: f"fold{dealt[self._group_of(name)]}" for name in known}
 
     def _group_of(self, name: str) -> str:
         if self._group is None:
-            return os.path.splitext(name)[0]
+            return self._understood.known[name].about.get("group", os.path.splitext(name)[0])
         match = self._group.search(name)
         if match is None or not match.groups():
             raise DatasetError(f"group={self._group.pattern!r} names no group of {name}; it needs one (...) that every path matches")
