@@ -236,27 +236,28 @@ def test_a_preset_says_where_it_is_from_and_which_scaler_follows(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "windows"),
+    ("name", "window", "hop", "count"),
     [
-        ("dcase2018_task4", (500, 500)),
-        ("dcase2023_task4b", (200, 200)),
-        ("asc_tutorial", (500, 500)),
-        ("dcasenet", (250, 125)),
-        ("dcase_models", (32, 16)),
-        ("desed2023", (625, 625)),
-        ("dcase2024_task1", (64, 64)),
-        ("sb_cnn", (129, 43)),
-        ("sb_cnn_sed", (50, 25)),
-        ("a_crnn", (256, 256)),
-        ("vggish", (96, 96)),
-        ("yamnet", (96, 48)),
-        ("smel", (43, 43)),
-        ("mst", (43, 43)),
+        ("dcase2018_task4", 500, 500, 1),
+        ("dcase2023_task4b", 200, 200, 1),
+        ("asc_tutorial", 500, 500, 1),
+        ("dcasenet", 250, 125, 3),
+        ("dcase_models", 32, 16, 20),
+        ("desed2023", 625, 625, 1),
+        ("dcase2024_task1", 64, 64, 10),
+        ("sb_cnn", 129, 43, 8),
+        ("sb_cnn_sed", 50, 25, 19),
+        ("a_crnn", 256, 256, 2),
+        ("vggish", 96, 96, 11),
+        ("yamnet", 96, 48, 20),
+        ("smel", 43, 43, 10),
+        ("mst", 43, 43, 10),
     ],
 )
-def test_a_preset_has_the_published_windows(name, windows):
+def test_a_preset_has_the_published_windows_and_as_many_of_ten_seconds(name, window, hop, count):
     feature = FeatureExtractor.preset(name)
-    assert (feature.sequence_frames, feature.sequence_hop) == windows
+    assert (feature.sequence_frames, feature.sequence_hop) == (window, hop)
+    assert feature.get_shape(10.0) == (count, window, feature.dims)
 
 
 def test_presets_are_changed_by_keywords():

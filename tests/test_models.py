@@ -1,9 +1,13 @@
 """The networks against their published sizes and against NumPy written from the description, layer by layer."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
 
+from dcasekit import load
+from dcasekit.core import discover
 from dcasekit.errors import ModelError
 from dcasekit.models import MLP, SB_CNN, CompactCNN
 
@@ -177,7 +181,7 @@ def test_the_smallest_window_of_sb_cnn():
 def test_settings_that_do_not_fit_are_refused():
     with pytest.raises(ModelError, match="one dropout rate per hidden layer"):
         MLP(hidden_layers_size=(8, 8), dropout_rates=(0.5,)).build((4, 3), LABELS)
-    with pytest.raises(TypeError, match="n_frames_cnn"):
+    with pytest.raises(ModelError, match="n_frames_cnn"):
         SB_CNN(n_frames_cnn=64)
 
 
@@ -195,3 +199,25 @@ def test_many_windows_are_answered_as_few_are():
     x = np.random.default_rng(0).normal(size=(600, 4, 3)).astype(np.float32)
     whole = model.answer(x)
     np.testing.assert_allclose(whole[255:258], model.answer(x[255:258]), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", discover.names("models"))
+def test_a_setting_that_no_model_has_is_met_with_what_was_meant(name):
+    kind = discover.load("models", name)
+    with pytest.raises(ModelError, match=rf"{kind.__name__}: unknown setting 'wibble'\. its settings are"):
+        kind(wibble=1)
+    with pytest.raises(ModelError, match="n_classes'. The labels come from the data a model is trained on, or from build"):
+        kind(n_classes=10)
+    with pytest.raises(ModelError, match="The shape comes from the data"):
+        kind(n_frames_cnn=64)
+    with pytest.raises(ModelError, match=f"{kind.__name__} takes its settings by name"):
+        kind(10)
+    assert not {"args", "kwargs", "values", "settings"} & set(inspect.signature(kind).parameters)
+
+
+def test_settings_that_are_numbers_of_numpy_are_saved(tmp_path):
+    model = SB_CNN(filters=np.array([4, 4, 4]), n_dense=np.int64(8), dropout=np.float32(0.1), pool_size=((np.int64(2), 2), [2, 2]))
+    assert model.settings["filters"] == [4, 4, 4]
+    assert (model.n_dense, model.dropout, model.pool_size) == (8, 0.1, ((2, 2), [2, 2]))
+    model.build((64, 64), ["a", "b"]).save(tmp_path)
+    assert load(tmp_path).settings["n_dense"] == 8

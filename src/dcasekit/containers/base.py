@@ -2,7 +2,7 @@
 
 import difflib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
@@ -14,6 +14,7 @@ from dcasekit.containers._keras_weights import layers_of, to_torch
 from dcasekit.containers._weight_files import read
 from dcasekit.containers.saving import Allowed, read_model, write_model
 from dcasekit.containers.training import Training
+from dcasekit.core.settings import Settings
 from dcasekit.core.units import FloatArray, PathLike
 from dcasekit.datasets.base import Task
 from dcasekit.errors import DcasekitError, ModelError, first_line
@@ -27,9 +28,22 @@ Found = TypeVar("Found")
 
 _log = logging.getLogger(__name__)
 
+# What constructors of other libraries ask for, and ours need not know.
+_FROM_DATA = {
+    **dict.fromkeys(
+        ("n_frames", "n_frames_cnn", "n_freqs", "n_freq_cnn", "n_channels", "n_seqs", "input_shape", "in_channels", "sequence_samples"),
+        "The shape comes from the data a model is trained on, or from build()",
+    ),
+    **dict.fromkeys(
+        ("n_classes", "num_classes", "classes", "n_labels", "labels"),
+        "The labels come from the data a model is trained on, or from build()",
+    ),
+    "model_path": "Use dcasekit.load(folder) for a saved model",
+}
+
 
 @dataclass(kw_only=True, eq=False)
-class ModelContainer(Backend):
+class ModelContainer(Settings, Backend):
     """A trainable map from windows of features to scores.
 
     A model's constructor stores the settings of its architecture; the shape of its input, its labels and task come from the data it is
@@ -44,8 +58,11 @@ class ModelContainer(Backend):
     """
 
     published_front_end: ClassVar[str | None] = None
+    _error: ClassVar[type[DcasekitError]] = ModelError
+    _elsewhere: ClassVar[Mapping[str, str]] = _FROM_DATA
 
     def __post_init__(self) -> None:
+        self._make_plain()
         self.labels: tuple[str, ...] = ()
         self.task: Task = "classification"
         self.shape: tuple[int, int] = (0, 0)

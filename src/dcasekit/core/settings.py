@@ -46,8 +46,19 @@ class Settings:
     def _make_plain(self) -> None:
         """Turn numbers of NumPy into Python's, as JSON has them: ``np.float32(0.1)`` is 0.1."""
         for field in fields(self):  # type: ignore[arg-type]
-            if isinstance(value := getattr(self, field.name), np.generic):
-                object.__setattr__(self, field.name, float(str(value)) if isinstance(value, np.floating) else value.item())
+            value = getattr(self, field.name)
+            if (plain := _plain(value)) is not value:
+                object.__setattr__(self, field.name, plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.floating):
+        return float(str(value))
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, list | tuple) and any(isinstance(item, np.generic | np.ndarray | list | tuple) for item in value):
+        return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
+    return value
 
 
 @cache

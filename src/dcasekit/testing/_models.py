@@ -43,7 +43,7 @@ def check_model(
     """
     model = type(container)(**json.loads(json.dumps(container.settings)))
     need(json.dumps(model.settings) == json.dumps(container.settings), "settings survive JSON")
-    with refused(TypeError, "an unknown setting", says="no_such_setting"):
+    with refused(ModelError, "an unknown setting", says="no_such_setting"):
         type(container)(**{**container.settings, "no_such_setting": 1})
     with refused(ModelError, "an unknown setting of train()", says="epoch"):
         model.train((np.zeros((2, *shape)), np.eye(2)), epoch=1)
