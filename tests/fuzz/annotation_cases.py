@@ -1,4 +1,4 @@
-"""Annotation files that nobody meant to write: good ones damaged, and random ones of known words. The same seed gives the same cases."""
+"""Files of annotations and scores that nobody meant to write: good ones damaged, random ones of known words. Seeded."""
 
 import json
 import random
@@ -43,6 +43,8 @@ GOOD = {
         "filename,fold,dog,rain\na.wav,1,yes,x\nb.wav,2,no,\n",
         "a.wav,dog|rain\n",
     ],
+    "scores": ["onset\toffset\tdog\tcar horn\n0\t0.5\t0.25\t1e-3\n0.5\t1\t0.75\t.5\n", "onset,offset,dog\n0,1,0.5\n"],
+    "durations": ["filename\tduration\na.wav\t10.0\nb.wav\t3\n", "a.wav,10\n"],
 }
 WORDS = (
     *(

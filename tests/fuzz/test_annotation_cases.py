@@ -7,11 +7,12 @@ import pytest
 
 from dcasekit.annotations import Event, annotation_formats, read_annotation, read_events, read_events_folder, read_tag_list
 from dcasekit.errors import AnnotationError
+from dcasekit.scores import read_durations, read_scores
 
 SPEC = importlib.util.spec_from_file_location("annotation_cases", Path(__file__).with_name("annotation_cases.py"))
 MODULE = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(MODULE)
-ENDINGS = {**annotation_formats(), "tags": ".csv"}
+ENDINGS = {**annotation_formats(), "tags": ".csv", "scores": ".tsv", "durations": ".csv"}
 
 
 def readers(format, path):
@@ -21,7 +22,9 @@ def readers(format, path):
     yield lambda: read_events(path)
     yield lambda: read_events_folder(path.parent)
     yield lambda: read_tag_list(path)
-    if format != "tags":
+    yield lambda: read_scores(path)
+    yield lambda: read_durations(path)
+    if format in annotation_formats():
         yield lambda: read_annotation(path, format=format)
         yield lambda: read_events(path, format=format)
 
@@ -39,7 +42,8 @@ def test_nothing_but_a_named_error_comes_out(tmp_path, seed):
             except AnnotationError as error:
                 refusals.append(str(error))
             else:
-                events = found if isinstance(found, list) else [one for each in found.values() if isinstance(each, list) for one in each]
+                values = found.values() if isinstance(found, dict) else [found]
+                events = [one for each in values if isinstance(each, list) for one in each]
                 assert all(isinstance(event, Event) for event in events)
                 read += 1
         path.unlink()

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcasekit.annotations.formats._table import find_columns, missing, plain
-from dcasekit.annotations.formats.base import refuse_lossy, several_annotators, shorten
+from dcasekit.annotations.formats.base import refuse_lossy, several_annotators
+from dcasekit.core.cells import parse_number, shorten
 from dcasekit.core.files import Rows, read_rows, write_rows
-from dcasekit.core.numbers import parse_number
 from dcasekit.core.units import PathLike
 from dcasekit.errors import AnnotationError
 

@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dcasekit.core.numbers import parse_number
+from dcasekit.core.cells import parse_number
 from dcasekit.core.units import PathLike, Seconds
 from dcasekit.errors import DcasekitError, StorageError
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dcasekit.annotations import Event
-from dcasekit.core.numbers import parse_number
+from dcasekit.core.cells import parse_number
 from dcasekit.datasets._tables import read_list
 from dcasekit.errors import AnnotationError, DatasetError
 

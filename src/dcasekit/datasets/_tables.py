@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from dcasekit.core.cells import parse_number
 from dcasekit.core.files import Rows, read_rows, unsafe
-from dcasekit.core.numbers import parse_number
 from dcasekit.errors import DatasetError
 
 

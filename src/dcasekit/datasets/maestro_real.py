@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from dcasekit.annotations import Clip, Event, events_to_tags
-from dcasekit.core.numbers import parse_number
+from dcasekit.core.cells import parse_number
 from dcasekit.datasets._protocols import ListedFolds
 from dcasekit.datasets._tables import read_list, read_number, read_table
 from dcasekit.datasets.base import Dataset

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dcasekit.annotations import LONGEST, TIME_TOLERANCE, Event
+from dcasekit.core.cells import parse_number, shorten
 from dcasekit.core.files import read_rows, write_rows
 from dcasekit.core.frames import data_frame
-from dcasekit.core.numbers import parse_number
 from dcasekit.core.units import FloatArray, PathLike, Seconds
 from dcasekit.errors import AnnotationError
 
@@ -269,7 +269,7 @@ def read_scores(path: PathLike) -> Scores:
     if header[:2] != ["onset", "offset"] or not rows:
         raise AnnotationError(
             f"{path}, line 1: expected a header 'onset offset label1 label2 ...' (tabs or commas) and at least one frame below it; "
-            f"got {' '.join(header[:4]) or 'nothing'!r} and {len(rows)} rows"
+            f"got {shorten(' '.join(header[:4]) or 'nothing')} and {len(rows)} rows"
         )
     numbers = []
     for line, row in rows:
@@ -278,7 +278,7 @@ def read_scores(path: PathLike) -> Scores:
                 raise ValueError(f"a number has no underscore: {' '.join(row)[:80]!r}")
             numbers.append([float(cell) for cell in row])
         except ValueError as error:
-            raise AnnotationError(f"{path}, line {line}: expected {len(header)} numbers ({error})") from error
+            raise AnnotationError(f"{path}, line {line}: expected {len(header)} numbers ({str(error)[:200]})") from error
         if len(row) != len(header):
             raise AnnotationError(f"{path}, line {line}: expected {len(header)} numbers, like the header; got {len(row)}")
     table = np.array(numbers)
@@ -350,7 +350,7 @@ def read_durations(path: PathLike) -> dict[str, Seconds]:
         seconds = parse_number(duration, otherwise=-1)
         if not 0 < seconds <= LONGEST:
             raise AnnotationError(
-                f"{path}, line {line}: expected 'filename duration', the duration in seconds > 0 and at most {LONGEST:.0f}; got {row}"
+                f"{path}, line {line}: expected 'filename duration', in seconds > 0 and at most {LONGEST:.0f}; got {shorten(row)}"
             )
         if name in found:
             raise AnnotationError(f"{path}, line {line}: {name!r} comes twice; give each file one duration")

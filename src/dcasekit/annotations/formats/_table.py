@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dcasekit.annotations.formats.base import Row, is_number, shorten
+from dcasekit.annotations.formats.base import Row, is_number
 from dcasekit.annotations.nouns import Event
+from dcasekit.core.cells import parse_number, shorten
 from dcasekit.core.files import Rows
-from dcasekit.core.numbers import parse_number
 from dcasekit.core.units import PathLike
 from dcasekit.errors import AnnotationError
 

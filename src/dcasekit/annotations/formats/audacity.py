@@ -8,10 +8,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from dcasekit.annotations.formats.base import Row, format_seconds, is_number, read_lines, refuse_lossy, shorten
+from dcasekit.annotations.formats.base import Row, format_seconds, is_number, read_lines, refuse_lossy
 from dcasekit.annotations.nouns import Event
+from dcasekit.core.cells import parse_number, shorten
 from dcasekit.core.files import write_text
-from dcasekit.core.numbers import parse_number
 from dcasekit.core.units import PathLike, Seconds
 from dcasekit.errors import AnnotationError
 

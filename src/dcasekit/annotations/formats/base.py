@@ -13,18 +13,14 @@ Text is UTF-8, with or without a byte order mark. Times may be written with a de
 """
 
 import math
-import reprlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from dcasekit.annotations.nouns import Event
+from dcasekit.core.cells import parse_number
 from dcasekit.core.files import read_utf8
-from dcasekit.core.numbers import parse_number
 from dcasekit.core.units import PathLike, Seconds
 from dcasekit.errors import AnnotationError
-
-_SHORT = reprlib.Repr()
-_SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring = 12, 8, 80
 
 
 class Row(NamedTuple):
@@ -79,11 +75,6 @@ def is_number(cell: str) -> bool:
 def format_seconds(seconds: Seconds) -> str:
     """Write a time with up to nine decimals (nanoseconds)."""
     return f"{seconds:.9f}".rstrip("0").rstrip(".")
-
-
-def shorten(value: object) -> str:
-    """Show a value of a file in a message, however large it is."""
-    return _SHORT.repr(value)
 
 
 def refuse_lossy(path: PathLike, texts: Iterable[str], *, forbidden: str = "") -> None:

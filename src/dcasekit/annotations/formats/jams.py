@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dcasekit.annotations.formats.base import Row, refuse_lossy, shorten
+from dcasekit.annotations.formats.base import Row, refuse_lossy
 from dcasekit.annotations.nouns import Event
+from dcasekit.core.cells import shorten
 from dcasekit.core.files import read_json, write_json
 from dcasekit.core.units import PathLike, Seconds
 from dcasekit.errors import AnnotationError

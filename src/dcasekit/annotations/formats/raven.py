@@ -14,8 +14,8 @@ from pathlib import Path
 from dcasekit.annotations.formats._table import find_by_header, plain, read_event_rows
 from dcasekit.annotations.formats.base import Row, format_seconds, read_lines, refuse_lossy
 from dcasekit.annotations.nouns import Event
+from dcasekit.core.cells import parse_number
 from dcasekit.core.files import Rows, write_text
-from dcasekit.core.numbers import parse_number
 from dcasekit.core.units import PathLike, Seconds
 from dcasekit.errors import AnnotationError
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dcasekit.annotations.formats._table import find_by_header, find_by_numbers, find_columns, read_event_rows
-from dcasekit.annotations.formats.base import Row, format_seconds, is_number, refuse_lossy, shorten
+from dcasekit.annotations.formats.base import Row, format_seconds, is_number, refuse_lossy
 from dcasekit.annotations.nouns import Event
+from dcasekit.core.cells import shorten
 from dcasekit.core.files import Rows, read_rows, write_rows
 from dcasekit.core.units import PathLike, Seconds
 from dcasekit.errors import AnnotationError

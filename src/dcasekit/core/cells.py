@@ -1,7 +1,11 @@
-"""Numbers as text: what a cell of a file may say."""
+"""Cells of files: the number that one says, and how a message shows it."""
 
 import math
+import reprlib
 from contextlib import suppress
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring = 12, 8, 80
 
 
 def parse_number(cell: str, *, otherwise: float | None = None) -> float:
@@ -32,3 +36,8 @@ def parse_number(cell: str, *, otherwise: float | None = None) -> float:
     if otherwise is None:
         raise ValueError(f"{cell[:100]!r} is not a number")
     return otherwise
+
+
+def shorten(value: object) -> str:
+    """Show a value of a file in a message, however large it is."""
+    return _SHORT.repr(value)
