@@ -69,7 +69,7 @@ def test_every_metric_has_a_number_and_an_interval_around_it(material, name):
 
 def drawing(name, material):
     """Give the statistic whose draws are the metric itself; what an interval is drawn from frees PSDS of chance."""
-    metric = scoring.named(name)
+    metric = scoring.find_metric(name)
     itself = {"unbiased": False} if metric.function is psds.psds else {}
     return scoring._STATISTICS[metric.needs](metric, material, {**metric.settings, **itself})
 
@@ -414,5 +414,5 @@ def test_what_is_freed_of_bias_is_not_freed_of_it_again(material):
     """BCa would correct draws of PSDS that are about the figure of endless clips already."""
     data, clips = (material.reference, material.scores, material.durations), len(material.reference)
     for name, method in (("psds1", "percentile"), ("psds_2020", "widened")):
-        statistic = drawn.psds(*data, **scoring.named(name).settings, unbiased=True)
+        statistic = drawn.psds(*data, **scoring.find_metric(name).settings, unbiased=True)
         assert scoring.score(name, material, repeats=100).interval == bootstrap.interval(statistic, clips, repeats=100, method=method)

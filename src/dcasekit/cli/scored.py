@@ -20,12 +20,12 @@ def run(
     texts = assignments(settings, option="-S")
     found = []
     for name in names:
-        function = scoring.named(name).function
+        function = scoring.find_metric(name).function
         known = set(scoring.settings_of(function))
         own = {key.removeprefix(f"{name}."): value for key, value in texts.items() if key.startswith(f"{name}.")}
         own = {key: value for key, value in texts.items() if key in known} | own
         found.append(scoring.score(name, material, settings=keywords(function, own, option="-S"), repeats=repeats, seed=seed))
-    used = {key for name in names for key in (*scoring.settings_of(scoring.named(name).function),)}
+    used = {key for name in names for key in (*scoring.settings_of(scoring.find_metric(name).function),)}
     for key in texts:
         head, dot, tail = key.rpartition(".")
         if tail not in used or (dot and head not in names):

@@ -46,7 +46,7 @@ def mean(values: Array) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-def named(name: str, values: Array, labels: Sequence[str], *, macro: bool = True) -> dict[str, float]:
+def name_figures(name: str, values: Array, labels: Sequence[str], *, macro: bool = True) -> dict[str, float]:
     """Spread one value per label over the keys ``name/<label>``, and their mean to ``name/macro``."""
     spread = {f"{name}/{label}": float(value) for label, value in zip(labels, values, strict=True)}
     return {f"{name}/macro": mean(values)} | spread if macro else spread
@@ -88,10 +88,10 @@ def check_arrays(truth: ArrayLike, scores: ArrayLike, labels: Sequence[str] | No
     return truth, scores
 
 
-def there(truth: ArrayLike) -> tuple[Flags, Flags]:
+def binarize(truth: ArrayLike) -> tuple[Flags, Flags]:
     """Say of each entry of a truth whether the label is there (its value is above 0.5), and whether that is known (not NaN).
 
-    >>> there([1.0, 0.5, np.nan])
+    >>> binarize([1.0, 0.5, np.nan])
     (array([ True, False, False]), array([ True,  True, False]))
     """
     values = np.asarray(truth)

@@ -12,7 +12,7 @@ import numpy as np
 
 from dcasekit.core.units import Seconds
 from dcasekit.errors import MetricError
-from dcasekit.metrics import Flags, named
+from dcasekit.metrics import Flags, name_figures
 from dcasekit.metrics._collars import curves
 from dcasekit.metrics._curves import Changes, Index, Levels, area_between, best, best_figures
 from dcasekit.metrics._detections import MICROSECONDS
@@ -60,7 +60,7 @@ def segment_auroc(
         # Segments without a score come last, all at once.
         x, y = (np.append(count, total) for count, total in ((alarms, np.count_nonzero(~positive)), (hits, np.count_nonzero(positive))))
         areas.append(area_between(x / x[-1], y / y[-1], max_fpr) / max_fpr if both else np.nan)
-    return named(f"auroc@{max_fpr:g}", np.array(areas), data.labels)
+    return name_figures(f"auroc@{max_fpr:g}", np.array(areas), data.labels)
 
 
 def check_max_fpr(max_fpr: float) -> None:

@@ -6,6 +6,7 @@ shorter than two onset collars and is rare. Differences are compared after round
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -20,6 +21,27 @@ from dcasekit.metrics._scored import Scored
 Tally = TypeVar("Tally", bound=Changes)
 
 HITS, DETECTIONS = range(2)
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """A block's reference events, (events,), and which of them a detection may fit that begins at an edge.
+
+    Parameters
+    ----------
+    clip : positions among all clips.
+    onset, offset, offset_reach : microseconds; the last is the largest difference of the offsets.
+    onset_reach : largest difference of the onsets.
+    low, high : (rows, frames + 2) the first such event and the one after the last.
+    """
+
+    clip: Index
+    onset: Array
+    offset: Array
+    offset_reach: Array
+    onset_reach: float
+    low: Index
+    high: Index
 
 
 def curves(data: Scored, onset_reach: float, offset_reach: Array) -> Iterator[tuple[Array, Array]]:
@@ -54,23 +76,21 @@ def tally(data: Scored, kind: type[Tally], onset_reach: float, offset_reach: Arr
             for rows, padded in grid.blocks(column, np.unique(row)):
                 own = slice(*np.searchsorted(row, [rows[0], rows[-1] + 1]))
                 low, high = ranges(np.searchsorted(rows, row[own]), enter[own], leave[own], padded.shape)
-                times = (onset[own], offset[own], onset_reach, offset_reach[index[own]])
-                _match_block(changes, padded, grid.edges[rows], (low, high), times, grid.clips[row[own]])
+                wanted = Wanted(grid.clips[row[own]], onset[own], offset[own], offset_reach[index[own]], onset_reach, low, high)
+                _match_block(changes, padded, grid.edges[rows], wanted)
         yield changes
 
 
-def _match_block(
-    changes: Changes, padded: Levels, edges: Array, near: tuple[Index, Index], times: tuple[Array, Array, float, Array], clips: Index
-) -> None:
-    """Count the hits of a block; `clips` are those of its events."""
-    onset, offset, onset_reach, offset_reach = times
+def _match_block(changes: Changes, padded: Levels, edges: Array, wanted: Wanted) -> None:
+    """Count the hits of a block."""
+    onset, offset, clips = wanted.onset, wanted.offset, wanted.clip
     found, edge = detections(padded), edges.ravel()
-    low, high = (bound.ravel().take(found.begin) for bound in near)
+    low, high = (bound.ravel().take(found.begin) for bound in (wanted.low, wanted.high))
     chosen = found.distinct & (high > low)
     which, event = pairs(low[chosen], high[chosen])
     each = found.where(chosen).where(which)
-    fits = np.rint(np.abs(edge[each.begin] - onset[event]) - onset_reach) <= 0
-    fits &= np.rint(np.abs(edge[each.end] - offset[event]) - offset_reach[event]) <= 0
+    fits = np.rint(np.abs(edge[each.begin] - onset[event]) - wanted.onset_reach) <= 0
+    fits &= np.rint(np.abs(edge[each.end] - offset[event]) - wanted.offset_reach[event]) <= 0
     which, event, each = which[fits], event[fits], each.where(fits)
     group = _groups(which, event, len(onset))
     alone = np.bincount(group)[group[event]] == 1

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dcasekit.metrics import Array, mean, named, ratio
+from dcasekit.metrics import Array, mean, name_figures, ratio
 
 Levels = NDArray[np.float32]
 Index = NDArray[np.intp]
@@ -167,10 +167,10 @@ def best_figures(found: Sequence[Best | None], labels: Sequence[str]) -> dict[st
     return {
         "f1/micro": float(ratio(2 * hits[known].sum(), predicted[known].sum() + reference.sum())),
         "f1/macro": mean(f1),
-        **named("f1", f1, labels, macro=False),
-        **named("precision", np.where(predicted == 0, 1.0, ratio(hits, predicted)), labels, macro=False),
-        **named("recall", ratio(hits, reference), labels, macro=False),
-        **named("threshold", np.array([b.threshold for b in each]), labels, macro=False),
+        **name_figures("f1", f1, labels, macro=False),
+        **name_figures("precision", np.where(predicted == 0, 1.0, ratio(hits, predicted)), labels, macro=False),
+        **name_figures("recall", ratio(hits, reference), labels, macro=False),
+        **name_figures("threshold", np.array([b.threshold for b in each]), labels, macro=False),
     }
 
 

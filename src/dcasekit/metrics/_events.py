@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from dcasekit.annotations import HARD, TIME_TOLERANCE, Event
 from dcasekit.core.units import Seconds
 from dcasekit.errors import MetricError
-from dcasekit.metrics import Array, Flags, detection, named, ratio
+from dcasekit.metrics import Array, Flags, detection, name_figures, ratio
 
 Counts = NDArray[np.int64]
 Events = Mapping[str, Sequence[Event]]
@@ -48,7 +48,7 @@ class Pair:
     estimate: EventTable
 
 
-def pair(reference: Events, estimate: Events, labels: Sequence[str], durations: Mapping[str, Seconds] | None) -> Pair:
+def tabulate_pair(reference: Events, estimate: Events, labels: Sequence[str], durations: Mapping[str, Seconds] | None) -> Pair:
     """Turn reference and estimate into tables; what is no event, is of other labels or lies behind its clip's end is left out.
 
     Raises
@@ -59,7 +59,7 @@ def pair(reference: Events, estimate: Events, labels: Sequence[str], durations: 
     clips = list(dict.fromkeys((*reference, *estimate)))
     true, found = tabulate(reference, clips, labels, above=HARD), tabulate(estimate, clips, labels)
     if durations is not None:
-        ends = lengths(durations, clips)
+        ends = check_durations(durations, clips)
         true, found = cut(true, ends), cut(found, ends)
     return Pair(clips, true, found)
 
@@ -97,7 +97,7 @@ def cut(events: EventTable, ends: Array) -> EventTable:
     return take(ended, events.onset < end - TIME_TOLERANCE)
 
 
-def points(events: EventTable) -> Flags:
+def are_points(events: EventTable) -> Flags:
     """Say which events are points: shorter than `TIME_TOLERANCE`, the time in which two instants are the same."""
     return events.offset - events.onset < TIME_TOLERANCE
 
@@ -121,7 +121,7 @@ def check_labels(labels: Sequence[str]) -> None:
         raise MetricError(f"label {twice!r} comes twice; give each label once: {', '.join(dict.fromkeys(labels))}")
 
 
-def lengths(durations: Mapping[str, Seconds], clips: Sequence[str]) -> Array:
+def check_durations(durations: Mapping[str, Seconds], clips: Sequence[str]) -> Array:
     """Give the durations of `clips` in seconds, (clips,).
 
     Raises
@@ -145,8 +145,17 @@ def rate(count: ArrayLike, of: ArrayLike, absent: Absent) -> Array:
     return ratio(count, np.where(of == 0, SPACING, of) if absent == "sed_eval" else of)
 
 
+@dataclass(frozen=True, eq=False)
+class Totals:
+    """Counts over all clips, (labels,): found and there, there, found."""
+
+    hits: Counts
+    reference: Counts
+    estimate: Counts
+
+
 def shared_figures(
-    found: tuple[Array | Counts, Array | Counts, Array | Counts],
+    found: Totals,
     errors: Mapping[str, float],
     *,
     labels: Sequence[str],
@@ -157,7 +166,7 @@ def shared_figures(
 
     Parameters
     ----------
-    found : hits, reference, estimate; each (labels,).
+    found : counts of each label.
     errors : number of ``substitutions``, ``deletions`` and ``insertions`` over all labels.
 
     Raises
@@ -165,21 +174,21 @@ def shared_figures(
     MetricError : labels are not those of the counts, or a setting has another value than its type says.
     """
     for name, value, known in (("empty_output", empty_output, EmptyOutput), ("absent", absent, Absent)):
-        choose(name, value, known)
-    hits, reference, estimate = found
+        check_choice(name, value, known)
+    hits, reference, estimate = found.hits, found.reference, found.estimate
     if len(labels) != len(hits):
         raise MetricError(f"{len(labels)} labels were given for counts of {len(hits)}")
     each = _detected(hits, reference, estimate, empty_output, absent)
     micro = _detected(hits.sum(), reference.sum(), estimate.sum(), empty_output, absent)
     numbers: dict[str, float] = {}
     for name, values in each.items():
-        numbers |= {f"{name}/micro": float(micro[name]), **named(name, values, labels)}
+        numbers |= {f"{name}/micro": float(micro[name]), **name_figures(name, values, labels)}
     rates = {name: float(rate(count, reference.sum(), absent)) for name, count in errors.items()}
     numbers |= {"error_rate/micro": sum(rates.values())}
-    return numbers | named("error_rate", rate(reference + estimate - 2 * hits, reference, absent), labels) | rates
+    return numbers | name_figures("error_rate", rate(reference + estimate - 2 * hits, reference, absent), labels) | rates
 
 
-def choose(name: str, value: object, known: object) -> None:
+def check_choice(name: str, value: object, known: object) -> None:
     """Raise MetricError unless `value` is one of the literal type `known`."""
     if value not in get_args(known):
         raise MetricError(f"{name} must be one of {', '.join(map(repr, get_args(known)))}; got {value!r}")

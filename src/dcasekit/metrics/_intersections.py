@@ -31,7 +31,7 @@ from dcasekit.metrics._detections import (
     ranges,
     select,
 )
-from dcasekit.metrics._events import Counts, EventTable, points, take
+from dcasekit.metrics._events import Counts, EventTable, are_points, take
 from dcasekit.metrics._scored import Scored
 
 Tally = TypeVar("Tally", bound=Changes)
@@ -53,6 +53,40 @@ class Cover:
     before: Array
     rows: Index
     labels: Index
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """Shares of a length that make a detection valid, a reference event found, a false alarm a cross trigger (``None``: never)."""
+
+    dtc: float
+    gtc: float
+    cttc: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A block of a grid's clips and all their detections of one label.
+
+    Parameters
+    ----------
+    rows, clips : (rows,) positions in the grid, and among all clips.
+    scores, edges : (rows, frames + 2), scores padded with -infinity, edges in microseconds.
+    """
+
+    rows: Index
+    clips: Index
+    scores: Levels
+    edges: Array
+    found: Detections
+
+
+@dataclass(frozen=True, eq=False)
+class Instants:
+    """A grid's points of one label: rows, and the frames that hold them."""
+
+    row: Index
+    frame: Index
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +135,7 @@ def tally(data: Scored, kind: type[Tally], *, dtc: float, gtc: float, cttc: floa
     changes : hits are reference events, false alarms detections. A cross trigger of label k counts as one over the seconds that k lasts
         in all clips, averaged over the other labels that the reference has.
     """
-    point = points(data.events)
+    criteria, point = Criteria(dtc, gtc, cttc), are_points(data.events)
     events, instants = take(data.events, ~point), take(data.events, point)
     parts = [(grid, _reference(events, grid)) for grid in grids(data.scores)]
     covers = [None if cttc is None else _cover(reference, grid) for grid, reference in parts]
@@ -114,19 +148,18 @@ def tally(data: Scored, kind: type[Tally], *, dtc: float, gtc: float, cttc: floa
         for (grid, reference), cover in zip(parts, covers, strict=True):
             count_detections(changes, FALSE_ALARMS, grid, column)  # valid ones are taken away below
             own = slice(*np.searchsorted(reference.label, [label, label + 1]))
-            point_row, frame = _frames(instants, grid, label)
+            placed = _place_points(instants, grid, label)
             concerned = np.unique(reference.row[own]) if cover is None else np.flatnonzero(cover.labels.max(axis=1, initial=-1) >= 0)
-            for rows, padded in grid.blocks(column, np.union1d(concerned, point_row) if len(point_row) else concerned):
+            for rows, padded in grid.blocks(column, np.union1d(concerned, placed.row) if len(placed.row) else concerned):
                 chosen = slice(*(own.start + np.searchsorted(reference.row[own], [rows[0], rows[-1] + 1])))
                 part = reference.part(chosen, np.searchsorted(rows, reference.row[chosen]))
-                found, edges, clips = detections(padded), grid.edges[rows], grid.clips[rows]
-                valid = _own(changes, found, edges, part, (dtc, gtc), clips)
-                right = valid | _hold_points(changes, found, padded, (point_row, frame), rows, clips)
-                clip = partial(clip_of, right, clips)
-                changes.add(FALSE_ALARMS, found.birth[right], -1.0, clip)
-                changes.add(FALSE_ALARMS, found.death[right], 1.0, clip)
+                block = Block(rows, grid.clips[rows], padded, grid.edges[rows], detections(padded))
+                right = _find_events(changes, block, part, criteria) | _find_points(changes, block, placed)
+                clip = partial(clip_of, right, block.clips)
+                changes.add(FALSE_ALARMS, block.found.birth[right], -1.0, clip)
+                changes.add(FALSE_ALARMS, block.found.death[right], 1.0, clip)
                 if cover is not None:
-                    _cross(changes, found, right, edges, cover, rows, (cttc or 0.0, others, clips))
+                    _count_cross_triggers(changes, block, right, cover, criteria, others)
         yield changes
 
 
@@ -144,13 +177,13 @@ def _covered(reference: Reference, low: Index, high: Index, edges: Array) -> Arr
     return length[low] - length[low[:, :1]] + np.where(high > low, edges - onset[low], 0.0)
 
 
-def _own(changes: Changes, found: Detections, edges: Array, own: Reference, shares: tuple[float, float], clips: Index) -> Flags:
+def _find_events(changes: Changes, block: Block, own: Reference, criteria: Criteria) -> Flags:
     """Say which of a block's detections are valid, and count the reference events they find."""
-    dtc, gtc = shares
-    low, high = ranges(own.row, own.enter, own.leave, edges.shape)
-    covered, edge = _covered(own, low, high, edges).ravel(), edges.ravel()
+    found, clips = block.found, block.clips
+    low, high = ranges(own.row, own.enter, own.leave, block.edges.shape)
+    covered, edge = _covered(own, low, high, block.edges).ravel(), block.edges.ravel()
     length = edge.take(found.end) - edge.take(found.begin)
-    valid = found.distinct & (np.rint(covered.take(found.end) - covered.take(found.begin)) >= np.rint(dtc * length))
+    valid = found.distinct & (np.rint(covered.take(found.end) - covered.take(found.begin)) >= np.rint(criteria.dtc * length))
     right = found.where(valid)
     # Events inside a valid detection are found as long as it exists; of the others it overlaps one at each end at most.
     first, last = low.ravel()[right.begin], high.ravel()[right.end] - 1
@@ -166,28 +199,28 @@ def _own(changes: Changes, found: Detections, edges: Array, own: Reference, shar
     which, event = np.append(before, after), np.append(first[before], last[after])
     each = right.where(which)
     shared = np.minimum(edge[each.end], own.offset[event]) - np.maximum(edge[each.begin], own.onset[event])
-    need = np.maximum(np.rint(gtc * (own.offset - own.onset)), 1)
+    need = np.maximum(np.rint(criteria.gtc * (own.offset - own.onset)), 1)
     level, change, crossed = crossings(event, each.birth, each.death, shared, need)
     changes.add(HITS, level, change, lambda: clips[own.row[crossed]])
     return valid
 
 
-def _frames(instants: EventTable, grid: Grid, label: int) -> tuple[Index, Index]:
-    """Give, for the points of a label, their rows of a grid and the frames that hold them; those that none holds are left out."""
+def _place_points(instants: EventTable, grid: Grid, label: int) -> Instants:
+    """Find the frames that hold the points of a label; points that none holds are left out."""
     _, row, instant, _ = select(instants, grid, label)
     frame = edge_positions(grid, row, instant + MICROSECONDS * TIME_TOLERANCE, "right") - 1
     inside = (frame >= 0) & (frame < grid.edges.shape[1] - 2)
-    return row[inside], frame[inside]
+    return Instants(row[inside], frame[inside])
 
 
-def _hold_points(changes: Changes, found: Detections, padded: Levels, instants: tuple[Index, Index], rows: Index, clips: Index) -> Flags:
+def _find_points(changes: Changes, block: Block, instants: Instants) -> Flags:
     """Count a block's points as found while their frame is above the threshold; say which detections hold one."""
-    chosen = np.isin(instants[0], rows)
-    row, frame = np.searchsorted(rows, instants[0][chosen]), instants[1][chosen]
+    found, chosen = block.found, np.isin(instants.row, block.rows)
+    row, frame = np.searchsorted(block.rows, instants.row[chosen]), instants.frame[chosen]
     if not len(row):
         return np.zeros(found.birth.shape, dtype=np.bool_)
-    changes.add(HITS, padded[row, frame + 1], 1.0, lambda: clips[row])
-    before = np.zeros(padded.shape, dtype=np.intp)
+    changes.add(HITS, block.scores[row, frame + 1], 1.0, lambda: block.clips[row])
+    before = np.zeros(block.scores.shape, dtype=np.intp)
     np.add.at(before, (row, frame + 1), 1)
     count = before.cumsum(axis=1).ravel()
     return found.distinct & (count.take(found.end) > count.take(found.begin))
@@ -214,19 +247,11 @@ def _cover(reference: Reference, grid: Grid) -> Cover:
     return Cover(before, rows, labels)
 
 
-def _cross(
-    changes: Changes,
-    found: Detections,
-    right: Flags,
-    edges: Array,
-    cover: Cover,
-    rows: Index,
-    criterion: tuple[float, Array, Index],
-) -> None:
-    """Count a block's cross triggers, each with its label's weight."""
-    cttc, weights, clips = criterion
-    edge, before, width = edges.ravel(), cover.before.ravel(), edges.shape[1]
-    need = np.rint(cttc * (edge.take(found.end) - edge.take(found.begin)))
+def _count_cross_triggers(changes: Changes, block: Block, right: Flags, cover: Cover, criteria: Criteria, weights: Array) -> None:
+    """Count a block's cross triggers, each with its label's weight, (labels + 1,)."""
+    found, rows = block.found, block.rows
+    edge, before, width = block.edges.ravel(), cover.before.ravel(), block.edges.shape[1]
+    need = np.rint((criteria.cttc or 0.0) * (edge.take(found.end) - edge.take(found.begin)))
     value = np.zeros(found.birth.shape)
     for which in range(cover.rows.shape[1]):
         weight = weights[cover.labels[rows, which]]
@@ -236,6 +261,6 @@ def _cross(
         value[there] += weight[there, None] * (np.rint(shared) >= need[there])
     value[right | ~found.distinct] = 0
     cross = value > 0
-    clip = partial(clip_of, cross, clips)
+    clip = partial(clip_of, cross, block.clips)
     changes.add(CROSS_TRIGGERS, found.birth[cross], value[cross], clip)
     changes.add(CROSS_TRIGGERS, found.death[cross], -value[cross], clip)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dcasekit.errors import MetricError
-from dcasekit.metrics import Array, check_arrays, named, ratio, there
+from dcasekit.metrics import Array, binarize, check_arrays, name_figures, ratio
 
 Spacing = Literal["width", "mass"]
 
@@ -78,7 +78,7 @@ def reliability(truth: ArrayLike, scores: ArrayLike, *, bins: int = 15, spacing:
     if truth.shape != scores.shape:
         raise MetricError(f"truth and scores must have the same shape; got {truth.shape} and {scores.shape}")
     truth, scores = _check(truth.reshape(-1, 1), scores.reshape(-1, 1))
-    positive, known = there(truth)
+    positive, known = binarize(truth)
     positive, score = positive[known], scores[known]
     if bins < 1 or spacing not in {"width", "mass"}:
         raise MetricError(f"need at least 1 bin, and spacing 'width' or 'mass'; got bins={bins}, spacing={spacing!r}")
@@ -100,7 +100,7 @@ def top_label(truth: ArrayLike, scores: ArrayLike) -> tuple[Array, Array]:
     """
     truth, scores = check_arrays(truth, scores)
     clip, top = np.arange(len(scores)), scores.argmax(axis=1)
-    right, known = there(truth[clip, top])
+    right, known = binarize(truth[clip, top])
     return np.where(known, right, np.nan), scores[clip, top]
 
 
@@ -113,7 +113,7 @@ def brier(truth: ArrayLike, scores: ArrayLike) -> Array:
     [0.25, 0.5]
     """
     truth, scores = _check(truth, scores)
-    positive, known = there(truth)
+    positive, known = binarize(truth)
     return ratio(np.where(known, (scores - positive) ** 2, 0).sum(axis=0), known.sum(axis=0))
 
 
@@ -150,9 +150,9 @@ def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], bins
         "mce": top.maximum_error,
         "ece/micro": micro.expected_error,
         "mce/micro": micro.maximum_error,
-        **named("ece", np.array([curve.expected_error for curve in each]), labels),
-        **named("mce", np.array([curve.maximum_error for curve in each]), labels),
-        **named("brier", brier(truth, scores), labels),
+        **name_figures("ece", np.array([curve.expected_error for curve in each]), labels),
+        **name_figures("mce", np.array([curve.maximum_error for curve in each]), labels),
+        **name_figures("brier", brier(truth, scores), labels),
     }
 
 

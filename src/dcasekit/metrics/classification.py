@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dcasekit.errors import MetricError
-from dcasekit.metrics import Array, Flags, check_arrays, detection, mean, named, ratio
+from dcasekit.metrics import Array, Flags, check_arrays, detection, mean, name_figures, ratio
 
 
 def known_clips(truth: ArrayLike) -> Flags:
@@ -126,9 +126,9 @@ def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str]) -> d
     return {
         "accuracy": float(ratio(np.trace(counts), counts.sum())),
         "accuracy/macro": mean(figures["recall"]),
-        **named("f1", figures["f1"], labels),
-        **named("recall", figures["recall"], labels, macro=False),
-        **named("precision", figures["precision"], labels, macro=False),
+        **name_figures("f1", figures["f1"], labels),
+        **name_figures("recall", figures["recall"], labels, macro=False),
+        **name_figures("precision", figures["precision"], labels, macro=False),
     }
 
 

@@ -22,7 +22,19 @@ import numpy as np
 
 from dcasekit.core.units import Seconds
 from dcasekit.metrics._best import event_best_f1
-from dcasekit.metrics._events import Absent, Counts, EmptyOutput, Events, check_collars, choose, count_each, pair, shared_figures, take
+from dcasekit.metrics._events import (
+    Absent,
+    Counts,
+    EmptyOutput,
+    Events,
+    Totals,
+    check_choice,
+    check_collars,
+    count_each,
+    shared_figures,
+    tabulate_pair,
+    take,
+)
 from dcasekit.metrics._matching import candidates, match
 from dcasekit.metrics._scored import ScoresOf, merge
 
@@ -79,8 +91,8 @@ def counts(  # noqa: PLR0913 - the settings of the definition
     MetricError : a label comes twice, durations are given but not of every clip, or a setting is out of its range.
     """
     check_collars(onset_collar=onset_collar, offset_collar=offset_collar, offset_rate=offset_rate, tolerance=tolerance)
-    choose("matching", matching, Matching)
-    tables = pair(reference, estimate, labels, durations)
+    check_choice("matching", matching, Matching)
+    tables = tabulate_pair(reference, estimate, labels, durations)
     true, found = (merge(table) if join else table for table in (tables.reference, tables.estimate))
     reach = None if offset_collar is None else np.maximum(offset_collar, offset_rate * (true.offset - true.onset)) + tolerance
     first, second = candidates(true, found, onset_collar + tolerance, reach)
@@ -163,7 +175,7 @@ def figures(
         "deletions": reference.sum() - hits.sum() - substitutions,
         "insertions": estimate.sum() - hits.sum() - substitutions,
     }
-    return shared_figures((hits, reference, estimate), errors, labels=labels, empty_output=empty_output, absent=absent)
+    return shared_figures(Totals(hits, reference, estimate), errors, labels=labels, empty_output=empty_output, absent=absent)
 
 
 def best_f1(

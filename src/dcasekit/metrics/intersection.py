@@ -18,10 +18,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from dcasekit.core.units import Seconds
-from dcasekit.metrics import Array, detection, named
+from dcasekit.metrics import Array, detection, name_figures
 from dcasekit.metrics._curves import Index, best, best_figures
 from dcasekit.metrics._detections import MICROSECONDS, pairs
-from dcasekit.metrics._events import Counts, Events, EventTable, choose, count_each, pair, points, take
+from dcasekit.metrics._events import Counts, Events, EventTable, are_points, check_choice, count_each, tabulate_pair, take
 from dcasekit.metrics._intersections import check_shares, curves
 from dcasekit.metrics._scored import ScoresOf, gather, merge
 
@@ -48,11 +48,11 @@ def counts(
 ) -> IntersectionCounts:
     """Count per clip, the reference's clips in their order, then those of the estimate alone; parameters and errors as for `f1`."""
     check_shares(dtc=dtc, gtc=gtc)
-    tables = pair(reference, estimate, labels, durations)
+    tables = tabulate_pair(reference, estimate, labels, durations)
     true, found = merge(tables.reference), merge(tables.estimate)
     line, other = _lines(true, found)
     first, second, shared = _shared(true, found, line, other)
-    instant, moment = points(true), points(found)
+    instant, moment = are_points(true), are_points(found)
     covering = np.rint(np.bincount(second, shared, len(found.onset))) >= np.rint(dtc * _length(found))
     covered = np.bincount(first, shared * covering[second], len(true.onset))
     holder = _holders(line, other)
@@ -101,7 +101,7 @@ def f1(
     >>> f1(reference, {"a": [Event(0.5, 2.5, "dog"), Event(8, 9, "dog")]}, labels=["dog"])["f1/dog"]
     0.5
     """
-    choose("unfound", unfound, Unfound)
+    check_choice("unfound", unfound, Unfound)
     counted = counts(reference, estimate, labels=labels, dtc=dtc, gtc=gtc, durations=durations)
     hits, number, predicted = (each.sum(axis=0) for each in (counted.hits, counted.reference, counted.estimate))
     each = detection(hits, number, predicted)
@@ -110,7 +110,7 @@ def f1(
     micro = detection(hits.sum(), number.sum(), predicted.sum())
     numbers: dict[str, float] = {}
     for name, values in each.items():
-        numbers |= {f"{name}/micro": float(micro[name]), **named(name, values, labels)}
+        numbers |= {f"{name}/micro": float(micro[name]), **name_figures(name, values, labels)}
     return numbers
 
 

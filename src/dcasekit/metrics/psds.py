@@ -16,7 +16,7 @@ Labels that the reference does not hold are in no mean: neither of TPR nor of cr
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
@@ -48,6 +48,13 @@ PSDS_2020_CROSS_TRIGGER: Setting = {**PSDS_2020, "alpha_ct": 1.0}
 PSDS_2020_MACRO: Setting = {**PSDS_2020, "alpha_st": 1.0}
 
 
+class LabelRoc(NamedTuple):
+    """A staircase of one label: false positives per hour, ascending from 0, and the share of events found, both (points,)."""
+
+    fp_per_hour: Array
+    tpr: Array
+
+
 @dataclass(frozen=True, eq=False)
 class Roc:
     """A PSD-ROC: a staircase in which each value holds from its point to the next, the last one to `max_fp_per_hour`.
@@ -62,7 +69,7 @@ class Roc:
 
     fp_per_hour: Array
     tpr: Array
-    labels: Mapping[str, tuple[Array, Array]]
+    labels: Mapping[str, LabelRoc]
     max_fp_per_hour: float
 
     @property
@@ -165,7 +172,7 @@ def roc(  # noqa: PLR0913 - the settings of the definition
             rate = np.round(alarms / hours + 3600 * alpha_ct * cross, 9)
             largest = max(largest, float(rate.max()))
             inside = rate <= end
-            own[label] = staircase(rate[inside], hits[inside] / number)
+            own[label] = LabelRoc(*staircase(rate[inside], hits[inside] / number))
     x, tpr = effective(list(own.values()), alpha_st)
     return Roc(x, tpr, own, largest if max_fp_per_hour is None else float(max_fp_per_hour))
 

@@ -28,7 +28,19 @@ from dcasekit.annotations import TIME_TOLERANCE
 from dcasekit.core.units import Seconds
 from dcasekit.errors import MetricError
 from dcasekit.metrics._best import segment_auroc, segment_best_f1
-from dcasekit.metrics._events import Absent, Counts, EmptyOutput, Events, EventTable, lengths, pair, points, rate, shared_figures
+from dcasekit.metrics._events import (
+    Absent,
+    Counts,
+    EmptyOutput,
+    Events,
+    EventTable,
+    Totals,
+    are_points,
+    check_durations,
+    rate,
+    shared_figures,
+    tabulate_pair,
+)
 from dcasekit.metrics._scored import ScoresOf
 
 
@@ -81,23 +93,23 @@ def counts(
     for name, value, fits in (("resolution", resolution, resolution > 0), ("tolerance", tolerance, 0 <= tolerance < resolution)):
         if not (fits and value < np.inf):
             raise MetricError(f"{name} must be a positive number of seconds{', or 0' * (name == 'tolerance')}, got {value}")
-    tables = pair(reference, estimate, labels, durations)
+    tables = tabulate_pair(reference, estimate, labels, durations)
     spans = [_span(table, resolution, tolerance) for table in (tables.reference, tables.estimate)]
     size = np.zeros(len(tables.clips), dtype=np.int64)
     if durations is None:
         for span in spans:
             np.maximum.at(size, span.clip, span.end)
     else:
-        size = np.ceil((lengths(durations, tables.clips) - tolerance) / resolution).astype(np.int64)
+        size = np.ceil((check_durations(durations, tables.clips) - tolerance) / resolution).astype(np.int64)
     stride = int(size.max(initial=0)) + 1
     first, second = (_stretches(span, size, stride, len(labels)) for span in spans)
     both = _overlap(first, second)
     shape = (len(tables.clips), len(labels))
     substitutions, deletions, insertions = _errors(both, first, second, stride, shape)
     return SegmentCounts(
-        hits=_per_label(both, stride, shape),
-        reference=_per_label(first, stride, shape),
-        estimate=_per_label(second, stride, shape),
+        hits=_count_segments(both, stride, shape),
+        reference=_count_segments(first, stride, shape),
+        estimate=_count_segments(second, stride, shape),
         substitutions=substitutions,
         deletions=deletions,
         insertions=insertions,
@@ -155,7 +167,7 @@ def figures(
     total = {field.name: getattr(found, field.name).sum(axis=0) for field in fields(found)}
     hits, reference, estimate = (total[name] for name in ("hits", "reference", "estimate"))
     errors = {name: total[name] for name in ("substitutions", "deletions", "insertions")}
-    numbers = shared_figures((hits, reference, estimate), errors, labels=labels, empty_output=empty_output, absent=absent)
+    numbers = shared_figures(Totals(hits, reference, estimate), errors, labels=labels, empty_output=empty_output, absent=absent)
     return numbers | _silence_too(hits.sum(), reference.sum(), estimate.sum(), total["segments"] * len(labels), absent)
 
 
@@ -244,7 +256,7 @@ class Span:
 
 def _span(table: EventTable, resolution: Seconds, tolerance: Seconds) -> Span:
     """Find the segments that events touch."""
-    point = points(table)
+    point = are_points(table)
     begin = np.floor((table.onset + np.where(point, TIME_TOLERANCE, tolerance)) / resolution).astype(np.int64)
     end = np.ceil((table.offset - tolerance) / resolution).astype(np.int64)
     return Span(table.clip, table.label, begin, np.where(point, begin + 1, end))
@@ -270,7 +282,7 @@ def _overlap(first: Counts, second: Counts) -> Counts:
     return np.stack([points[both], points[both + 1]], axis=1)
 
 
-def _per_label(stretches: Counts, stride: int, shape: tuple[int, int]) -> Counts:
+def _count_segments(stretches: Counts, stride: int, shape: tuple[int, int]) -> Counts:
     """Count the segments of each clip and label."""
     begin, end = stretches.T
     return np.bincount(begin // stride, end - begin, minlength=shape[0] * shape[1]).astype(np.int64).reshape(shape)

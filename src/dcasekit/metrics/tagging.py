@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dcasekit.errors import MetricError
-from dcasekit.metrics import Array, Flags, check_arrays, detection, mean, named, ratio, there
+from dcasekit.metrics import Array, Flags, binarize, check_arrays, detection, mean, name_figures, ratio
 
 Positions = NDArray[np.intp]
 
@@ -136,7 +136,7 @@ def ranking(truth: ArrayLike, scores: ArrayLike) -> dict[str, Array]:
     """
     truth, scores = check_arrays(truth, scores)
     right, rank = _ranks(truth, scores)
-    true, known = np.count_nonzero(rank, axis=1), there(truth)[1].sum(axis=1)
+    true, known = np.count_nonzero(rank, axis=1), binarize(truth)[1].sum(axis=1)
     values = {
         "label_ranking_average_precision": np.where(true == 0, 1.0, ratio(np.nansum(ratio(right, rank), axis=1), true)),
         "coverage_error": rank.max(axis=1).astype(np.float64),
@@ -169,25 +169,25 @@ def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], thre
     limits = np.asarray(threshold, dtype=np.float64)
     if limits.shape not in {(), (len(labels),)}:
         raise MetricError(f"need one threshold, or one for each of the {len(labels)} labels; got {threshold!r}")
-    positive, known = there(truth)
+    positive, known = binarize(truth)
     predicted = (scores > limits) & known
     counts = [array.sum(axis=0) for array in (positive & predicted, positive, predicted)]
     right, rank = _ranks(truth, scores)
     precision, areas = ratio(right, rank), auc(truth, scores)
-    numbers = named("average_precision", average_precision(truth, scores), labels)
-    numbers |= named("auc", areas, labels)
-    numbers |= {"d_prime/macro": float(d_prime(mean(areas)))} | named("d_prime", d_prime(areas), labels, macro=False)
+    numbers = name_figures("average_precision", average_precision(truth, scores), labels)
+    numbers |= name_figures("auc", areas, labels)
+    numbers |= {"d_prime/macro": float(d_prime(mean(areas)))} | name_figures("d_prime", d_prime(areas), labels, macro=False)
     numbers |= {"lwlrap": float(ratio(np.nansum(precision), positive.sum()))}
-    numbers |= named("lwlrap", ratio(np.nansum(precision, axis=0), positive.sum(axis=0)), labels, macro=False)
+    numbers |= name_figures("lwlrap", ratio(np.nansum(precision, axis=0), positive.sum(axis=0)), labels, macro=False)
     numbers |= {f"{name}/micro": float(value) for name, value in detection(*(count.sum() for count in counts)).items()}
     for name, values in detection(*counts).items():
-        numbers |= named(name, values, labels)
+        numbers |= name_figures(name, values, labels)
     return numbers
 
 
 def _known(truth: Array, scores: Array, by_clip: NDArray[np.generic]) -> Iterator[tuple[Flags, Array, NDArray[np.generic]]]:
     """Give, label by label, the clips whose truth is known: whether they hold it, their scores, their weights (clips, draws)."""
-    positive, known = there(truth)
+    positive, known = binarize(truth)
     for label in range(truth.shape[1]):
         chosen = known[:, label]
         part = slice(None) if chosen.all() else chosen
@@ -233,7 +233,7 @@ def _by_clip(weights: ArrayLike | None, n_clips: int) -> tuple[NDArray[np.generi
 
 def _ranks(truth: Array, scores: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count the true labels, and all labels, that score at least as high as each true one; both (clips, labels), else 0."""
-    positive, known = there(truth)
+    positive, known = binarize(truth)
     right, rank = np.zeros(truth.shape, dtype=np.int64), np.zeros(truth.shape, dtype=np.int64)
     for label, clips in enumerate(positive.T):
         ahead = (scores[clips] >= scores[clips, label, None]) & known[clips]

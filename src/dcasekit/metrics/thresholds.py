@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dcasekit.errors import MetricError
-from dcasekit.metrics import Array, Flags, check_arrays, there
+from dcasekit.metrics import Array, Flags, binarize, check_arrays
 
 
 def best_f1(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], grid: Sequence[float] | None = None) -> dict[str, float]:
@@ -89,7 +89,7 @@ def for_precision(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str],
 
 def _known(truth: Array, scores: Array, labels: Sequence[str]) -> Iterator[tuple[str, Flags, Array]]:
     """Give each label, whether the clips that know of it hold it, and their scores."""
-    positive, known = there(truth)
+    positive, known = binarize(truth)
     for label, present, certain, score in zip(labels, positive.T, known.T, scores.T, strict=True):
         yield label, present[certain], score[certain]
 

@@ -16,7 +16,7 @@ from dcasekit.core.frames import data_frame
 from dcasekit.core.tables import Table
 from dcasekit.core.units import FloatArray
 from dcasekit.errors import MetricError
-from dcasekit.metrics import bootstrap, classification, detection, paired, psds, ratio, segment, tagging, there
+from dcasekit.metrics import binarize, bootstrap, classification, detection, paired, psds, ratio, segment, tagging
 from dcasekit.metrics.segment import SegmentCounts
 from dcasekit.results._parts import Comparison, Example, Mistake, describe_left_out, plain
 from dcasekit.scores import Scores, pool, to_events
@@ -183,7 +183,7 @@ class Results:
 
     def table(self) -> list[dict[str, Any]]:
         """List, per label, the number of clips that hold it and the task's numbers (NaN: undefined)."""
-        names, clips = PER_LABEL[self.task], there(self.truth)[0].sum(axis=0)
+        names, clips = PER_LABEL[self.task], binarize(self.truth)[0].sum(axis=0)
         return [
             {"label": label, "clips": int(n), **{name: self.numbers[f"{name}/{label}"] for name in names}}
             for label, n in zip(self.labels, clips, strict=True)
@@ -300,7 +300,7 @@ class Results:
         """Positions of the clips that the headline is made of."""
         if self._timed.size:
             return self._timed
-        known = classification.known_clips(self.truth) if self.task == "classification" else there(self.truth)[1].any(axis=1)
+        known = classification.known_clips(self.truth) if self.task == "classification" else binarize(self.truth)[1].any(axis=1)
         return np.flatnonzero(known)
 
     @cached_property

@@ -16,11 +16,11 @@ import numpy as np
 from dcasekit.annotations import TIME_TOLERANCE, events_to_tags, tags_to_vector
 from dcasekit.core.units import FloatArray
 from dcasekit.errors import MetricError, NameNotFoundError
-from dcasekit.metrics import Array, bootstrap, drawn, event, intersection, psds, ratio, segment, tagging, there
+from dcasekit.metrics import Array, binarize, bootstrap, drawn, event, intersection, psds, ratio, segment, tagging
 from dcasekit.metrics.bootstrap import Statistic
 from dcasekit.results.material import Material, read
 
-__all__ = ["METRICS", "Material", "Metric", "Score", "named", "read", "score", "settings_of"]
+__all__ = ["METRICS", "Material", "Metric", "Score", "find_metric", "read", "score", "settings_of"]
 
 Numbers = dict[str, float]
 
@@ -83,7 +83,7 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
-def named(name: str) -> Metric:
+def find_metric(name: str) -> Metric:
     """Find a metric.
 
     Raises
@@ -118,7 +118,7 @@ def score(name: str, material: Material, *, settings: Mapping[str, Any] | None =
     ------
     MetricError : the metric needs scores or durations that are not there, or cannot take a setting.
     """
-    metric = named(name)
+    metric = find_metric(name)
     chosen = {**metric.settings, **(settings or {})}
     if unknown := sorted(chosen.keys() - set(settings_of(metric.function))):
         raise MetricError(f"metric {name} has no setting {unknown[0]!r}; its settings are: {', '.join(settings_of(metric.function))}")
@@ -178,7 +178,7 @@ def _statistic_of_events(metric: Metric, material: Material, settings: Mapping[s
 def _statistic_of_tags(metric: Metric, material: Material, settings: Mapping[str, Any]) -> Statistic:  # noqa: ARG001
     truth, scores = _tag_arrays(material)
     if metric.headline == "lwlrap":
-        numbers = there(truth)[0].sum(axis=1)
+        numbers = binarize(truth)[0].sum(axis=1)
         sums = numbers * tagging.ranking(truth, scores)["label_ranking_average_precision"]
         return lambda weights: ratio(weights @ sums, weights @ numbers)
 
