@@ -3,6 +3,8 @@
 import base64
 import io
 import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from xml.etree import ElementTree
 
@@ -206,3 +208,8 @@ def test_a_label_is_text_and_no_formula():
 
 def test_a_label_in_another_script_needs_no_font_of_ours():
     assert "犬" in texts(svg(lambda ax: plots.label_bars({"犬": 0.5}, ax=ax)))
+
+
+def test_a_picture_loads_matplotlib_and_a_page_loads_jinja_not_the_import():
+    code = "import sys, dcasekit.plots, dcasekit.report; print([name for name in ('matplotlib', 'jinja2', 'PIL') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

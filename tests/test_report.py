@@ -320,6 +320,15 @@ def test_what_is_unknown_is_left_out_and_said(task):
     assert "left out: " not in Report("t", {}, [Section("s", {"test": known})], {}).to_html()
 
 
+def test_detection_without_a_known_time_is_shown_by_its_tags():
+    known = results("detection", 0)
+    weak = Section("weak", {"test": replace(known, events=dict.fromkeys(known.clips))})
+    text = Report("t", {}, [weak], {}).to_html()
+    assert "Clip average precision of each label" in text
+    assert "F1 of each label" not in text
+    assert "PSD-ROC" not in text
+
+
 def test_tags_that_are_unknown_are_no_mistakes():
     truth = np.array([[1.0, np.nan], [np.nan, 0.0]], dtype=np.float32)
     scores = tuple(Scores(np.array([row]), [0, 1], ("a", "b")) for row in ((0.9, 0.8), (0.7, 0.1)))

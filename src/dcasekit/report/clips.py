@@ -19,7 +19,7 @@ from dcasekit.report.pages import bars_height, drawing, figure
 from dcasekit.results import Example, Results
 from dcasekit.scores import pool
 
-_RATE, _HEARD, _SEEN = 16_000, 5.0, 60.0  # Hz; seconds of a clip to hear (some 30 kB as mp3) and, of events, to see
+_RATE, _HEARD, _SEEN = 16_000, 5.0, 300.0  # Hz; seconds of a clip to hear (some 30 kB as mp3) and, of events, to see
 _EVENTS_HEARD = 10.0
 
 

@@ -98,7 +98,8 @@ def _matrix(section: Section) -> list[Card]:
 
 
 def _bars(section: Section) -> list[Card]:
-    key, rows = PER_LABEL[section.pooled.task][0], section.pooled.table()
+    keys, rows = PER_LABEL[section.pooled.task], section.pooled.table()
+    key = next((key for key in keys if not all(np.isnan(row[key]) for row in rows)), keys[0])  # without known times, that of tags
     shown = rows if len(rows) <= _MOST_LABELS else [row for row in rows if row["clips"]]
     shown = sorted(shown, key=lambda row: -row[key] if row["clips"] else 1)[-_MOST_LABELS:]
     values = {f"{row['label']} ({row['clips']:,})": row[key] for row in shown}
