@@ -93,8 +93,7 @@ def _heard(path: Path, at: float, samples: int, sr: Hz) -> tuple[FloatArray, lis
     need = math.ceil(samples * head.sr / sr) + 1  # one more than needed: resampling may round down
     if head.samples >= need:
         first = int(at * (head.samples - need + 1))
-        # Times are truncated to samples: the middle of a sample is safe from rounding.
-        part, _ = audio_files.read(path, sr=sr, start=(first + 0.5) / head.sr, stop=(first + need + 0.5) / head.sr)
+        part, _ = audio_files.read(path, sr=sr, start=first / head.sr, stop=(first + need) / head.sr)
         return part[:samples], [(first / head.sr, first / head.sr + samples / sr, 0.0)]
     whole, _ = audio_files.read(path, sr=sr)
     size = len(whole)
