@@ -695,6 +695,24 @@ def test_a_killed_run_goes_on_where_it_stopped(esc):
     assert again.clips == augmented.clips
 
 
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", "null", '{"copies": 1}', '{"copies": {"ID": null}}', '{"copies": {"ID": {"source": 1}}}']
+)
+def test_records_that_are_not_as_we_write_them_are_made_again(esc, text):
+    augmented = AugmentedDataset(esc, MIXED[:1])
+    augmented.process()
+    expected, good = augmented.clips, contents(esc.cache / "augmented")
+    for path in (expected[6].path.parent / "complete.json", expected[6].path.with_name(f"{expected[6].path.name}.json")):
+        path.write_text(text.replace("ID", esc.clips[0].id))
+        again = AugmentedDataset(esc, MIXED[:1])
+        if path.name == "complete.json":
+            with pytest.raises(DatasetError, match=r"is missing; run process\(\)"):
+                _ = again.clips
+        again.process()
+        assert again.clips == expected
+        assert contents(esc.cache / "augmented") == good
+
+
 def test_changed_audio_is_augmented_again(esc):
     augmented = AugmentedDataset(esc, MIXED[:1])
     augmented.process()

@@ -142,7 +142,32 @@ def test_a_dask_cluster_gives_the_same_results_and_errors():
         with pytest.raises(ZeroDivisionError):
             list(over(INVERSE, [3, 0, 1], jobs=2))
         assert list(over(SQUARE, [3], jobs=2)) == [9], "an error leaves the cluster usable"
+        results = over(SQUARE, range(300))
+        assert [next(results), next(results)] == [0, 1]
+        results.close()  # the reader may stop early
     assert list(map_clips(SQUARE, range(5), jobs=2, backend="dask")) == [0, 1, 4, 9, 16], "a cluster of its own"
+
+
+DASK_KILLS = """
+from functools import partial
+from dcasekit.core.parallel import map_clips
+from dcasekit.errors import WorkerError
+if __name__ == "__main__":
+    try:
+        list(map_clips(partial(eval, "__import__('os').kill(__import__('os').getpid(), 9)"), [{}] * 4, jobs=2, backend="dask"))
+    except WorkerError as error:
+        print(error)
+"""
+
+
+@pytest.mark.timeout(120)
+def test_a_killed_worker_of_a_dask_cluster_is_one_line_too(tmp_path):
+    """joblib's backend for Dask waits for ever for it."""
+    pytest.importorskip("distributed", reason="needs the extra 'dask'")
+    (tmp_path / "kills.py").write_text(DASK_KILLS)
+    done = subprocess.run([sys.executable, tmp_path / "kills.py"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("a worker process was killed (KilledWorker)"), done.stderr
+    assert done.stdout.count("\n") == 1
 
 
 @pytest.mark.timeout(180)

@@ -22,7 +22,7 @@ from dcasekit.core.units import PathLike
 from dcasekit.datasets._hold_out import Balance
 from dcasekit.datasets._protocols import Split
 from dcasekit.datasets.base import Dataset, Task
-from dcasekit.errors import DatasetError
+from dcasekit.errors import AnnotationError, DatasetError
 
 _KIND = "augmented audio"
 
@@ -198,7 +198,7 @@ class AugmentedDataset(Dataset):
         listed = _listed(folder)
         for clip in self.dataset.clips:
             record = listed.get(clip.id)
-            if record is None or record["source"].get("labels") != _labels(clip, self.task):
+            if record is None or record["source"]["labels"] != _labels(clip, self.task):
                 why = "is missing" if record is None else "was made before the annotations changed"
                 raise DatasetError(f"the copy of clip {clip.id!r} in {folder} {why}; run process() on the AugmentedDataset")
             parent = clip.extra.get("parent", clip.id)
@@ -211,7 +211,7 @@ class AugmentedDataset(Dataset):
                 duration=record["duration"],
                 group=clip.group or parent,  # a clip without a group is one of its own: its copies belong to it
                 tags=record["tags"],
-                events=None if record["events"] is None else tuple(Event(*event) for event in record["events"]),
+                events=_events(record),
                 extra={**clip.extra, "parent": parent, "augmentation": f"{before}@{name}" if before else name},
             )
 
@@ -277,8 +277,21 @@ def _moved(clip: Clip, heard: Sequence[Event], task: Task) -> tuple[dict[str, fl
 
 
 def _listed(folder: Path) -> dict[str, Any]:
-    path = folder / "complete.json"
-    return dict(read_json(path, error=DatasetError)["copies"]) if path.exists() else {}
+    """Read the records of the copies; those that are not as we write them are left out, so that the copies count as missing."""
+    with suppress(DatasetError, KeyError, TypeError, AttributeError):
+        copies = read_json(folder / "complete.json", error=DatasetError)["copies"]
+        return {clip: record for clip, record in copies.items() if _is_record(record)}
+    return {}
+
+
+def _is_record(record: Any) -> bool:
+    with suppress(KeyError, TypeError, AnnotationError):
+        return bool(record["source"]["labels"]) and record["duration"] > 0 and (record["tags"], _events(record)) is not None
+    return False
+
+
+def _events(record: Mapping[str, Any]) -> tuple[Event, ...] | None:
+    return None if record["events"] is None else tuple(Event(*event) for event in record["events"])
 
 
 def _plain(events: Iterable[Event] | None) -> list[list[Any]] | None:

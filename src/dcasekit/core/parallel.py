@@ -5,6 +5,7 @@ import threading
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from queue import Full, Queue
 from typing import Any, Literal, TypeVar
 
@@ -65,27 +66,61 @@ def map_clips(
     if jobs == 1 and backend in ("processes", "threads"):
         yield from track(map(function, items), len(items), progress)
         return
+    # Several items travel at once; few enough for the work to be even and for the progress bar to move.
+    batch = max(1, min(32, len(items) // (8 * jobs)))
+    spread = _on_dask if backend == "dask" else partial(_with_joblib, backend=backend)
+    results = spread(function, items, jobs=jobs, batch=batch, address=address)
+    try:
+        yield from track(results, len(items), progress)
+    except Exception as error:
+        if type(error).__name__ not in _KILLED:
+            raise
+        raise WorkerError(
+            f"a worker process was killed ({type(error).__name__}), most often because memory ran out; what is done is kept: "
+            f"run it again, with fewer workers than {jobs} (jobs=, --jobs)"
+        ) from error
+    finally:
+        results.close()
+
+
+def _with_joblib(
+    function: Callable[[Item], Result], items: Sequence[Item], *, jobs: int, batch: int, backend: Backend, address: str | None
+) -> Generator[Result, None, None]:
     from joblib import Parallel, delayed
 
-    with _cluster(backend, address, jobs) as config, warnings.catch_warnings():
+    with _joblib_settings(backend, address, jobs) as settings, warnings.catch_warnings():
         # joblib renews a worker whose memory grew much, as it does when a large package is imported there, and warns of it.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
-        # Several items travel at once; few enough for the work to be even and for the progress bar to move.
-        batch = max(1, min(32, len(items) // (8 * jobs)))
-        results = Parallel(n_jobs=jobs, batch_size=batch, **config)(delayed(function)(item) for item in items)
-        tracked = track(results, len(items), progress)
+        results = Parallel(n_jobs=jobs, batch_size=batch, **settings)(delayed(function)(item) for item in items)
         try:
-            for result in tracked:  # noqa: UP028 - where the reader breaks off, `finally` is to come first
+            for result in results:  # noqa: UP028 - where the reader breaks off, `finally` is to come first
                 yield result
-        except Exception as error:
-            if type(error).__name__ not in _KILLED:
-                raise
-            raise WorkerError(
-                f"a worker process was killed ({type(error).__name__}), most often because memory ran out; what is done is kept: "
-                f"run it again, with fewer workers than {jobs} (jobs=, --jobs)"
-            ) from error
         finally:
             _cancel(results)
+
+
+def _on_dask(
+    function: Callable[[Item], Result], items: Sequence[Item], *, jobs: int, batch: int, address: str | None
+) -> Generator[Result, None, None]:
+    """Map on a Dask cluster, by its own means: joblib's wait for ever for a task whose worker died."""
+    try:
+        from dask.distributed import Client
+    except ImportError as error:
+        raise MissingExtraError("dask.distributed", "dask") from error
+    local = {} if address else {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None}
+    with Client(address, **local) as client:
+        batches = [items[first : first + batch] for first in range(0, len(items), batch)]
+        futures = client.map(partial(_each, function), batches, pure=False)
+        try:
+            for future in futures:
+                yield from future.result()
+                future.release()  # what was read need not be kept there
+        finally:
+            client.cancel(futures)
+
+
+def _each(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    return [function(item) for item in items]
 
 
 def total_size(paths: Iterable[PathLike]) -> int:
@@ -193,33 +228,25 @@ def _cancel(results: Iterable[Any]) -> None:
 
 
 @contextmanager
-def _cluster(backend: Backend, address: str | None, jobs: int) -> Iterator[dict[str, Any]]:
-    """Connect to the cluster for as long as the map lasts; give joblib's settings for it."""
+def _joblib_settings(backend: Backend, address: str | None, jobs: int) -> Iterator[dict[str, Any]]:
+    """Connect to a Ray cluster for as long as the map lasts; give joblib's settings."""
+    if backend != "ray":
+        yield {"backend": {"processes": "loky", "threads": "threading"}[backend], "return_as": "generator"}
+        return
+    try:
+        import ray
+        from ray.util.joblib import register_ray
+    except ImportError as error:
+        raise MissingExtraError("ray", "ray") from error
     from joblib import parallel_config
 
-    if backend == "dask":
-        try:
-            from dask.distributed import Client
-        except ImportError as error:
-            raise MissingExtraError("dask.distributed", "dask") from error
-        local = {} if address else {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None}
-        with Client(address, **local), parallel_config(backend="dask"):
-            yield {"return_as": "generator"}
-    elif backend == "ray":
-        try:
-            import ray
-            from ray.util.joblib import register_ray
-        except ImportError as error:
-            raise MissingExtraError("ray", "ray") from error
-        started_here = not ray.is_initialized()
+    started_here = not ray.is_initialized()
+    if started_here:
+        ray.init(address=address, num_cpus=None if address else jobs, include_dashboard=False, log_to_driver=False)
+    register_ray()
+    try:
+        with parallel_config(backend="ray"):
+            yield {"return_as": "list"}  # Ray's backend for joblib knows no generators
+    finally:
         if started_here:
-            ray.init(address=address, num_cpus=None if address else jobs, include_dashboard=False, log_to_driver=False)
-        register_ray()
-        try:
-            with parallel_config(backend="ray"):
-                yield {"return_as": "list"}  # Ray's backend for joblib knows no generators
-        finally:
-            if started_here:
-                ray.shutdown()
-    else:
-        yield {"backend": {"processes": "loky", "threads": "threading"}[backend], "return_as": "generator"}
+            ray.shutdown()

@@ -47,6 +47,8 @@ class Entry(NamedTuple):
     def from_row(cls, file: str, row: list[Any]) -> "Entry":
         """Make the entry again; raise `TypeError` or `ValueError` if it cannot be one."""
         first, frames, dims, duration, channel, *origin = row
+        if not all(isinstance(number, int) and number >= 0 for number in (first, frames, dims)) or not isinstance(duration, float | int):
+            raise ValueError(f"no entry: {row}")
         return cls(file, first, frames, dims, duration, channel, Origin(*origin))
 
 
