@@ -18,9 +18,12 @@ from torch import nn
 import dcasekit
 from dcasekit import DataGenerator, Scaler, audio, testing
 from dcasekit.batch_augmentations import mixup, time_shift
+from dcasekit.containers._torch_learner import known_loss
 from dcasekit.containers.torch import TorchModelContainer
+from dcasekit.containers.training import sum_loss
 from dcasekit.errors import AudioError, FeatureError, ModelError
 from dcasekit.features import Mel, MelSpectrogram
+from dcasekit.generator import Arrays
 from dcasekit.models import MLP
 
 LABELS = ("a", "b", "c")
@@ -385,8 +388,26 @@ def test_a_network_that_answers_every_fourth_frame():
 def test_targets_of_the_wrong_kind_are_refused(scenes):
     dataset, feature = scenes
     frames = DataGenerator(dataset, feature, folds=["train"], target="frame")
-    with pytest.raises(ModelError, match="choose target='frame' for a network that answers frames, 'window' or 'clip'"):
+    with pytest.raises(ModelError, match="choose target='window' or 'clip' for a network that answers windows"):
         MLP(**SMALL).train(frames, epochs=1, device="cpu")
+
+
+@pytest.mark.parametrize(("task", "loss"), [("classification", None), ("tagging", None), ("tagging", "mse")])
+def test_a_network_that_answers_frames_learns_tags_of_clips_by_its_mean_answer(task, loss):
+    """As the first pass of the DCASE 2018 task 4 baseline."""
+    torch.manual_seed(0)
+    logits, y = torch.randn(4, 7, 3), torch.eye(3)[[0, 1, 2, 0]]
+    answers = (logits.softmax(-1) if task == "classification" else logits.sigmoid()).mean(1).numpy()
+    name = loss or ("cross_entropy" if task == "classification" else "binary_cross_entropy")
+    total, count = sum_loss(y.numpy(), answers, loss, task)
+    assert float(known_loss(logits, y, name, complete=True)) == pytest.approx(total / count, rel=1e-4)
+    y[1] = math.nan
+    total, count = sum_loss(y.numpy(), answers, loss, task)
+    assert float(known_loss(logits, y, name, complete=False)) == pytest.approx(total / count, rel=1e-4)
+    assert float(known_loss(logits, y * math.nan, name, complete=False)) == 0
+    (x, y), model = data(), PerFrame(step=1)
+    history = model.train(Arrays(x, y, task=task), epochs=8, batch_size=8, learning_rate=0.05, device="cpu")
+    assert history[-1]["loss"] < history[0]["loss"]
 
 
 def test_validation_without_any_event_is_judged_by_its_loss_and_can_be_saved(tmp_path):

@@ -10,12 +10,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.special
 import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from dcasekit import testing
 from dcasekit.batch_augmentations import mixup
+from dcasekit.containers import _keras_learner
 from dcasekit.containers._keras_state import keras
 from dcasekit.containers.keras import KerasModelContainer
 from dcasekit.containers.training import Training, sum_loss
@@ -271,8 +273,22 @@ def test_what_is_not_done_is_refused(settings, says):
 
 def test_targets_of_frames_need_a_network_that_answers_frames():
     x, y = data()
-    with pytest.raises(ModelError, match="choose target='frame' for a network that answers frames"):
-        Mine(kind="per_frame").train((x, y), epochs=1, device="cpu")
+    frames = Arrays(x, np.repeat(y[:, None], x.shape[1], axis=1), task="classification")
+    with pytest.raises(ModelError, match="choose target='window' or 'clip' for a network that answers windows"):
+        MLP(**SMALL).train(frames, epochs=1, device="cpu")
+
+
+@pytest.mark.parametrize(("name", "task"), [("cross_entropy", "classification"), ("binary_cross_entropy", "tagging"), ("mse", "tagging")])
+def test_a_network_that_answers_frames_learns_tags_of_clips_by_its_mean_answer(name, task):
+    logits = np.random.default_rng(0).normal(size=(4, 7, 3)).astype(np.float32)
+    y = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
+    y[1] = np.nan
+    answers = (scipy.special.softmax(logits, -1) if task == "classification" else scipy.special.expit(logits)).mean(1)
+    total, count = sum_loss(y, answers, name, task)
+    assert float(_keras_learner._LOSSES[name](y, logits)) == pytest.approx(total / count, rel=1e-4)
+    x, y = data()
+    history = Mine(kind="per_frame").train(Arrays(x, y, task=task), epochs=6, learning_rate=0.05, device="cpu")
+    assert history[-1]["loss"] < history[0]["loss"]
 
 
 def test_a_network_without_activation_answers_directly():

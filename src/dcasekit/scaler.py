@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
 
 import numpy as np
 
@@ -17,6 +17,9 @@ _NORMALIZERS = ("standard", "minmax", "window", "window_minmax")
 
 # The published floors of what a window is divided by.
 LEAST_DEVIATION, LEAST_RANGE = 1e-3, 1e-8
+
+
+Normalizer: TypeAlias = Literal["standard", "minmax", "window", "window_minmax"]
 
 
 class Scaler:
@@ -39,7 +42,7 @@ class Scaler:
     [-1.0, 0.0, 1.0]
     """
 
-    def __init__(self, normalizer: Literal["standard", "minmax", "window", "window_minmax"] = "standard") -> None:
+    def __init__(self, normalizer: Normalizer = "standard") -> None:
         if normalizer not in _NORMALIZERS:
             raise ModelError(f"normalizer must be one of {', '.join(map(repr, _NORMALIZERS))}; got {normalizer!r}")
         self.normalizer = normalizer

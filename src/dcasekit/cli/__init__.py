@@ -65,14 +65,14 @@ def root(
 
 @app.command(epilog=_cli_output.examples("dcasekit features", "dcasekit features --json"))
 def features(as_json: o.Json = False) -> None:
-    """List the features. JSON: a list of objects name, about."""
-    _list("features", as_json)
+    """List the features with the names of their settings. JSON: a list of objects name, about, settings."""
+    _cli_leaves.show_leaves("features", as_json=as_json)
 
 
 @app.command(epilog=_cli_output.examples("dcasekit recipes", "dcasekit recipes --json"))
 def recipes(as_json: o.Json = False) -> None:
-    """List the recipes: published systems and baselines. JSON: a list of objects name, about."""
-    _list("recipes", as_json)
+    """List the recipes, published systems and baselines, with their settings. JSON: a list of objects name, about, settings."""
+    _cli_leaves.show_leaves("recipes", as_json=as_json)
 
 
 @app.command(
@@ -160,17 +160,25 @@ def train(  # noqa: PLR0913 - options of a command
     dataset_settings: o.DatasetSettings = None,
     fold: o.Fold = None,
     no_validation: Annotated[bool, typer.Option("--no-validation", help="Train on validation clips too; keep the last epoch.")] = False,
-    feature: o.Feature = "mel_spectrogram",
+    feature: o.FeatureOfModel = None,
     feature_settings: o.FeatureSettings = None,
     model_settings: o.ModelSettings = None,
     training_settings: o.TrainingSettings = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training clips.  \\[default: 50]", show_default=False)] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Windows per step.  \\[default: 32]", show_default=False)] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of the optimizer.  \\[default: 0.001]", show_default=False)] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1, mps.  \\[default: the fastest there is]", show_default=False)
+    ] = None,
     scaler: Annotated[
-        Literal["standard", "minmax", "window", "window_minmax", "none"], typer.Option(help="How features are rescaled.")
-    ] = "standard",
+        Literal["standard", "minmax", "window", "window_minmax", "none"] | None,
+        typer.Option(help="How features are rescaled.  \\[default: as published with the front end, else standard]", show_default=False),
+    ] = None,
     target: Annotated[
         Literal["clip", "window", "frame"] | None,
-        typer.Option(help="What the labels are of.  \\[default: follows the task]", show_default=False),
+        typer.Option(help="What the labels are of.  \\[default: follows the network and the task]", show_default=False),
     ] = None,
+    scores: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the test clips' scores over time, a TSV each.")] = None,
     seed: o.Seed = 0,
     cache: o.Cache = None,
     jobs: o.Jobs = None,
@@ -187,20 +195,25 @@ def train(  # noqa: PLR0913 - options of a command
     from dcasekit.cli import training as work
     from dcasekit.containers.training import Training
 
-    source = _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings)
+    given = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "device": device}
+    common = {name: str(value) for name, value in given.items() if value is not None}
+    training = changed(Training(seed=seed), {**common, **assignments(training_settings, option="-T")}, option="-T")
+    source, container = _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings), _cli_models.made(model, model_settings)
+    container = work.trainable(container)
+    front_end = work.front_end_for(container, feature)
     run = work.TrainingRun(
         dataset=source,
-        features=_feature(feature, feature_settings),
-        model=_cli_models.made(model, model_settings),
-        training=changed(Training(seed=seed), assignments(training_settings, option="-T"), option="-T"),
+        features=changed(front_end.features, assignments(feature_settings, option="-F"), option="-F"),
+        model=container,
+        training=training,
         fold=work.fold_of(source, fold),
         validation=not no_validation,
-        scaler=None if scaler == "none" else scaler,
+        scaler=front_end.scaler if scaler is None else None if scaler == "none" else scaler,
         target=target,
-    )
+    ).checked()
     progress = _cli_output.bars(quiet)
     run.features.extract(source, jobs=jobs, on_error=on_error, progress=progress)
-    report = run.run(out, progress=progress)
+    report = run.run(out, progress=not quiet, scores=scores)
     _cli_output.results_of(report, as_json=as_json, page=report.save(out), model=out / "model")
 
 
@@ -218,6 +231,8 @@ def evaluate(  # noqa: PLR0913 - options of a command
     dataset_settings: o.DatasetSettings = None,
     fold: o.Fold = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for a report.")] = None,
+    scores: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the clips' scores over time, a TSV each.")] = None,
+    allow: o.Allow = None,
     cache: o.Cache = None,
     jobs: o.Jobs = None,
     on_error: o.OnError = "raise",
@@ -228,13 +243,12 @@ def evaluate(  # noqa: PLR0913 - options of a command
 
     JSON: an object task, clips, independent_units, headline (name, value, interval_95), numbers, labels, confusion.
     """
-    from dcasekit import load
     from dcasekit.cli import training as work
 
-    container, source = load(model), _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings)
+    container, source = _cli_models.loaded(model, allow), _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings)
     fold = work.evaluation_fold(model, source, fold)
     work.front_end(container).extract(source, jobs=jobs, on_error=on_error, progress=_cli_output.bars(quiet))
-    report = work.evaluation(container, source, fold)
+    report = work.evaluation(container, source, fold, scores=scores)
     page = None if out is None else report.save(out)
     if as_json:
         return _cli_output.document(report.sections[0].pooled.to_dict())
@@ -263,23 +277,22 @@ def predict(  # noqa: PLR0913 - options of a command
             "--events/--labels", help="Print events with times, or labels of files.  \\[default: follows the task]", show_default=False
         ),
     ] = None,
+    allow: o.Allow = None,
     quiet: o.Quiet = False,
 ) -> None:
     """Answer audio files with labels, or with events and their times.
 
-    A file that cannot be read is named on standard error, the others are answered; the exit code is then 1.
+    Answers are printed as they come. A file that cannot be answered is named on standard error, the others are; the exit code is then 1.
 
     TSV: filename, label, score; of events filename, onset, offset, event_label (empty: no event in the file). JSON: a list of objects
     file and labels (label, score) or events (onset, offset, label, score) or error.
     """
-    from dcasekit import load
     from dcasekit.cli import answers as work
 
-    container = load(model)
+    container = _cli_models.loaded(model, allow)
     events = container.task == "detection" if events is None else events
     answers = work.answers(container, files, threshold=threshold if events else None, top=top, progress=_cli_output.bars(quiet))
-    work.show(answers, form or ("tsv" if events else "table"), events=events)
-    if any("error" in answer for answer in answers):
+    if work.show(answers, form or ("tsv" if events else "table"), events=events):
         raise typer.Exit(1)
 
 
@@ -367,13 +380,6 @@ def run(  # noqa: PLR0913 - options of a command
     out = out or Path("runs") / module.__name__.rpartition(".")[2]
     report = module.run(config, data, out, progress=_cli_output.bars(quiet))
     _cli_output.results_of(report, as_json=as_json, page=out / "report.html")
-
-
-def _list(family: str, as_json: bool) -> None:
-    found = _cli_leaves.leaves(family)
-    if as_json:
-        return _cli_output.document(found)
-    return _cli_output.table(("name", "about"), [(leaf["name"], leaf["about"]) for leaf in found])
 
 
 def _feature(name: str, settings: list[str] | None) -> Any:

@@ -2,11 +2,12 @@
 
 import ast
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from dcasekit.cli.output import document, table
 from dcasekit.cli.settings import assignments, keywords
 from dcasekit.core import discover
 from dcasekit.errors import DatasetError, DcasekitError, NameNotFoundError
@@ -16,12 +17,18 @@ if TYPE_CHECKING:
     from dcasekit.datasets import Dataset
 
 
-def leaves(family: str) -> list[dict[str, str]]:
-    """Give name and first docstring line of each leaf of a family; its file is read, not run, so no extra is needed."""
-    return [
-        {"name": name, "about": _about(Path(__file__).parent.parent.joinpath(family, *name.split(".")).with_suffix(".py"))}
-        for name in discover.names(family)
-    ]
+def leaves(family: str) -> list[dict[str, Any]]:
+    """Give name, first docstring line and settings of each leaf of a family; its file is read, not run, so no extra is needed."""
+    folder = Path(__file__).parent.parent
+    return [{"name": name, **_described(folder.joinpath(family, *name.split(".")).with_suffix(".py"))} for name in discover.names(family)]
+
+
+def show_leaves(family: str, *, as_json: bool) -> None:
+    """Print the leaves of a family."""
+    found = leaves(family)
+    if as_json:
+        return document(found)
+    return table(("name", "about", "settings"), [(leaf["name"], leaf["about"], ", ".join(leaf["settings"])) for leaf in found])
 
 
 def facts(name: str, dataset: "Dataset") -> dict[str, Any]:
@@ -93,11 +100,31 @@ def _stated(dataset: "Dataset", fact: str) -> Any:
         return None
 
 
-def _about(path: Path) -> str:
+def _described(path: Path) -> dict[str, Any]:
+    """Read a leaf's first docstring line and the fields of its class, or of a recipe's Config; those of its bases in the package, too."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = [node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
-    found = discover.public({node.name: node for node in nodes}, path.stem)
-    return _first_line(ast.get_docstring(found or tree))
+    nodes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    found = discover.public(nodes, path.stem)
+    return {"about": _first_line(ast.get_docstring(found or tree)), "settings": _fields(found or nodes.get("Config"), tree, nodes)}
+
+
+def _fields(node: ast.AST | None, tree: ast.Module, nodes: Mapping[str, ast.AST]) -> list[str]:
+    """Name the fields of a dataclass, its bases' first."""
+    if not isinstance(node, ast.ClassDef):
+        return []
+    names: list[str] = []
+    for base in (base.id for base in node.bases if isinstance(base, ast.Name)):
+        if base in nodes:
+            names += _fields(nodes[base], tree, nodes)
+        for line in (line for line in tree.body if isinstance(line, ast.ImportFrom)):
+            if any(alias.name == base for alias in line.names) and (line.module or "").startswith("dcasekit."):
+                path = Path(__file__).parent.parent.joinpath(*str(line.module).split(".")[1:])
+                inner = ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8"))
+                theirs = {each.name: each for each in inner.body if isinstance(each, ast.ClassDef)}
+                names += _fields(theirs.get(base), inner, theirs)
+    stated = (line for line in node.body if isinstance(line, ast.AnnAssign) and "ClassVar" not in ast.unparse(line.annotation))
+    names += [line.target.id for line in stated if isinstance(line.target, ast.Name)]
+    return list(dict.fromkeys(names))
 
 
 def _first_line(docstring: str | None) -> str:

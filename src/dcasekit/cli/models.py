@@ -11,7 +11,7 @@ import typer
 
 from dcasekit.cli import leaves as _cli_leaves
 from dcasekit.cli import options as o
-from dcasekit.cli.output import card, document, examples, table, text
+from dcasekit.cli.output import card, document, examples, text
 from dcasekit.cli.settings import assignments, changed, keywords
 from dcasekit.core import discover
 from dcasekit.errors import ModelError, NameNotFoundError
@@ -33,18 +33,15 @@ models = typer.Typer(name="models", rich_markup_mode="rich")
     epilog=examples("dcasekit models", "dcasekit models info crnn2023", "dcasekit models info runs/esc10/model"),
 )
 def root(context: typer.Context, as_json: o.Json = False) -> None:
-    """List, describe and export models; without a command they are listed. JSON: a list of objects name, about."""
+    """List, describe and export models; without a command they are listed. JSON: a list of objects name, about, settings."""
     if context.invoked_subcommand is None:
         list_models(as_json)
 
 
 @models.command("list", epilog=examples("dcasekit models list", "dcasekit models list --json"))
 def list_models(as_json: o.Json = False) -> None:
-    """List the models. JSON: a list of objects name, about."""
-    found = _cli_leaves.leaves("models")
-    if as_json:
-        return document(found)
-    return table(("name", "about"), [(leaf["name"], leaf["about"]) for leaf in found])
+    """List the models with the names of their settings. JSON: a list of objects name, about, settings."""
+    _cli_leaves.show_leaves("models", as_json=as_json)
 
 
 @models.command(
@@ -55,7 +52,7 @@ def list_models(as_json: o.Json = False) -> None:
         "dcasekit models info runs/esc10/model",
     )
 )
-def info(
+def info(  # noqa: PLR0913 - options of a command
     *,
     name: Annotated[
         str,
@@ -80,6 +77,7 @@ def info(
         Literal["classification", "tagging", "detection"] | None,
         typer.Option(help="What the outputs mean.  \\[default: as published]", show_default=False),
     ] = None,
+    allow: o.Allow = None,
     as_json: o.Json = False,
 ) -> None:
     """Describe a model: its layers with sizes and operations, memory, and how much of a recording an answer depends on.
@@ -91,14 +89,13 @@ def info(
     (trained, kept, bytes), macs, macs_torchinfo, memory (bytes), receptive_field and local_receptive_field (frames, first, stop, whole,
     seconds), layers (name, kind, output, uses, trained, kept, macs); null: not known or not measured.
     """
-    from dcasekit import load
     from dcasekit.containers.summary import summary
 
     folder = Path(name)
     if (folder / "model.json").exists() or (folder.is_dir() and len(folder.parts) > 1):
         if any(option is not None for option in (settings, shape, features, feature_settings, labels, task)):
             raise typer.BadParameter(f"{name} is a saved model: its settings, shape, front end and labels are those it was saved with")
-        model = load(folder)
+        model = loaded(folder, allow)
     else:
         model = made(name, settings)
         _build(model, shape=shape, features=features, feature_settings=feature_settings, labels=labels, task=task)
@@ -122,18 +119,28 @@ def export(
     seconds: Annotated[
         float | None, typer.Option(help="Take recordings of this length only.  \\[default: of any]", show_default=False)
     ] = None,
+    allow: o.Allow = None,
 ) -> None:
     """Write a saved model, front end included, as one file that runs without dcasekit: waveforms in, scores out.
 
     FILE.onnx is for ONNX Runtime, FILE.pt2 for `torch.export.load`; the file is tried against the model before it is kept.
     """
     from dcasekit import export as forms
-    from dcasekit import load
 
     write: dict[str, Any] = {".onnx": forms.onnx, ".pt2": forms.program}
     if to.suffix.lower() not in write:
         raise typer.BadParameter(f"the name of the file must end in {' or '.join(write)}; got {to.name!r}", param_hint="--to")
-    text(f"{folder} is now in {write[to.suffix.lower()](load(folder), to, seconds=seconds)}")
+    text(f"{folder} is now in {write[to.suffix.lower()](loaded(folder, allow), to, seconds=seconds)}")
+
+
+def loaded(folder: Path, allow: Sequence[str] | None) -> "ModelContainer":
+    """Load a model; where its folder is the one of a run, say where the models lie."""
+    from dcasekit import load
+
+    if not (folder / "model.json").exists() and (below := sorted(folder.glob("**/model.json"))):
+        found = ", ".join(str(path.parent) for path in below[:5]) + (" ..." if len(below) > 5 else "")
+        raise ModelError(f"{folder} holds no model itself, but below it there are: {found}; give one of these")
+    return load(folder, allow=allow or ())
 
 
 def made(name: str, settings: Sequence[str] | None) -> "ModelContainer":

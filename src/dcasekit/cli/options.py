@@ -13,6 +13,12 @@ def _complete(family: str) -> Callable[[str], list[str]]:
     return lambda incomplete: [name for name in discover.names(family) if name.startswith(incomplete)]
 
 
+# Those of `dcasekit.containers.training.Training` that have a text form, named here because help must not import it; a test compares.
+TRAINING_NAMES = (
+    "epochs", "learning_rate", "weight_decay", "batch_size", "optimizer", "schedule", "loss", "average", "monitor", "early_stopping",
+    "considered_improvement", "seed", "device", "precision", "keep_memory",
+)  # fmt: skip
+
 _OWN = "or 'package.module:Class' of your own"
 
 DatasetName = Annotated[
@@ -31,16 +37,37 @@ Augmentations = Annotated[
 ]
 Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for extracted features, if not the dataset's own.")]
 Feature = Annotated[str, typer.Option(help=f"Name of a feature (`dcasekit features`), {_OWN}.", autocompletion=_complete("features"))]
+FeatureOfModel = Annotated[
+    str | None,
+    typer.Option(
+        "--feature",
+        help=f"Name of a feature (`dcasekit features`), {_OWN}.  \\[default: the front end the model was published with]",
+        autocompletion=_complete("features"),
+        show_default=False,
+    ),
+]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow", metavar="MODULE", help="A module of yours whose code a model folder may name; nothing else is run.", show_default=False
+    ),
+]
 FeatureSettings = Annotated[
     list[str] | None,
-    typer.Option("-F", metavar="KEY=VALUE", help="Setting of the feature; a dot reaches nested ones: sr=16000, mel.bands=128, log=none."),
+    typer.Option(
+        "-F",
+        metavar="KEY=VALUE",
+        help="Setting of the feature; a dot reaches nested ones: sr=16000, mel.bands=128, log=none. Names: `dcasekit features`.",
+    ),
 ]
 ModelName = Annotated[
     str, typer.Option("--model", help=f"Name of a model (`dcasekit models`), {_OWN}.", autocompletion=_complete("models"))
 ]
-ModelSettings = Annotated[list[str] | None, typer.Option("-M", metavar="KEY=VALUE", help="Setting of the model: dropout=0.3.")]
+ModelSettings = Annotated[
+    list[str] | None, typer.Option("-M", metavar="KEY=VALUE", help="Setting of the model: dropout=0.3. Names: `dcasekit models`.")
+]
 TrainingSettings = Annotated[
-    list[str] | None, typer.Option("-T", metavar="KEY=VALUE", help="Setting of training: epochs=10, batch_size=64, device=cpu.")
+    list[str] | None, typer.Option("-T", metavar="KEY=VALUE", help=f"Setting of training: {', '.join(TRAINING_NAMES)}.")
 ]
 Fold = Annotated[str | None, typer.Option(help="Fold to test on.  \\[default: the protocol's first]", show_default=False)]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Workers.  \\[default: one per core]", show_default=False)]

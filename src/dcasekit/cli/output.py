@@ -98,11 +98,11 @@ def card(facts: Mapping[str, Any]) -> None:
     Console().print(grid)
 
 
-def tsv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print tab-separated values with a header: on a terminal what is safe to show, else what is read back as it is."""
+def tsv(columns: Sequence[str], rows: Iterable[Sequence[str]], *, header: bool = True) -> None:
+    """Print tab-separated values, the header first: on a terminal what is safe to show, else what is read back as it is."""
     from dcasekit.core.files import format_rows
 
-    table = [list(columns), *map(list, rows)]
+    table = [*([list(columns)] if header else []), *map(list, rows)]
     shown = format_rows([[visible(cell) for cell in row] for row in table] if sys.stdout.isatty() else table)
     # As bytes: the names of files need not be text, and are to be found again.
     typer.echo(shown.encode("utf-8", "surrogateescape"), nl=False, color=True)

@@ -1,25 +1,33 @@
 """One training run of the command line: extract, train, choose on validation clips, test once, report."""
 
+import copy
+import csv
 import hashlib
+import io
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Self, cast
 
+import numpy as np
+
+from dcasekit import features
 from dcasekit.containers.base import ModelContainer
-from dcasekit.containers.training import Training
+from dcasekit.containers.training import Training, describe
 from dcasekit.core import discover
-from dcasekit.core.files import read_json, write_json
+from dcasekit.core.files import place, read_json, write_json, write_text
 from dcasekit.datasets import Dataset, Split
-from dcasekit.errors import DatasetError, ModelError
+from dcasekit.errors import DatasetError, DcasekitError, ModelError, first_line
 from dcasekit.features import FeatureExtractor
 from dcasekit.generator import DataGenerator, Target
 from dcasekit.report import Report, Section, Sizes, environment
 from dcasekit.results import Results, plain
-from dcasekit.scaler import Scaler
+from dcasekit.scaler import Normalizer, Scaler
+from dcasekit.scores import write_scores
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +43,7 @@ class TrainingRun:
     fold : to test on.
     validation : whether to choose the epoch on the protocol's validation clips.
     scaler : fitted on the training windows; ``None``: none.
-    target : see `DataGenerator`.
+    target : see `DataGenerator`; ``None`` follows network and task.
     training : its seed is also that of the order of windows.
     """
 
@@ -45,11 +53,39 @@ class TrainingRun:
     training: Training
     fold: str
     validation: bool = True
-    scaler: Literal["standard", "minmax", "window", "window_minmax"] | None = "standard"
+    scaler: Normalizer | None = "standard"
     target: Target | None = None
 
-    def run(self, out: Path, *, progress: bool) -> Report:
-        """Train into a folder (``run.json``, ``checkpoint``, ``model``), or go on where a run there stopped; give back the report."""
+    def checked(self) -> Self:
+        """Make sure, before anything is extracted, that the network takes the windows; give the run with what it is to answer decided."""
+        shape = self.features.get_shape()[1:]  # of the windows, or of a clip of 10 s
+        model = copy.copy(self.model).build(shape, self.dataset.labels, task=self.dataset.task)
+        try:
+            framed = model.answer(np.zeros((1, *shape), np.float32)).ndim == 3
+        except DcasekitError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"{type(model).__name__} cannot answer windows of {shape} (frames, dims): {first_line(error)}; give longer windows, "
+                "-F sequence_time=, or another --feature"
+            ) from error
+        timed = any(clip.events is not None for clip in self.dataset.split(self.fold, validation=self.validation).train)
+        target: Target = "frame" if framed and timed and self.dataset.task == "detection" else "clip"
+        if not framed and timed and self.dataset.task == "detection":
+            target = "window"
+        if self.target == "frame" and not framed:
+            raise ModelError(f"{type(model).__name__} answers windows, not frames, of {self.dataset.task}; leave --target out")
+        return replace(self, target=self.target or target)
+
+    def run(self, out: Path, *, progress: bool, scores: Path | None = None) -> Report:
+        """Train into a folder, or go on where a run there stopped; give back the report.
+
+        The folder holds ``run.json``, ``checkpoint``, ``model``, and, written epoch by epoch, ``history.csv`` and ``train.log``.
+
+        Parameters
+        ----------
+        scores : folder for the test clips' scores; ``None``: they are not written.
+        """
         claim(out, plain(self.to_dict()))
         split = self.dataset.split(self.fold, validation=self.validation)
         generator = partial(DataGenerator, self.dataset, self.features, target=self.target, seed=self.training.seed)
@@ -57,11 +93,12 @@ class TrainingRun:
         scaler = None if self.scaler is None else Scaler(self.scaler).fit(train)
         train.set_scaler(scaler)
         validation = generator(folds=split.validation, train=False, scaler=scaler) if split.validation else None
-        training = replace(self.training, resume=out / "checkpoint", progress=progress)
+        training = replace(self.training, resume=out / "checkpoint", progress=progress, callbacks=[Journal(out)])
         history = self.model.train(train, validation, **{field.name: getattr(training, field.name) for field in fields(training)})
         self.model.save(out / "model")
         began = perf_counter()
         results = self.model.evaluate(generator(folds=split.test, train=False, scaler=scaler))
+        write_all_scores(scores, results)
         seconds = perf_counter() - began + sum(record.get("seconds", 0.0) for record in history)
         return self._report(results, split, history, seconds, out / "model")
 
@@ -101,16 +138,62 @@ class TrainingRun:
         return Report(title=section.name, settings=settings, sections=[section], environment=environment(), data=data)
 
 
-def evaluation(model: ModelContainer, dataset: Dataset, fold: str) -> Report:
+@dataclass(frozen=True)
+class FrontEnd:
+    """A feature, and how its values are rescaled."""
+
+    features: FeatureExtractor
+    scaler: Normalizer | None
+
+
+def front_end_for(model: ModelContainer, feature: str | None) -> FrontEnd:
+    """Give the feature that was asked for, else the front end that a model was published with, else mel spectrograms."""
+    if feature is None and (published := features.published(model)) is not None:
+        return FrontEnd(published, cast("Normalizer | None", features.presets()[str(model.published_front_end)].scaler))
+    return FrontEnd(discover.load("features", feature or "mel_spectrogram")(), "standard")
+
+
+def trainable(model: ModelContainer) -> ModelContainer:
+    """Give a model that learns labels: behind a learned front end, which answers mel bands, a network that answers them."""
+    address = discover.address(type(model))
+    if address in ("mst", "smel"):
+        _log.warning("%s answers mel bands, not labels: it is trained with sb_cnn_sed behind it, as the model 'concatenated'", address)
+        second = discover.load("models", "sb_cnn_sed")()
+        return cast("ModelContainer", discover.load("models", "concatenated")(first=model, second=second))
+    if address in ("keras.mst", "keras.smel"):
+        raise ModelError(f"{address} answers mel bands, not labels; train {address.removeprefix('keras.')} or concatenated, in PyTorch")
+    return model
+
+
+class Journal:
+    """Write each epoch's record to ``history.csv`` and ``train.log`` of a run's folder; a resumed run goes on with them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, record: Mapping[str, float]) -> None:
+        """Note the record of an epoch."""
+        path, epoch, table = self.folder / "history.csv", int(record["epoch"]), io.StringIO()
+        before = list(csv.reader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+        rows = [list(record), *before[1:epoch], [f"{value:.9g}" for value in record.values()]]
+        csv.writer(table, lineterminator="\n").writerows(rows)
+        write_text(path, table.getvalue())
+        log, line = self.folder / "train.log", f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} epoch {epoch}: {describe(record)}\n"
+        with log.open("a" if epoch > 1 else "w", encoding="utf-8") as file:
+            file.write(line)
+
+
+def write_all_scores(folder: Path | None, results: Results) -> None:
+    """Write the scores of each clip as TSV into a folder, if one is given."""
+    for clip, scores in zip(results.clips, results.scores, strict=True) if folder is not None else ():
+        write_scores(place(cast("Path", folder), f"{clip}.tsv", kind="scores"), scores)
+
+
+def evaluation(model: ModelContainer, dataset: Dataset, fold: str, *, scores: Path | None = None) -> Report:
     """Test a model on the test clips of a fold; its features are extracted already."""
-    if model.labels != dataset.labels:
-        raise ModelError(
-            f"the model answers other labels than {dataset.name} has: {', '.join(model.labels)}; "
-            "evaluate it on the dataset it was trained on"
-        )
     began = perf_counter()
-    generator = DataGenerator(dataset, front_end(model), folds=dataset.split(fold).test, train=False, scaler=model.scaler)
-    results = model.evaluate(generator)
+    results = model.evaluate(DataGenerator(dataset, front_end(model), folds=dataset.split(fold).test, train=False))
+    write_all_scores(scores, results)
     title = f"{type(model).__name__} on {dataset.name}, {fold}"
     about = {"class": type(model).__name__, "settings": model.settings, **model.cost()}
     section = Section(name=title, folds={fold: results}, model=about, seconds=perf_counter() - began)
@@ -152,12 +235,21 @@ def claim(out: Path, run: Mapping[str, Any]) -> None:
     """
     path = out / RUN
     learned = path.exists() and any((out / name).exists() for name in ("checkpoint", "model"))
-    before = read_json(path, error=ModelError) if learned else run
-    if changed := sorted(name for name in {*run, *before} if run.get(name) != before.get(name)):
-        raise ModelError(
-            f"{out} holds a run with other settings ({', '.join(changed)} differ); choose another --out, or delete that folder"
-        )
+    before, now = (_flat(one) for one in (read_json(path, error=ModelError) if learned else run, run))
+    if changed := sorted(name for name in {*now, *before} if now.get(name) != before.get(name)):
+        told = "; ".join(f"{name} was {before.get(name)}, now {now.get(name)}" for name in changed)
+        raise ModelError(f"{out} holds a run with other settings ({told}); choose another --out, or delete that folder")
     write_json(path, run)
+
+
+def _flat(run: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Give nested settings by dotted names; not the epochs of a run that can be extended."""
+    found: dict[str, Any] = {}
+    for name, value in run.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    if found.get("training.schedule") == "constant":
+        found.pop("training.epochs", None)
+    return found
 
 
 def data_facts(dataset: Dataset, fold: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from dcasekit.containers._backend import Record
 from dcasekit.containers._checkpoint import State, checkpoint_path, load_checkpoint, save_checkpoint
 from dcasekit.containers._fitting import check_finite
-from dcasekit.containers.training import Training
+from dcasekit.containers.training import Training, describe
 from dcasekit.core.parallel import follow, prefetch
 from dcasekit.core.units import FloatArray, PathLike
 from dcasekit.errors import ModelError
@@ -108,11 +108,11 @@ def pool_targets(y: FloatArray, steps: int) -> FloatArray:
 
 
 def check_targets(answers: tuple[int, ...], targets: tuple[int, ...]) -> None:
-    """Refuse targets that are not of the shape a network answers."""
-    if tuple(answers) != tuple(targets):
+    """Refuse targets that are not of the shape a network answers, or of whole windows where it answers frames."""
+    if tuple(targets) not in (tuple(answers), (*answers[:1], *answers[2:])):
         raise ModelError(
-            f"the network answers {tuple(answers)} and the targets are {tuple(targets)}; choose target='frame' for a network that answers "
-            "frames, 'window' or 'clip' for one that answers windows"
+            f"the network answers {tuple(answers)} and the targets are {tuple(targets)}; choose target='window' or 'clip' for a network "
+            "that answers windows; one that answers frames takes 'frame', too"
         )
 
 
@@ -171,19 +171,6 @@ def train_epochs(
     if kept.best is not None:
         learner.set_weights(kept.best)
     return history
-
-
-def describe(record: Mapping[str, float]) -> str:
-    """Say in a few words how an epoch went.
-
-    >>> describe({"epoch": 1, "learning_rate": 0.001, "loss": 0.5, "val_loss": 0.6, "val_accuracy": 0.7, "seconds": 2.0})
-    'loss 0.500, validation accuracy 0.700'
-    """
-    shown = {"loss": record["loss"]}
-    shown |= {
-        name.replace("val_", "validation "): value for name, value in record.items() if name.startswith("val_") and name != "val_loss"
-    }
-    return ", ".join(f"{name} {value:.3f}" for name, value in shown.items())
 
 
 def identity(training: Training, run: Mapping[str, Any]) -> dict[str, Any]:

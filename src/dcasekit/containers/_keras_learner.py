@@ -5,21 +5,32 @@ from typing import Any
 
 from dcasekit.containers._backend import Weights
 from dcasekit.containers._checkpoint import State
-from dcasekit.containers._epochs import Learner, check_targets, learning_batches, pool_targets
+from dcasekit.containers._epochs import Learner, LearningBatch, check_targets, learning_batches, pool_targets
 from dcasekit.containers._keras_layers import arrays_of, set_state, state_of, variables_of, warm_start_batch_norm
 from dcasekit.containers._keras_state import keras, seeded
 from dcasekit.containers.training import Training
+from dcasekit.core.units import FloatArray
 from dcasekit.errors import DcasekitError, ModelError, first_line
 from dcasekit.generator import Data, batch_bounds
 
 
-def _mean_known(distance: Callable[[Any, Any], Any], *, rows: bool = False) -> Callable[[Any, Any], Any]:
+def _pool_sigmoid(logits: Any) -> Any:
+    """Give the logits of the mean answer over frames."""
+    mean = keras.ops.clip(keras.ops.mean(keras.ops.sigmoid(logits), axis=1), 1e-6, 1 - 1e-6)
+    return keras.ops.log(mean) - keras.ops.log(1 - mean)
+
+
+def _mean_known(
+    distance: Callable[[Any, Any], Any], *, rows: bool = False, pool: Callable[[Any], Any] = _pool_sigmoid
+) -> Callable[[Any, Any], Any]:
     """Make a loss of a distance (targets, logits) -> (..., labels): its mean where the target is known, which is not NaN.
 
-    With `rows`, distances are (...,) and count where all labels of a row are known.
+    With `rows`, distances are (...,) and count where all labels of a row are known; `pool` gives the logits of the mean answer.
     """
 
     def loss(y: Any, logits: Any) -> Any:
+        if len(logits.shape) == len(y.shape) + 1:  # targets of whole windows: those of the mean answer over frames
+            logits = pool(logits)
         known = keras.ops.logical_not(keras.ops.isnan(y))
         values = distance(keras.ops.where(known, y, 0.0), logits)
         counted = keras.ops.cast(keras.ops.all(known, axis=-1) if rows else known, values.dtype)
@@ -28,11 +39,18 @@ def _mean_known(distance: Callable[[Any, Any], Any], *, rows: bool = False) -> C
     return loss
 
 
+def _pool_softmax(logits: Any) -> Any:
+    """Give logits of which the softmax is the mean answer over frames."""
+    return keras.ops.logsumexp(keras.ops.log_softmax(logits, axis=-1), axis=1)
+
+
 _LOSSES: Mapping[str, Callable[[Any, Any], Any]] = {
-    "cross_entropy": _mean_known(lambda y, logits: keras.ops.categorical_crossentropy(y, logits, from_logits=True), rows=True),
+    "cross_entropy": _mean_known(
+        lambda y, logits: keras.ops.categorical_crossentropy(y, logits, from_logits=True), rows=True, pool=_pool_softmax
+    ),
     "binary_cross_entropy": _mean_known(lambda y, logits: keras.ops.binary_crossentropy(y, logits, from_logits=True)),
     "mse": _mean_known(lambda y, logits: keras.ops.square(keras.ops.sigmoid(logits) - y)),
-    "mse of answers": _mean_known(lambda y, answers: keras.ops.square(answers - y)),
+    "mse of answers": _mean_known(lambda y, answers: keras.ops.square(answers - y), pool=lambda answers: keras.ops.mean(answers, axis=1)),
 }
 
 
@@ -65,11 +83,7 @@ class KerasLearner(Learner):
         total, count = 0.0, 0
         with seeded(hash((self.training.seed, epoch)) % 2**31):
             for batch in learning_batches(self.data, epoch, self.training, rows=self.loss == "cross_entropy"):
-                answers = (len(batch.x), *self.network.outputs[0].shape[1:])
-                framed = len(answers) == batch.y.ndim == 3 and answers[1] is not None
-                y = pool_targets(batch.y, answers[1]) if framed else batch.y
-                if len(answers) != y.ndim:
-                    check_targets(answers, y.shape)
+                y = self._targets(batch)
                 self.network.reset_metrics()  # else the loss is the mean since the last reset
                 try:
                     loss = self.network.train_on_batch(batch.x, y, return_dict=True)["loss"]
@@ -82,6 +96,15 @@ class KerasLearner(Learner):
                     ) from error
                 total, count = total + float(loss) * batch.known, count + batch.known
         return total / count
+
+    def _targets(self, batch: LearningBatch) -> FloatArray:
+        """Give targets of the shape that the network answers; Keras does not tell the steps of a network for any number of frames."""
+        steps, y = self.network.outputs[0].shape[1:], batch.y
+        if len(steps) == 2 and y.ndim == 3:
+            y = pool_targets(y, steps[0] or y.shape[1])
+            steps = (y.shape[1], steps[1])
+        check_targets((len(y), *steps), y.shape)
+        return y
 
     def weights(self) -> Weights:
         """Give a copy of what was learned."""

@@ -33,10 +33,13 @@ def known_loss(logits: Tensor, y: Tensor, loss: str, *, complete: bool) -> Tenso
 
     Parameters
     ----------
-    logits, y : (windows, labels) or (windows, frames, labels); NaN in y: unknown.
+    logits, y : (windows, labels) or (windows, frames, labels); NaN in y: unknown. Of a network that answers frames, targets of whole
+        windows are those of the mean of its answers.
     loss : a name of `Training.loss`, or ``"mse of answers"`` of a network that gives no logits.
     complete : whether y holds no NaN, which is then not looked for.
     """
+    if logits.ndim == y.ndim + 1:
+        logits = _pooled(logits, loss)
     if loss == "cross_entropy":
         logits, y = logits.flatten(0, -2), y.flatten(0, -2)
     if not complete:
@@ -45,6 +48,15 @@ def known_loss(logits: Tensor, y: Tensor, loss: str, *, complete: bool) -> Tenso
         if not len(y):
             return logits.sum()  # of nothing: a zero with a gradient
     return _LOSSES[loss](logits, y)
+
+
+def _pooled(logits: Tensor, loss: str) -> Tensor:
+    """Give the logits of the mean answer over frames: (windows, frames, labels) -> (windows, labels)."""
+    if loss == "mse of answers":
+        return logits.mean(1)
+    if loss == "cross_entropy":
+        return logits.log_softmax(-1).logsumexp(1)  # of the sum, whose softmax is the mean's
+    return logits.sigmoid().mean(1).logit(eps=1e-6)
 
 
 class TorchLearner(Learner):

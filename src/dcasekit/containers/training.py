@@ -111,6 +111,19 @@ class Training:
         return {**kept, "augment": [_describe(function) for function in self.augment]}
 
 
+def describe(record: Mapping[str, float]) -> str:
+    """Say in a few words how an epoch went.
+
+    >>> describe({"epoch": 1, "learning_rate": 0.001, "loss": 0.5, "val_loss": 0.6, "val_accuracy": 0.7, "seconds": 2.0})
+    'loss 0.500, validation accuracy 0.700'
+    """
+    shown = {"loss": record["loss"]}
+    shown |= {
+        name.replace("val_", "validation "): value for name, value in record.items() if name.startswith("val_") and name != "val_loss"
+    }
+    return ", ".join(f"{name} {value:.3f}" for name, value in shown.items())
+
+
 def validation_record(results: Results, loss: str | None) -> dict[str, float]:
     """Sum up an epoch on validation data: ``val_loss``, as in training but of what the clips were answered, and the main number.
 
