@@ -91,6 +91,8 @@ def test_a_column_per_label_is_read_however_yes_is_written(tmp_path, text):
 
 def test_an_empty_cell_is_unknown_where_others_say_no(tmp_path):
     found = read_tag_list(saved(tmp_path, "filename,dog,rain,owl\na.wav,1,0,?\nb.wav,,0.25,unknown\nc.wav\n"))
+    decimals = read_tag_list(saved(tmp_path, "filename,dog,rain\na.wav,1.0,0.0\nb.wav,,1.0\n"))
+    assert decimals == {"a.wav": {"dog": 1.0, "rain": 0.0}, "b.wav": {"dog": None, "rain": 1.0}}
     assert found == {
         "a.wav": {"dog": 1.0, "rain": 0.0, "owl": None},
         "b.wav": {"dog": None, "rain": 0.25, "owl": None},

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from dcasekit.annotations.formats import tsv
-from dcasekit.annotations.formats.base import Row, first_line, refuse_lossy, several_annotators
+from dcasekit.annotations.formats.base import Row, read_first_line, refuse_lossy, several_annotators
 from dcasekit.annotations.nouns import LONGEST, Event
 from dcasekit.core import discover
 from dcasekit.core.files import write_rows
@@ -222,7 +222,7 @@ def _recognise(path: PathLike) -> str | None:
     fitting = [name for name, format in _load_formats().items() if suffix in format.SUFFIXES]
     if len(fitting) < 2:
         return next(iter(fitting), None)
-    first = first_line(path).split("\t")
+    first = read_first_line(path).split("\t")
     return max(fitting, key=lambda name: _load_formats()[name].recognise(first))
 
 

@@ -1,6 +1,6 @@
 """What lists of labels say of a recording besides its labels."""
 
-from dcasekit.annotations.formats._table import find_columns, plain
+from dcasekit.annotations.formats._table import find_columns, normalise
 from dcasekit.core.files import read_rows
 from dcasekit.core.units import PathLike
 from dcasekit.errors import AnnotationError
@@ -25,7 +25,7 @@ def read_list_columns(path: PathLike) -> dict[str, dict[str, str]]:
     at = find_columns(header)
     if "file" not in at:
         return {}
-    others = {index: plain(name) for index, name in enumerate(header) if index not in at.values() and name.strip()}
+    others = {index: normalise(name) for index, name in enumerate(header) if index not in at.values() and name.strip()}
     found: dict[str, dict[str, str]] = {}
     differing: set[str] = set()
     for _, row in rows[1:]:

@@ -1,10 +1,13 @@
-"""Lists of clip-level labels: read as people have them, written so that they read back."""
+"""Lists of clip-level labels: read as people have them, written so that they read back.
+
+Sources: ``weak.csv`` of DCASE 2018 task 4 and DESED, FSD50K's lists, and tables with a column per label, as on Kaggle.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcasekit.annotations.formats._table import find_columns, missing, plain
+from dcasekit.annotations.formats._table import find_columns, missing_column, normalise
 from dcasekit.annotations.formats.base import refuse_lossy, several_annotators
 from dcasekit.core.cells import parse_number, shorten
 from dcasekit.core.files import Rows, read_rows, write_rows
@@ -117,7 +120,7 @@ def _read_rows(path: PathLike, rows: Rows) -> Iterator[_Row]:
     if "file" in at and "label" not in at:
         return _read_columns(path, header, at, rows[1:])
     if "file" in at:
-        return _read_lists(path, at, rows[1:], width=len(header), split="weight" not in at or plain(header[at["label"]]) in _LISTED)
+        return _read_lists(path, at, rows[1:], width=len(header), split="weight" not in at or normalise(header[at["label"]]) in _LISTED)
     if all(len(row) == 1 for _, row in rows):
         raise AnnotationError(
             f"{path}, line {line}: names alone are no list of labels, a header tells what they are; got {shorten(header)}"
@@ -157,14 +160,12 @@ def _find_separator(path: PathLike, cells: Sequence[tuple[int, str]]) -> str:
 def _read_columns(path: PathLike, header: Sequence[str], at: Mapping[str, int], rows: Sequence[tuple[int, list[str]]]) -> Iterator[_Row]:
     """Read a table with one column per label."""
     names = [name.strip() for name in header]
-    about = {at["file"], at.get("annotator"), *(index for index, name in enumerate(names) if plain(name) in _ABOUT)}
+    about = {at["file"], at.get("annotator"), *(index for index, name in enumerate(names) if normalise(name) in _ABOUT)}
     labels = {index: name for index, name in enumerate(names) if index not in about}
     if not labels or len(set(labels.values())) < len(labels):
-        raise missing(path, 1, "label", header)
+        raise missing_column(path, 1, "label", header)
     # Where somebody took the trouble to say no, saying nothing is another thing.
-    no = any(
-        index < len(row) and _WORDS.get(row[index].strip().lower(), row[index].strip()) in ("0", 0.0) for index in labels for _, row in rows
-    )
+    no = any(index < len(row) and _parse(row[index]) == 0 for index in labels for _, row in rows)
     for line, row in rows:
         cells = [cell.strip() for cell in row] + [""] * (len(header) - len(row))
         if not cells[at["file"]] or any(cells[len(header) :]):
@@ -178,15 +179,23 @@ def _read_columns(path: PathLike, header: Sequence[str], at: Mapping[str, int], 
 
 
 def _is_value(cell: str) -> bool:
-    cell = cell.strip().lower()
-    return not cell or cell in _WORDS or 0 <= parse_number(cell, otherwise=-1) <= 1
+    return _parse(cell) != -1
+
+
+def _parse(cell: str) -> Value:
+    """Read a value; None: unknown, or empty; -1: it is none."""
+    word = cell.strip().lower()
+    if not word or word in _WORDS:
+        return _WORDS.get(word)
+    value = parse_number(word, otherwise=-1)
+    return value if 0 <= value <= 1 else -1
 
 
 def _read_value(path: PathLike, line: int, column: str, cell: str) -> Value:
-    if not _is_value(cell):
+    value = _parse(cell)
+    if value == -1:
         raise AnnotationError(
             f"{path}, line {line}, column {shorten(column)}: {shorten(cell)} is no value from 0 to 1, yes, no, x or unknown; "
             "where labels stand in one column, call it 'label'; leave out columns that are no labels"
         )
-    word = cell.lower()
-    return _WORDS[word] if word in _WORDS else parse_number(word) if word else None
+    return value

@@ -45,19 +45,19 @@ _SECONDS = re.compile(r"[ _]*[\[(](s|sec|seconds)[\])]$|[ _](s|sec|secs|seconds)
 _RECORDING = re.compile(r"\S.*\.(wav|flac|mp3|ogg|opus|m4a|aiff?|caf|au)", re.IGNORECASE)
 
 
-def plain(cell: str) -> str:
+def normalise(cell: str) -> str:
     """Write the name of a column as names are compared: ``"Begin Time (s)"`` is ``"begin_time"``."""
     return _SECONDS.sub("", cell.strip().lower()).replace(" ", "_")
 
 
 def find_columns(header: Sequence[str]) -> dict[str, int]:
     """Find the columns that are known by name: kind -> index."""
-    names = [plain(cell) for cell in header]
+    names = [normalise(cell) for cell in header]
     found = {kind: next((name for name in known if name in names), None) for kind, known in _NAMES.items()}
     return {kind: names.index(name) for kind, name in found.items() if name is not None}
 
 
-def missing(path: PathLike, line: int, kind: str, header: Sequence[str]) -> AnnotationError:
+def missing_column(path: PathLike, line: int, kind: str, header: Sequence[str]) -> AnnotationError:
     """Say which column a header lacks."""
     return AnnotationError(
         f"{path}, line {line}: no column for the {kind}; the columns are {', '.join(header)[:300]}; name one of them {_NAMES[kind][0]!r}"
@@ -73,12 +73,12 @@ def find_by_header(path: PathLike, rows: Rows, *, several: bool) -> Columns:
     at = find_columns(header)
     if 0 not in at.values() and (several or (others and all(_RECORDING.fullmatch(row[0].strip()) for _, row in others))):
         at.setdefault("file", 0)
-    names = [plain(cell) for cell in header]
+    names = [normalise(cell) for cell in header]
     if twice := [header[index] for index in at.values() if names.count(names[index]) > 1]:
         raise AnnotationError(f"{path}, line {line}: two columns {twice[0]!r}; which one counts? Rename the other")
     for kind in ("onset", "offset", "label", "file")[: 4 if several else 3]:
         if kind not in at:
-            raise missing(path, line, kind, header)
+            raise missing_column(path, line, kind, header)
     return Columns(**at, most=len(header))
 
 

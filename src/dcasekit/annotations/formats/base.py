@@ -52,7 +52,7 @@ def _unreadable(path: PathLike, problem: Exception) -> AnnotationError:
     return AnnotationError(f"cannot read {path}: {problem}; an annotation file is UTF-8 text, save it as such")
 
 
-def first_line(path: PathLike) -> str:
+def read_first_line(path: PathLike) -> str:
     """Read the first line that is not blank."""
     try:
         with open(path, encoding="utf-8-sig") as file:

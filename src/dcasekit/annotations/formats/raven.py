@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dcasekit.annotations.formats._table import find_by_header, plain, read_event_rows
+from dcasekit.annotations.formats._table import find_by_header, normalise, read_event_rows
 from dcasekit.annotations.formats.base import Row, format_seconds, read_lines, refuse_lossy
 from dcasekit.annotations.nouns import Event
 from dcasekit.core.cells import parse_number
@@ -29,7 +29,7 @@ _BOX = ("0", "4000")
 
 def recognise(first: Sequence[str]) -> int:
     """Take a table with Raven's columns of times."""
-    return 2 * ({"begin_time", "end_time"} <= set(map(plain, first)))
+    return 2 * ({"begin_time", "end_time"} <= set(map(normalise, first)))
 
 
 def read(path: PathLike, *, several: bool = False) -> list[Row]:
@@ -39,7 +39,7 @@ def read(path: PathLike, *, several: bool = False) -> list[Row]:
     """
     table = Rows([(line, text.split("\t")) for line, text in read_lines(path)] or [(1, [""])])
     (_, header), *cells = table
-    at = {name: index for index, name in reversed(list(enumerate(map(plain, header))))}
+    at = {name: index for index, name in reversed(list(enumerate(map(normalise, header))))}
     columns = find_by_header(path, table, several=False)
     columns = replace(columns, file=at.get("begin_path", at.get("begin_file", columns.file)))
     rows = _shorten_names(list(read_event_rows(path, columns, Rows(cells, "\t"), ", ".join(header)[:300])))
