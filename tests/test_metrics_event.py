@@ -1,6 +1,7 @@
 """Event-based metrics: hand cases, numbers of sed_eval 0.2.1, an independent matching as oracle, laws."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 from dcasekit.annotations import Event
 from dcasekit.errors import MetricError
 from dcasekit.metrics import event
+from dcasekit.metrics._events import EventTable
+from dcasekit.metrics._matching import candidates
 
 LABELS = ("x", "y", "z")
 
@@ -238,3 +241,32 @@ def test_counts_of_clips_add_up_to_the_counts_of_all(reference, estimate):
     assert (
         together.hits.sum(axis=1) + together.substitutions <= np.minimum(*(n.sum(axis=1) for n in (together.reference, together.estimate)))
     ).all()
+
+
+@given(seed=st.integers(0, 10**6), reach=st.sampled_from([0.1, 0.5, math.inf]), offsets=st.sampled_from([None, 0.0, 0.3, math.inf]))
+def test_pairs_are_those_whose_times_agree(seed, reach, offsets):
+    rng = np.random.default_rng(seed)
+    true, found = (
+        EventTable(np.sort(rng.integers(0, 3, 12)), rng.integers(0, 2, 12), onset, onset + rng.integers(0, 20, 12) / 10)
+        for onset in (rng.integers(0, 30, 12) / 10, rng.integers(0, 30, 12) / 10)
+    )
+    limit = None if offsets is None else np.full(12, offsets)
+    expected = [
+        (i, k)
+        for i in range(12)
+        for k in range(12)
+        if true.clip[i] == found.clip[k]
+        and abs(true.onset[i] - found.onset[k]) <= reach
+        and (limit is None or abs(true.offset[i] - found.offset[k]) <= limit[i])
+    ]
+    assert list(zip(*(each.tolist() for each in candidates(true, found, reach, limit)), strict=True)) == expected
+
+
+def test_memory_grows_with_events_not_with_pairs_where_onsets_are_not_compared():
+    listed = [Event(0.3 * i, 0.3 * i + 0.2, "x") for i in range(8000)]
+    tracemalloc.start()
+    numbers = event.evaluate({"a": listed}, {"a": listed}, labels=("x",), onset_collar=math.inf)
+    used = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert numbers["f1/x"] == 1
+    assert used < 10e6

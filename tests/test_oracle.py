@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcasekit.annotations import Event, events_to_roll, harden, read_events
-from dcasekit.metrics import event, intersection, segment
+from dcasekit.errors import DcasekitError
+from dcasekit.metrics import calibration, classification, event, intersection, segment, tagging, thresholds
 from dcasekit.results import Results, scoring
 from dcasekit.results.scoring import METRICS, Material
 from dcasekit.scores import Scores, to_events
@@ -242,3 +243,50 @@ def test_events_and_scores_end_with_their_clip():
     true, found = {"a": [Event(8, 12, "x"), Event(11, 12, "x")]}, {"a": [Event(8, 10, "x"), Event(10, 12, "x")]}
     for function in (segment.evaluate, event.evaluate, intersection.f1):
         assert function(true, found, labels=("x",), durations=CLIP)["f1/x"] == 1
+
+
+@pytest.mark.parametrize(("length", "covered"), [(1e-6, False), (9e-7, True)])
+def test_an_event_of_a_microsecond_is_none_without_length(length, covered):
+    """It is to be covered, by its share, and a detection of a second is none of it."""
+    numbers = intersection.f1({"a": [Event(0, length, "x")]}, {"a": [Event(0, 1, "x")]}, labels=("x",))
+    assert numbers["precision/x"] == covered
+
+
+@pytest.mark.parametrize(("before", "there"), [(0.0, 0), (1e-6, 0), (2e-6, 1)])
+def test_what_begins_at_the_end_of_a_clip_is_behind_it(before, there):
+    for counts in (segment.counts, event.counts, intersection.counts):
+        assert counts({"a": [Event(10 - before, 11, "x")]}, {}, labels=("x",), durations=CLIP).reference.sum() == there
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_no_estimate_is_without_a_number(bad):
+    """Where they are made, or where arrays are given."""
+    with pytest.raises(DcasekitError, match="onset"):
+        Event(bad, 1, "x")
+    with pytest.raises(DcasekitError, match="weight"):
+        Event(0, 1, "x", bad)
+    with pytest.raises(DcasekitError, match="finite"):
+        Scores([[bad]], [0, 1], ("x",))
+    with pytest.raises(DcasekitError, match="finite"):
+        Scores([[0.5]], [0, bad], ("x",))
+    arrays = [[1.0, 0.0]], [[bad, 0.5]]
+    for function in (
+        classification.confusion,
+        classification.log_loss,
+        tagging.average_precision,
+        tagging.auc,
+        tagging.lwlrap,
+        tagging.ranking,
+        calibration.brier,
+        calibration.reliability,
+        calibration.top_label,
+    ):
+        with pytest.raises(DcasekitError, match="scores must be finite"):
+            function(*arrays)
+    for function, more in ((thresholds.best_f1, {}), (thresholds.for_precision, {"precision": 0.5}), (tagging.evaluate, {})):
+        with pytest.raises(DcasekitError, match="scores must be finite"):
+            function(*arrays, labels=("x", "y"), **more)
+    good = {"a": Scores([[0.5]], [0, 1], ("x",))}
+    for function in (segment.best_f1, event.best_f1, intersection.best_f1, segment.auroc):
+        with pytest.raises(DcasekitError, match="duration"):
+            function({"a": []}, good, {"a": bad})

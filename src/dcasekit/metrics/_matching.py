@@ -29,13 +29,18 @@ def candidates(reference: EventTable, estimate: EventTable, reach: float, offset
     -------
     (pairs,), (pairs,) : positions in `reference` and `estimate`, ascending by the first, then by the second.
     """
-    last = max(reference.onset.max(initial=0.0), estimate.onset.max(initial=0.0))
-    near = min(reach, last)
+    # Searched by the time that leaves fewer pairs: where onsets are not compared, by offsets.
+    if offset_reach is not None and offset_reach.max(initial=0.0) < reach:
+        times, others, nearest = reference.offset, estimate.offset, offset_reach
+    else:
+        times, others, nearest = reference.onset, estimate.onset, np.full(len(reference.onset), reach)
+    last = max(times.max(initial=0.0), others.max(initial=0.0))
+    near = np.minimum(nearest, last)
     # All clips on one line, far enough apart; its rounding widens the search, the test below is of the times themselves.
-    stride = last + near + 1.0
-    line = estimate.clip * stride + estimate.onset
+    stride = last + near.max(initial=0.0) + 1.0
+    line = estimate.clip * stride + others
     order = np.argsort(line, kind="stable")
-    line, middle = line[order], reference.clip * stride + reference.onset
+    line, middle = line[order], reference.clip * stride + times
     slack = 4 * np.spacing(max(line.max(initial=0.0), middle.max(initial=0.0)) + stride)
     begin = np.searchsorted(line, middle - near - slack, side="left")
     number = np.searchsorted(line, middle + near + slack, side="right") - begin

@@ -53,10 +53,10 @@ def counts(
     line, other = _lines(true, found)
     first, second, shared = _shared(true, found, line, other)
     instant, moment = are_points(true), are_points(found)
-    covering = np.rint(np.bincount(second, shared, len(found.onset))) >= np.rint(dtc * _length(found))
+    covering = np.rint(np.bincount(second, shared, len(found.onset))) >= np.maximum(np.rint(dtc * _length(found)), 1)
     covered = np.bincount(first, shared * covering[second], len(true.onset))
     holder = _holders(line, other)
-    hit = np.where(instant, holder >= 0, np.rint(covered) >= np.rint(gtc * _length(true)))
+    hit = np.where(instant, holder >= 0, np.rint(covered) >= np.maximum(np.rint(gtc * _length(true)), 1))
     right = np.where(moment, _holders(other, line) >= 0, covering)
     right[holder[instant & hit]] = True
     shape = (len(tables.clips), len(labels))
