@@ -198,8 +198,9 @@ def _annotations(names: Iterable[str], texts: Iterable[str]) -> tuple[dict[str, 
 
     A text belongs to the recording whose name it shares most of: ``a.b.txt`` to ``a.b.wav``, and where that is not, to ``a.wav``.
     """
+    texts = list(texts)
     owners = defaultdict(list)
-    for name in names:
+    for name in names if texts else ():
         owners[name].append(name)
         owners[os.path.splitext(name)[0]].append(name)
     found, unread = defaultdict(list), []
@@ -230,7 +231,8 @@ def is_recording(name: str) -> bool:
 
 def identify(names: Iterable[str]) -> dict[str, str]:
     """Give each recording its id: its path without the ending, or with it where another has the same."""
-    names = list(names)
-    bare = {name: os.path.splitext(name)[0] if _ending(name) in READABLE else name for name in names}
-    shared, all_names = Counter(bare.values()), set(names)
-    return {name: name if shared[short] > 1 or (short != name and short in all_names) else short for name, short in bare.items()}
+    names = set(names)
+    parts = {name: os.path.splitext(name) for name in sorted(names)}
+    bare = {name: stem if ending.lower() in READABLE else name for name, (stem, ending) in parts.items()}
+    shared = Counter(bare.values())
+    return {name: name if shared[short] > 1 or (short != name and short in names) else short for name, short in bare.items()}

@@ -165,12 +165,13 @@ class Folder(Dataset):
         if self._understood.folds:  # a recording that is listed and not there lies nowhere: it counts for the first
             first = min({place.fold for place in places.values() if place.fold}, key=_fold_order)
             return {name: places[name].fold or first for name in known}
+        groups = {name: self._group_of(name) for name in known}
         labels: dict[str, set[str]] = defaultdict(set)
-        for name, one in known.items():
-            labels[self._group_of(name)].update(present(one.tags))
+        for name, group in groups.items():
+            labels[group].update(present(known[name].tags))
         order = sorted(labels, key=lambda group: (sorted(labels[group]), group))
-        dealt = {group: number % self._parts + 1 for number, group in enumerate(order)}
-        return {name: f"fold{dealt[self._group_of(name)]}" for name in known}
+        dealt = {group: f"fold{number % self._parts + 1}" for number, group in enumerate(order)}
+        return {name: dealt[group] for name, group in groups.items()}
 
     def _group_of(self, name: str) -> str:
         if self._group is None:
