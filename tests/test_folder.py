@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from dcasekit import AugmentedDataset, audio
 from dcasekit.annotations import Event, write_annotation
+from dcasekit.augmentations._folder import recordings
+from dcasekit.core.trees import list_tree
 from dcasekit.datasets import Folder
-from dcasekit.datasets._tree import list_tree
 from dcasekit.errors import DatasetError
 from dcasekit.features import MelSpectrogram
 
@@ -187,6 +188,17 @@ def test_folders_that_link_to_each_other_are_read_in_a_bounded_number_of_steps(t
     calls = count(monkeypatch)
     assert len(Folder(tmp_path).clips) == 12
     assert len(calls) <= 12 * 12 + 1
+
+
+@pytest.mark.usefixtures("links")
+def test_an_augmentation_finds_the_recordings_that_a_folder_has(tmp_path):
+    sound(tmp_path / "pool" / "in" / "b.wav")
+    sound(tmp_path / "mine" / "a.WAV")
+    empty(tmp_path / "mine", "._a.WAV", "notes.txt")
+    (tmp_path / "mine" / "more").symlink_to(tmp_path / "pool", target_is_directory=True)
+    assert recordings(tmp_path / "mine") == ("a.WAV", "more/in/b.wav")
+    with pytest.raises(DatasetError, match="is not a folder"):
+        recordings(tmp_path / "none")
 
 
 # ---- cost

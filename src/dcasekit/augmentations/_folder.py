@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from dcasekit.audio import READABLE, SUFFIXES
+from dcasekit.core.trees import list_tree
 from dcasekit.core.units import PathLike
 from dcasekit.errors import DatasetError
 
@@ -16,12 +17,14 @@ ANNOTATIONS = (".txt", ".selections.txt", ".tsv", ".jams")
 def recordings(folder: PathLike) -> tuple[str, ...]:
     """List the audio in a folder and below, as paths relative to it, in an order that is the same on every machine.
 
+    Hidden files are none, links are followed.
+
     Raises
     ------
     DatasetError : the folder is missing, or holds no audio.
     """
     root = Path(folder)
-    found = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in READABLE)
+    found = [name for name in list_tree(root).files if Path(name).suffix.lower() in READABLE]
     if not found:
         raise DatasetError(
             f"{root} {'holds no audio' if root.is_dir() else 'is not a folder'}; expected {', '.join(SUFFIXES)} ... files in it"

@@ -11,8 +11,8 @@ from typing import Any
 from dcasekit.annotations import events_to_tags, read_annotation
 from dcasekit.audio import READABLE
 from dcasekit.core.tables import visible
+from dcasekit.core.trees import LeftOut, list_tree
 from dcasekit.datasets._listed import Known, assign, join, read_known
-from dcasekit.datasets._tree import LeftOut, list_tree
 
 FOLDS = {"train": "train", "val": "validate", "valid": "validate", "validate": "validate", "validation": "validate", "test": "test"}
 LISTS = ("events", "tags", "labels")  # with the ending .tsv or .csv; the first kind that is there
