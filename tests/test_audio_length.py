@@ -305,7 +305,13 @@ def test_a_header_older_than_its_file_is_refused(tmp_path, format):
     refused(put(tmp_path / "a.sound", content + encode(tone(seed=1), "RAW", "PCM_16")[:30001]), "older than the file")
 
 
-@pytest.mark.parametrize("behind", [b"ID3\4" + bytes(5000), b"TAG" + b"x" * 5000, bytes(100000), b"\xfe" * 500, b"LIST\4\0\0\0INFO" * 900])
+APE_EDGE = b"APETAGEX" + struct.pack("<IIII", 2000, 500 + 32, 3, 1 << 31) + bytes(8)
+APE = APE_EDGE + bytes(500) + APE_EDGE
+
+
+@pytest.mark.parametrize(
+    "behind", [b"ID3\4\0\0\0\0\x10\0" + bytes(2048), b"TAG" + b"x" * 125, APE, bytes(100000), b"\xfe" * 500, b"LIST\4\0\0\0INFO" * 900]
+)
 def test_tags_and_fill_behind_a_wav_are_passed_over(tmp_path, behind):
     check(put(tmp_path / "a.wav", encode(tone(), "WAV") + behind), 2 * SR)
 
@@ -342,6 +348,35 @@ def test_a_wav_of_more_than_4_gb_is_read_to_its_end(tmp_path, magic):
 
 
 # one length for all
+
+MIXED = [("WAV", "PCM_16"), ("WAV", "IMA_ADPCM"), ("AIFF", "PCM_16"), ("AU", "PCM_16"), ("CAF", "PCM_16"), ("W64", "PCM_16"),
+         ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("format", "subtype"), MIXED)
+def test_two_recordings_of_any_kinds_are_both_read_or_refused(tmp_path, format, subtype):
+    first = encode(tone(0.5, 16000), format, subtype, 16000)
+    alone = audio.info(put(tmp_path / "a.sound", first)).samples
+    for other, coding in MIXED:  # chains of ogg may change their coding
+        second = put(tmp_path / "b.sound", encode(tone(0.3, 16000), other, coding, 16000))
+        expected = alone + audio.info(second).samples
+        joined = put(tmp_path / "c.sound", first + second.read_bytes())
+        if format == other and format in ("OGG", "MP3"):
+            assert len(audio.read(joined)[0]) == expected
+        else:
+            refused(joined)
+
+
+@pytest.mark.parametrize("format", ["FLAC", "OGG", "MP3"])
+def test_tags_behind_a_stream_are_passed_over(tmp_path, format):
+    content = encode(tone(), format)
+    for tags in (b"TAG" + bytes(125), APE, APE + b"TAG" + bytes(125)):
+        check(put(tmp_path / "a.sound", content + tags), 2 * SR)
+
+
+def test_a_tag_of_no_size_is_passed_over(tmp_path):
+    """It was looked at for ever."""
+    check(put(tmp_path / "a.mp3", b"APETAGEX" + bytes(24) + mp3()), 2 * SR)
 
 
 def test_features_of_a_file_see_all_of_it(tmp_path):

@@ -4,12 +4,12 @@ Sizes in headers lie: writers to a pipe do not know them, 32 bits hold no more t
 have been joined. What lies behind the samples must explain itself, or the header is not believed.
 """
 
-import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from dcasekit.audio import _mpeg, _tags
 from dcasekit.audio._info import AudioInfo
 from dcasekit.audio._named import AGAIN, printable
 from dcasekit.core.units import PathLike
@@ -43,7 +43,6 @@ _AU = (b".snd", b"dns.")
 _SPHERE = b"NIST"
 MAGIC = (*_KINDS, *_AU, _SPHERE)
 _BEGINNINGS = (*MAGIC, b"fLaC", b"OggS")
-_TAGS = (b"ID3", b"TAG", b"APETAGEX")
 
 _LETTERS = bytes(range(32, 127))
 _MOST_CHUNKS = 1000
@@ -156,7 +155,7 @@ def _end(file: BinaryIO, kind: _Kind | None, start: int, size: int, total: int, 
     behind = min(_unexplained(file, kind, begin, total) for begin in {end, end + (-size % kind.align if kind else 0)})
     if unknown and behind:
         return total
-    if behind > _CRUMBS or (behind and _begins_another(file, total - behind)):
+    if behind > _CRUMBS or (behind and _begins_another(file, total - behind, total)):
         raise AudioError(
             f"{printable(path)} goes on behind its samples: its header explains {total - behind} of {total} bytes, "
             "so it is older than the file, or two files were joined; write the file anew, or split it"
@@ -170,14 +169,14 @@ def _unexplained(file: BinaryIO, kind: _Kind | None, position: int, total: int) 
         if chunk == kind.data or start + size > total:  # type: ignore[union-attr]
             break
         position = start + size + -size % kind.align  # type: ignore[union-attr]
+    position = _tags.after(file, position, total)
     file.seek(position)
-    rest = file.read(_CRUMBS)
-    return 0 if not rest.strip(b"\0") or rest.startswith(_TAGS) else total - position
+    return total - position if file.read(_CRUMBS).strip(b"\0") else 0
 
 
-def _begins_another(file: BinaryIO, position: int) -> bool:
-    file.seek(position, os.SEEK_SET)
-    return file.read(8).lstrip(b"\0")[:4] in _BEGINNINGS
+def _begins_another(file: BinaryIO, position: int, total: int) -> bool:
+    file.seek(position)
+    return file.read(8).lstrip(b"\0")[:4] in _BEGINNINGS or _mpeg.find_first(file, position, total) is not None
 
 
 def _contradicts(path: PathLike, what: str) -> AudioError:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from dcasekit.audio import _containers, _flac, _mpeg, _ogg
+from dcasekit.audio import _containers, _flac, _mpeg, _ogg, _tags
 from dcasekit.audio._decode import count_samples, opened, refuse_fewer
 from dcasekit.audio._info import AudioInfo, Part
 from dcasekit.audio._named import AGAIN, naming, printable
@@ -72,33 +72,35 @@ def _look(file: BinaryIO, one: _Id) -> AudioInfo | None:
             return contents.info
         head = _asked(path, (Part(),))
         return _of_mpeg(file, one, contents.start, contents.end) if head.subtype.startswith("MPEG") else head
-    begin = _mpeg.after_tags(file, 0, total)
+    begin = _tags.after(file, 0, total)
+    end = _tags.before(file, begin, total)
+    whole = Part() if (begin, end) == (0, total) else Part(begin, end)
     file.seek(begin)
     magic = file.read(4)
     if magic == b"fLaC":
-        return _of_flac(file, one, begin)
+        return _of_flac(file, one, whole, begin, end)
     if magic == b"OggS":
-        links = _ogg.links(file, begin, total, path)
-        return _asked(path, [Part(*link, seeks=False) for link in links] if begin or len(links) > 1 else [Part(seeks=False)])
-    return _of_mpeg(file, one, 0, total)
+        links = _ogg.links(file, begin, end, path)
+        return _asked(path, [Part(*link, seeks=False) for link in links] if len(links) > 1 else [whole._replace(seeks=False)])
+    return _of_mpeg(file, one, begin, end)
 
 
-def _of_flac(file: BinaryIO, one: _Id, begin: int) -> AudioInfo:
-    promised, sr, channels, subtype, ends = _flac.look(file, begin, one.total, one.path)
+def _of_flac(file: BinaryIO, one: _Id, whole: Part, begin: int, end: int) -> AudioInfo:
+    promised, sr, channels, subtype, ends = _flac.look(file, begin, end, one.path)
     samples = promised
     if not promised or promised not in ends:
         _flac.refuse_joined(file, begin, one.path)
         if promised and max(ends, default=0) > promised:  # libsndfile would stop there
             raise AudioError(f"{printable(one.path)} goes on after the {promised} samples that its header promises; write the file anew")
-        samples = _kept(_count_samples, one)
+        samples = _kept(_count_samples, one, whole)
         refuse_fewer(one.path, samples, promised)
-    return AudioInfo(samples, sr, channels, subtype, parts=(Part(samples=samples, seeks=promised > 0),))
+    return AudioInfo(samples, sr, channels, subtype, parts=(whole._replace(samples=samples, seeks=promised > 0),))
 
 
 @lru_cache(maxsize=1024)
-def _count_samples(one: _Id) -> int:
+def _count_samples(one: _Id, whole: Part) -> int:
     try:
-        return count_samples(one.path, Part())
+        return count_samples(one.path, whole)
     except RuntimeError as error:  # soundfile's
         raise AudioError(f"{printable(one.path)} is truncated or damaged: it cannot be decoded to its end ({error}); {AGAIN}") from error
 
@@ -117,7 +119,7 @@ def _split_mpeg(one: _Id, first: int, end: int) -> list[Part]:
         return _mpeg.split(file, first, end, one.path)
 
 
-def _kept(function: Any, one: _Id, *arguments: int) -> Any:
+def _kept(function: Any, one: _Id, *arguments: Any) -> Any:
     """Call a function that keeps its answers, unless the file is so new that it may change without its time doing so."""
     return (function if time.time_ns() - one.changed > _SETTLED else function.__wrapped__)(one, *arguments)
 

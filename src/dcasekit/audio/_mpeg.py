@@ -7,6 +7,7 @@ import re
 import struct
 from typing import BinaryIO, NamedTuple
 
+from dcasekit.audio import _tags
 from dcasekit.audio._info import Part
 from dcasekit.audio._named import AGAIN, printable
 from dcasekit.core.units import PathLike
@@ -62,14 +63,13 @@ def _parse(word: bytes) -> _Head | None:
 
 def find_first(file: BinaryIO, begin: int, total: int) -> int | None:
     """Find the first frame in bytes [begin, total); ``None``: there is none."""
-    start = after_tags(file, begin, total)
-    return _find_frame(file, start, min(total, start + _CRUMBS), total)
+    return _find_frame(file, begin, min(total, begin + _CRUMBS), total)
 
 
 def whole(file: BinaryIO, first: int, total: int, path: PathLike) -> Part | None:
     """Give all as one part if the first frame says where it ends, and is right; else ``None``."""
     run = _Run(file, first, total, path)
-    if run.knows and first + run.bytes <= total == after_tags(file, first + run.bytes, total):
+    if run.knows and first + run.bytes <= total == _tags.after(file, first + run.bytes, total):
         return Part(first, first + run.bytes, seeks=False) if first else Part(seeks=False)
     return None
 
@@ -84,7 +84,7 @@ def split(file: BinaryIO, first: int, total: int, path: PathLike) -> list[Part]:
     while True:
         run.count()
         parts.append(run.part)
-        following = after_tags(file, run.end, total)
+        following = _tags.after(file, run.end, total)
         found = _find_frame(file, following, total, total)
         beyond = total - _CRUMBS if found is None else found
         if following < beyond:
@@ -124,11 +124,13 @@ class _Run:
             if head is None or head.kind != self.head.kind or (self.end > self.begin and _mark(content, head)[0]):
                 break
             if self.end + head.size > self.total:
-                raise AudioError(f"{self.path} is truncated: its last frame is cut; {AGAIN}")
+                raise AudioError(f"{printable(self.path)} is truncated: its last frame is cut; {AGAIN}")
             self.end += head.size
             self.found += 1
         if self.mark and self.frames > self.found - 1:
-            raise AudioError(f"{self.path} is truncated: its header promises {self.frames} frames, {self.found - 1} are there; {AGAIN}")
+            raise AudioError(
+                f"{printable(self.path)} is truncated: its header promises {self.frames} frames, {self.found - 1} are there; {AGAIN}"
+            )
 
     @property
     def part(self) -> Part:
@@ -137,23 +139,6 @@ class _Run:
             return Part(self.begin, self.end, 0, seeks=False)  # libsndfile knows how many samples at its ends are none
         first = self.begin + self.head.size if self.mark else self.begin
         return Part(first, self.end, (self.found - bool(self.mark)) * self.head.samples, seeks=False, endless=True)
-
-
-def after_tags(file: BinaryIO, begin: int, total: int) -> int:
-    """Give the byte behind the tags (ID3, APE) that begin at `begin`."""
-    while begin < total:
-        file.seek(begin)
-        head = file.read(32)
-        if head[:3] == b"ID3" and len(head) > 10 and max(head[6:10]) < 128:
-            size = 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]) + (10 if head[5] & 16 else 0)
-        elif head[:8] == b"APETAGEX" and len(head) == 32:
-            size = int.from_bytes(head[12:16], "little") + (32 if head[23] & 32 else 0)
-        elif head[:3] == b"TAG":
-            size = 128
-        else:
-            break
-        begin += size
-    return min(begin, total)
 
 
 def _mark(content: bytes, head: _Head) -> tuple[bytes, int]:

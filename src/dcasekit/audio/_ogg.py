@@ -10,7 +10,7 @@ from dcasekit.core.units import PathLike
 from dcasekit.errors import AudioError
 
 _FIRST = re.compile(rb"OggS\0[\2\6]", re.DOTALL)  # a page that begins a stream
-_PAGE = 65307  # bytes, at most
+_PAGE, _HEAD = 65307, 282  # bytes, at most
 _MIRROR = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _LOOK = 1 << 20  # bytes to search at a time
 
@@ -23,16 +23,22 @@ def links(file: BinaryIO, begin: int, total: int, path: PathLike) -> list[tuple[
         if start != beside or not starts:  # a first page right after another: streams side by side, as sound and pictures
             starts.append(start)
         file.seek(start)
-        beside = start + _length(file.read(_PAGE))
+        beside = start + _length(file.read(_HEAD))
     found = [*zip(starts, [*starts[1:], total], strict=True)]
     for start, end in found:
         file.seek(max(start, end - _PAGE))
         tail = file.read(end - file.tell())
-        page = tail[tail.rfind(b"OggS\0") :]
+        place = tail.rfind(b"OggS\0")
+        page = tail[place:] if place >= 0 else b""
         # To libsndfile, a stream without its last page is whole, only shorter.
         if len(page) <= 26 or not page[5] & 4 or len(page) < _length(page):
             raise AudioError(f"{printable(path)} is truncated: an ogg stream ends with a page marked as the last; {AGAIN}")
-        if not _sound(page[: _length(page)]):
+        if len(page) > _length(page):
+            where = end - len(page) + _length(page)
+            raise AudioError(
+                f"{printable(path)} goes on behind the last page of an ogg stream: files were joined; split it at byte {where}"
+            )
+        if not _sound(page):
             raise AudioError(f"{printable(path)} is damaged: the last page of an ogg stream does not match its checksum; {AGAIN}")
     return found
 
