@@ -314,10 +314,10 @@ def test_what_is_unknown_is_left_out_and_said(task):
     events = None if known.events is None else {**known.events, known.clips[0]: None}
     one = Report("t", {}, [Section("s", {"test": replace(known, truth=truth, events=events)})], {})
     for text in (one.to_html(), one.to_markdown()):
-        assert "left out: " in text
+        assert "eft out: " in text
         assert "1 clips of which too little is known" in text
         assert "3 unknown labels of clips" in text
-    assert "left out: " not in Report("t", {}, [Section("s", {"test": known})], {}).to_html()
+    assert "eft out: " not in Report("t", {}, [Section("s", {"test": known})], {}).to_html()
 
 
 def test_detection_without_a_known_time_is_shown_by_its_tags():
@@ -429,9 +429,11 @@ def test_the_page_of_scores_names_its_files_its_date_and_the_version(tmp_path):
 
 def test_the_page_of_scores_says_what_was_left_out():
     events = [Event(0, 2, "dog"), Event(1, 2, "dog", 0.2), Event(0, 1, "cat")]
-    material = scoring.Material({"a": events}, ("dog",), {"a": events[:1]}, omitted={"clips": 7})
+    durations = {"a": 4.0, "b": 1000.0}  # only a is scored
+    material = scoring.Material({"a": events}, ("dog",), {"a": events[:1]}, durations=durations, omitted={"clips": 7})
     text = score_page("Scores", [scoring.score("segment_f1", material)], material, files={})
-    assert "7 clips of the reference without an estimate" in text
+    assert "Left out: 7 clips of the reference without an estimate" in text
+    assert "1 clips · 3 events of 1 labels · 4.0 s of audio" in text
     assert "1 events of labels that are not evaluated" in text
     assert "1 reference events of weight 0.5 or less" in text
 

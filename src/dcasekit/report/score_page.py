@@ -32,7 +32,7 @@ def score_page(title: str, scores: Sequence[Score], material: Material, *, files
     ----------
     files : what was read, e.g. ``{"reference": "ref.tsv", "estimate": "scores/"}``.
     """
-    seconds = sum(material.durations.values()) if material.durations else None
+    seconds = sum((material.durations or {}).get(clip, 0.0) for clip in material.reference)
     events = sum(map(len, material.reference.values()))
     about = [f"{len(material.reference):,} clips", f"{events:,} events of {len(material.labels)} labels"]
     about += [f"{duration(seconds)} of audio"] if seconds else []
