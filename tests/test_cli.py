@@ -22,10 +22,12 @@ from dcasekit import audio, cli
 from dcasekit.annotations import read_annotation, read_events
 from dcasekit.augmentations import PitchShift, WhiteNoise
 from dcasekit.cli.settings import assignments, changed
+from dcasekit.cli.training import FrontEnd, front_end_for
 from dcasekit.core import discover
 from dcasekit.errors import DatasetError, NameNotFoundError
-from dcasekit.features import Decibels, NaturalLog
+from dcasekit.features import Decibels, NaturalLog, make_feature, presets
 from dcasekit.features.mel_spectrogram import MelSpectrogram
+from dcasekit.models import SB_CNN
 
 COMMANDS = [
     "datasets list", "datasets info", "datasets stats", "datasets download", "datasets validate", "datasets split", "datasets convert",
@@ -331,6 +333,20 @@ def test_leaves_are_listed(family):
     assert [one["name"] for one in found] == list(discover.names(family))
     assert all(one["about"] for one in found)
     assert all(one["name"] in run(family)[0] for one in found)
+
+
+def test_published_front_ends_are_listed_and_taken_as_features(tmp_path):
+    found = json.loads(run("features", "--presets", "--json")[0])
+    assert [one["name"] for one in found] == list(presets())
+    assert all(one["about"] for one in found)
+    assert "dcase2018_task4" in run("features", "--presets")[0]
+    assert make_feature("dcasenet") == MelSpectrogram.preset("dcasenet")
+    assert make_feature("mel_spectrogram") == MelSpectrogram()
+    model = SB_CNN()
+    assert front_end_for(model, "dcasenet") == FrontEnd(MelSpectrogram.preset("dcasenet"), "window")
+    assert front_end_for(model, "mel_spectrogram") == FrontEnd(MelSpectrogram(), "standard")
+    args = ("extract", "--dataset", "esc50", "--data", tmp_path, "--feature", "dcase_net")
+    assert "Published front ends: dcase2018_task4, " in flat(run(*args, code=1)[1])
 
 
 # Models

@@ -18,7 +18,6 @@ from dcasekit.cli import models as _cli_models
 from dcasekit.cli import options as o
 from dcasekit.cli import output as _cli_output
 from dcasekit.cli.settings import METRIC_NAMES, assignments, changed
-from dcasekit.core import discover
 from dcasekit.core.threads import share_cores
 
 app = typer.Typer(
@@ -63,10 +62,10 @@ def root(
         _cli_output.text(context.get_help())
 
 
-@app.command(epilog=_cli_output.examples("dcasekit features", "dcasekit features --json"))
-def features(as_json: o.Json = False) -> None:
-    """List the features with the names of their settings. JSON: a list of objects name, about, settings."""
-    _cli_leaves.show_leaves("features", as_json=as_json)
+@app.command(epilog=_cli_output.examples("dcasekit features", "dcasekit features --presets"))
+def features(presets: o.Presets = False, as_json: o.Json = False) -> None:
+    """List the features with the names of their settings. JSON: a list of objects name, about, settings (a preset's with values)."""
+    _cli_leaves.show_presets(as_json=as_json) if presets else _cli_leaves.show_leaves("features", as_json=as_json)
 
 
 @app.command(epilog=_cli_output.examples("dcasekit recipes", "dcasekit recipes --json"))
@@ -383,7 +382,9 @@ def run(  # noqa: PLR0913 - options of a command
 
 
 def _feature(name: str, settings: list[str] | None) -> Any:
-    return changed(discover.load("features", name)(), assignments(settings, option="-F"), option="-F")
+    from dcasekit.features import make_feature
+
+    return changed(make_feature(name), assignments(settings, option="-F"), option="-F")
 
 
 if __name__ == "__main__":

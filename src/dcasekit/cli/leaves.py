@@ -31,6 +31,19 @@ def show_leaves(family: str, *, as_json: bool) -> None:
     return table(("name", "about", "settings"), [(leaf["name"], leaf["about"], ", ".join(leaf["settings"])) for leaf in found])
 
 
+def show_presets(*, as_json: bool) -> None:
+    """Print the published front ends."""
+    from dcasekit.features import FeatureExtractor, presets
+
+    if as_json:
+        return document(
+            [{"name": name, "about": one.source, "settings": FeatureExtractor.preset(name).settings} for name, one in presets().items()]
+        )
+    return table(
+        ("name", "feature", "scaler", "about"), [(name, one.feature, one.scaler or "none", one.source) for name, one in presets().items()]
+    )
+
+
 def facts(name: str, dataset: "Dataset") -> dict[str, Any]:
     """Give the facts of a dataset that are known without its files."""
     return {

@@ -173,6 +173,7 @@ def _build(
 ) -> None:
     """Build a model for the windows that are asked for, else those it was published for."""
     from dcasekit.containers.summary import published
+    from dcasekit.features import make_feature
 
     if shape is not None and features is not None:
         raise typer.BadParameter("give --shape or --features, not both")
@@ -180,7 +181,7 @@ def _build(
         raise typer.BadParameter("settings of a feature need --features", param_hint="-F")
     stated = published(type(model))
     if features is not None:
-        model.features = changed(discover.load("features", features)(), assignments(feature_settings, option="-F"), option="-F")
+        model.features = changed(make_feature(features), assignments(feature_settings, option="-F"), option="-F")
         window = model.features.get_shape()[1:]
     elif shape is not None:
         if (match := re.fullmatch(r"0*([1-9]\d{0,8})\s*[x,]\s*0*([1-9]\d{0,8})", shape.strip(), re.IGNORECASE)) is None:

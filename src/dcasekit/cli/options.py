@@ -36,12 +36,19 @@ Augmentations = Annotated[
     typer.Option("-A", metavar="NAME:KEY=VALUE,...", help="An augmentation with its settings; may be repeated.", show_default=False),
 ]
 Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for extracted features, if not the dataset's own.")]
-Feature = Annotated[str, typer.Option(help=f"Name of a feature (`dcasekit features`), {_OWN}.", autocompletion=_complete("features"))]
+Presets = Annotated[bool, typer.Option("--presets", help="List published front ends, each a feature with settings, instead.")]
+Feature = Annotated[
+    str,
+    typer.Option(
+        help=f"Name of a feature (`dcasekit features`) or of a preset (with `--presets`), {_OWN}.", autocompletion=_complete("features")
+    ),
+]
 FeatureOfModel = Annotated[
     str | None,
     typer.Option(
         "--feature",
-        help=f"Name of a feature (`dcasekit features`), {_OWN}.  \\[default: the front end the model was published with]",
+        help=f"Name of a feature (`dcasekit features`) or of a preset (with `--presets`), {_OWN}.  "
+        "\\[default: the front end the model was published with]",
         autocompletion=_complete("features"),
         show_default=False,
     ),

@@ -150,7 +150,8 @@ def front_end_for(model: ModelContainer, feature: str | None) -> FrontEnd:
     """Give the feature that was asked for, else the front end that a model was published with, else mel spectrograms."""
     if feature is None and (published := features.published(model)) is not None:
         return FrontEnd(published, cast("Normalizer | None", features.presets()[str(model.published_front_end)].scaler))
-    return FrontEnd(discover.load("features", feature or "mel_spectrogram")(), "standard")
+    preset = features.presets().get(feature or "")
+    return FrontEnd(features.make_feature(feature or "mel_spectrogram"), cast("Normalizer | None", preset.scaler) if preset else "standard")
 
 
 def trainable(model: ModelContainer) -> ModelContainer:

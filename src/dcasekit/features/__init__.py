@@ -5,9 +5,10 @@ front ends, ``presets()``, which ``MelSpectrogram.preset(name)`` makes and ``pub
 and the ``FeatureStore`` on disk.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from dcasekit.core import discover
+from dcasekit.errors import NameNotFoundError
 from dcasekit.features._log import Decibels, NaturalLog
 from dcasekit.features._mel import Mel
 from dcasekit.features._presets import Preset, presets
@@ -15,7 +16,27 @@ from dcasekit.features._stft import STFT
 from dcasekit.features._store import FeatureStore
 from dcasekit.features.base import FeatureExtractor
 
-__all__ = ["STFT", "Decibels", "FeatureExtractor", "FeatureStore", "Mel", "NaturalLog", "Preset", "presets", "published"]
+__all__ = ["STFT", "Decibels", "FeatureExtractor", "FeatureStore", "Mel", "NaturalLog", "Preset", "make_feature", "presets", "published"]
+
+
+def make_feature(name: str) -> FeatureExtractor:
+    """Make a feature by a name: of a feature, with its defaults, of a published front end, or ``"package.module:Class"``.
+
+    Raises
+    ------
+    NameNotFoundError : nothing is called so; the message lists all names.
+
+    Examples
+    --------
+    >>> make_feature("dcasenet") == FeatureExtractor.preset("dcasenet")
+    True
+    """
+    if name in presets():
+        return FeatureExtractor.preset(name)
+    try:
+        return cast("FeatureExtractor", discover.load("features", name)())
+    except NameNotFoundError as error:
+        raise NameNotFoundError(f"{error} Published front ends: {', '.join(presets())}.") from error
 
 
 def published(model: Any) -> FeatureExtractor | None:
