@@ -347,6 +347,11 @@ def test_memory_of_psds_grows_with_frames_not_with_what_nested_detections_hold()
     assert numbers["psds"] == 1
 
 
+@pytest.mark.parametrize(("gap", "number"), [(0, 1), (1e-6, 1), (2e-6, 2)])
+def test_events_closer_than_a_microsecond_touch(gap, number):
+    assert len(merge(tabulate({"a": [Event(0, 1, "x"), Event(1 + gap, 2, "x")]}, ["a"], ["x"])).onset) == number
+
+
 @given(seed=st.integers(0, 10**6))
 def test_events_are_joined_as_one_by_one(seed):
     rng = np.random.default_rng(seed)
