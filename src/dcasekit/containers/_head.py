@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from dcasekit.containers._backend import Backend, Weights
-from dcasekit.containers._weight_files import lacking, outputs, prefixed
+from dcasekit.containers._weight_files import find_missing, match_outputs, strip_prefixes
 from dcasekit.errors import ModelError
 from dcasekit.generator import Data
 
@@ -46,16 +46,16 @@ def fit_weights(
     ----------
     translate : gives the arrays of a file a model's names and axes, `ModelContainer.published`.
     """
-    rows, source, head = outputs(model.labels, labels), model, dict[str, int]()
+    rows, source, head = match_outputs(model.labels, labels), model, dict[str, int]()
     if labels != model.labels:
         source, head, old = copy.copy(model).build(model.shape, labels, task=model.task), name_head(model), model.weights()
         source.set_weights({name: array if name in head else old[name] for name, array in source.weights().items()})
     wanted = source.weights()
     # Without what stands before all of a file's names ("model."), if more of them are known then.
-    found = max((translate(source, each) for each in prefixed(arrays)), key=lambda each: len(each.keys() & wanted.keys()))
+    found = max((translate(source, each) for each in strip_prefixes(arrays)), key=lambda each: len(each.keys() & wanted.keys()))
     if source is model and found.keys() != wanted.keys():
         head = name_head(model)
-    missing = lacking(found, wanted, head)
+    missing = find_missing(found, wanted, head)
     if source is model:
         return found, missing
     if missing:

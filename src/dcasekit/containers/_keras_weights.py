@@ -74,16 +74,17 @@ def to_torch(layers: Layers, template: Weights) -> dict[str, NDArray[Any]]:
     ModelError : a layer is not the network's layer of that place, or is one too many.
     """
     found: dict[str, NDArray[Any]] = {}
-    layers, groups = _filled(layers), _groups(template)
+    layers, groups = _drop_empty(layers), _group_by_module(template)
     for (name, roles), (prefix, tensors) in zip(layers.items(), groups.items(), strict=False):
-        wanted = _roles(tensors)
-        if _shapes(roles) != _shapes(wanted):
+        wanted = _to_roles(tensors)
+        if _list_shapes(roles) != _list_shapes(wanted):
             raise ModelError(
-                f"layer {name!r} holds {_told(roles)}; the network's layer of that place, {prefix!r}, needs {_told(wanted)}: {_CHECK}"
+                f"layer {name!r} holds {_describe(roles)}; the network's layer of that place, {prefix!r}, needs {_describe(wanted)}: "
+                f"{_CHECK}"
             )
-        found |= {f"{prefix}.{tensor}": array for tensor, array in _tensors(roles, tensors).items()}
+        found |= {f"{prefix}.{tensor}": array for tensor, array in _to_tensors(roles, tensors).items()}
     if extra := list(layers)[len(groups) :]:
-        told = "; ".join(f"{name!r} with {_told(layers[name])}" for name in extra)
+        told = "; ".join(f"{name!r} with {_describe(layers[name])}" for name in extra)
         raise ModelError(f"the network has {len(groups)} layers with weights, here are {len(layers)}: nothing takes {told}; {_CHECK}")
     return {name: found[name] for name in template if name in found}
 
@@ -104,13 +105,13 @@ def to_keras(weights: Weights, template: Layers) -> dict[str, dict[str, NDArray[
     ------
     ModelError : the networks differ in a layer, or in the number of layers.
     """
-    layers, groups = _filled(template), _groups(weights)
+    layers, groups = _drop_empty(template), _group_by_module(weights)
     found: dict[str, dict[str, NDArray[Any]]] = {}
     for (name, wanted), (prefix, tensors) in zip(layers.items(), groups.items(), strict=False):
-        roles = _roles(tensors)
-        if _shapes(roles) != _shapes(wanted):
+        roles = _to_roles(tensors)
+        if _list_shapes(roles) != _list_shapes(wanted):
             raise ModelError(
-                f"layer {prefix!r} holds {_told(roles)}; Keras' layer of that place, {name!r}, needs {_told(wanted)}: {_CHECK}"
+                f"layer {prefix!r} holds {_describe(roles)}; Keras' layer of that place, {name!r}, needs {_describe(wanted)}: {_CHECK}"
             )
         found[name] = {key: np.ascontiguousarray(roles[key], array.dtype) for key, array in wanted.items()}
     if len(layers) != len(groups):
@@ -121,11 +122,11 @@ def to_keras(weights: Weights, template: Layers) -> dict[str, dict[str, NDArray[
     return found
 
 
-def _filled(layers: Layers) -> Layers:
+def _drop_empty(layers: Layers) -> Layers:
     return {name: roles for name, roles in layers.items() if roles}
 
 
-def _groups(weights: Weights) -> dict[str, dict[str, NDArray[Any]]]:
+def _group_by_module(weights: Weights) -> dict[str, dict[str, NDArray[Any]]]:
     """Put the tensors of each module together: name of the module -> name of the tensor -> array."""
     groups: dict[str, dict[str, NDArray[Any]]] = {}
     for name, array in weights.items():
@@ -134,12 +135,12 @@ def _groups(weights: Weights) -> dict[str, dict[str, NDArray[Any]]]:
     return groups
 
 
-def _roles(tensors: Weights) -> dict[str, NDArray[Any]]:
+def _to_roles(tensors: Weights) -> dict[str, NDArray[Any]]:
     """Write the tensors of one module as a Keras layer."""
     if "running_mean" in tensors:
         return {role: tensors[name] for role, name in _NORM.items() if name in tensors}
     if _is_gru(tensors):
-        parts = _by_direction(tensors)
+        parts = _split_directions(tensors)
         prefixes = _DIRECTIONS if len(parts) == 2 else ("",)
         return {prefix + name: array for prefix, part in zip(prefixes, parts, strict=True) for name, array in part.items()}
     if "weight" in tensors:
@@ -149,14 +150,14 @@ def _roles(tensors: Weights) -> dict[str, NDArray[Any]]:
     return dict(tensors)
 
 
-def _tensors(roles: Mapping[str, NDArray[Any]], like: Weights) -> dict[str, NDArray[Any]]:
-    """Write a Keras layer as the tensors of one module; shapes are those of `like`, as its `_roles` are those given."""
+def _to_tensors(roles: Mapping[str, NDArray[Any]], like: Weights) -> dict[str, NDArray[Any]]:
+    """Write a Keras layer as the tensors of one module; shapes are those of `like`, as its `_to_roles` are those given."""
     if "running_mean" in like:
         found = {**like, **{_NORM[role]: array for role, array in roles.items()}}
     elif _is_gru(like):
         prefixes = [prefix for prefix in _DIRECTIONS if f"{prefix}kernel" in roles] or [""]
         parts = [{name: roles[prefix + name] for name in ("kernel", "recurrent_kernel", "bias")} for prefix in prefixes]
-        found = _joined(parts, like)
+        found = _join_directions(parts, like)
     elif "weight" in like:
         kernel = roles["kernel"]
         axes = (kernel.ndim - 1, kernel.ndim - 2, *range(kernel.ndim - 2))
@@ -177,15 +178,15 @@ def _is_gru(tensors: Weights) -> bool:
     return names == {"kernel", "recurrent_kernel", "bias"} and tensors["kernel"].ndim == 3
 
 
-def _by_direction(tensors: Weights) -> list[dict[str, NDArray[Any]]]:
+def _split_directions(tensors: Weights) -> list[dict[str, NDArray[Any]]]:
     """Write a recurrent module as Keras' kernel (in, 3u), recurrent kernel (u, 3u) and bias, one of each per direction."""
     if "weight_ih_l0" in tensors:
         ends = [end for end in ("_l0", "_l0_reverse") if f"weight_ih{end}" in tensors]
         return [
             {
-                "kernel": _swapped(tensors[f"weight_ih{end}"]).T,
-                "recurrent_kernel": _swapped(tensors[f"weight_hh{end}"]).T,
-                "bias": np.stack([_swapped(tensors[f"bias_{kind}{end}"]) for kind in ("ih", "hh")]),
+                "kernel": _swap_gates(tensors[f"weight_ih{end}"]).T,
+                "recurrent_kernel": _swap_gates(tensors[f"weight_hh{end}"]).T,
+                "bias": np.stack([_swap_gates(tensors[f"bias_{kind}{end}"]) for kind in ("ih", "hh")]),
             }
             for end in ends
         ]
@@ -198,13 +199,13 @@ def _by_direction(tensors: Weights) -> list[dict[str, NDArray[Any]]]:
     return [{"kernel": k, "recurrent_kernel": r, "bias": b} for k, r, b in zip(kernels, recurrent, biases, strict=True)]
 
 
-def _joined(parts: list[dict[str, NDArray[Any]]], like: Weights) -> dict[str, NDArray[Any]]:
-    """Undo `_by_direction`."""
+def _join_directions(parts: list[dict[str, NDArray[Any]]], like: Weights) -> dict[str, NDArray[Any]]:
+    """Undo `_split_directions`."""
     if "weight_ih_l0" in like:
         found: dict[str, NDArray[Any]] = {}
         for end, part in zip(("_l0", "_l0_reverse"), parts, strict=False):
-            found |= {f"weight_ih{end}": _swapped(part["kernel"].T), f"weight_hh{end}": _swapped(part["recurrent_kernel"].T)}
-            found |= {f"bias_ih{end}": _swapped(part["bias"][0]), f"bias_hh{end}": _swapped(part["bias"][1])}
+            found |= {f"weight_ih{end}": _swap_gates(part["kernel"].T), f"weight_hh{end}": _swap_gates(part["recurrent_kernel"].T)}
+            found |= {f"bias_ih{end}": _swap_gates(part["bias"][0]), f"bias_hh{end}": _swap_gates(part["bias"][1])}
         return found
     kernels, recurrent, biases = (np.stack([part[name] for part in parts]) for name in ("kernel", "recurrent_kernel", "bias"))
     if "weight_ih" in like:
@@ -212,15 +213,15 @@ def _joined(parts: list[dict[str, NDArray[Any]]], like: Weights) -> dict[str, ND
     return {"kernel": kernels, "recurrent_kernel": recurrent, "bias": biases.reshape(like["bias"].shape)}
 
 
-def _swapped(gates: NDArray[Any]) -> NDArray[Any]:
+def _swap_gates(gates: NDArray[Any]) -> NDArray[Any]:
     """Exchange the first two of three gates along the first axis: Keras' update, reset and PyTorch's reset, update."""
     first, second, third = np.split(gates, 3)
     return np.concatenate([second, first, third])
 
 
-def _shapes(roles: Mapping[str, NDArray[Any]]) -> dict[str, tuple[int, ...]]:
+def _list_shapes(roles: Mapping[str, NDArray[Any]]) -> dict[str, tuple[int, ...]]:
     return {role: tuple(array.shape) for role, array in roles.items()}
 
 
-def _told(roles: Mapping[str, NDArray[Any]]) -> str:
+def _describe(roles: Mapping[str, NDArray[Any]]) -> str:
     return ", ".join(f"{role} {tuple(array.shape)}" for role, array in roles.items())

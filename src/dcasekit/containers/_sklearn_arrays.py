@@ -30,7 +30,7 @@ _KINDS = (
 _KERNELS = ("linear", "poly", "rbf", "sigmoid")
 
 
-def learned(estimator: Any, rows: Matrix) -> Arrays:
+def extract_arrays(estimator: Any, rows: Matrix) -> Arrays:
     """Give what an estimator has learned from rows (rows, dims); empty if it is of no known kind.
 
     An estimator is of a kind if that kind's arrays answer as it does itself.

@@ -86,19 +86,19 @@ def read(path: PathLike, *, wanted: int) -> Arrays:
     budget, name = _Budget(path, wanted), path.name.lower()
     budget.check("the file itself", path.stat().st_size)
     if name.endswith((".h5", ".hdf5")):
-        return _keras_file(path, budget)
+        return _read_keras(path, budget)
     if name.endswith((".h5.gz", ".hdf5.gz")):
-        return _keras_file(_unzipped(path, budget), budget)
+        return _read_keras(_unzip(path, budget), budget)
     if name.endswith((".pt", ".pth", ".ckpt", ".bin")):
-        return _torch_file(path, budget)
+        return _read_torch(path, budget)
     if name.endswith(".npz"):
-        return _numpy_file(path, budget)
+        return _read_npz(path, budget)
     if name.endswith(".safetensors"):
-        return _safetensors_file(path)
+        return _read_safetensors(path)
     raise ModelError(f"{path} is of no known kind of weight file; known: {_KNOWN}")
 
 
-def prefixed(arrays: Weights) -> Iterator[Weights]:
+def strip_prefixes(arrays: Weights) -> Iterator[Weights]:
     """Give arrays of PyTorch by their names, then without what stands before all of them, such as ``module.``, ``model.``, once or more."""
     yield arrays
     while len(firsts := {name.partition(".")[0] for name in arrays}) == 1 and all("." in name for name in arrays):
@@ -106,7 +106,7 @@ def prefixed(arrays: Weights) -> Iterator[Weights]:
         yield arrays
 
 
-def lacking(found: Weights, wanted: Weights, head: Collection[str]) -> list[str]:
+def find_missing(found: Weights, wanted: Weights, head: Collection[str]) -> list[str]:
     """Compare the weights of a file with those of a network; name what the file lacks: nothing, or the head.
 
     Raises
@@ -128,7 +128,7 @@ def lacking(found: Weights, wanted: Weights, head: Collection[str]) -> list[str]
     return missing
 
 
-def outputs(wanted: Sequence[str], labels: Sequence[str]) -> list[int]:
+def match_outputs(wanted: Sequence[str], labels: Sequence[str]) -> list[int]:
     """Say which output of a file each label of a model is, given the file's labels in the order of its outputs."""
     if unknown := [label for label in wanted if label not in labels]:
         raise ModelError(f"the model has the labels {', '.join(unknown)}, which are not among the file's: {', '.join(labels)}")
@@ -163,7 +163,7 @@ def _damaged(path: Path, error: Exception) -> ModelError:
 # ---- Keras
 
 
-def _unzipped(path: Path, budget: _Budget) -> io.BytesIO:
+def _unzip(path: Path, budget: _Budget) -> io.BytesIO:
     try:
         with gzip.open(path) as file:
             content = file.read(budget.left + 1)
@@ -173,34 +173,34 @@ def _unzipped(path: Path, budget: _Budget) -> io.BytesIO:
     return io.BytesIO(content)
 
 
-def _keras_file(source: Path | io.BytesIO, budget: _Budget) -> Arrays:
+def _read_keras(source: Path | io.BytesIO, budget: _Budget) -> Arrays:
     try:
         import h5py
     except ImportError:
         raise MissingExtraError("h5py", "hdf5") from None
     try:
         with h5py.File(source, "r") as file:
-            return dict(_keras_arrays(_inner(file, "model_weights", budget.path) if "model_weights" in file else file, budget))
+            return dict(_read_layers(_open_inside(file, "model_weights", budget.path) if "model_weights" in file else file, budget))
     except ModelError:
         raise
     except (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(budget.path, error) from error
 
 
-def _keras_arrays(root: Any, budget: _Budget) -> Iterator[tuple[str, NDArray[Any]]]:
+def _read_layers(root: Any, budget: _Budget) -> Iterator[tuple[str, NDArray[Any]]]:
     """Give "layer/role" and array of all weights, in the order the file lists them."""
-    path, layers = budget.path, _listed(root, "layer_names")
+    path, layers = budget.path, _read_names(root, "layer_names")
     if layers is None:
         raise ModelError(
             f"{path} has no layer_names, so it is no weight file of Keras 2; from Keras 3, save the model with model.save('name.h5')"
         )
     for layer in layers:
-        group = _inner(root, layer, path)
-        names = _listed(group, "weight_names") or []
-        inner = {name: _inside(name) for name in names}
+        group = _open_inside(root, layer, path)
+        names = _read_names(group, "weight_names") or []
+        inner = {name: _name_layer(name) for name in names}
         nested = len(set(inner.values())) > 1  # a model used as a layer: each of its own layers has a name
         for name in names:
-            dataset, full = _inner(group, name, path), f"{layer}/{name}"
+            dataset, full = _open_inside(group, name, path), f"{layer}/{name}"
             _need_numbers(path, full, dataset.dtype)
             if dataset.external or dataset.is_virtual:
                 raise ModelError(f"{path}: {full} lies in another file; a weight file that reads others is refused")
@@ -208,7 +208,7 @@ def _keras_arrays(root: Any, budget: _Budget) -> Iterator[tuple[str, NDArray[Any
             yield f"{layer}/{inner[name]}/{role(name)}" if nested else f"{layer}/{role(name)}", np.asarray(dataset)
 
 
-def _inner(group: Any, name: str, path: Path) -> Any:
+def _open_inside(group: Any, name: str, path: Path) -> Any:
     """Give what lies in a group under a path, by no link to elsewhere."""
     import h5py
 
@@ -221,7 +221,7 @@ def _inner(group: Any, name: str, path: Path) -> Any:
     return group
 
 
-def _listed(group: Any, attribute: str) -> list[str] | None:
+def _read_names(group: Any, attribute: str) -> list[str] | None:
     """Give a list of names that Keras keeps as an attribute, in numbered parts where it is too long for one."""
     if attribute in group.attrs:
         parts = [group.attrs[attribute]]
@@ -233,7 +233,7 @@ def _listed(group: Any, attribute: str) -> list[str] | None:
     return [name.decode() if isinstance(name, bytes) else str(name) for part in parts for name in part]
 
 
-def _inside(name: str) -> str:
+def _name_layer(name: str) -> str:
     """Name the layer a weight belongs to by its path; the directions of a bidirectional layer belong to one."""
     return re.split(r"(?:^|/)(?:forward_|backward_)", name.rpartition("/")[0])[0]
 
@@ -241,7 +241,7 @@ def _inside(name: str) -> str:
 # ---- PyTorch
 
 
-def _torch_file(path: Path, budget: _Budget) -> Arrays:
+def _read_torch(path: Path, budget: _Budget) -> Arrays:
     try:
         import torch
     except ImportError:
@@ -250,7 +250,7 @@ def _torch_file(path: Path, budget: _Budget) -> Arrays:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as file:
                 budget.check("what is unzipped of it", sum(part.file_size for part in file.infolist()))
-        with _known_classes():
+        with _allow_classes():
             found = torch.load(path, map_location="cpu", weights_only=True)
     except ModelError:
         raise
@@ -261,11 +261,11 @@ def _torch_file(path: Path, budget: _Budget) -> Arrays:
                 "open it elsewhere and save the tensors of its state_dict() with safetensors.torch.save_file"
             ) from error
         raise _damaged(path, error) from error
-    return {name: _array_of(name, tensor, budget) for name, tensor in _state_dict(found, path).items()}
+    return {name: _to_array(name, tensor, budget) for name, tensor in _find_state_dict(found, path).items()}
 
 
 @contextmanager
-def _known_classes() -> Iterator[None]:
+def _allow_classes() -> Iterator[None]:
     """Let a checkpoint hold what trainers write beside tensors, numbers of NumPy and settings; of these nothing acts when it is made."""
     import torch
 
@@ -287,7 +287,7 @@ def _known_classes() -> Iterator[None]:
         yield
 
 
-def _array_of(name: str, tensor: "torch.Tensor", budget: _Budget) -> NDArray[Any]:
+def _to_array(name: str, tensor: "torch.Tensor", budget: _Budget) -> NDArray[Any]:
     """Give a tensor as an array."""
     import torch
 
@@ -302,7 +302,7 @@ def _array_of(name: str, tensor: "torch.Tensor", budget: _Budget) -> NDArray[Any
         raise ModelError(f"{refusal}; save it as torch.float32") from error
 
 
-def _state_dict(found: Any, path: Path) -> dict[str, Any]:
+def _find_state_dict(found: Any, path: Path) -> dict[str, Any]:
     """Find the tensors: a state dict, the one that a checkpoint calls so, or the only one in it."""
     candidates = {"": found, **found} if isinstance(found, Mapping) else {}
     states = {key: dict(value) for key, value in candidates.items() if _is_state(value)}
@@ -325,14 +325,14 @@ def _is_state(value: Any) -> bool:
 # ---- arrays
 
 
-def _numpy_file(path: Path, budget: _Budget) -> Arrays:
+def _read_npz(path: Path, budget: _Budget) -> Arrays:
     found: Arrays = {}
     try:
         with zipfile.ZipFile(path) as file:
             for part in file.infolist():
                 name = part.filename.removesuffix(".npy")
                 with file.open(part) as stream:
-                    shape, kind = _numpy_header(stream)
+                    shape, kind = _read_header(stream)
                 _need_numbers(path, name, kind)
                 budget.take(name, kind.itemsize * math.prod(shape))
                 with file.open(part) as stream:
@@ -342,7 +342,7 @@ def _numpy_file(path: Path, budget: _Budget) -> Arrays:
     return found
 
 
-def _numpy_header(stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _read_header(stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Read the shape and type that the head of a NumPy file claims."""
     version = np.lib.format.read_magic(stream)
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -350,12 +350,12 @@ def _numpy_header(stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, kind
 
 
-def _safetensors_file(path: Path) -> Arrays:
+def _read_safetensors(path: Path) -> Arrays:
     """Read a file whose arrays lie in it as they are: it is as large as they."""
     from safetensors import SafetensorError, deserialize
 
     try:
-        return {name: _safetensor(path, name, about) for name, about in deserialize(path.read_bytes())}  # type: ignore[no-untyped-call]
+        return {name: _decode(path, name, about) for name, about in deserialize(path.read_bytes())}  # type: ignore[no-untyped-call]
     except (OSError, LookupError, TypeError, ValueError, SafetensorError) as error:
         raise _damaged(path, error) from error
 
@@ -364,7 +364,7 @@ _SAFETENSORS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "
 _SAFETENSORS |= {"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?", "BF16": "<u2"}
 
 
-def _safetensor(path: Path, name: str, about: Mapping[str, Any]) -> NDArray[Any]:
+def _decode(path: Path, name: str, about: Mapping[str, Any]) -> NDArray[Any]:
     kind = about["dtype"]
     if kind not in _SAFETENSORS:
         raise ModelError(f"{path}: {name} holds {kind}, which NumPy does not know; save it as F32")

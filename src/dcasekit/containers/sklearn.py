@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dcasekit.annotations import HARD
 from dcasekit.containers._backend import Record, Weights
 from dcasekit.containers._epochs import Learner, learning_batches, train_epochs
-from dcasekit.containers._sklearn_arrays import Arrays, Matrix, answers, check, learned, operations, probabilities
+from dcasekit.containers._sklearn_arrays import Arrays, Matrix, answers, check, extract_arrays, operations, probabilities
 from dcasekit.containers.base import ModelContainer
 from dcasekit.containers.training import Training, sum_loss, validation_record
 from dcasekit.core import discover
@@ -229,7 +229,7 @@ class SklearnModelContainer(ModelContainer):
         return [np.where(np.isnan(column), _UNKNOWN, column > HARD).astype(np.int64) for column in y.T]
 
     def _part(self, estimator: Any, rows: Matrix, seen: NDArray[np.int64]) -> Mapping[str, Any]:
-        return {**(learned(estimator, rows) or {"estimator": estimator}), **self._seen(seen)}
+        return {**(extract_arrays(estimator, rows) or {"estimator": estimator}), **self._seen(seen)}
 
     def _seen(self, classes: NDArray[np.int64]) -> Arrays:
         """Mark the labels that the one estimator of classification tells apart: (labels,)."""

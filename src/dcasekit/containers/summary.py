@@ -149,7 +149,7 @@ class Summary:
                 "forward pass keeps; workspaces of single operations come on top"
             )
         if self.field is not None:
-            found["receptive field"] = self._sees(self.field)
+            found["receptive field"] = self._describe_field(self.field)
         if self.local_field is not None:
             found["local field"] = f"{_frames(self.local_field, self.hop)}, up to the layer '{self.local}'"
         if not self.layers:
@@ -189,7 +189,7 @@ class Summary:
             text += f", of which {self.steps:,} differ: each is held for several frames"
         return text + ("" if self.hop is None else f"; {self.steps / (frames * self.hop):.4g} per second")
 
-    def _sees(self, seen: range) -> str:
+    def _describe_field(self, seen: range) -> str:
         frames = self.shape[0]
         if not seen:
             return "no frame: the answer is always the same"
@@ -239,12 +239,12 @@ def summary(model: ModelContainer) -> Summary:
     known |= {"task": model.task, "weight_bytes": size}
     # By name: no backend is imported for models of another.
     if any(kind.__module__ == "dcasekit.containers.torch" for kind in type(model).__mro__):
-        return Summary(**known, **_measured(model, size))
+        return Summary(**known, **_measure(model, size))
     cost = model.cost()
     known |= {"macs": cost["macs"], "trained": cost["parameters"], "kept": sum(array.size for array in weights) - cost["parameters"]}
     output = model.answer(np.zeros((1, *model.shape), np.float32)).shape[1:]
     keras = any(kind.__module__ == "dcasekit.containers.keras" for kind in type(model).__mro__)
-    return Summary(**known, output=output, steps=1 if len(output) == 1 else output[0], layers=_of_keras(model) if keras else ())
+    return Summary(**known, output=output, steps=1 if len(output) == 1 else output[0], layers=_list_keras_layers(model) if keras else ())
 
 
 def published(kind: type) -> Published | None:
@@ -253,7 +253,7 @@ def published(kind: type) -> Published | None:
     return found
 
 
-def _measured(model: Any, size: int) -> dict[str, Any]:
+def _measure(model: Any, size: int) -> dict[str, Any]:
     """Look into the network of a PyTorch model with weights of so many bytes: a copy of it, on the CPU."""
     from dcasekit.containers._torch_costs import bytes_for_gradient, count_different, layer_costs, predict
     from dcasekit.containers._torch_layers import example
@@ -286,7 +286,7 @@ def _measured(model: Any, size: int) -> dict[str, Any]:
     }
 
 
-def _of_keras(model: Any) -> tuple[Layer, ...]:
+def _list_keras_layers(model: Any) -> tuple[Layer, ...]:
     """Give the layers of a Keras model in the order in which they act."""
     shapes, found = model.layers(), []
     for layer in model.network.layers:

@@ -50,7 +50,7 @@ class Network(nn.Module, ABC):
         elif task == "tagging":
             logits = self.layer_TAG(self.sequence(maps, task).mean(1))
         else:
-            logits = _held(self.event_fc(self.sequence(maps, task)), x.shape[1])
+            logits = _repeat(self.event_fc(self.sequence(maps, task)), x.shape[1])
         return logits
 
     @abstractmethod
@@ -177,7 +177,7 @@ def _residual_blocks(before: int, after: int, *, blocks: int, dims: int) -> nn.S
     return nn.Sequential(*(_ResidualBlock(after if n else before, after, 1 if n else 2, dims) for n in range(blocks)))
 
 
-def _held(steps: Tensor, frames: int) -> Tensor:
+def _repeat(steps: Tensor, frames: int) -> Tensor:
     """Give each frame the answer of its step; frames that the poolings left over, that of the last step."""
     held = steps.repeat_interleave(STEP_FRAMES, dim=1)
     return torch.cat([held, held[:, -1:].expand(-1, frames - held.shape[1], -1)], dim=1)

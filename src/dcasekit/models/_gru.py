@@ -52,14 +52,14 @@ def read(layer: nn.GRU, x: Tensor) -> Tensor:
         states: Tensor = layer(x)[0]
         return states
     for depth in range(layer.num_layers):
-        found = [_one_way(layer, f"_l{depth}", x)]
+        found = [_run_direction(layer, f"_l{depth}", x)]
         if layer.bidirectional:
-            found.append(_one_way(layer, f"_l{depth}_reverse", x.flip(1)).flip(1))
+            found.append(_run_direction(layer, f"_l{depth}_reverse", x.flip(1)).flip(1))
         x = torch.cat(found, -1)
     return x
 
 
-def _one_way(layer: nn.GRU, end: str, x: Tensor) -> Tensor:
+def _run_direction(layer: nn.GRU, end: str, x: Tensor) -> Tensor:
     from_input, from_state = ((getattr(layer, f"weight_{part}{end}"), getattr(layer, f"bias_{part}{end}")) for part in ("ih", "hh"))
 
     def step(state: Tensor, frame: Tensor) -> Tensor:
@@ -111,13 +111,13 @@ class ResetBeforeGRU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with exact(x):
-            return self._read(x.to(self.bias.dtype))
+            return self._run(x.to(self.bias.dtype))
 
-    def _read(self, x: Tensor) -> Tensor:
+    def _run(self, x: Tensor) -> Tensor:
         # PyTorch's own hard sigmoid is clip(x / 6 + 0.5, 0, 1); scaling the gates' weights makes it Keras'.
         scale = self.bias.new_tensor([1.2, 1.2, 1.0] if self.hard_sigmoid else [1.0, 1.0, 1.0]).repeat_interleave(self.units)
         parts = [2 * self.units, self.units]
-        gates, candidates = self._projected(x, scale).split(parts, dim=-1)
+        gates, candidates = self._project(x, scale).split(parts, dim=-1)
         to_gates, to_candidates = (part.clone() for part in (self.weight_hh.transpose(1, 2) * scale).split(parts, dim=-1))
 
         def step(state: Tensor, gate: Tensor, candidate: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class ResetBeforeGRU(nn.Module):
         forwards, backwards = recur(step, torch.zeros_like(candidates[0]), gates, candidates, axis=2)  # (windows, frames, units) each
         return torch.cat([forwards, backwards.flip(1)], dim=-1)
 
-    def _projected(self, x: Tensor, scale: Tensor) -> Tensor:
+    def _project(self, x: Tensor, scale: Tensor) -> Tensor:
         """Project all frames: (frames, directions, windows, 3 * units), the second direction backwards in time."""
         weight = (self.weight_ih * scale[:, None]).flatten(0, 1).expand(x.shape[0], -1, -1)
         if self.training and self.dropout:
