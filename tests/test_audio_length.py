@@ -408,3 +408,10 @@ def test_times_are_rounded_to_the_nearest_sample(tmp_path, sr):
         assert len(audio.read(path, stop=samples / sr)[0]) == samples
     for first, second in pairwise(np.linspace(0, 1, 8)):
         assert len(audio.read(path, start=first, stop=second)[0]) == round(second * sr) - round(first * sr)
+
+
+def test_bytes_of_sound_that_look_like_the_head_of_a_flac_frame_are_none():
+    from dcasekit.audio._flac import _frame_ends
+
+    for second in range(256):  # a size of 0 is none; of the others the checksum is wrong
+        assert list(_frame_ends(bytes([0xFF, 0xF8, second, 0x08]) + bytes(range(1, 13)), 4096)) == []

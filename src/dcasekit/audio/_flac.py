@@ -60,7 +60,7 @@ def _frame_ends(tail: bytes, block: int) -> Iterator[int]:
     for found in _FRAME.finditer(tail):
         head = tail[found.start() : found.start() + 16]
         ones = 8 - (~head[4] & 0xFF).bit_length() if len(head) == 16 else 8
-        if ones == 1 or ones > 7:
+        if ones == 1 or ones > 7 or not head[2] >> 4:  # no head of a frame: bytes of sound that look like one
             continue
         number = head[4] & (0x7F >> ones)
         at = 5 + max(0, ones - 1)
@@ -78,7 +78,7 @@ def _frame_ends(tail: bytes, block: int) -> Iterator[int]:
             else 256 << size - 8
         )
         at += wide + {12: 1, 13: 2, 14: 2}.get(rate, 0)
-        if size and at < 16 and _crc8(head[:at]) == head[at]:
+        if at < 16 and _crc8(head[:at]) == head[at]:
             yield (number if head[1] & 1 else number * block) + own
 
 
