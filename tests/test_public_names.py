@@ -21,6 +21,7 @@ DOCUMENTED = [
     "Results",
     "Scaler",
     "Scores",
+    "Training",
     "load",
     "to_events",
 ]

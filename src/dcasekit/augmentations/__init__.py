@@ -2,7 +2,7 @@
 
 Time and pitch: ``TimeStretch``, ``PitchShift``, ``Shift``, ``Reverse``, ``Crop``. Sounds added: ``WhiteNoise``, ``Mix``. The way to the
 microphone and after it: ``Gain``, ``Reverb``, ``LowPass``, ``Codec``. Their base class ``Augmentation``; and ``AugmentedDataset``, a
-dataset plus its copies.
+dataset plus its copies. Functions of a batch, such as mix-up, are in `dcasekit.batch_augmentations`.
 """
 
 from typing import Any
