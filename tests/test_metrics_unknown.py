@@ -8,7 +8,7 @@ import pytest
 from dcasekit.annotations import Event
 from dcasekit.errors import MetricError
 from dcasekit.metrics import calibration, classification, tagging, thresholds
-from dcasekit.results import Results
+from dcasekit.results import Results, scoring
 from dcasekit.scores import Scores
 
 LABELS = ("cat", "dog", "owl")
@@ -192,7 +192,10 @@ def test_exact_soft_answers_are_right():
 @pytest.mark.parametrize(("weight", "f1"), [(0.0, 0.0), (0.5, 0.0), (0.51, 1.0)])
 def test_an_event_of_weight_one_half_or_less_is_none(weight, f1):
     events = {"a": [Event(0, 2, "dog"), Event(5, 7, "cat", weight)]}
-    numbers = detection(events, {"a": roll((0, 2, "dog", 1), (5, 7, "cat", 1))}).numbers
+    results = detection(events, {"a": roll((0, 2, "dog", 1), (5, 7, "cat", 1))})
+    numbers = results.numbers
+    assert results.left_out["events"] == (not f1)
+    assert scoring.Material(events, LABELS, {}).left_out["events"] == (not f1)
     assert np.nan_to_num(numbers["f1/cat"]) == f1
     assert numbers["insertions"] == (0 if f1 else 1)
 
@@ -210,6 +213,14 @@ def test_results_end_with_the_clip_not_with_the_last_frame():
     assert late.numbers["f1/micro"] == 1
     assert late.left_out["cut"] == 1
     assert Results.pooled([cut, replace(cut, clips=("b",), events={"b": []})]).durations == (10.0, 10.0)
+
+
+@pytest.mark.parametrize(("offset", "cut"), [(10.0, 0), (10 + 1e-6, 0), (10 + 3e-6, 1)])
+def test_what_reaches_behind_the_end_is_counted(offset, cut):
+    events = {"a": [Event(1, offset, "dog"), Event(1, offset, "cat", 0.5)]}
+    assert detection(events, {"a": roll()}, durations=(10.0,)).left_out["cut"] == cut
+    assert scoring.Material(events, LABELS, {}, durations={"a": 10.0}).left_out["cut"] == cut
+    assert scoring.Material(events, ("owl",), {}, durations={"a": 10.0}).left_out == {"other": 2, "events": 0, "cut": 0}
 
 
 def test_results_refuse_what_does_not_fit():

@@ -146,12 +146,8 @@ class Results:
         weight 0.5 or less, no events by the rule for soft ones; ``cut``: that reach behind their clip's end.
         """
         listed = [(self._ends[i], event) for i in self._timed for event in self._listed[i] or ()]
-        if self.task == "detection" and self._timed.size:
-            unknown = len(self.clips) - self._timed.size
-        else:
-            unknown = len(self.clips) - self._counted.size
         return {
-            "clips": unknown,
+            "clips": len(self.clips) - self._counted.size,
             "labels": int(np.isnan(self.truth).sum()),
             "events": sum(event.weight <= HARD for _, event in listed),
             "cut": sum(event.weight > HARD and event.offset > end + TIME_TOLERANCE for end, event in listed),
