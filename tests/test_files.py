@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 
 import numpy as np
@@ -200,7 +201,8 @@ def dead():
 
 def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
     ours, elsewhere = leftover(tmp_path), leftover(tmp_path, host="another-host")
-    kept = [leftover(tmp_path, pid=os.getpid()), leftover(tmp_path, old=False, pid=dead())]
+    kept = [leftover(tmp_path, pid=os.getpid()), leftover(tmp_path, old=False, pid=dead()), leftover(tmp_path, host="a-third")]
+    os.utime(kept[-1], (time.time() - 600,) * 2)  # there may be a process there that still writes
     for name in (".dcasekit", ".dcasekit-notes.txt", ".clip-abcd1234.wav", "dcasekit-x-1-0123abcd.wav"):
         kept.append(tmp_path / name)
         kept[-1].write_text("the user's")

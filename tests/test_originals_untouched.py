@@ -222,6 +222,19 @@ def test_sounds_are_not_made_over_recordings(world):
     check_untouched(world, before, ("data/audio/",))
 
 
+def test_copies_of_ours_are_used_although_the_mark_of_their_folder_was_lost(world):
+    testing.make_dataset("esc50", world / "data", clips=20, seconds=0.6, sr=8000)
+    for _ in range(2):
+        dataset = ESC50(world / "data")
+        dataset.change_sampling_rate(4000, jobs=1)
+        FEATURE.extract(ESC50(world / "data"), jobs=1)
+        for mark in world.rglob(".dcasekit"):  # as a copy of "*" leaves it behind
+            mark.unlink()
+    noise(dataset.root / "audio" / f"{dataset.clips[0].id}.wav", seed=5)
+    with pytest.raises(StorageError, match="exists and dcasekit did not write it"):
+        ESC50(world / "data").change_sampling_rate(4000, jobs=1)
+
+
 def test_a_stranger_s_record_of_a_copy_is_made_anew(world):
     """Files beside the copies that hold something else than they should are no record, and no error."""
     testing.make_dataset("esc50", world / "data", clips=20, seconds=0.6, sr=8000)

@@ -218,13 +218,15 @@ class AugmentedDataset(Dataset):
 
 def _write_copy(clip: Clip, *, folder: Path, augmentation: Augmentation, seed: int, task: Task) -> dict[str, Any]:
     """Write one copy unless it is there; give its record: ``duration``, ``tags``, ``events``, and the ``source`` it was made from."""
-    path, about = (place(folder, f"{clip.id}.wav{end}", kind=_KIND) for end in ("", ".json"))
+    names = f"{clip.id}.wav", f"{clip.id}.wav.json"
+    path, about = (folder / name for name in names)
     params = augmentation.draw(np.random.default_rng((seed, _number(clip.id), _number(folder.name))))
     files = [clip.path, *augmentation.files(params)]
     with suppress(DatasetError, KeyError, TypeError, OSError):  # a record that cannot be read is made anew
         record: dict[str, Any] = read_json(about, error=DatasetError)
         if record["bytes"] == path.stat().st_size and _made_of(record["source"], clip, files, task):
             return _kept(record)
+    path, about = (place(folder, name, kind=_KIND) for name in names)
     source = {"files": list(map(origin, files)), "channel": clip.channel, "labels": _labels(clip, task)}
     samples, sr = audio_files.read(clip.path, channel=clip.channel)
     result, heard = augmentation.apply(samples, clip.events or (), params, sr=sr)

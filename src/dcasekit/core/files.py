@@ -39,7 +39,9 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 _TEMPORARY = re.compile(r"\.dcasekit-(.+)-(\d+)-[0-9a-f]{8}(\..*)?")
-_ABANDONED: Seconds = 3600.0  # a temporary file that nobody has written to for so long, and whose process is gone
+# A temporary file is abandoned if nobody has written to it for so long and its process is gone, as far as one can tell from here.
+_ABANDONED_HERE: Seconds = 300.0
+_ABANDONED_ELSEWHERE: Seconds = 3600.0
 
 
 def unsafe(name: str) -> str:
@@ -176,7 +178,7 @@ def replacing(path: PathLike) -> Iterator[Path]:
 
 
 def sweep(folder: PathLike) -> None:
-    """Delete the temporary files that a killed process of ours left here: none younger than an hour, none of a process that runs."""
+    """Delete the temporary files that a killed process of ours left here: none that is young, none of a process that runs."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if (found := _TEMPORARY.fullmatch(entry.name)) and entry.is_file(follow_symlinks=False) and _is_abandoned(entry, found):
@@ -187,14 +189,13 @@ sweep_once = cache(sweep)  # per folder and process
 
 
 def _is_abandoned(entry: os.DirEntry[str], name: re.Match[str]) -> bool:
-    if time.time() - entry.stat(follow_symlinks=False).st_mtime < _ABANDONED:
-        return False
+    age = time.time() - entry.stat(follow_symlinks=False).st_mtime
     if name[1] != platform.node() or os.name == "nt":  # another machine's process cannot be asked for; on Windows, asking ends it
-        return True
+        return age > _ABANDONED_ELSEWHERE
     try:
         os.kill(int(name[2]), 0)
     except ProcessLookupError:
-        return True
+        return age > _ABANDONED_HERE
     except (PermissionError, OverflowError):
         pass
     return False

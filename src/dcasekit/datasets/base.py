@@ -294,12 +294,14 @@ class Dataset(ABC):
 
 def _resample_file(clip: Clip, *, folder: Path, sr: Hz) -> None:
     """Write the copy of a clip at another rate, and beside it what it was made of, unless both are there."""
-    path, about = (place(folder, f"{clip.id}.wav{end}", kind="resampled audio") for end in ("", ".json"))
+    names = f"{clip.id}.wav", f"{clip.id}.wav.json"
+    path, about = (folder / name for name in names)
     with suppress(DatasetError, KeyError, TypeError, OSError):  # a record that cannot be read is made anew
         record = read_json(about, error=DatasetError)
         made_here = (record["channel"], record["bytes"]) == (clip.channel, path.stat().st_size)
         if made_here and recognize(clip.path, Origin(*record["origin"])):
             return
+    path, about = (place(folder, name, kind="resampled audio") for name in names)
     made_of = origin(clip.path)
     samples, _ = audio.read(clip.path, sr=sr, channel=clip.channel)
     audio.write(path, samples, sr, subtype="FLOAT")

@@ -61,7 +61,7 @@ class TUTSoundEvents2017(Dataset):
             path = self.root / "evaluation_setup" / ("street_test.txt" if fold == "test" else f"street_{fold}_test.txt")
             for _, (name, scene, *_) in read_list(path, ("filename", "scene label"), more=True):
                 stem = PurePosixPath(name).stem
-                events = tuple(read_annotation(self.root / "meta" / scene / f"{stem}.ann", format="tsv"))
+                events = tuple(read_annotation(listed_path(self.root / "meta", f"{scene}/{stem}.ann"), format="tsv"))
                 yield Clip(
                     id=stem,
                     path=listed_path(self.root, name),
