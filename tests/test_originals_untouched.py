@@ -277,7 +277,7 @@ cli.main()
         (2000, ["extract", *SMALL], "part-"),
         (2000, ["augment", "-A", "gain:min_db=3,max_db=3"], ".wav"),
         (20_000, ["train", *MLP, "--out", "out"], "safetensors"),
-        (100, ["train", *MLP, "--out", "out"], "run.json"),
+        (100, ["train", *MLP, "--out", "out"], ".json"),
     ],
     ids=["extract", "augment", "train", "train at once"],
 )
