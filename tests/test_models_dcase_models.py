@@ -13,6 +13,8 @@ import torch
 
 import dcasekit
 from dcasekit import DataGenerator, testing
+from dcasekit.containers.levels import LevelsModel
+from dcasekit.core import discover
 from dcasekit.errors import ModelError
 from dcasekit.features import Mel, MelSpectrogram, RawAudio
 from dcasekit.models import A_CRNN, MLP, MST, SB_CNN_SED, Concatenated, OpenL3, SMel, VGGish
@@ -638,3 +640,12 @@ def test_the_smallest_windows():
     assert SB_CNN_SED(filters=2).build((32, 32), LABELS).answer(np.zeros((1, 32, 32), np.float32)).shape == (1, 10)
     assert A_CRNN(filters=2).build((1, 20), LABELS).answer(np.zeros((1, 1, 20), np.float32)).shape == (1, 10)
     assert SMel(audio_win=1024).build((2, 512), BANDS).network is not None
+
+
+@pytest.mark.parametrize("name", ["mst", "smel", "keras.mst", "keras.smel"])
+def test_models_of_levels_are_of_one_kind_whatever_the_backend(name):
+    kind = discover.load("models", name)
+    assert kind.answer is LevelsModel.answer
+    assert kind.evaluate is LevelsModel.evaluate
+    with pytest.raises(ModelError, match="answers levels, which no metric of labels can judge"):
+        kind().evaluate(None)

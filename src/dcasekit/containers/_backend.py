@@ -86,3 +86,7 @@ class Backend(ABC):
         """Tell names and shapes of the weights that `build` would make, without their memory; ``None`` if that cannot be told."""
         del shape, labels, task
         return None
+
+    def _outputs(self, windows: FloatArray) -> FloatArray:
+        """Give what the network itself gives for windows: logits, or the answers of a network without activation."""
+        raise ModelError(f"{type(self).__name__} has no network that gives logits")

@@ -140,6 +140,12 @@ class TorchModelContainer(ModelContainer):
         parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
         return {"parameters": parameters, "macs": counter.get_total_flops() // 2}
 
+    def _outputs(self, windows: FloatArray) -> FloatArray:
+        """Give what the network gives, logits or answers."""
+        network = self._need().eval()
+        with torch.inference_mode():
+            return np.concatenate([network(part).float().cpu().numpy() for part in self._parts(windows)])
+
     def _parts(self, windows: FloatArray) -> Iterator[Tensor]:
         """Give as many windows as are answered at once, where the network is."""
         device = next(self._need().parameters()).device

@@ -1,32 +1,6 @@
 """What the networks that begin at the waveform share."""
 
-from typing import Any
-
-import numpy as np
-import torch
 from torch import Tensor, nn
-
-from dcasekit.containers.torch import TorchModelContainer
-from dcasekit.core.units import FloatArray
-from dcasekit.errors import ModelError
-from dcasekit.results import Results
-
-
-class FrontEnd(TorchModelContainer):
-    """A model whose answers are levels of mel bands, (windows, frames, bands): a regression, learned by the squared error."""
-
-    def answer(self, windows: FloatArray) -> FloatArray:
-        """Answer windows with levels, as they are."""
-        network = self._need().eval()
-        with torch.inference_mode():
-            return np.concatenate([network(part).float().cpu().numpy() for part in self._parts(windows)])
-
-    def evaluate(self, data: Any) -> Results:
-        """Refuse: the metrics are those of labels."""
-        raise ModelError(
-            f"{type(self).__name__} answers levels, which no metric of labels can judge: compare answer(X) with Y, and train without "
-            "validation data"
-        )
 
 
 def same(audio: Tensor, kernel: int, stride: int) -> Tensor:

@@ -8,14 +8,16 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from dcasekit.containers.levels import LevelsModel
 from dcasekit.containers.summary import Published
+from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.datasets.base import Task
 from dcasekit.models._layers import keras_start
-from dcasekit.models._waveform import FrontEnd, same
+from dcasekit.models._waveform import same
 
 
 @dataclass(kw_only=True, eq=False)
-class MST(FrontEnd):
+class MST(LevelsModel, TorchModelContainer):
     """Mel spectrogram transform: three convolutions over time that learn to answer the mel spectrogram of a waveform.
 
     T. M. S. Tax, J. L. Diez Antich, H. Purwins, L. Maaløe, "Utilizing Domain Knowledge in End-to-End Audio Processing", NIPS 2017

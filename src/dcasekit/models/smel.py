@@ -8,18 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dcasekit.containers.levels import LevelsModel
 from dcasekit.containers.summary import Published
+from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.core.units import FloatArray, Hz
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
 from dcasekit.features import STFT, Mel, MelSpectrogram
-from dcasekit.models._waveform import FrontEnd, same
+from dcasekit.models._waveform import same
 
 _STRIDE = 16  # samples between two outputs of a filter
 
 
 @dataclass(kw_only=True, eq=False)
-class SMel(FrontEnd):
+class SMel(LevelsModel, TorchModelContainer):
     """Mel spectrogram computed by one convolution per frame: energy of each filter's output, in dB.
 
     P. Zinemanas, P. Cancela, M. Rocamora, "End-to-end Convolutional Neural Networks for Sound Event Detection in Urban Environments",

@@ -1,29 +1,10 @@
 """What several Keras networks share."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 
-from dcasekit.containers.keras import KerasModelContainer
-from dcasekit.core.units import FloatArray
 from dcasekit.errors import ModelError
-from dcasekit.results import Results
-
-
-class FrontEnd(KerasModelContainer):
-    """A model whose answers are levels of mel bands, (windows, frames, bands): a regression, learned by the squared error."""
-
-    def answer(self, windows: FloatArray) -> FloatArray:
-        """Answer windows with levels, as they are."""
-        return self._outputs(windows)
-
-    def evaluate(self, data: Any) -> Results:
-        """Refuse: the metrics are those of labels."""
-        raise ModelError(
-            f"{type(self).__name__} answers levels, which no metric of labels can judge: compare answer(X) with Y, and train without "
-            "validation data"
-        )
 
 
 def convolved(

@@ -6,13 +6,15 @@ from typing import ClassVar
 
 import keras
 
+from dcasekit.containers.keras import KerasModelContainer
+from dcasekit.containers.levels import LevelsModel
 from dcasekit.containers.summary import Published
 from dcasekit.datasets.base import Task
-from dcasekit.models.keras._layers import FrontEnd, front_end
+from dcasekit.models.keras._layers import front_end
 
 
 @dataclass(kw_only=True, eq=False)
-class MST(FrontEnd):
+class MST(LevelsModel, KerasModelContainer):
     """Mel spectrogram transform: three convolutions over time; twin of `dcasekit.models.MST`, which says more.
 
     Input: windows of the waveform in any shape (windows, frames, dims), read row after row; output (windows, ceil(frames * dims /

@@ -8,15 +8,17 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from dcasekit.containers.keras import KerasModelContainer
+from dcasekit.containers.levels import LevelsModel
 from dcasekit.containers.summary import Published
 from dcasekit.core import discover
 from dcasekit.core.units import FloatArray, Hz
 from dcasekit.datasets.base import Task
-from dcasekit.models.keras._layers import FrontEnd, front_end
+from dcasekit.models.keras._layers import front_end
 
 
 @dataclass(kw_only=True, eq=False)
-class SMel(FrontEnd):
+class SMel(LevelsModel, KerasModelContainer):
     """Mel spectrogram by one convolution per frame: energy of each filter's output, in dB; twin of `dcasekit.models.SMel`, which says more.
 
     Input: frames of windowed samples (windows, frames, samples), or the waveform, see `audio_win`; output (windows, frames, outputs) in
