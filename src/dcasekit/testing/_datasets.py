@@ -15,6 +15,7 @@ from dcasekit import audio
 from dcasekit.datasets.base import Dataset
 from dcasekit.errors import DatasetError
 from dcasekit.testing._contract import need, refused
+from dcasekit.testing._oracle import check_oracle
 
 _TEXTS = (".csv", ".tsv", ".txt", ".ann", ".json", ".jams", ".yaml")  # label files
 
@@ -27,6 +28,7 @@ def check_dataset(dataset: Dataset) -> None:
     with TemporaryDirectory() as folder:
         _check_validate(dataset, Path(folder))
         _check_label_files(dataset, Path(folder))
+        check_oracle(dataset, Path(folder) / "oracle")
 
 
 def _check_facts(kind: type[Dataset]) -> None:
