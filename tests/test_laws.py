@@ -30,4 +30,3 @@ def test_an_oracle_that_is_not_told_so_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr("dcasekit.scores.grid.events_to_roll", late)
     with pytest.raises(ContractError, match="an oracle that answers the truth gets 1 in every number"):
         _oracle.check_oracle(dataset, tmp_path / "cache")
-
