@@ -361,6 +361,14 @@ def test_without_durations_no_event_is_cut_at_the_last_frame(files, material):
     assert scoring.read(files / "ref.tsv", files / "scores", durations=files / "durations.tsv").left_out["cut"] == 1
 
 
+@pytest.mark.parametrize(("onset", "there"), [(10 - 1e-6, False), (10 - 2e-6, True)])
+def test_an_event_behind_the_end_is_no_tag_of_the_clip(onset, there):
+    true = {"a": [Event(onset, 11, "x")], "b": []}
+    scores = {clip: Scores([[value], [1.0]], [0, 10, 10.02], ("x",)) for clip, value in (("a", 0.9), ("b", 0.1))}
+    found = scoring.score("clip_average_precision", Material(true, ("x",), {}, scores, dict.fromkeys("ab", 10.0)))
+    assert found.value == 1 if there else np.isnan(found.value)
+
+
 def test_the_figure_of_auroc_names_how_far_it_goes(material):
     assert scoring.score("segment_auroc", material).headline == "auroc@0.1/macro"
     found = scoring.score("segment_auroc", material, settings={"max_fpr": 0.25}, repeats=20)
