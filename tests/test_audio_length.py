@@ -209,11 +209,16 @@ def test_a_flac_from_a_pipe_is_read_to_its_end(tmp_path, subtype, channels):
     )
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
 @pytest.mark.parametrize("seconds", [0.001, 0.1, 2.0, 3.777])
-def test_the_length_of_a_whole_flac_is_believed(tmp_path, monkeypatch, seconds):
-    path = put(tmp_path / "a.flac", encode(tone(seconds), "FLAC") + b"TAG" + bytes(125))
+def test_the_length_of_a_whole_flac_is_believed(tmp_path, monkeypatch, seconds, subtype, channels):
+    """Without decoding, whatever it sounds like: a frame of silence is a few bytes, a loud one has many that look like a head."""
     monkeypatch.setattr("dcasekit.audio._inspect.count_samples", None)
-    assert audio.info(path).samples == round(seconds * SR)
+    sound = np.stack([tone(seconds)] * channels, axis=1)
+    for scale in (0, 1e-4, 1, 30):
+        path = put(tmp_path / "a.flac", encode((sound * scale).clip(-1, 1), "FLAC", subtype) + b"TAG" + bytes(125))
+        assert audio.info(path).samples == round(seconds * SR)
 
 
 def test_a_flac_that_goes_on_after_its_promised_end_is_refused(tmp_path):

@@ -9,8 +9,9 @@ from dcasekit.core.units import PathLike
 from dcasekit.errors import AudioError
 
 _SECOND = re.compile(rb"fLaC[\0\x80]\0\0\x22")  # a stream and the head of its first block, of 34 bytes
-_FRAME = re.compile(rb"\xff[\xf8\xf9]")
 _SUBTYPES = {8: "PCM_S8", 16: "PCM_16", 24: "PCM_24"}
+_SIZES = {8: 1, 16: 4, 24: 6}  # codes of bits per sample; 0: as the first block says
+_BLOCKS = (0, 192, 576, 1152, 2304, 4608, 0, 0, *(256 << power for power in range(8)))  # samples of a block by code
 _BLOCKS = (0, 192, 576, 1152, 2304, 4608, 0, 0, *(256 << power for power in range(8)))  # samples of a block by code
 _LOOK = 1 << 20  # bytes to search at a time
 
@@ -39,7 +40,8 @@ def look(file: BinaryIO, begin: int, total: int, path: PathLike) -> Stream:
     # The last frame, and the tags that some programs append, lie within so many bytes.
     reach = (int.from_bytes(block[15:18], "big") or longest * channels * bits // 8) + 1024
     file.seek(max(begin + 42, total - reach))
-    ends = {*_frame_ends(file.read(reach), longest)}
+    frames = _frames_of(channels, bits, fixed=block[8:10] == block[10:12])
+    ends = {*_frame_ends(file.read(reach), frames, longest)}
     return Stream(samples, sr, channels, _SUBTYPES[bits], ends)
 
 
@@ -55,12 +57,19 @@ def refuse_joined(file: BinaryIO, begin: int, path: PathLike) -> None:
         before = block[-7:]
 
 
-def _frame_ends(tail: bytes, block: int) -> Iterator[int]:
+def _frames_of(channels: int, bits: int, *, fixed: bool) -> re.Pattern[bytes]:
+    """Give what the first four bytes of a stream's frames may be; `fixed`: all blocks but the last have one size."""
+    layouts = {channels - 1, *((8, 9, 10) if channels == 2 else ())}
+    described = bytes(layout << 4 | code << 1 for layout in layouts for code in (0, _SIZES[bits]))
+    return re.compile(rb"\xff%b[^\x0f][%b]" % (b"\xf8" if fixed else b"[\xf8\xf9]", re.escape(described)), re.DOTALL)
+
+
+def _frame_ends(tail: bytes, frames: re.Pattern[bytes], block: int) -> Iterator[int]:
     """Give the sample after the last one of every frame whose head lies in `tail`; of blocks of so many samples, unless it says another."""
-    for found in _FRAME.finditer(tail):
-        head = tail[found.start() : found.start() + 16]
-        ones = 8 - (~head[4] & 0xFF).bit_length() if len(head) == 16 else 8
-        if ones == 1 or ones > 7 or not head[2] >> 4:  # no head of a frame: bytes of sound that look like one
+    for found in frames.finditer(tail):
+        head = tail[found.start() : found.start() + 16].ljust(16, b"\0")
+        ones = 8 - (~head[4] & 0xFF).bit_length()
+        if ones == 1 or ones > 7:
             continue
         number = head[4] & (0x7F >> ones)
         at = 5 + max(0, ones - 1)
@@ -68,17 +77,9 @@ def _frame_ends(tail: bytes, block: int) -> Iterator[int]:
             number = number << 6 | more & 63
         size, rate = head[2] >> 4, head[2] & 15
         wide = {6: 1, 7: 2}.get(size, 0)
-        own = (
-            int.from_bytes(head[at : at + wide], "big") + 1
-            if wide
-            else 192
-            if size == 1
-            else 576 << size - 2
-            if size < 6
-            else 256 << size - 8
-        )
+        own = int.from_bytes(head[at : at + wide], "big") + 1 if wide else _BLOCKS[size]
         at += wide + {12: 1, 13: 2, 14: 2}.get(rate, 0)
-        if at < 16 and _crc8(head[:at]) == head[at]:
+        if own and at < 16 and _crc8(head[:at]) == head[at]:
             yield (number if head[1] & 1 else number * block) + own
 
 

@@ -3,10 +3,10 @@
 import os
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from dcasekit.audio import _containers, _flac, _mpeg, _ogg, _tags
 from dcasekit.audio._decode import count_samples, opened, refuse_fewer
@@ -19,6 +19,8 @@ _RATES = (50, 10_000_000)  # Hz: from infrasound to ultrasound
 _CHANNELS = 1024
 _DENSEST = 8192  # samples in a byte: more than any codec gets out of one, so a promise
 _SETTLED = 10**9  # ns
+
+T = TypeVar("T")
 
 
 class _Id(NamedTuple):
@@ -41,12 +43,14 @@ def inspect(path: PathLike) -> AudioInfo:
             raise AudioError(f"{printable(path)} is a pipe, a device or a socket; expected a file: record to one first")
         if status.st_size == 0:
             raise AudioError(f"{printable(path)} is empty (0 bytes); {AGAIN}")
-        with Path(path).open("rb") as file:
-            head = _look(file, _Id(os.fspath(path), status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino))
-        return _plausible(head, path, status.st_size)
+        return _kept(_inspect, _Id(os.fspath(path), status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino))
 
 
-def _plausible(head: AudioInfo | None, path: PathLike, total: int) -> AudioInfo:
+@lru_cache(maxsize=1)  # who asks how long a file is reads it next
+def _inspect(one: _Id) -> AudioInfo:
+    path, total = one[:2]
+    with Path(path).open("rb") as file:
+        head = _look(file, one)
     if head is None:
         raise AudioError(
             f"{printable(path)} is not an audio file that can be read (wav, flac, ogg, mp3, aiff, au ...); convert it to wav or flac"
@@ -119,9 +123,10 @@ def _split_mpeg(one: _Id, first: int, end: int) -> list[Part]:
         return _mpeg.split(file, first, end, one.path)
 
 
-def _kept(function: Any, one: _Id, *arguments: Any) -> Any:
+def _kept(function: Callable[..., T], one: _Id, *arguments: Any) -> T:
     """Call a function that keeps its answers, unless the file is so new that it may change without its time doing so."""
-    return (function if time.time_ns() - one.changed > _SETTLED else function.__wrapped__)(one, *arguments)
+    settled = time.time_ns() - one.changed > _SETTLED
+    return (function if settled else function.__wrapped__)(one, *arguments)  # type: ignore[attr-defined]
 
 
 def _asked(path: str, parts: Sequence[Part]) -> AudioInfo:
