@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -210,6 +211,26 @@ def test_folds_parts_and_clips(dataset):
 def test_features_that_are_not_extracted_are_asked_for(dataset):
     with pytest.raises(FeatureError, match="run features.extract"):
         DataGenerator(dataset, replace(FEATURE, audio_hop=99), folds=["train"])
+
+
+def test_the_identity_of_data_is_what_decides_its_batches(dataset):
+    """Labels and audio count; where and when the files were stored does not."""
+
+    def identity(clips=dataset.clips[:3], **settings):
+        return DataGenerator(dataset, FEATURE, folds=clips, **settings).identity
+
+    first = identity()
+    os.utime(dataset.clips[0].path, ns=(1, 1))
+    FEATURE.extract(dataset)
+    assert identity() == first
+    relabelled = [replace(dataset.clips[0], tags={"b": 1.0}), *dataset.clips[1:3]]
+    assert identity(relabelled) != first
+    assert identity([replace(dataset.clips[0], tags={"a": None}), *dataset.clips[1:3]]) != first
+    assert identity([replace(dataset.clips[0], events=(Event(0, 1, "a"),)), *dataset.clips[1:3]]) != first
+    assert identity(target="frame") != first
+    ramp(dataset.clips[0].path, 5, 700)
+    FEATURE.extract(dataset)
+    assert identity() != first
 
 
 # ---- whole clips

@@ -100,9 +100,10 @@ class DataGenerator:
         facts = [self.features.settings, self.target, self.labels, self.scaler and self.scaler.to_dict(), self.train]
         digest = hashlib.sha256(json.dumps(facts).encode())
         for clip in self.clips:
-            made_of = self._store.entry(clip.id)._replace(first=0)
+            entry = self._store.entry(clip.id)
+            audio = (entry.frames, entry.dims, entry.duration, entry.channel, entry.origin.size, entry.origin.digest)
             tags = None if clip.tags is None else sorted(clip.tags.items())
-            digest.update(repr((clip.id, tags, clip.events, tuple(made_of))).encode())
+            digest.update(repr((clip.id, tags, clip.events, audio)).encode())
         return digest.hexdigest()
 
     def __len__(self) -> int:
