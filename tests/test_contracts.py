@@ -330,9 +330,18 @@ class Logits(MLP):
             return 10 * self.network(torch.from_numpy(windows)).numpy()
 
 
+@dataclass(kw_only=True, eq=False)
+class Comparing(MLP):
+    """Answers each window by comparing it with those beside it."""
+
+    def answer(self, windows):
+        return super().answer(windows - windows.mean(axis=0))
+
+
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
+        (Comparing, "which clips are answered together"),
         (Unseeded, "the same seed gives the same weights"),
         (Stubborn, "training lowers the loss"),
         (Sloppy, "answers the same, bit for bit"),

@@ -25,7 +25,7 @@ def naming(path: PathLike) -> Iterator[None]:
     except AudioError:
         raise
     except FileNotFoundError:
-        raise AudioError(f"{printable(path)} does not exist; check the folder, or download the dataset again") from None
+        raise AudioError(f"{printable(path)} does not exist; check how it is spelled, and the folder") from None
     except IsADirectoryError:
         raise AudioError(f"{printable(path)} is a folder; expected an audio file") from None
     except PermissionError:

@@ -130,14 +130,15 @@ class FeatureExtractor(Settings, ABC):
     def _check_frames(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
         """Pass blocks of frames on; refuse frames that are no numbers, and name the first of them."""
         frames = 0
-        for block in blocks:
+        for block in _without_warnings(blocks):
             if block.ndim != 2:
                 raise FeatureError(f"compute_blocks of {type(self).__name__} must give (frames, dims); got shape {block.shape}")
             if not np.isfinite(block).all():
                 frames += int((~np.isfinite(block)).any(axis=1).argmax())
                 raise FeatureError(
-                    f"{type(self).__name__} is not finite at frame {frames} ({frames * self.audio_hop / self.sr:.2f} s); give its "
-                    "logarithm a floor, as Decibels(amin=...) and NaturalLog(floor=...) do, or mend its compute_blocks"
+                    f"{type(self).__name__} is not finite at frame {frames} ({frames * self.audio_hop / self.sr:.2f} s); look whether the "
+                    "samples there are far beyond full scale, 1; else give its logarithm a floor, as Decibels(amin=...) and "
+                    "NaturalLog(floor=...) do, or mend its compute_blocks"
                 )
             frames += len(block)
             yield block
@@ -282,6 +283,17 @@ def _as_floats(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _as_floats(item) for name, item in value.items()}
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _without_warnings(blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
+    """Pass blocks on without what NumPy says while they are computed: those that are not finite are refused by name."""
+    computed = iter(blocks)
+    while True:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            block = next(computed, None)
+        if block is None:
+            return
+        yield block
 
 
 def _decode(value: Any) -> Any:

@@ -154,10 +154,31 @@ def _check_answers(container: ModelContainer, model: ModelContainer, x: FloatArr
             need(levels or bool(((scores.values >= 0) & (scores.values <= 1)).all()), f"answers to {task} lie in [0, 1]")
             one_label = task == "classification" and not levels
             need(not one_label or np.allclose(scores.values.sum(axis=1), 1, atol=1e-4), "answers to classification sum to 1")
+    _check_batches(model, x)
     with refused(ModelError, "a window of other dims"):
         model.predict(np.zeros((1, model.shape[0], model.shape[1] + 1), np.float32))
     with refused(ModelError, "predicting before training"):
         type(container)(**container.settings).predict(x)
+
+
+def _check_batches(model: ModelContainer, x: FloatArray) -> None:
+    """Ask about clips of one and of many windows, among them bad ones, together and one by one."""
+    short, broken, wide = x[:, : 2 * x.shape[1] // 3], x[:2].copy(), x[:1, :, :-1]
+    broken[1, 0, 0] = np.nan
+    clips = [x[:1], broken, x[1:8], short[:3], wide, x[8:9], x[9:]]
+    for clip, (_, found) in zip(clips, model.predict_each(clips), strict=True):
+        if clip is broken or clip is wide:
+            need(isinstance(found, ModelError), f"a clip with NaN, or of other dims, gets a ModelError and stops no other; got {found!r}")
+            continue
+        (alone,) = [found for _, found in model.predict_each([clip])]
+        if isinstance(alone, Exception) or isinstance(found, Exception):
+            need(
+                type(alone) is type(found) and len(clip[0]) != len(x[0]),
+                f"windows as long as those it learned from are answered: {found!r}",
+            )
+            continue
+        same = found.values.shape == alone.values.shape and np.allclose(found.values, alone.values, rtol=1e-4, atol=1e-5)
+        need(same, "it does not matter which clips are answered together")
 
 
 def _check_saved(model: ModelContainer, x: FloatArray, folder: Path, *, new_process: bool) -> None:
