@@ -197,7 +197,9 @@ SOUND_AT_8000 = np.random.default_rng(0).normal(0, 0.1, 80_000).astype(np.float3
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_frame_that_is_no_number_is_named_with_the_remedy(value, tmp_path):
-    with pytest.raises(FeatureError, match=r"Broken is not finite at frame 19 \(0\.59 s\); look whether the samples there are far beyond full scale"):
+    with pytest.raises(
+        FeatureError, match=r"Broken is not finite at frame 19 \(0\.59 s\); look whether the samples there are far beyond full scale"
+    ):
         Broken(value=value).compute(SOUND)
     path = audio.write(tmp_path / "a.wav", SOUND, 22050)
     with pytest.raises(FeatureError, match=r"a\.wav: Broken is not finite at frame 19"):
