@@ -18,6 +18,7 @@ from dcasekit.annotations import (
     write_annotation,
     write_events,
 )
+from dcasekit.core.files import place
 from dcasekit.errors import AnnotationError
 
 FORMATS = ["audacity", "jams", "raven", "tsv"]
@@ -352,10 +353,13 @@ def test_a_folder_of_annotation_files_of_any_format_is_read(tmp_path):
     write_annotation(tmp_path / "site2" / "Y0_0.000_10.000.jams", [])
     saved(tmp_path, "more.csv", "filename,onset,offset,event_label\nc.wav,0,1,dog\nd.wav\n")
     saved(tmp_path, "same.csv", "filename,onset,offset,event_label\nsame.wav,0,1,dog\n")
+    saved(tmp_path, "events.csv", "filename,onset,offset,event_label\nalone.wav,0,1,dog\n")
     saved(tmp_path, ".hidden.tsv", "x")
     saved(tmp_path, "a.wav", "RIFF")
+    place(tmp_path / "features", "index.json", kind="features").write_text("{}")
     assert read_events_folder(tmp_path) == {
         "a": DOGS,
+        "alone.wav": [Event(0, 1, "dog")],
         "b": DOGS,
         "c.wav": [Event(0, 1, "dog")],
         "d.wav": [],

@@ -52,7 +52,7 @@ def refuse(path, complaint, remedy):
 
 @pytest.mark.parametrize("suffix", audio.SUFFIXES)
 def test_a_missing_file_is_refused(tmp_path, suffix):
-    refuse(tmp_path / f"a{suffix}", "does not exist", "check the folder")
+    refuse(tmp_path / f"a{suffix}", "does not exist", "check how it is spelled")
 
 
 @pytest.mark.parametrize("suffix", audio.SUFFIXES)

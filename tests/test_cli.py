@@ -676,6 +676,9 @@ def test_predict_answers_the_good_files_and_names_the_bad(trained, tmp_path):
     assert [line.startswith("error: ") for line in err.splitlines()] == [True, True]
     found = json.loads(run(*args, "--format", "json", code=1)[0])
     assert ["error" in one for one in found] == [True, False, True]
+    text, err = run("predict", tmp_path / "missing.wav", "--model", out / "model", code=1)
+    assert text == ""
+    assert err == f"error: {tmp_path}/missing.wav does not exist; check how it is spelled, and the folder\n"
 
 
 def test_predict_events(trained):

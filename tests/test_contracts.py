@@ -378,6 +378,22 @@ def test_a_model_of_ones_own_passes(monkeypatch):
     testing.check_model(Mine(), new_process=False)
 
 
+def test_a_model_with_an_init_of_its_own_is_refused_with_what_to_write():
+    class Own(MLP):
+        def __init__(self, units=8):
+            super().__init__()
+            self.units = units
+
+    with pytest.raises(ContractError, match=r"loaded again.* its __init__ takes units\. Write @dataclass\(kw_only=True, eq=False\)"):
+        testing.check_model(Own())
+
+    class Bare(MLP):
+        units: int = 8
+
+    with pytest.raises(ModelError, match=r"unknown setting 'units'\. It is written in the class, but no field: write @dataclass"):
+        Bare(units=3)
+
+
 # ---- making small trees
 
 

@@ -233,7 +233,7 @@ def test_settings_survive_json(feature):
 
 
 def test_an_unknown_setting_is_refused_and_the_known_ones_listed():
-    with pytest.raises(FeatureError, match="MelSpectrogram: .*'n_mels'.* its settings are: sequence_time, .*audio_hop.*mel"):
+    with pytest.raises(FeatureError, match="MelSpectrogram: .*'n_mels'.* Its settings are: sequence_time, .*audio_hop.*mel"):
         MelSpectrogram.from_settings({"n_mels": 40})
 
 

@@ -94,7 +94,7 @@ def test_an_unknown_setting_is_met_with_the_one_that_was_meant(make, meant):
 
 @FEATURES
 def test_every_feature_refuses_an_unknown_setting_and_one_without_a_name(kind):
-    with pytest.raises(FeatureError, match=rf"{kind.__name__}: unknown setting 'wibble'\. its settings are: sequence_time, "):
+    with pytest.raises(FeatureError, match=rf"{kind.__name__}: unknown setting 'wibble'\. Its settings are: sequence_time, "):
         kind(wibble=1)
     with pytest.raises(FeatureError, match=f"{kind.__name__} takes its settings by name; got \\(22050,\\)"):
         kind(22050)

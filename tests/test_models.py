@@ -204,7 +204,7 @@ def test_many_windows_are_answered_as_few_are():
 @pytest.mark.parametrize("name", discover.names("models"))
 def test_a_setting_that_no_model_has_is_met_with_what_was_meant(name):
     kind = discover.load("models", name)
-    with pytest.raises(ModelError, match=rf"{kind.__name__}: unknown setting 'wibble'\. its settings are"):
+    with pytest.raises(ModelError, match=rf"{kind.__name__}: unknown setting 'wibble'\. Its settings are"):
         kind(wibble=1)
     with pytest.raises(ModelError, match="n_classes'. The labels come from the data a model is trained on, or from build"):
         kind(n_classes=10)

@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import ModuleType
 
 from dcasekit.annotations.formats import tsv
@@ -12,6 +12,7 @@ from dcasekit.annotations.formats.base import Row, read_first_line, refuse_lossy
 from dcasekit.annotations.nouns import LONGEST, Event
 from dcasekit.core import discover
 from dcasekit.core.files import write_rows
+from dcasekit.core.trees import list_tree
 from dcasekit.core.units import PathLike, Seconds
 from dcasekit.errors import AnnotationError
 
@@ -130,10 +131,12 @@ def read_events(path: PathLike, *, format: str | None = None, annotator: str | N
 def read_events_folder(folder: PathLike, *, annotator: str | None = None) -> dict[str, list[Event]]:
     """Read all annotation files in a folder and the folders in it, one per recording or lists of several, each of any format.
 
+    What is hidden, and what dcasekit made there, is not looked at.
+
     Returns
     -------
     dict : recording -> events. A recording is called as its annotation file, by the path below `folder` without the suffix
-        (``site1/a.selections.txt``: ``site1/a``); those of a list of several as the list names them.
+        (``site1/a.selections.txt``: ``site1/a``); those of a list of others as the list names them.
 
     Raises
     ------
@@ -141,13 +144,14 @@ def read_events_folder(folder: PathLike, *, annotator: str | None = None) -> dic
     """
     suffixes = {suffix for format in _load_formats().values() for suffix in format.SUFFIXES}
     folder, found, source = Path(folder), dict[str, list[Event]](), dict[str, Path]()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts) and path.suffix.lower() in suffixes:
+    for path in (folder / name for name in list_tree(folder).files):
+        if path.suffix.lower() in suffixes:
             rows = choose_annotator(path, _read(path, None), annotator)
-            own, several = (path.parent.relative_to(folder) / _name_recording(path)).as_posix(), len({row.file for row in rows}) > 1
-            listed: dict[str, list[Event]] = {} if several else {own: []}
+            own = (path.parent.relative_to(folder) / _name_recording(path)).as_posix()
+            is_list = not {PurePath(row.file).stem for row in rows} <= {"", PurePath(own).name}
+            listed: dict[str, list[Event]] = {} if is_list else {own: []}
             for row in rows:
-                listed.setdefault(row.file if several else own, []).extend([row.event] if row.event else [])
+                listed.setdefault(row.file if is_list else own, []).extend([row.event] if row.event else [])
             if twice := sorted(listed.keys() & found.keys()):
                 raise AnnotationError(f"{path} and {source[twice[0]]} are both of the recording {twice[0]!r}; keep one of them")
             found |= listed

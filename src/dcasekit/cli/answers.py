@@ -47,8 +47,8 @@ def show(answers: Iterable[Answer], form: Literal["table", "tsv", "json"], *, ev
     finally:
         if form == "json":
             _cli_output.document(seen)
-        elif form == "table" and seen:
-            _cli_output.table(columns, [row for answer in seen for row in _rows(answer, events=events)])
+        elif form == "table" and (rows := [row for answer in seen for row in _rows(answer, events=events)]):
+            _cli_output.table(columns, rows)
     return any("error" in answer for answer in seen)
 
 

@@ -76,7 +76,7 @@ def learning_batches(data: Data, epoch: int, training: Training, *, rows: bool =
     ModelError : X holds NaN or infinity, or nothing in the whole epoch is known.
     """
 
-    def made() -> Iterator[LearningBatch]:
+    def batches() -> Iterator[LearningBatch]:
         rng = np.random.default_rng((training.seed, epoch, 1))
         for batch in data.batches(epoch, training.batch_size, seed=training.seed):
             check_finite(batch.x, batch.clips)
@@ -88,7 +88,7 @@ def learning_batches(data: Data, epoch: int, training: Training, *, rows: bool =
             yield LearningBatch(np.ascontiguousarray(x, np.float32), y, int((known.all(axis=-1) if rows else known).sum()))
 
     known = 0
-    for batch in prefetch(made(), _AHEAD):
+    for batch in prefetch(batches(), _AHEAD):
         known += batch.known
         yield batch
     if not known:
@@ -134,9 +134,9 @@ def train_epochs(
     validate : gives the numbers on validation data; ``None``: the last epoch is the best.
     epochs : instead of those of `training`, for what is learned at once.
     """
-    kept = _Kept() if training.resume is None else _restore(training.resume, identity(training, run), learner)
-    history = kept.history
     last = training.epochs if epochs is None else epochs
+    kept = _Kept() if training.resume is None else _restore(training.resume, identity(training, run), learner, last)
+    history = kept.history
 
     def stopped() -> bool:
         patience = training.early_stopping
@@ -198,12 +198,18 @@ def _save(folder: PathLike, run: Mapping[str, Any], learner: Learner, kept: _Kep
     save_checkpoint(folder, run, State(values, arrays))
 
 
-def _restore(folder: PathLike, run: Mapping[str, Any], learner: Learner) -> _Kept:
-    """Take up the run in the folder, if there is one."""
+def _restore(folder: PathLike, run: Mapping[str, Any], learner: Learner, epochs: int) -> _Kept:
+    """Take up the run in the folder, if there is one; refuse one of more epochs than are asked for."""
     if (found := load_checkpoint(folder, run)) is None:
         return _Kept()
     try:
         learner.set_state(State(found.values["learner"], found.group("state")))
-        return _Kept(list(found.values["history"]), int(found.values["best_epoch"]), found.group("best") or None)
+        kept = _Kept(list(found.values["history"]), int(found.values["best_epoch"]), found.group("best") or None)
     except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{checkpoint_path(folder)} does not fit this network ({error}); delete it to train from the start") from error
+    if len(kept.history) > epochs:
+        raise ModelError(
+            f"the run in {folder} has learned for {len(kept.history)} epochs already, and epochs is {epochs}; ask for as many or more, or "
+            "choose another folder"
+        )
+    return kept

@@ -40,7 +40,7 @@ def write_model(model: Any, folder: Path) -> Path:
     """Write a model container; see `ModelContainer.save`."""
     from safetensors.numpy import save_file
 
-    _check_constructor(type(model))
+    check_constructor(type(model))
     weights = {name: np.require(array, requirements="C") for name, array in model.weights().items()}
     features = model.features and {"class": discover.address(type(model.features)), "settings": model.features.settings}
     description = plain(
@@ -171,8 +171,13 @@ def _check_sizes(wanted: Mapping[str, tuple[int, ...]] | None, weights: Weights,
         raise ModelError(f"{path} describes another network than its weights are of ({told}); copy both again")
 
 
-def _check_constructor(kind: type) -> None:
-    """Refuse a class that could not be made again from its settings, which are the fields of its dataclass."""
+def check_constructor(kind: type) -> None:
+    """Refuse a class that could not be made again from its settings, which are the fields of its dataclass.
+
+    Raises
+    ------
+    ModelError : with what to write instead.
+    """
     parameters = list(inspect.signature(kind).parameters.values())
     settings = {field.name for field in fields(kind)} if is_dataclass(kind) else set()
     own = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD]

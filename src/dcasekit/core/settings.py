@@ -38,9 +38,8 @@ class Settings:
         if values:
             raise cls._error(f"{cls.__name__} takes its settings by name; got {values!r}; its settings are: {', '.join(known)}")
         if unknown := [name for name in settings if name not in known]:
-            raise cls._error(
-                f"{cls.__name__}: unknown setting {unknown[0]!r}.{_hint(cls, unknown[0], known)} its settings are: {', '.join(known)}"
-            )
+            hint, names = _hint(cls, unknown[0], known), ", ".join(known) or "none"
+            raise cls._error(f"{cls.__name__}: unknown setting {unknown[0]!r}.{hint} Its settings are: {names}")
         return super().__new__(cls)
 
     def _make_plain(self) -> None:
@@ -72,6 +71,8 @@ def _keywords(kind: type) -> tuple[str, ...] | None:
 
 def _hint(cls: type[Settings], unknown: str, known: tuple[str, ...]) -> str:
     """Name the setting that was meant, with the place where it lives."""
+    if unknown in inspect.get_annotations(cls):
+        return " It is written in the class, but no field: write @dataclass(kw_only=True, eq=False) above the class."
     places = dict.fromkeys(known, "")
     own: tuple[Any, ...] = fields(cls) if is_dataclass(cls) else ()
     for field in own:

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcasekit.containers.base import ModelContainer, load
+from dcasekit.containers.saving import check_constructor
 from dcasekit.core.units import FloatArray
 from dcasekit.errors import ModelError
-from dcasekit.testing._contract import need, refused
+from dcasekit.testing._contract import ContractError, need, refused
 
 
 def check_model(
@@ -41,6 +42,10 @@ def check_model(
         answers with other weights, and may begin with designed weights, the same for all seeds. ``None``: a model that answers labels.
     learning_rate : at which a few steps lower the loss.
     """
+    try:
+        check_constructor(type(container))
+    except ModelError as error:
+        raise ContractError(f"does not hold: a model can be loaded again. {error}") from None
     model = type(container)(**json.loads(json.dumps(container.settings)))
     need(json.dumps(model.settings) == json.dumps(container.settings), "settings survive JSON")
     with refused(ModelError, "an unknown setting", says="no_such_setting"):
