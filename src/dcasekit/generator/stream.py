@@ -17,8 +17,8 @@ from dcasekit.scores.grid import Grid
 
 # Bounds of what is answered at once: they bound memory and change nothing else. Activations take some fifty times the input's bytes.
 _WINDOWS_AT_ONCE, _BYTES_AT_ONCE = 256, 4 << 20
-# Parts of clips that are read ahead while a network answers.
-_AHEAD = 4
+# Batches that are read ahead while a network answers one.
+_AHEAD = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,15 +46,11 @@ class _Waiting:
 
     clip: ClipWindows
     answers: list[FloatArray] = field(default_factory=list)
-    left: int = 0  # parts read and not answered
-    read: bool = False
+    read: bool = False  # to its end, or to an error
     error: Exception | None = None
 
-    def done(self) -> bool:
-        return self.error is not None or (self.read and not self.left)
-
     def result(self) -> Answered:
-        return self.clip, self.error or np.concatenate(self.answers)
+        return self.clip, self.error or (self.answers[0] if len(self.answers) == 1 else np.concatenate(self.answers))
 
 
 def answer_clips(clips: Iterable[ClipWindows], answer: Callable[[FloatArray], FloatArray]) -> Iterator[Answered]:
@@ -67,29 +63,38 @@ def answer_clips(clips: Iterable[ClipWindows], answer: Callable[[FloatArray], Fl
     answer : windows (windows, frames, dims) -> (windows, ...), each window by itself.
     """
     order: deque[_Waiting] = deque()
-    parts: list[tuple[_Waiting, FloatArray]] = []
-    for waiting, part in prefetch(_parts(clips), _AHEAD):
-        if not order or order[-1] is not waiting:
-            order.append(waiting)
-        if isinstance(part, Exception):
-            waiting.error = part
-        elif part is None:
-            waiting.read = True
-        else:
-            if parts and parts[0][1].shape[1:] != part.shape[1:]:
-                _flush(parts, answer)
-            waiting.left += 1
-            parts.append((waiting, part))
-            if sum(len(windows) for _, windows in parts) >= _at_once(part):
-                _flush(parts, answer)
-        while order and order[0].done():
+    for batch in prefetch(_batches(clips), _AHEAD):
+        parts = [(waiting, part) for waiting, part in batch if isinstance(part, np.ndarray)]
+        for waiting, part in batch:
+            if not order or order[-1] is not waiting:
+                order.append(waiting)
+            if isinstance(part, Exception):
+                waiting.error = part
+            waiting.read = not isinstance(part, np.ndarray)
+        _answer(parts, answer)
+        while order and order[0].read:
             yield order.popleft().result()
-    _flush(parts, answer)
-    while order:
-        yield order.popleft().result()
 
 
-def _parts(clips: Iterable[ClipWindows]) -> Iterator[tuple[_Waiting, FloatArray | Exception | None]]:
+_Part: TypeAlias = "tuple[_Waiting, FloatArray | Exception | None]"
+
+
+def _batches(clips: Iterable[ClipWindows]) -> Iterator[list[_Part]]:
+    """Gather parts of clips whose windows have one shape, as many as are answered at once."""
+    batch: list[_Part] = []
+    windows, shape = 0, None
+    for waiting, part in _parts(clips):
+        if isinstance(part, np.ndarray):
+            if windows and (part.shape[1:] != shape or windows + len(part) > _at_once(part)):
+                yield batch
+                batch, windows = [], 0
+            windows, shape = windows + len(part), part.shape[1:]
+        batch.append((waiting, part))
+    if batch:
+        yield batch
+
+
+def _parts(clips: Iterable[ClipWindows]) -> Iterator[_Part]:
     """Read clips part by part; ``None`` ends a clip."""
     for clip in clips:
         waiting = _Waiting(clip)
@@ -106,23 +111,22 @@ def _at_once(windows: FloatArray) -> int:
     return int(np.clip(_BYTES_AT_ONCE // max(1, windows[0].nbytes), 1, _WINDOWS_AT_ONCE))
 
 
-def _flush(parts: list[tuple[_Waiting, FloatArray]], answer: Callable[[FloatArray], FloatArray]) -> None:
-    """Answer what has been read; if that fails, clip by clip, to see whose fault it is."""
+def _answer(parts: Sequence[tuple[_Waiting, FloatArray]], answer: Callable[[FloatArray], FloatArray]) -> None:
+    """Answer parts of clips together; if that fails, part by part, to see whose fault it is."""
     if not parts:
         return
     try:
         found = answer(parts[0][1] if len(parts) == 1 else np.concatenate([windows for _, windows in parts]))
-        answers = np.split(found, np.cumsum([len(windows) for _, windows in parts])[:-1])
     except Exception as error:  # noqa: BLE001 - given back with the clip
         if len(parts) == 1:
             parts[0][0].error = error
         for part in parts if len(parts) > 1 else ():
-            _flush([part], answer)
+            _answer([part], answer)
     else:
-        for (waiting, _), own in zip(parts, answers, strict=True):
-            waiting.answers.append(own)
-            waiting.left -= 1
-    parts.clear()
+        first = 0
+        for waiting, windows in parts:
+            waiting.answers.append(found[first : first + len(windows)])
+            first += len(windows)
 
 
 def stored_windows(name: str, grid: Grid, read: Callable[[int, int], FloatArray], scaler: Scaler | None) -> ClipWindows:
