@@ -167,12 +167,10 @@ def mlp(**settings):
 
 
 def relabelled(dataset):
-    """The same clips, two of which have changed their labels."""
-    other = copy.copy(dataset)
-    first, second, *rest = dataset.clips
-    second = next(clip for clip in dataset.clips if clip.tags != first.tags and clip.fold == first.fold)
-    rest = [clip for clip in dataset.clips if clip.id not in (first.id, second.id)]
-    other.__dict__["clips"] = (replace(first, tags=second.tags), replace(second, tags=first.tags), *rest)
+    """The same clips, in the same order; one of them has another's label."""
+    other, first = copy.copy(dataset), dataset.clips[0]
+    second = next(clip for clip in dataset.clips if clip.tags != first.tags)
+    other.__dict__["clips"] = (replace(first, tags=second.tags), *dataset.clips[1:])
     return other
 
 
