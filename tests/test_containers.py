@@ -2,11 +2,9 @@
 
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from functools import partial
 
@@ -427,15 +425,23 @@ def test_validation_without_any_event_is_judged_by_its_loss_and_can_be_saved(tmp
 # ---- interruptions
 
 RESUMED = """
-import sys, time, numpy as np, torch
-from dcasekit.batch_augmentations import mixup
+import functools, sys, threading, numpy as np, torch
+from dcasekit import batch_augmentations
 from dcasekit.models import MLP
 torch.set_num_threads(1)
-data = np.load(sys.argv[1])
+data, stop, batches = np.load(sys.argv[1]), int(sys.argv[3]), []
+
+@functools.wraps(batch_augmentations.mixup)
+def mixup(x, y, rng):
+    batches.append(x)
+    if len(batches) == stop:
+        print("stopped", flush=True)
+        threading.Event().wait()  # until somebody ends the process
+    return batch_augmentations.mixup(x, y, rng)
+
 model = MLP(hidden_layers_size=(16,), dropout_rates=(0.2,))
-pause = float(sys.argv[3])
 model.train((data["x"], data["y"]), (data["v"], data["w"]), epochs=8, batch_size=8, learning_rate=0.01, average=0.9, schedule="cosine",
-            augment=[mixup], seed=3, device="cpu", resume=sys.argv[2], callbacks=[lambda record: time.sleep(pause)])
+            augment=[mixup], seed=3, device="cpu", resume=sys.argv[2])
 model.save(sys.argv[4])
 """
 
@@ -444,22 +450,19 @@ def test_a_killed_training_resumes_to_the_same_model(tmp_path):
     (x, y), (v, w) = data(), data(1)
     np.savez(tmp_path / "data.npz", x=x, y=y, v=v, w=w)
 
-    def start(name, pause):
+    def start(name, stop=0):
         arguments = [str(tmp_path / part) for part in ("data.npz", f"{name}-run", f"{name}-model")]
-        return subprocess.Popen([sys.executable, "-W", "error", "-c", RESUMED, *arguments[:2], str(pause), arguments[2]])
+        command = [sys.executable, "-W", "error", "-c", RESUMED, *arguments[:2], str(stop), arguments[2]]
+        return subprocess.Popen(command, stdout=subprocess.PIPE if stop else None, text=True)
 
-    killed, undisturbed = start("killed", 0.5), start("undisturbed", 0)
-    checkpoint = tmp_path / "killed-run" / "checkpoint.safetensors"
-    end = time.monotonic() + 60
-    while not checkpoint.exists():
-        assert time.monotonic() < end
-        assert killed.poll() is None
-        time.sleep(0.02)
-    time.sleep(0.8)  # in the middle of the second or third epoch
-    os.kill(killed.pid, signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
+    killed, undisturbed = start("killed", stop=14), start("undisturbed")  # in the middle of the third epoch of five batches
+    assert killed.stdout.readline() == "stopped\n"
+    killed.kill()
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    assert (tmp_path / "killed-run" / "checkpoint.safetensors").exists()
     assert not (tmp_path / "killed-model").exists()
-    assert start("killed", 0).wait() == 0
+    assert start("killed").wait() == 0
     assert undisturbed.wait() == 0
     one, other = (dcasekit.load(tmp_path / f"{name}-model") for name in ("killed", "undisturbed"))
     assert same(one, other)

@@ -383,17 +383,12 @@ print(json.dumps([discover.names("datasets"), shape, numbers["accuracy"], refusa
     assert "dcasekit[torch]" in refusal
 
 
-def test_importing_is_quick_and_pulls_in_nothing_heavy():
+def test_importing_pulls_in_little_and_nothing_heavy():
     code = """
-import sys, time
-before = time.perf_counter()
-import dcasekit
-seconds = time.perf_counter() - before
-import json
-print(json.dumps([seconds, sorted(sys.modules)]))
+import dcasekit, json, sys
+print(json.dumps(sorted(sys.modules)))
 """
-    runs = [python(code) for _ in range(5)]
-    loaded = runs[0][1]
-    heavy = {"torch", "pandas", "librosa", "scipy", "scipy.signal", "sklearn", "matplotlib", "soundfile", "joblib", "rich", "numba"}
+    loaded = python(code)
+    heavy = {"torch", "numpy", "pandas", "librosa", "scipy", "sklearn", "matplotlib", "soundfile", "joblib", "rich", "numba"}
     assert heavy.isdisjoint(loaded)
-    assert min(seconds for seconds, _ in runs) < 0.3
+    assert len(loaded) < 200  # of which Python's own are more than thirty

@@ -10,7 +10,6 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -97,8 +96,9 @@ def test_nothing_is_left_behind_but_three_files(esc50):
 
 def test_a_second_extraction_touches_nothing(esc50):
     store = MEL.extract(esc50)
+    for path in store.folder.iterdir():
+        os.utime(path, (1, 1))
     before = times(store.folder)
-    time.sleep(0.01)
     MEL.extract(esc50)
     assert times(store.folder) == before
 
@@ -477,40 +477,44 @@ def test_a_complete_store_needs_no_lock_and_no_writing(folder, monkeypatch):
 
 # ---- interruptions
 
-SLOW = """
-import sys, time
+STOPPING = """
+import sys
 sys.path.insert(0, sys.argv[1])
-from slow_feature import Slow
+from stopping_feature import Stopping
 from dcasekit.datasets import ESC50
-Slow(sr=8000, audio_win=256, audio_hop=128, pause=float(sys.argv[3])).extract(ESC50(sys.argv[2]), jobs=1)
+Stopping(sr=8000, audio_win=256, audio_hop=128, stop=int(sys.argv[3])).extract(ESC50(sys.argv[2]), jobs=1)
 """
-SLOW_FEATURE = """
-import time
+STOPPING_FEATURE = """
+import threading
 from dataclasses import dataclass
 from typing import ClassVar
 from dcasekit.features import MelSpectrogram
 
-PAUSE = 0.0
+begun = []
 
 @dataclass(frozen=True, kw_only=True)
-class Slow(MelSpectrogram):
-    pause: float = 0.0
-    _WINDOWING: ClassVar[tuple[str, ...]] = (*MelSpectrogram._WINDOWING, "pause")
+class Stopping(MelSpectrogram):
+    stop: int = 0
+    _WINDOWING: ClassVar[tuple[str, ...]] = (*MelSpectrogram._WINDOWING, "stop")
 
     def compute_file(self, path, **more):
-        time.sleep(self.pause)
+        begun.append(path)
+        if len(begun) == self.stop:
+            print("stopped", flush=True)
+            threading.Event().wait()  # until somebody ends the process
         yield from super().compute_file(path, **more)
 """
 
 
 @pytest.fixture
-def slow(tmp_path):
-    """Start an extraction in a process of its own, with a pause before each clip."""
+def extraction(tmp_path):
+    """Start an extraction in a process of its own; it says so, and waits, before the clip of the number `stop`; 0: it runs to its end."""
     (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "slow_feature.py").write_text(SLOW_FEATURE)
+    (tmp_path / "code" / "stopping_feature.py").write_text(STOPPING_FEATURE)
 
-    def start(root, pause):
-        return subprocess.Popen([sys.executable, "-W", "error", "-c", SLOW, str(tmp_path / "code"), str(root), str(pause)])
+    def start(root, stop=0):
+        command = [sys.executable, "-W", "error", "-c", STOPPING, str(tmp_path / "code"), str(root), str(stop)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE if stop else None, text=True)
 
     return start
 
@@ -521,32 +525,25 @@ def copied(esc50, folder):
 
 
 def the_store(root):
-    (folder,) = (root / "features").glob("slow*")
+    (folder,) = (root / "features").glob("stopping*")
     return folder
-
-
-def wait_for(condition, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.005)
 
 
 def finished_lines(root):
     return sum(path.read_text().count("]\n") for path in root.glob("features/*/part-*.log"))
 
 
-def test_a_killed_extraction_resumes_to_the_same_bytes(esc50, slow, tmp_path):
+def test_a_killed_extraction_resumes_to_the_same_bytes(esc50, extraction, tmp_path):
     undisturbed = copied(esc50, tmp_path / "undisturbed")
-    assert slow(undisturbed.root, 0).wait() == 0
-    process = slow(esc50.root, 0.05)
-    wait_for(lambda: finished_lines(esc50.root) >= 5)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    done = finished_lines(esc50.root)
-    assert 5 <= done < len(esc50.clips)
+    assert extraction(undisturbed.root).wait() == 0
+    process = extraction(esc50.root, stop=6)
+    assert process.stdout.readline() == "stopped\n"
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert finished_lines(esc50.root) == 5
     assert not list(esc50.root.glob("features/*/index.json"))
-    assert slow(esc50.root, 0).wait() == 0
+    assert extraction(esc50.root).wait() == 0
     assert snapshot(the_store(esc50.root)) == snapshot(the_store(undisturbed.root))
 
 
@@ -580,10 +577,10 @@ def test_a_part_made_from_older_audio_does_not_hide_the_newer(esc50):
     assert not list(folder.glob("part-*"))
 
 
-def test_two_processes_at_once_end_with_one_right_store(esc50, slow, tmp_path):
+def test_two_processes_at_once_end_with_one_right_store(esc50, extraction, tmp_path):
     undisturbed = copied(esc50, tmp_path / "undisturbed")
-    assert slow(undisturbed.root, 0).wait() == 0
-    both = [slow(esc50.root, 0.03), slow(esc50.root, 0.02)]
+    assert extraction(undisturbed.root).wait() == 0
+    both = [extraction(esc50.root), extraction(esc50.root)]
     assert [process.wait() for process in both] == [0, 0]
     folder = the_store(esc50.root)
     assert not list(folder.glob("part-*"))
@@ -625,7 +622,7 @@ BAD = {
     "missing": (lambda path: path.symlink_to("nowhere.wav"), "does not exist"),
     "permissions": (bad_permissions, "may not be read"),
 }
-REMEDIES = ("download", "copy", "convert", "remove", "pad it", "expected an audio file", "permissions", "skip")
+REMEDIES = ("download", "copy", "convert", "remove", "pad it", "expected an audio file", "permissions", "skip", "check how it is spelled")
 
 
 @pytest.fixture
