@@ -7,6 +7,7 @@ process that holds it.
 
 import csv
 import errno
+import hashlib
 import io
 import json
 import math
@@ -199,6 +200,12 @@ def _is_abandoned(entry: os.DirEntry[str], name: re.Match[str]) -> bool:
     except (PermissionError, OverflowError):
         pass
     return False
+
+
+def hash_file(path: PathLike, algorithm: str = "sha256") -> str:
+    """Give the checksum of a file in hexadecimal; it guards against damage and mistakes, whatever the algorithm."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
 def write_text(path: PathLike, text: str) -> Path:

@@ -1,6 +1,5 @@
 """Find what is wrong with a dataset's audio files, and with labels that people wrote by hand."""
 
-import hashlib
 import re
 import unicodedata
 from collections import defaultdict
@@ -13,6 +12,7 @@ import numpy as np
 
 from dcasekit import audio
 from dcasekit.annotations import Clip
+from dcasekit.core.files import hash_file
 from dcasekit.core.parallel import map_clips, total_size
 from dcasekit.core.units import Seconds
 from dcasekit.errors import AudioError
@@ -116,7 +116,7 @@ def _check(path: Path, *, content: bool) -> _Checked:
         return _Checked(Problem("truncated" if "truncated" in str(error) else "unreadable", str(path), str(error)))
     if silent:
         return _Checked(Problem("silent", str(path), "every sample is 0; check the recording, or leave the clip out"), duration=duration)
-    return _Checked(None, _digest(path), duration)
+    return _Checked(None, hash_file(path), duration)
 
 
 def measured(clip: Clip) -> Clip:
@@ -140,11 +140,6 @@ def _late(clip: Clip, duration: Seconds | None, step: Seconds) -> Problem | None
         str(clip.path),
         f"{many} after the recording's {duration:.3f} s, the last at {last.offset:.3f} s ({last.label}); targets and statistics cut them",
     )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _plain(label: str) -> str:

@@ -25,7 +25,7 @@ from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from dcasekit.core.files import locked, read_json, write_json
+from dcasekit.core.files import hash_file, locked, read_json, write_json
 from dcasekit.core.units import PathLike, Seconds
 from dcasekit.download.archives import is_archive, unpack
 from dcasekit.errors import ChecksumError, DownloadError
@@ -234,7 +234,7 @@ def _wanted(file: RemoteFile, flatten: str | Sequence[str] | None) -> dict[str, 
 
 def _provenance(file: RemoteFile, folder: Path) -> dict[str, Any]:
     path = folder / file.filename
-    checksum = file.checksum or f"sha256:{_digest(path, 'sha256')}"
+    checksum = file.checksum or f"sha256:{hash_file(path)}"
     return {"url": file.url, "checksum": checksum, "size": path.stat().st_size}
 
 
@@ -251,18 +251,13 @@ def _read_json(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _digest(path: Path, algorithm: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
-
-
 def _difference(path: Path, file: RemoteFile) -> str:
     """Say how a file differs from what was published; empty if it does not."""
     size = path.stat().st_size
     if file.checksum is None:
         return "" if file.size in (None, size) else f"it has {size} bytes, expected {file.size}"
     algorithm, expected = file.checksum.split(":")
-    got = _digest(path, algorithm)
+    got = hash_file(path, algorithm)
     return "" if got == expected else f"{algorithm} is {got} ({size} bytes), expected {expected} ({file.size or '?'} bytes)"
 
 

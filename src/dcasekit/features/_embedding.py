@@ -1,6 +1,5 @@
 """What VGGishEmbedding and OpenL3Embedding share: windows of audio, a network that is found by name, and its weights."""
 
-import hashlib
 import logging
 import os
 import threading
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from dcasekit.core import discover
-from dcasekit.core.files import locked
+from dcasekit.core.files import hash_file, locked
 from dcasekit.core.units import FloatArray, Seconds
 from dcasekit.download import RemoteFile, fetch
 from dcasekit.errors import FeatureError, ModelError
@@ -204,8 +203,7 @@ class EmbeddingFeature(FeatureExtractor):
 
 def checksum(path: Path) -> str:
     """Give the SHA-256 of a file, as `RemoteFile` writes it."""
-    with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    return f"sha256:{hash_file(path)}"
 
 
 def refuse_other(path: Path, expected: str) -> None:
