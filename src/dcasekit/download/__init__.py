@@ -9,7 +9,6 @@ On disk, in the dataset's folder:
 - ``.dcasekit-download.json``: the completion marker: what was fetched from where, its checksums, and when
 """
 
-import hashlib
 import logging
 import re
 import time
