@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import dcasekit
-from dcasekit import DataGenerator, Scaler, audio, testing
+from dcasekit import DataGenerator, Scaler, Training, audio, testing
 from dcasekit.batch_augmentations import mixup, time_shift
 from dcasekit.containers._torch_learner import known_loss
 from dcasekit.containers.torch import TorchModelContainer
@@ -282,6 +282,12 @@ def test_a_device_that_is_not_there_is_named():
 def test_wrong_settings_of_training_are_refused(settings, says):
     with pytest.raises(ModelError, match=says):
         trained(**settings)
+
+
+def test_settings_of_training_may_be_numbers_of_numpy():
+    training = Training(epochs=np.int64(3), batch_size=np.int32(8), learning_rate=np.float32(0.1), seed=np.uint8(2))
+    assert training == Training(epochs=3, batch_size=8, learning_rate=0.1, seed=2)
+    assert [type(value) for value in (training.epochs, training.learning_rate)] == [int, float]
 
 
 def test_a_loss_that_is_not_a_number_is_an_error_with_a_remedy():

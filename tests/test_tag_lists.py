@@ -63,6 +63,7 @@ def test_what_would_not_come_back_is_refused(tmp_path, name):
         "filename,label\na.wav,dog\na.wav,rain\nb.wav,rain\nc.wav,\n",
         "filename,label,confidence\na.wav,dog,1\na.wav,rain,1.0\nb.wav,rain,100e-2\nc.wav,,\n",
         "recording,label\na.wav,dog|rain\nb.wav,rain\nc.wav,\n",
+        "filename,fold,target,category\na.wav,1,0,dog|rain\nb.wav,2,1,rain\nc.wav,2,,\n",  # ESC-50's columns
     ],
 )
 def test_labels_are_read_however_they_are_separated(tmp_path, text):
@@ -117,6 +118,7 @@ def test_names_need_no_suffix(tmp_path):
         ("filename,label,value\na.wav,dog,5\n", "line 2, column 'value': '5' is no value"),
         ("filename,label,value\na.wav,dog,1\na.wav,dog,0.5\n", "line 3: 'dog' of 'a.wav' is 0.5 here and 1 above; keep one"),
         ("a.wav,dog|rain\nb.wav,dog;rain\n", "by '|' in line 1 and by ';' in line 2; use one"),
+        ("name,target\na.wav,dog\nb.wav,rain\n", "line 2, column 'target': 'dog' is no value"),
         ("a.wav\nb.wav\n", "line 1: names alone are no list of labels"),
     ],
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcasekit.annotations.formats._table import find_columns, missing_column, normalise
+from dcasekit.annotations.formats._table import find_columns, is_recording, missing_column, normalise
 from dcasekit.annotations.formats.base import refuse_lossy, several_annotators
 from dcasekit.core.cells import parse_number, shorten
 from dcasekit.core.files import Rows, read_rows, write_rows
@@ -115,7 +115,8 @@ def _read_rows(path: PathLike, rows: Rows) -> Iterator[_Row]:
     """Read the rows of a list by what its first row says."""
     line, header = rows[0]
     at = find_columns(header)
-    if "file" not in at and (_names_labels(rows) or ("label" in at and 0 not in at.values() and "." not in header[0])):
+    named = "label" in at and 0 not in at.values() and "." not in header[0]
+    if "file" not in at and (named or _names_labels(rows) or _names_files(rows)):
         at["file"] = 0
     if "file" in at and "label" not in at:
         return _read_columns(path, header, at, rows[1:])
@@ -132,6 +133,11 @@ def _names_labels(rows: Rows) -> bool:
     """Whether a first row of unknown names stands above rows that say yes or no."""
     header, second = rows[0][1][1:], rows[1][1][1:] if len(rows) > 1 else []
     return len(header) == len(second) > 1 and all(map(_is_value, second)) and not any(map(_is_value, header))
+
+
+def _names_files(rows: Rows) -> bool:
+    """Whether a first row of unknown names stands above rows that begin with the name of a recording."""
+    return len(rows) > 1 and not is_recording(rows[0][1][0]) and all(is_recording(row[0]) for _, row in rows[1:])
 
 
 def _read_lists(path: PathLike, at: Mapping[str, int], rows: Sequence[tuple[int, list[str]]], *, width: int, split: bool) -> Iterator[_Row]:

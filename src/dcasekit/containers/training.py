@@ -4,19 +4,20 @@ import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from dcasekit.annotations import events_to_roll
 from dcasekit.batch_augmentations import BatchAugmentation
+from dcasekit.core.settings import Settings
 from dcasekit.core.units import FloatArray, PathLike
-from dcasekit.errors import ModelError
+from dcasekit.errors import DcasekitError, ModelError
 from dcasekit.results import Results
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
+class Training(Settings):
     """How to train. `ModelContainer.train` takes these as keywords.
 
     Parameters
@@ -62,7 +63,10 @@ class Training:
     progress: bool = False
     callbacks: Sequence[Callable[[Mapping[str, float]], bool | None]] = ()
 
+    _error: ClassVar[type[DcasekitError]] = ModelError
+
     def __post_init__(self) -> None:
+        self._make_plain()
         choices = {
             "optimizer": ("adam", "adamw", "sgd"),
             "schedule": ("constant", "cosine", "one_cycle"),

@@ -98,7 +98,7 @@ def _hierarchy(clips: Iterable[Clip]) -> list[list[list[str]]]:
 
 def _group(clip: Clip) -> str:
     if not clip.group:
-        raise DatasetError(f"clip {clip.id!r} has no group (identifier); use balance='class'")
+        raise DatasetError(f"clip {clip.id!r} has no group (identifier); use balance='class' (--balance class)")
     return clip.group
 
 

@@ -106,7 +106,7 @@ class _Checked:
 
 def _check(path: Path, *, content: bool) -> _Checked:
     if not path.exists():
-        return _Checked(Problem("missing", str(path), "listed in the label file, not on disk; download the dataset again"))
+        return _Checked(Problem("missing", str(path), "listed in the label file, not on disk; put it there, or download the dataset again"))
     try:
         duration = audio.info(path).duration
         if not content:

@@ -21,7 +21,7 @@ _NAMES = {
     "offset": ("offset", "event_offset", "end_time", "end", "stop"),
     "label": (
         *("event_label", "event_labels", "annotation", "label", "labels", "species", "common_name", "event", "class", "call_type"),
-        *("tag", "tags", "scene_label"),
+        *("tag", "tags", "scene_label", "category"),
     ),
     "weight": ("weight", "value", "confidence", "soft_label", "score", "probability"),
     "annotator": ("annotator", "annotator_id", "annotator_name", "annotated_by", "rater", "rater_id"),
@@ -50,6 +50,11 @@ def normalise(cell: str) -> str:
     return _SECONDS.sub("", cell.strip().lower()).replace(" ", "_")
 
 
+def is_recording(cell: str) -> bool:
+    """Tell whether a cell looks like the name of an audio file."""
+    return _RECORDING.fullmatch(cell.strip()) is not None
+
+
 def find_columns(header: Sequence[str]) -> dict[str, int]:
     """Find the columns that are known by name: kind -> index."""
     names = [normalise(cell) for cell in header]
@@ -71,7 +76,7 @@ def find_by_header(path: PathLike, rows: Rows, *, several: bool) -> Columns:
     """
     (line, header), *others = rows
     at = find_columns(header)
-    if 0 not in at.values() and (several or (others and all(_RECORDING.fullmatch(row[0].strip()) for _, row in others))):
+    if 0 not in at.values() and (several or (others and all(is_recording(row[0]) for _, row in others))):
         at.setdefault("file", 0)
     names = [normalise(cell) for cell in header]
     if twice := [header[index] for index in at.values() if names.count(names[index]) > 1]:
