@@ -88,8 +88,10 @@ def read_model(folder: Path, kind: type[Model], *, allow: Allowed = ()) -> Model
             container.features = feature.from_settings(found["features"]["settings"])
         container.scaler = found["scaler"] and Scaler.from_dict(found["scaler"])
         container.history, container.training = found["history"], found["training"]
-    except ModelError:
-        raise
+    except ModelError as error:
+        if str(folder) in str(error):
+            raise
+        raise ModelError(f"{folder} cannot be loaded as a model: {error}") from error
     except (
         DcasekitError,
         OSError,
