@@ -197,7 +197,7 @@ def train(  # noqa: PLR0913 - options of a command
     given = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "device": device}
     common = {name: str(value) for name, value in given.items() if value is not None}
     training = changed(Training(seed=seed), {**common, **assignments(training_settings, option="-T")}, option="-T")
-    source, container = _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings), _cli_models.made(model, model_settings)
+    source, container = _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings), _cli_models.make(model, model_settings)
     container = work.trainable(container)
     front_end = work.front_end_for(container, feature)
     run = work.TrainingRun(

@@ -97,7 +97,7 @@ def info(  # noqa: PLR0913 - options of a command
             raise typer.BadParameter(f"{name} is a saved model: its settings, shape, front end and labels are those it was saved with")
         model = loaded(folder, allow)
     else:
-        model = made(name, settings)
+        model = make(name, settings)
         _build(model, shape=shape, features=features, feature_settings=feature_settings, labels=labels, task=task)
     about = (inspect.getdoc(model) or "").partition("\n")[0]
     found = summary(model)
@@ -143,7 +143,7 @@ def loaded(folder: Path, allow: Sequence[str] | None) -> "ModelContainer":
     return load(folder, allow=allow or ())
 
 
-def made(name: str, settings: Sequence[str] | None) -> "ModelContainer":
+def make(name: str, settings: Sequence[str] | None) -> "ModelContainer":
     """Make a model from its name and ``key=value`` settings; those without default are the published ones, if not given."""
     kind = discover.load("models", name)
     from dcasekit.containers.base import ModelContainer

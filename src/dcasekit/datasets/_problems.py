@@ -119,7 +119,7 @@ def _check(path: Path, *, content: bool) -> _Checked:
     return _Checked(None, hash_file(path), duration)
 
 
-def measured(clip: Clip) -> Clip:
+def measure(clip: Clip) -> Clip:
     """Give a clip that has events its duration, from the file's header, where it is not known and the file can be read."""
     if clip.duration is not None or not clip.events:
         return clip

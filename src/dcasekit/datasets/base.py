@@ -18,7 +18,7 @@ from dcasekit.core.origin import Origin, origin, recognize
 from dcasekit.core.parallel import map_clips, total_size
 from dcasekit.core.units import Hz, PathLike, Seconds
 from dcasekit.datasets._hold_out import Balance, hold_out
-from dcasekit.datasets._problems import Problem, find_problems, measured
+from dcasekit.datasets._problems import Problem, find_problems, measure
 from dcasekit.datasets._protocols import CrossValidation, Protocol, Split
 from dcasekit.datasets._summary import Summary, clip_rows, summarize
 from dcasekit.download import RemoteFile, download
@@ -230,7 +230,7 @@ class Dataset(ABC):
 
         Events are counted as far as they lie in their clip, whose header is read where no label file gives its duration.
         """
-        clips = [measured(clip) for clip in self.clips]
+        clips = [measure(clip) for clip in self.clips]
         return summarize(self.name, self.task, self.labels, clips, self._rounds(), missing=len(self.missing))
 
     def to_frame(self) -> Any:

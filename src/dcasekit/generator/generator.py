@@ -209,12 +209,12 @@ class DataGenerator:
         return np.stack([self._window_target(index, start, grid.length) for start in grid.starts])
 
     def _window_target(self, index: int, start: int, length: int) -> FloatArray:
-        grid, drawn = self._grids[index], self._drawn(index)
+        grid, drawn = self._grids[index], self._draw(index)
         if self.target != "frame":
             return cast("FloatArray", drawn[start // grid.step])
         return _filled(drawn[start : start + grid.real(start)], length, constant_values=np.nan)
 
-    def _drawn(self, index: int) -> FloatArray:
+    def _draw(self, index: int) -> FloatArray:
         """Targets on the clip's grid: (windows, labels) or (frames, labels)."""
         if index not in self._targets:
             clip, grid = self.clips[index], self._grids[index]

@@ -120,7 +120,7 @@ def psds(  # noqa: PLR0913 - the settings of the definition
 
     def points(weights: FloatArray) -> Iterator[tuple[Array, Array]]:
         for each, number in pairs:
-            hits, alarms, cross = _drawn(weights, each)
+            hits, alarms, cross = _sum_draws(weights, each)
             yield alarms / (weights @ hours)[:, None] + 3600 * alpha_ct * cross, ratio(hits, (weights @ number)[:, None])
 
     def curves(weights: FloatArray) -> Iterator[Array]:
@@ -212,7 +212,7 @@ def segment_auroc(
         reached, left = weights @ numbers, weights @ others
         areas = np.full((len(weights), len(kept)), np.nan)
         for label, each in enumerate(kept):
-            hits, alarms = _drawn(weights, each)
+            hits, alarms = _sum_draws(weights, each)
             for row in np.flatnonzero((reached[:, label] > 0) & (left[:, label] > 0)):
                 x, y = (np.append(part[row], whole[row, label]) / whole[row, label] for part, whole in ((alarms, left), (hits, reached)))
                 areas[row, label] = area_between(x, y, max_fpr) / max_fpr
@@ -243,7 +243,7 @@ def _macro(kept: Sequence[FloatArray], numbers: Array, predicted: Callable[[Arra
         reached = weights @ numbers
         best = np.full(reached.shape, np.nan)
         for label, each in enumerate(kept):
-            counts = _drawn(weights, each)
+            counts = _sum_draws(weights, each)
             best[:, label] = ratio(2 * counts[0], predicted(counts) + reached[:, [label]]).max(axis=1)
         return _mean(np.where(reached > 0, best, np.nan))
 
@@ -268,7 +268,7 @@ def _keep(changes: ChangesOfClips, clips: int, wrong: Callable[[Array], Array]) 
     return changes.sampled(level[chosen[chosen > 0]], clips).astype(np.float32)
 
 
-def _drawn(weights: FloatArray, kept: FloatArray) -> Array:
+def _sum_draws(weights: FloatArray, kept: FloatArray) -> Array:
     """Sum the counts of drawn clips, (quantities, draws, thresholds); the first threshold is above all scores."""
     summed = np.stack([weights @ each for each in kept]).astype(np.float64)
     return np.pad(summed, ((0, 0), (0, 0), (1, 0)))

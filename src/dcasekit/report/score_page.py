@@ -12,7 +12,7 @@ from dcasekit.core.units import PathLike
 from dcasekit.metrics import psds
 from dcasekit.plots.svg import percent
 from dcasekit.report.pages import Card, Fact, bars_height, picture, render
-from dcasekit.report.section import duration, show, written
+from dcasekit.report.section import duration, show, writer_for
 from dcasekit.results import describe_left_out
 from dcasekit.results.scoring import Material, Score
 
@@ -67,7 +67,7 @@ def _caption(one: Score) -> str:
 def _bars(one: Score, labels: Sequence[str]) -> list[Card]:
     kind = one.headline.partition("/")[0]
     values = {label: one.numbers[f"{kind}/{label}"] for label in labels if f"{kind}/{label}" in one.numbers}
-    draw = partial(plots.label_bars, values, name=one.metric, write=written(one.metric))
+    draw = partial(plots.label_bars, values, name=one.metric, write=writer_for(one.metric))
     title = f"{one.metric} of each label"
     return [picture(title, draw, height=bars_height(len(values)))] if values else []
 

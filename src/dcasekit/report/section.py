@@ -303,10 +303,10 @@ def span(interval: tuple[float, float]) -> str:
 
 def show(key: str, value: float) -> str:
     """Write a number as its kind is written."""
-    return written(key)(value)
+    return writer_for(key)(value)
 
 
-def written(key: str) -> Callable[[float], str]:
+def writer_for(key: str) -> Callable[[float], str]:
     """Give how a kind of number is written: shares as percentages, error rates, which may exceed 1, as they are."""
     return _decimal if "error_rate" in key else percent
 

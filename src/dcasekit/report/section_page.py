@@ -13,7 +13,7 @@ from dcasekit.plots.svg import SOFT, percent
 from dcasekit.report.clips import examples
 from dcasekit.report.pages import Card, bars_height, figure, picture, table_card
 from dcasekit.report.score_page import roc_card
-from dcasekit.report.section import CONFUSED, PUBLISHED, History, Section, facts, name, sentence, tables, usage, written
+from dcasekit.report.section import CONFUSED, PUBLISHED, History, Section, facts, name, sentence, tables, usage, writer_for
 from dcasekit.results import PER_LABEL, describe_left_out
 from dcasekit.scores import pool
 
@@ -108,7 +108,7 @@ def _bars(section: Section) -> list[Card]:
     halves = [list(values)] if len(values) <= _TALL else [list(values)[: (len(values) + 1) // 2], list(values)[(len(values) + 1) // 2 :]]
     charts = []
     for labels in halves:
-        draw = partial(plots.label_bars, {label: values[label] for label in labels}, name=name(key), write=written(key))
+        draw = partial(plots.label_bars, {label: values[label] for label in labels}, name=name(key), write=writer_for(key))
         charts.append(figure(f"{title}, {section.name}", draw, height=bars_height(len(labels))))
     return [Card(title, charts, note=note, height=bars_height(len(halves[0])))]
 
