@@ -103,12 +103,12 @@ class TorchLearner(Learner):
         return float(total) / count
 
     def _loss(self, batch: LearningBatch) -> Tensor:
-        windows = torch.from_numpy(batch.x).to(self.device, non_blocking=True)
+        windows = torch.from_numpy(batch.x).to(self.device)
         with torch.autocast(self.device.type, getattr(torch, self.training.precision), enabled=self.training.precision != "float32"):
             logits = self._answer(windows)
         y = pool_targets(batch.y, logits.shape[1]) if logits.ndim == batch.y.ndim == 3 else batch.y
         check_targets(logits.shape, y.shape)
-        target = torch.from_numpy(y).to(self.device, non_blocking=True)
+        target = torch.from_numpy(y).to(self.device)
         loss = known_loss(logits.float(), target, self.loss, complete=not np.isnan(batch.y).any())
         penalty: Callable[[], Tensor] | None = getattr(self.network, "penalty", None)
         return loss if penalty is None else loss + penalty()
