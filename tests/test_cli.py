@@ -392,6 +392,8 @@ def own_models(tmp_path):
 def test_models_list():
     assert run("models", "list") == run("models")
     assert run("models", "list", "--json") == run("models", "--json")
+    found = {one["name"]: one["settings"] for one in json.loads(run("models", "--json")[0])}
+    assert found["sb_cnn"] == list(SB_CNN().settings)  # what -M takes
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -135,8 +135,9 @@ def _fields(node: ast.AST | None, tree: ast.Module, nodes: Mapping[str, ast.AST]
                 inner = ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8"))
                 theirs = {each.name: each for each in inner.body if isinstance(each, ast.ClassDef)}
                 names += _fields(theirs.get(base), inner, theirs)
-    stated = (line for line in node.body if isinstance(line, ast.AnnAssign) and "ClassVar" not in ast.unparse(line.annotation))
-    names += [line.target.id for line in stated if isinstance(line.target, ast.Name)]
+    if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+        stated = (line for line in node.body if isinstance(line, ast.AnnAssign) and "ClassVar" not in ast.unparse(line.annotation))
+        names += [line.target.id for line in stated if isinstance(line.target, ast.Name)]
     return list(dict.fromkeys(names))
 
 
