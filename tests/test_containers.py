@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import dcasekit
-from dcasekit import DataGenerator, Scaler, Training, audio, testing
+from dcasekit import DataGenerator, Scaler, audio, testing
 from dcasekit.batch_augmentations import mixup, time_shift
 from dcasekit.containers._torch_learner import known_loss
 from dcasekit.containers.torch import TorchModelContainer
@@ -277,6 +277,16 @@ def test_a_device_that_is_not_there_is_named():
         ({"learning_rate": 0}, "learning_rate > 0"),
         ({"average": 1.0}, "average < 1"),
         ({"early_stopping": 0}, "early_stopping >= 1"),
+        ({"early_stopping": 1.5}, "early_stopping >= 1, whole epochs"),
+        ({"epochs": True}, "epochs must be a positive int; got True"),
+        ({"learning_rate": math.nan}, "learning_rate > 0; got learning_rate=nan"),
+        ({"learning_rate": "0.1"}, "learning_rate > 0; got learning_rate='0.1'"),
+        ({"weight_decay": -1.0}, "weight_decay >= 0"),
+        ({"weight_decay": math.nan}, "weight_decay >= 0"),
+        ({"average": math.nan}, "0 <= average < 1; got average=nan"),
+        ({"considered_improvement": -0.1}, "considered_improvement >= 0"),
+        ({"seed": -1}, "seed must be a whole number of at least 0; got -1"),
+        ({"seed": 1.5}, "seed must be a whole number"),
     ],
 )
 def test_wrong_settings_of_training_are_refused(settings, says):
@@ -284,10 +294,13 @@ def test_wrong_settings_of_training_are_refused(settings, says):
         trained(**settings)
 
 
-def test_settings_of_training_may_be_numbers_of_numpy():
-    training = Training(epochs=np.int64(3), batch_size=np.int32(8), learning_rate=np.float32(0.1), seed=np.uint8(2))
-    assert training == Training(epochs=3, batch_size=8, learning_rate=0.1, seed=2)
-    assert [type(value) for value in (training.epochs, training.learning_rate)] == [int, float]
+def test_settings_of_training_may_be_numbers_of_numpy(tmp_path):
+    settings = {"epochs": np.int64(2), "batch_size": np.int32(8), "seed": np.int64(3), "early_stopping": np.int64(1)}
+    settings |= {name: np.float32(0.1) for name in ("learning_rate", "weight_decay", "average", "considered_improvement")}
+    model = trained(**settings, resume=tmp_path / "run")
+    model.save(tmp_path / "model")
+    assert same(model, trained(**{name: value.item() if value != np.float32(0.1) else 0.1 for name, value in settings.items()}))
+    assert dcasekit.load(tmp_path / "model").training["learning_rate"] == 0.1
 
 
 def test_a_loss_that_is_not_a_number_is_an_error_with_a_remedy():

@@ -43,6 +43,8 @@ class Training(Settings):
     callbacks : called with the record of each epoch; one that gives ``True`` stops training.
     """
 
+    _error: ClassVar[type[DcasekitError]] = ModelError
+
     epochs: int = 50
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
@@ -77,14 +79,7 @@ class Training(Settings):
         for name, allowed in choices.items():
             if (value := getattr(self, name)) not in allowed:
                 raise ModelError(f"{name} must be one of {', '.join(map(str, allowed))}; got {value!r}")
-        for name in ("epochs", "batch_size"):
-            if not isinstance(value := getattr(self, name), int) or value < 1:
-                raise ModelError(f"{name} must be a positive int; got {value!r}")
-        if self.learning_rate <= 0 or not 0 <= self.average < 1 or (self.early_stopping is not None and self.early_stopping < 1):
-            raise ModelError(
-                "need learning_rate > 0, 0 <= average < 1 and early_stopping >= 1 or None (never); got "
-                f"{self.learning_rate}, {self.average}, {self.early_stopping}"
-            )
+        _check_numbers(self)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
@@ -157,6 +152,30 @@ def sum_loss(truth: FloatArray, values: FloatArray, loss: str | None, task: str)
         return float(np.square(y - p).sum()), len(y)
     p = np.clip(p, 1e-7, 1 - 1e-7)
     return float(-(y * np.log(p) + (1 - y) * np.log(1 - p)).sum()), len(y)
+
+
+def _check_numbers(training: Training) -> None:
+    for name in ("epochs", "batch_size"):
+        if type(value := getattr(training, name)) is not int or value < 1:
+            raise ModelError(f"{name} must be a positive int; got {value!r}")
+    if type(training.seed) is not int or training.seed < 0:
+        raise ModelError(f"seed must be a whole number of at least 0; got {training.seed!r}")
+    patience = training.early_stopping
+    rules = {
+        "learning_rate > 0": _number(training.learning_rate) and training.learning_rate > 0,
+        "weight_decay >= 0": _number(training.weight_decay) and training.weight_decay >= 0,
+        "0 <= average < 1": _number(training.average) and 0 <= training.average < 1,
+        "considered_improvement >= 0": _number(training.considered_improvement) and training.considered_improvement >= 0,
+        "early_stopping >= 1, whole epochs, or None (never)": patience is None or (type(patience) is int and patience >= 1),
+    }
+    for rule, kept in rules.items():
+        if not kept:
+            name = next(word for word in rule.split() if hasattr(training, word))
+            raise ModelError(f"need {rule}; got {name}={getattr(training, name)!r}")
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _describe(function: Any) -> str:

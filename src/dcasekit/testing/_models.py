@@ -78,6 +78,10 @@ def _separable(shape: tuple[int, int], labels: int, each: int = 12) -> tuple[Flo
 
 
 def _check_training(model: ModelContainer, x: FloatArray, y: FloatArray, how: Mapping[str, Any]) -> None:
+    broken = x.copy()
+    broken[-1, -1, -1] = np.nan
+    with refused(ModelError, "training on windows one of which holds NaN", says="NaN"):
+        model.train((broken, y), epochs=1, **how)
     losses = [record["loss"] for record in model.train((x, y), epochs=6, **how)]
     # What is trained at once gives one record: its loss must be lower than that of a guess.
     guess = [np.log(y.shape[1])] if len(losses) == 1 else []
