@@ -43,8 +43,6 @@ class Training(Settings):
     callbacks : called with the record of each epoch; one that gives ``True`` stops training.
     """
 
-    _error: ClassVar[type[DcasekitError]] = ModelError
-
     epochs: int = 50
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
