@@ -1,6 +1,8 @@
 """Laws of every dataset: each file is read to its end, each recording is a clip, and its labels are those that were written."""
 
+import glob
 import importlib
+import shutil
 from collections import defaultdict
 
 import pytest
@@ -9,6 +11,7 @@ from typer.testing import CliRunner
 from dcasekit import audio, cli
 from dcasekit.annotations import events_to_tags, harden, present, read_annotation, read_events, read_tag_list
 from dcasekit.core import discover
+from dcasekit.datasets import Folder
 from dcasekit.testing._make import Sounds
 
 CLIPS = 60
@@ -142,3 +145,32 @@ def test_a_soft_tag_of_known_events_is_their_largest_weight(tree):
     for clip in dataset.clips:
         if clip.events is not None and dataset.task == "detection":
             assert clip.tags == events_to_tags(clip.events)
+
+
+@pytest.mark.parametrize("form", ["tags", "events", "tsv", "audacity", "raven", "jams"])
+def test_what_is_converted_is_read_by_folder_with_its_weights(tree, tmp_path, form):
+    """The same recordings, elsewhere, with the converted labels in place of the dataset's own."""
+    name, dataset, _ = tree
+    dataset = discover.load("datasets", name)(dataset.root)
+    known = {where(clip, dataset): clip for clip in dataset.clips if (clip.tags if form == "tags" else clip.events) is not None}
+    if not known:
+        pytest.skip("a dataset without times")
+    new, labels = tmp_path / "new", tmp_path / "labels"
+    run("datasets", "convert", name, "--data", dataset.root, "--to", form, "--out", labels)
+    for path, clip in known.items():
+        (new / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(clip.path, new / path)
+        for file in labels.glob(f"{glob.escape(clip.id)}.*"):
+            shutil.copy(file, (new / path).with_name((new / path).stem + file.name.removeprefix(clip.id.rpartition("/")[2])))
+    for file in labels.glob("*s.tsv") if form in ("tags", "events") else ():
+        shutil.copy(file, new)
+    folder = Folder(new)
+    found = {where(clip, folder): clip for clip in folder.clips}
+    told = {left.path for left in folder.layout.left_out}
+    for path, clip in known.items():
+        if path not in found:
+            assert path in told  # the folder "eval" beside "train" and "test"
+        elif form == "tags":
+            assert sounding(found[path].tags) == sounding(clip.tags)
+        else:
+            assert list(found[path].events or ()) == list(clip.events)
