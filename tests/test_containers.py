@@ -645,6 +645,9 @@ def test_a_missing_model_is_named(tmp_path):
     (folder / "weights.safetensors").unlink()
     with pytest.raises(ModelError, match=r"does not hold a complete model .*weights\.safetensors"):
         dcasekit.load(folder)
+    trained(epochs=1).save(tmp_path / "run" / "models" / "fold1")
+    with pytest.raises(ModelError, match=r"run holds no model itself, but below it there are: .*/run/models/fold1; give one of these"):
+        dcasekit.load(tmp_path / "run")
 
 
 def test_training_again_starts_anew():

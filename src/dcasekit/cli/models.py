@@ -134,12 +134,9 @@ def export(
 
 
 def loaded(folder: Path, allow: Sequence[str] | None) -> "ModelContainer":
-    """Load a model; where its folder is the one of a run, say where the models lie."""
+    """Load a model, with the modules that may be imported for it."""
     from dcasekit import load
 
-    if not (folder / "model.json").exists() and (below := sorted(folder.glob("**/model.json"))):
-        found = ", ".join(str(path.parent) for path in below[:5]) + (" ..." if len(below) > 5 else "")
-        raise ModelError(f"{folder} holds no model itself, but below it there are: {found}; give one of these")
     return load(folder, allow=allow or ())
 
 

@@ -73,6 +73,7 @@ def read_model(folder: Path, kind: type[Model], *, allow: Allowed = ()) -> Model
     from safetensors import SafetensorError
 
     path = folder / "model.json"
+    _refuse_run(folder)
     found = check_description(read_json(path, error=ModelError), str(path))
     for address in _addresses(found):
         _refuse_foreign(address, allow, path)
@@ -107,6 +108,13 @@ def read_model(folder: Path, kind: type[Model], *, allow: Allowed = ()) -> Model
             f"{folder} does not hold a complete model ({type(error).__name__}: {first_line(error)}); save or copy it again"
         ) from error
     return container
+
+
+def _refuse_run(folder: Path) -> None:
+    """Where a folder is the one of a run, say where its models lie."""
+    if not (folder / "model.json").exists() and (below := sorted(folder.glob("**/model.json"))):
+        models = ", ".join(str(each.parent) for each in below[:5]) + (" ..." if len(below) > 5 else "")
+        raise ModelError(f"{folder} holds no model itself, but below it there are: {models}; give one of these")
 
 
 def check_description(found: Any, where: str) -> dict[str, Any]:
