@@ -58,6 +58,22 @@ class Fixed(TorchModelContainer):
         return nn.Sequential(nn.Flatten(), nn.Linear(frames * dims, outputs))
 
 
+@dataclass(kw_only=True, eq=False)
+class Inner(TorchModelContainer):
+    """Answers the frames that have four neighbours on either side."""
+
+    def network_for(self, frames, dims, outputs, task):  # noqa: ARG002
+        class Network(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.out = nn.Linear(dims, outputs)
+
+            def forward(self, x):
+                return self.out(x)[:, 4:-4]
+
+        return Network()
+
+
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory):
     dataset = testing.make_dataset("esc10", tmp_path_factory.mktemp("esc10"), clips=30, seconds=0.5, sr=SR)
@@ -122,6 +138,20 @@ def test_files_shorter_than_a_network_allows_stop_no_others(sounds, tmp_path):
     assert all(path in str(answer) for path, answer in found.items() if isinstance(answer, ModelError))
     for path in (files[0], files[2], files[4]):
         np.testing.assert_allclose(found[str(path)].values, made.predict([path])[0].values, rtol=1e-4, atol=1e-6)
+
+
+def test_a_file_of_which_a_network_answers_no_frame_stops_no_others(sounds, tmp_path):
+    made = Inner().build((40, 16), ("a", "b"), task="detection")
+    made.features = replace(sounds[1], sequence_time=None)
+    for name, seconds in (("a", 0.5), ("b", 0.05), ("c", 0.5)):
+        audio.write(tmp_path / f"{name}.wav", noise(seconds), SR)
+    first, short, last = (answer for _, answer in made.predict_each([tmp_path / f"{name}.wav" for name in "abc"]))
+    np.testing.assert_allclose(first.values, last.values, atol=1e-6)
+    assert isinstance(short, DcasekitError)
+    assert "b.wav" in str(short)
+    assert "answers no frame" in str(short)
+    with pytest.raises(ModelError, match="nothing of windows this short"):
+        Inner().train((np.zeros((4, 8, 16)), np.zeros((4, 8, 2))), epochs=1, device="cpu")
 
 
 def test_extraction_leaves_out_what_is_bad_and_stores_the_rest(sounds, tmp_path):

@@ -101,7 +101,7 @@ def learning_batches(data: Data, epoch: int, training: Training, *, rows: bool =
 def pool_targets(y: FloatArray, steps: int) -> FloatArray:
     """Give frame targets (windows, frames, labels) to a network that answers fewer steps: the largest known value of each step's frames."""
     frames = y.shape[1]
-    if steps >= frames:
+    if steps >= frames or not steps:
         return y
     step_of = np.arange(frames) * steps // frames
     return np.fmax.reduceat(y, np.searchsorted(step_of, np.arange(steps)), axis=1)
@@ -109,6 +109,8 @@ def pool_targets(y: FloatArray, steps: int) -> FloatArray:
 
 def check_targets(answers: tuple[int, ...], targets: tuple[int, ...]) -> None:
     """Refuse targets that are not of the shape a network answers, or of whole windows where it answers frames."""
+    if 0 in answers:
+        raise ModelError(f"the network answers {tuple(answers)}: nothing of windows this short; give longer ones, sequence_time=")
     if tuple(targets) not in (tuple(answers), (*answers[:1], *answers[2:])):
         raise ModelError(
             f"the network answers {tuple(answers)} and the targets are {tuple(targets)}; choose target='window' or 'clip' for a network "

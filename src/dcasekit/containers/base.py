@@ -169,7 +169,7 @@ class ModelContainer(Settings, Backend):
             try:
                 yield clip.name, _named(clip.name, found) if isinstance(found, Exception) else clip.join(found, self.labels)
             except DcasekitError as error:  # the answers cannot be joined
-                yield clip.name, _named(clip.name, error)
+                yield clip.name, type(error)(f"{clip.name}: {error}")
 
     def embed(self, layer: str, data: Any) -> list[FloatArray]:
         """Give what a layer gives for clips.

@@ -125,10 +125,12 @@ class Grid:
 
         Raises
         ------
-        FeatureError : windows leave gaps between them that a network of frames cannot answer for.
+        FeatureError : windows leave gaps between them that a network of frames cannot answer for, or are so short that it answers none.
         """
         if answers.ndim == 2:
             return Scores(answers, self.spans, labels)
+        if not answers.shape[1]:
+            raise FeatureError(f"the network answers no frame of windows of {self.length} frames; they are too short for it: pad the audio")
         source = np.arange(self.length) * answers.shape[1] // self.length
         total, count = np.zeros((self.frames, len(labels))), np.zeros((self.frames, 1))
         for start, answer in zip(self.starts, answers, strict=True):
