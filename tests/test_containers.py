@@ -319,6 +319,10 @@ def test_a_loss_that_is_not_a_number_is_an_error_with_a_remedy():
         (np.zeros((4, 6, 8)), np.eye(3), "the same windows"),
         ([], [], "X must be an array"),
         ([np.zeros((0, 6, 8))], [np.zeros((0, 3))], "none of them empty"),
+        (np.zeros((4, 6, 8)), np.arange(4), r"Y must be .* a column per label, .* of numbers of classes that is np.eye\(classes\)\[Y\]"),
+        (np.zeros((4, 6, 8)), np.eye(4).tolist(), "Y must be an array"),
+        (np.zeros((4, 6, 8)), np.array([list("abc")] * 4), "Y must hold numbers, .*could not convert"),
+        (np.zeros((4, 6, 8)), 1, "Y must hold numbers"),
     ],
 )
 def test_data_that_do_not_fit_are_refused(x, y, says):

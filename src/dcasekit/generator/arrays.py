@@ -28,12 +28,17 @@ class Arrays:
     """
 
     def __init__(self, x: Any, y: Any = None, *, labels: Sequence[str] | None = None, task: Task | None = None) -> None:
-        self.x = [np.asarray(part, np.float32) for part in (x if isinstance(x, list | tuple) else np.asarray(x)[:, None])]
+        self.x = _parts("X", x)
         if not self.x or any(part.ndim != 3 or not len(part) for part in self.x):
             raise ModelError("X must be an array (windows, frames, dims) or a list of them, one per clip, none of them empty")
         if y is None:
             y = [np.full((len(part), len(labels or ())), np.nan, np.float32) for part in self.x]
-        self.y = [np.asarray(part, np.float32) for part in (y if isinstance(y, list | tuple) else np.asarray(y)[:, None])]
+        self.y = _parts("Y", y)
+        if any(part.ndim not in (2, 3) for part in self.y):
+            raise ModelError(
+                "Y must be an array (windows, labels) or (windows, frames, labels), or a list of them, one per clip: a column per label, 1 "
+                "where it holds; of numbers of classes that is np.eye(classes)[Y]"
+            )
         if [len(part) for part in self.x] != [len(part) for part in self.y]:
             raise ModelError(f"X and Y must have the same windows; got {len(self.x)} and {len(self.y)} clips or other lengths")
         rows = np.concatenate([part.reshape(-1, part.shape[-1]) for part in self.y])
@@ -94,6 +99,14 @@ class Arrays:
             events = {clip: None if np.isnan(part).any() else _events(part, self.labels) for clip, part in zip(clips, self.y, strict=True)}
         durations = tuple(float(len(part)) for part in self.x)
         return {"clips": clips, "truth": self._truth, "events": events, "paths": (), "groups": (), "durations": durations}
+
+
+def _parts(name: str, values: Any) -> list[FloatArray]:
+    """Give the windows of each clip as numbers."""
+    try:
+        return [np.asarray(part, np.float32) for part in (values if isinstance(values, list | tuple) else np.asarray(values)[:, None])]
+    except (TypeError, ValueError, IndexError) as error:
+        raise ModelError(f"{name} must hold numbers, in an array or a list of them, one per clip: {error}") from error
 
 
 def _events(y: FloatArray, labels: Sequence[str]) -> list[Event]:
