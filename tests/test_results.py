@@ -1,6 +1,7 @@
 """Results: the numbers of each task, pooling, intervals, mistakes."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -137,6 +138,8 @@ def test_everything_can_be_written_as_json(make):
     assert content["headline"]["value"] == pytest.approx(results.numbers[results.headline])
     assert [row["label"] for row in content["labels"]] == list(LABELS)
     assert f"{len(results.clips)} clips" in str(results)
+    short = f"Results({results.task} of {len(results.labels)} labels, {len(results.clips)} clips: {results.headline} "
+    assert re.fullmatch(re.escape(short) + r"\d\.\d{3}\)", repr(results))
 
 
 def test_mistakes_are_sorted_by_confidence_and_know_their_audio():

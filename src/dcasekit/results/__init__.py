@@ -270,6 +270,11 @@ class Results:
             raise MetricError("a PSD-ROC needs clips whose events are known; here no clip's are")
         return psds.roc(self._of_timed(self._reference), self._of_timed(self.scores), self._of_timed(self._ends), **setting)
 
+    def __repr__(self) -> str:
+        return (
+            f"Results({self.task} of {len(self.labels)} labels, {len(self.clips)} clips: {self.headline} {self.numbers[self.headline]:.3f})"
+        )
+
     def __str__(self) -> str:
         value, (low, high) = self.numbers[self.headline], self.interval
         head = f"{self.headline} {value:.3f} (95 % interval {low:.3f} to {high:.3f}), {len(self.clips)} clips"
