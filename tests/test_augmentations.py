@@ -157,7 +157,7 @@ def test_dict_form(described, expected):
         ({"type": "chorus"}, NameNotFoundError, "Known: codec, crop, gain, .*time_stretch, white_noise"),
         ({"n_semitones": 1}, DatasetError, "an augmentation is"),
         ("pitch_shift", DatasetError, "an augmentation is"),
-        ({"type": "pitch_shift", "semitones": 1}, DatasetError, "its settings are: n_semitones"),
+        ({"type": "pitch_shift", "semitones": 1}, DatasetError, "Its settings are: n_semitones"),
         ({"type": "pitch_shift"}, DatasetError, "its settings are: n_semitones"),
         ({"type": "collections:Counter"}, DatasetError, "not an Augmentation"),
     ],

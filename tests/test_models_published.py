@@ -441,7 +441,7 @@ def test_keras_gates_have_masks_of_their_own():
     layer = ResetBeforeGRU(1000, 1, hard_sigmoid=True, dropout=0.5)
     nn.init.constant_(layer.weight_ih, 0.001)
     torch.manual_seed(0)
-    counts = layer._projected(torch.ones(1, 1, 1000), torch.ones(3)).flatten()
+    counts = layer._project(torch.ones(1, 1, 1000), torch.ones(3)).flatten()
     assert len(counts) == 6
     assert len(counts.detach().unique()) > 3
     assert counts.mean().item() == pytest.approx(1.0, abs=0.1)  # what is left is scaled up
