@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import TypeAlias
 
 import numpy as np
@@ -63,7 +64,9 @@ def answer_clips(clips: Iterable[ClipWindows], answer: Callable[[FloatArray], Fl
     answer : windows (windows, frames, dims) -> (windows, ...), each window by itself.
     """
     order: deque[_Waiting] = deque()
-    for batch in prefetch(_batches(clips), _AHEAD):
+    batches = _batches(clips)
+    # The first batch, which is all of a short file, waits for no thread.
+    for batch in chain(islice(batches, 1), prefetch(batches, _AHEAD)):
         parts = [(waiting, part) for waiting, part in batch if isinstance(part, np.ndarray)]
         for waiting, part in batch:
             if not order or order[-1] is not waiting:
