@@ -24,6 +24,7 @@ from dcasekit.augmentations import PitchShift, WhiteNoise
 from dcasekit.cli.settings import assignments, changed
 from dcasekit.cli.training import FrontEnd, front_end_for
 from dcasekit.core import discover
+from dcasekit.datasets import ESC10
 from dcasekit.errors import DatasetError, NameNotFoundError
 from dcasekit.features import Decibels, NaturalLog, make_feature, presets
 from dcasekit.features.mel_spectrogram import MelSpectrogram
@@ -635,6 +636,20 @@ def test_evaluate_warns_of_training_clips(trained):
     root, out = trained
     _, err = run("evaluate", out / "model", "--dataset", "esc10", "--data", root, "--fold", "fold1")
     assert "its test fold is fold2" in err
+
+
+def test_a_model_is_evaluated_on_data_that_know_some_of_its_labels(trained, tmp_path):
+    root, out = trained
+    for clip in ESC10(root).clips:
+        (label,) = clip.tags
+        if label in ("dog", "rain"):
+            (tmp_path / label).mkdir(exist_ok=True)
+            (tmp_path / label / clip.path.name).write_bytes(clip.path.read_bytes())
+    told, err = run("evaluate", out / "model", "--dataset", "folder", "--data", tmp_path, "--json")
+    assert "The data know 2 of the 10 labels that the model answers: dog, rain." in err
+    found = json.loads(told)
+    assert len(found["labels"]) == 10  # an answer that the data do not know is a wrong one
+    assert sum(row["clips"] for row in found["labels"] if row["label"] in ("dog", "rain")) == found["clips"]
 
 
 def test_evaluate_refuses_other_labels(trained):

@@ -138,6 +138,6 @@ def _checked(path: PathLike, audio: FloatArray) -> FloatArray:
     if not np.isfinite(audio).all():
         raise AudioError(
             f"{printable(path)}: {np.count_nonzero(~np.isfinite(audio))} samples are NaN or infinite; "
-            "repair or remove the file, or extract with on_error='skip'"
+            "repair or remove the file, or leave it out (in extraction: on_error='skip')"
         )
     return audio

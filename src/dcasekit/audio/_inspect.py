@@ -60,7 +60,7 @@ def _inspect(one: _Id) -> AudioInfo:
     if head.samples > total * _DENSEST:
         raise AudioError(f"{printable(path)} claims {head.samples} samples in {total} bytes: its header is damaged; {AGAIN}")
     if head.samples <= 0:
-        raise AudioError(f"{printable(path)} holds no samples; remove it, or extract with on_error='skip'")
+        raise AudioError(f"{printable(path)} holds no samples; remove it, or leave it out (in extraction: on_error='skip')")
     return head
 
 

@@ -197,7 +197,12 @@ def evaluation(model: ModelContainer, dataset: Dataset, fold: str, *, scores: Pa
     write_all_scores(scores, results)
     title = f"{type(model).__name__} on {dataset.name}, {fold}"
     about = {"class": type(model).__name__, "settings": model.settings, **model.cost()}
-    section = Section(name=title, folds={fold: results}, model=about, seconds=perf_counter() - began)
+    asked = [label for label in model.labels if label in dataset.labels]
+    told = f"The data know {len(asked)} of the {len(model.labels)} labels that the model answers: {', '.join(asked)}."
+    notes = [told] if len(asked) < len(model.labels) else []
+    for note in notes:
+        _log.warning(note)
+    section = Section(name=title, folds={fold: results}, model=about, seconds=perf_counter() - began, notes=notes)
     return Report(title=title, settings={}, sections=[section], environment=environment(), data=data_facts(dataset, fold))
 
 

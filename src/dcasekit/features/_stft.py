@@ -168,7 +168,7 @@ def _refuse_short(total: int, stft: STFT, audio_win: int, n_fft: int) -> None:
     if total < needed:
         raise FeatureError(
             f"the audio has {total} samples, fewer than the {needed} of one window; pad it, choose a shorter window, "
-            "or extract with on_error='skip'"
+            "or leave it out (in extraction: on_error='skip')"
         )
 
 

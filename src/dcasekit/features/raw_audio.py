@@ -38,6 +38,6 @@ class RawAudio(FeatureExtractor):
                 yield rest[:whole].reshape(-1, self.audio_hop)
             rest = rest[whole:]
         if not any_audio:
-            raise FeatureError("the audio has no samples; remove the clip, or extract with on_error='skip'")
+            raise FeatureError("the audio has no samples; remove the clip, or leave it out (in extraction: on_error='skip')")
         if len(rest):
             yield np.pad(rest, (0, self.audio_hop - len(rest)))[None]
