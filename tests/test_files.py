@@ -288,10 +288,11 @@ def test_only_files_in_folders_of_our_own_making_are_replaced(tmp_path):
             place(folder, "a.tsv", kind="resampled audio")
     (tmp_path / "users").mkdir()
     (tmp_path / "users" / "a.tsv").write_text("the user's")
-    write_text(place(tmp_path / "users", "b.tsv", kind="labels"), "added")
-    for name in ("a.tsv", "b.tsv"):
-        with pytest.raises(StorageError, match=f"{name} exists and dcasekit did not write it, so it is left as it is; move it, or give"):
-            place(tmp_path / "users", name, kind="labels")
+    for text in ("added", "added again"):
+        write_text(place(tmp_path / "users", "b.tsv", kind="labels"), text)
+    with pytest.raises(StorageError, match="a.tsv exists and dcasekit did not write it, so it is left as it is; move it, or give"):
+        place(tmp_path / "users", "a.tsv", kind="labels")
+    assert (tmp_path / "users" / "b.tsv").read_text() == "added again"
 
 
 # what a file was made of

@@ -104,7 +104,7 @@ def page(sounds, tmp_path_factory):
 
 
 def test_three_files_and_nothing_else(page):
-    assert sorted(path.name for path in page.iterdir()) == ["report.html", "report.json", "report.md"]
+    assert sorted(path.name for path in page.iterdir()) == [".dcasekit", "report.html", "report.json", "report.md"]
 
 
 def test_the_page_is_one_file_that_fetches_nothing(page):

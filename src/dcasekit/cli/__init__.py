@@ -243,9 +243,12 @@ def evaluate(  # noqa: PLR0913 - options of a command
     JSON: an object task, clips, independent_units, headline (name, value, interval_95), numbers, labels, confusion.
     """
     from dcasekit.cli import training as work
+    from dcasekit.report import Report
 
     container, source = _cli_models.loaded(model, allow), _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings)
     fold = work.evaluation_fold(model, source, fold)
+    if out is not None:
+        Report.check_folder(out)
     work.front_end(container).extract(source, jobs=jobs, on_error=on_error, progress=_cli_output.bars(quiet))
     report = work.evaluation(container, source, fold, scores=scores)
     page = None if out is None else report.save(out)
@@ -373,10 +376,13 @@ def run(  # noqa: PLR0913 - options of a command
 
     JSON: an object title, sections (name, number, value, interval_95, clips, folds), report.
     """
+    from dcasekit.report import Report
+
     module = _cli_leaves.recipe(recipe)
     texts = assignments(settings, option="--set") | ({} if seed is None else {"seed": str(seed)})
     config = changed(module.QUICK if quick else module.Config(), texts, option="--set")
     out = out or Path("runs") / module.__name__.rpartition(".")[2]
+    Report.check_folder(out)
     report = module.run(config, data, out, progress=_cli_output.bars(quiet))
     _cli_output.results_of(report, as_json=as_json, page=out / "report.html")
 

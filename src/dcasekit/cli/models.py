@@ -14,6 +14,7 @@ from dcasekit.cli import options as o
 from dcasekit.cli.output import card, document, examples, text
 from dcasekit.cli.settings import assignments, changed, keywords
 from dcasekit.core import discover
+from dcasekit.core.files import placing
 from dcasekit.errors import ModelError, NameNotFoundError
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ def export(
     write: dict[str, Any] = {".onnx": forms.onnx, ".pt2": forms.program}
     if to.suffix.lower() not in write:
         raise typer.BadParameter(f"the name of the file must end in {' or '.join(write)}; got {to.name!r}", param_hint="--to")
-    text(f"{folder} is now in {write[to.suffix.lower()](loaded(folder, allow), to, seconds=seconds)}")
+    with placing(to.parent, to.name, kind="exported model") as path:
+        text(f"{folder} is now in {write[to.suffix.lower()](loaded(folder, allow), path, seconds=seconds)}")
 
 
 def loaded(folder: Path, allow: Sequence[str] | None) -> "ModelContainer":

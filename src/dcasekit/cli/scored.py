@@ -7,7 +7,7 @@ import typer
 
 from dcasekit.cli.output import document, table, text
 from dcasekit.cli.settings import assignments, keywords
-from dcasekit.core.files import write_text
+from dcasekit.core.files import place, write_text
 from dcasekit.results import describe_left_out, plain, scoring
 
 _COLUMNS = 4  # metrics side by side
@@ -40,7 +40,8 @@ def show(
     if html is not None:
         from dcasekit.report.score_page import score_page
 
-        write_text(html, score_page("Scores", scores, material, files=files))
+        page = score_page("Scores", scores, material, files=files)
+        write_text(place(html.parent, html.name, kind="page of scores"), page)
     if as_json:
         found = [
             {"metric": one.metric, "headline": one.headline, "value": one.value, "interval_95": one.interval, "numbers": one.numbers}

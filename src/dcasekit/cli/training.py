@@ -17,9 +17,11 @@ import numpy as np
 
 from dcasekit import features
 from dcasekit.containers.base import ModelContainer
+from dcasekit.containers.saving import FILES as MODEL_FILES
+from dcasekit.containers.saving import KIND as MODEL_KIND
 from dcasekit.containers.training import Training, describe
 from dcasekit.core import discover
-from dcasekit.core.files import place, read_json, write_json, write_text
+from dcasekit.core.files import check_place, place, read_json, write_json, write_text
 from dcasekit.datasets import Dataset, Split
 from dcasekit.errors import DatasetError, DcasekitError, ModelError, first_line
 from dcasekit.features import FeatureExtractor
@@ -32,6 +34,8 @@ from dcasekit.scores import write_scores
 _log = logging.getLogger(__name__)
 
 RUN = "run.json"  # in the folder of a run: its settings, which a second run there must share
+_JOURNAL = ("history.csv", "train.log")
+_KIND = "run"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -174,12 +178,13 @@ class Journal:
 
     def __call__(self, record: Mapping[str, float]) -> None:
         """Note the record of an epoch."""
-        path, epoch, table = self.folder / "history.csv", int(record["epoch"]), io.StringIO()
+        path, log = (place(self.folder, name, kind=_KIND) for name in _JOURNAL)
+        epoch, table = int(record["epoch"]), io.StringIO()
         before = list(csv.reader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
         rows = [list(record), *before[1:epoch], [f"{value:.9g}" for value in record.values()]]
         csv.writer(table, lineterminator="\n").writerows(rows)
         write_text(path, table.getvalue())
-        log, line = self.folder / "train.log", f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} epoch {epoch}: {describe(record)}\n"
+        line = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} epoch {epoch}: {describe(record)}\n"
         with log.open("a" if epoch > 1 else "w", encoding="utf-8") as file:
             file.write(line)
 
@@ -238,6 +243,7 @@ def claim(out: Path, run: Mapping[str, Any]) -> None:
     Raises
     ------
     ModelError : it holds what another run learned; its checkpoint must not be taken for this one's.
+    StorageError : it holds files that are to be written and that dcasekit did not write.
     """
     path = out / RUN
     learned = path.exists() and any((out / name).exists() for name in ("checkpoint", "model"))
@@ -245,7 +251,10 @@ def claim(out: Path, run: Mapping[str, Any]) -> None:
     if changed := sorted(name for name in {*now, *before} if now.get(name) != before.get(name)):
         told = "; ".join(f"{name} was {before.get(name)}, now {now.get(name)}" for name in changed)
         raise ModelError(f"{out} holds a run with other settings ({told}); choose another --out, or delete that folder")
-    write_json(path, run)
+    Report.check_folder(out)
+    check_place(out, *_JOURNAL, kind=_KIND)
+    check_place(out / "model", *MODEL_FILES, kind=MODEL_KIND)
+    write_json(place(out, RUN, kind=_KIND), run)
 
 
 def _flat(run: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -203,6 +203,7 @@ class ModelContainer(Settings, Backend):
         Raises
         ------
         ModelError : there is no network, or `load` would refuse what would be written; the message says how to mend it.
+        StorageError : a file of one of these names is there, and dcasekit did not write it.
         """
         self._need_network()
         return write_model(self, Path(folder))

@@ -16,13 +16,15 @@ import numpy as np
 import dcasekit
 from dcasekit.containers._backend import Backend, Weights
 from dcasekit.core import discover
-from dcasekit.core.files import read_json, replacing, write_json
+from dcasekit.core.files import check_place, place, read_json, replacing, write_json
 from dcasekit.errors import DcasekitError, ModelError, first_line
 from dcasekit.features.base import FeatureExtractor
 from dcasekit.results import plain
 from dcasekit.scaler import Scaler
 
 _log = logging.getLogger(__name__)
+
+FILES, KIND = ("model.json", "weights.safetensors"), "model"
 
 Allowed: TypeAlias = Sequence[str | type]
 Model = TypeVar("Model", bound=Backend)
@@ -59,10 +61,12 @@ def write_model(model: Any, folder: Path) -> Path:
         }
     )
     check_description(description, "this model")
-    with replacing(folder / "weights.safetensors") as temporary:
+    check_place(folder, *FILES, kind=KIND)
+    about, arrays = (place(folder, name, kind=KIND) for name in FILES)
+    with replacing(arrays) as temporary:
         save_file(weights, temporary)
         description["weights_sha256"] = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    write_json(folder / "model.json", description)
+    write_json(about, description)
     for address in _addresses(description):
         _log.warning("%s: to load this model again, import that class and pass it: load(%r, allow=[...])", address, str(folder))
     return folder

@@ -19,7 +19,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from dcasekit.core.cells import parse_number
 from dcasekit.core.units import PathLike, Seconds
 from dcasekit.errors import DcasekitError, StorageError
 
-# In a folder that dcasekit made; it holds the kind of the files there.
+# Holds the kind of all files of a folder that dcasekit made, else a line, kind and name, for each file that it wrote there.
 MARK = ".dcasekit"
 
 # What no safe name holds: control characters, and halves of characters, which stand for bytes that are not UTF-8.
@@ -94,10 +94,10 @@ def inside(folder: PathLike, name: str) -> Path:
 
 
 def place(folder: PathLike, name: str, *, kind: str) -> Path:
-    """Decide where a file is written: inside a folder, and in place of no file that dcasekit did not write.
+    """Decide where a file is written: inside a folder, and in place of no file that dcasekit did not write; note that it is ours.
 
-    A folder that is new or empty becomes ours: ``.dcasekit`` in it says so, and what kind of files it holds. To any other folder files may
-    be added, but none is replaced.
+    A folder that is new or empty becomes ours: ``.dcasekit`` in it says so, and what kind of files it holds. In any other folder it lists
+    the files that were written there, one by one, and only these are replaced.
 
     Parameters
     ----------
@@ -109,24 +109,64 @@ def place(folder: PathLike, name: str, *, kind: str) -> Path:
     ------
     StorageError : as `inside`; or the file exists and is not ours.
     """
-    path, mark = inside(folder, name), Path(folder, MARK)
-    if not os.path.lexists(path):
-        with writing(mark):
+    with placing(folder, name, kind=kind) as path:
+        return path
+
+
+@contextmanager
+def placing(folder: PathLike, name: str, *, kind: str) -> Iterator[Path]:
+    """Decide as `place` where a file is written, and note that it is ours once it has been."""
+    path = check_place(folder, name, kind=kind)
+    new = not os.path.lexists(path)
+    yield path
+    mark = Path(folder, MARK)
+    with writing(mark):
+        if new:
             mark.parent.mkdir(parents=True, exist_ok=True)
             with os.scandir(mark.parent) as entries:
                 empty = next(entries, None) is None
             if empty:
                 with suppress(FileExistsError), mark.open("x", encoding="utf-8") as file:
                     file.write(f"{kind}\n")
-    elif not is_ours(folder, kind):
-        raise StorageError(f"{path} exists and dcasekit did not write it, so it is left as it is; move it, or give another folder")
+            if not is_ours(folder, kind):
+                with mark.open("a", encoding="utf-8") as file:
+                    file.write(f"{kind}\t{name}\n")
+
+
+def check_place(folder: PathLike, *names: str, kind: str) -> Path:
+    """Refuse, before there is anything to write, what `place` would refuse; give the path of the last name.
+
+    Raises
+    ------
+    StorageError : as `place`.
+    """
+    for path, name in [(inside(folder, name), name) for name in names]:
+        if os.path.lexists(path) and not is_ours(folder, kind) and f"{kind}\t{name}" not in _marked(folder):
+            raise StorageError(f"{path} exists and dcasekit did not write it, so it is left as it is; move it, or give another folder")
     return path
 
 
 def is_ours(folder: PathLike, kind: str) -> bool:
     """Tell whether dcasekit made this folder for files of this kind."""
     mark = Path(folder, MARK)
-    return mark.is_file() and mark.read_text(encoding="utf-8", errors="replace").strip() in (kind, "")
+    if not mark.is_file():
+        return False
+    with mark.open(encoding="utf-8", errors="replace") as file:
+        return file.readline().strip("\n") in (kind, "")
+
+
+def _marked(folder: PathLike) -> frozenset[str]:
+    mark = Path(folder, MARK)
+    try:
+        about = mark.stat()
+        return _lines(mark, about.st_mtime_ns, about.st_size)
+    except OSError:
+        return frozenset()
+
+
+@lru_cache(16)  # until the file changes
+def _lines(path: Path, mtime_ns: int, size: int) -> frozenset[str]:  # noqa: ARG001
+    return frozenset(path.read_text(encoding="utf-8", errors="replace").splitlines())
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property, partial
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from dcasekit import audio
 from dcasekit.annotations import Clip, events_to_tags, read_annotation
-from dcasekit.core.files import place, read_json, write_json, write_rows
+from dcasekit.core.files import check_place, place, read_json, write_json, write_rows
 from dcasekit.core.parallel import map_clips
 from dcasekit.core.units import PathLike, Seconds
 from dcasekit.datasets._mixing import Mixing, Placed, mix
@@ -104,8 +105,10 @@ class Soundscapes(Dataset):
             raise DatasetError(f"Soundscapes are made, not fetched: Soundscapes({str(self.root)!r}, foreground=ESC50(...)).download()")
         settings = self._settings(self.foreground)
         marker, unfinished = self.root / "settings.json", self.root / "unfinished.json"
-        if not force and marker.exists() and read_json(marker, error=DatasetError) == settings:
-            return False
+        with suppress(DatasetError):  # one that cannot be read is made anew
+            if not force and marker.exists() and read_json(marker, error=DatasetError) == settings:
+                return False
+        check_place(self.root, marker.name, unfinished.name, kind=_KIND)
         resumed = not force and unfinished.exists() and read_json(unfinished, error=DatasetError) == settings
         marker.unlink(missing_ok=True)
         write_json(place(self.root, unfinished.name, kind=_KIND), settings)

@@ -1,6 +1,7 @@
 """SyntheticSounds: procedurally made environmental sounds, for the demo, the docs and the tests."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from dcasekit import audio
 from dcasekit.annotations import Clip, Event, events_to_tags, read_events, write_events
-from dcasekit.core.files import place, read_json, write_json, write_text
+from dcasekit.core.files import check_place, place, read_json, write_json, write_text
 from dcasekit.core.parallel import map_clips
 from dcasekit.core.units import Hz, PathLike, Seconds
 from dcasekit.datasets._synthesis import EVENTS, SCENES
@@ -70,8 +71,10 @@ class SyntheticSounds(Dataset):
     def download(self, *, force: bool = False, progress: bool = False) -> bool:
         """Make the files; ``False`` if they are there already, made with the same settings."""
         marker = self.root / "settings.json"
-        if not force and marker.exists() and read_json(marker, error=DatasetError) == self._settings:
-            return False
+        with suppress(DatasetError):  # one that cannot be read is made anew
+            if not force and marker.exists() and read_json(marker, error=DatasetError) == self._settings:
+                return False
+        check_place(self.root, marker.name, "clips.tsv", "events.tsv", kind=_KIND)
         marker.unlink(missing_ok=True)
         count, sr = int(self._settings["clips"]), int(self._settings["sr"])
         work = partial(_make, root=self.root, seconds=self._settings["seconds"], sr=sr, seed=int(self._settings["seed"]))

@@ -14,7 +14,7 @@ import platform
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
@@ -24,11 +24,11 @@ import numpy as np
 
 from dcasekit import audio
 from dcasekit.annotations import Clip
-from dcasekit.core.files import locked, replacing, sweep, writing
+from dcasekit.core.files import check_place, locked, place, replacing, sweep, writing
 from dcasekit.core.origin import Origin, origin, recognize
 from dcasekit.core.units import FloatArray, Seconds
 from dcasekit.errors import DcasekitError, FeatureError, MissingExtraError, StorageError
-from dcasekit.features._store import Entry, FeatureStore, Index, read_index
+from dcasekit.features._store import INDEX, KIND, Entry, FeatureStore, Index, read_index
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +56,8 @@ def fill(
     """
     index, lost = read_index(store.folder)
     for name, wrong in lost.items():
+        if name == INDEX:  # it may be another program's; one that can be read bears our checksum
+            check_place(store.folder, INDEX, kind=KIND)
         _log.warning("%s %s; its clips are computed again", store.folder / name, wrong)
     ready = _still_right(index.without(lost).entries, clips)
     if len(ready) == len(clips):
@@ -208,7 +210,7 @@ def _pack(folder: Path, clips: Sequence[Clip], skipped: Mapping[str, str]) -> No
     sizes = {name: size for name, size in sizes.items() if name not in joined}
     moving = fresh | {clip: entry for clip, entry in kept.items() if entry.file in joined}
     if moving:
-        name, written = _write_frames(folder, moving)
+        name, written = _write_frames(folder, moving, known=index.sizes)
         kept, sizes[name] = kept | written, os.stat(folder / name).st_size
     still = {clip: why for clip, why in {**index.skipped, **skipped}.items() if clip not in kept}
     Index(sizes, kept, still).write(folder)
@@ -233,8 +235,11 @@ def _worth_joining(sizes: Mapping[str, int], entries: Iterable[Entry], new: int)
     return chosen
 
 
-def _write_frames(folder: Path, moving: Mapping[str, Entry]) -> tuple[str, dict[str, Entry]]:
-    """Write the frames of some clips, in the order of their ids, to one file; give its name and the new entries."""
+def _write_frames(folder: Path, moving: Mapping[str, Entry], *, known: Container[str]) -> tuple[str, dict[str, Entry]]:
+    """Write the frames of some clips, in the order of their ids, to one file; give its name and the new entries.
+
+    A file of that name is replaced if the store knows it.
+    """
     dims = next(iter(moving.values())).dims
     if other := next((clip for clip, entry in moving.items() if entry.dims != dims), None):
         raise FeatureError(
@@ -246,7 +251,8 @@ def _write_frames(folder: Path, moving: Mapping[str, Entry]) -> tuple[str, dict[
     # Bytes, because a kill may have left a part that does not hold whole numbers of four bytes.
     maps = {path: np.memmap(path, np.uint8, mode="r") for path in {entry.file for entry in moving.values()} if os.sep in path}
     written, total = {}, 0
-    with replacing(folder / name) as temporary, temporary.open("wb") as file:
+    path = folder / name if name in known else place(folder, name, kind=KIND)
+    with replacing(path) as temporary, temporary.open("wb") as file:
         header = {"descr": "<f4", "fortran_order": False, "shape": (sum(entry.frames for entry in moving.values()), dims)}
         np.lib.format.write_array_header_1_0(file, header)
         for clip, entry in sorted(moving.items()):

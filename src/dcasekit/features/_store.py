@@ -23,7 +23,7 @@ from dcasekit.core.origin import Origin
 from dcasekit.core.units import FloatArray, Seconds
 from dcasekit.errors import FeatureError
 
-INDEX = "index.json"
+INDEX, KIND = "index.json", "features"
 _FRAMES = re.compile(r"frames-[0-9a-f]{16}\.npy")
 _REMEDY = "run features.extract(dataset): it makes again what was lost"
 

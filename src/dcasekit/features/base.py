@@ -25,7 +25,7 @@ from dcasekit.features._presets import find_preset
 from dcasekit.features._resample import resample_sinc
 from dcasekit.features._settings import Settings, check_kinds, refuse_unlike_numbers
 from dcasekit.features._stft import STFT
-from dcasekit.features._store import FeatureStore
+from dcasekit.features._store import KIND, FeatureStore
 from dcasekit.scores.grid import Grid
 
 # Settings classes that may stand inside a feature's settings.
@@ -169,7 +169,7 @@ class FeatureExtractor(Settings, ABC):
         """
         store = self.store(dataset)
         if not (store.folder / "settings.json").exists():
-            write_json(place(store.folder, "settings.json", kind="features"), {"class": type(self).__name__, **self._stored_settings})
+            write_json(place(store.folder, "settings.json", kind=KIND), {"class": type(self).__name__, **self._stored_settings})
         bar = f"Extracting {self.fingerprint}" if progress else None
 
         def mapper(function: Callable[..., Any], clips: Sequence[Clip]) -> Iterator[Any]:

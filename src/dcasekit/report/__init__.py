@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dcasekit import __version__
-from dcasekit.core.files import write_json, write_text
+from dcasekit.core.files import check_place, place, write_json, write_text
 from dcasekit.core.frames import data_frame
 from dcasekit.core.tables import Table, markdown
 from dcasekit.core.units import PathLike
@@ -25,6 +25,7 @@ from dcasekit.results import describe_left_out, plain
 
 __all__ = ["Published", "Report", "Section", "Sizes", "environment"]
 
+_FILES, _KIND = ("report.json", "report.md", "report.html"), "report"
 _TRIAL = "A trial run with small settings: it shows that everything works; its numbers prove nothing."
 
 HOW_TO_READ = (
@@ -113,11 +114,21 @@ class Report:
         """Write ``report.json``, ``report.md`` and ``report.html``, each atomically; give back the path of the last.
 
         A clip whose audio cannot be read any more gets a note in place of a player.
+
+        Raises
+        ------
+        StorageError : a file of one of these names is there, and dcasekit did not write it.
         """
-        folder = Path(folder)
-        write_json(folder / "report.json", self.to_dict())
-        write_text(folder / "report.md", self.to_markdown())
-        return write_text(folder / "report.html", self.to_html())
+        self.check_folder(folder)
+        data, text, page = (place(folder, name, kind=_KIND) for name in _FILES)
+        write_json(data, self.to_dict())
+        write_text(text, self.to_markdown())
+        return write_text(page, self.to_html())
+
+    @staticmethod
+    def check_folder(folder: PathLike) -> None:
+        """Refuse a folder that `save` would refuse, before there is anything to save."""
+        check_place(folder, *_FILES, kind=_KIND)
 
     @cached_property
     def _pairs(self) -> _comparison.Pairs:
