@@ -16,7 +16,7 @@ import pytest
 from dcasekit import download as dl
 from dcasekit import testing
 from dcasekit.core import discover
-from dcasekit.download import MARKER
+from dcasekit.download import MARKER, _http
 from dcasekit.download.archives import is_archive
 from dcasekit.errors import ChecksumError
 from dcasekit.testing._datasets import _read_anew
@@ -40,7 +40,7 @@ FETCHED = [name for name in discover.names("datasets") if discover.load("dataset
 def site(monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     with serving.Site() as server:
-        monkeypatch.setattr(dl, "_sleep", server.waits.append)
+        monkeypatch.setattr(_http, "_sleep", server.waits.append)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server

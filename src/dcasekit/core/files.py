@@ -170,7 +170,7 @@ def _lines(path: Path, mtime_ns: int, size: int) -> frozenset[str]:  # noqa: ARG
 
 
 @contextmanager
-def writing(path: PathLike) -> Iterator[None]:
+def writing(path: PathLike, *, or_else: str = "let it go elsewhere (derived data: cache=, --cache)") -> Iterator[None]:
     """Turn what the disk refuses while a file is written into one line that names the file and the way on."""
     try:
         yield
@@ -181,7 +181,7 @@ def writing(path: PathLike) -> Iterator[None]:
         if number is None:
             raise
         why = "the disk is full, or your share of it; free some space" if number in _NO_ROOM else os.strerror(number)
-        raise StorageError(f"cannot write {path}: {why}, or let it go elsewhere (derived data: cache=, --cache)") from error
+        raise StorageError(f"cannot write {path}: {why}, or {or_else}") from error
 
 
 def _number_of(error: Exception) -> int | None:

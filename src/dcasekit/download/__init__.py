@@ -9,74 +9,24 @@ On disk, in the dataset's folder:
 - ``.dcasekit-download.json``: the completion marker: what was fetched from where, its checksums, and when
 """
 
-import logging
 import re
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from http.client import HTTPException, HTTPMessage, HTTPResponse
-from itertools import chain
-from pathlib import Path, PurePosixPath
-from typing import Any, cast
-from urllib.error import HTTPError
-from urllib.parse import unquote, urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from pathlib import Path
+from typing import Any
 
-from dcasekit.core.files import hash_file, locked, read_json, write_json
-from dcasekit.core.units import PathLike, Seconds
+from dcasekit.core.files import hash_file, locked, write_json, writing
+from dcasekit.core.units import PathLike
+from dcasekit.download import _http
+from dcasekit.download._answers import AGAIN
+from dcasekit.download._remote import Limits, RemoteFile, logger, read_known
 from dcasekit.download.archives import is_archive, unpack
 from dcasekit.errors import ChecksumError, DownloadError
 
-__all__ = ["RemoteFile", "download", "fetch", "unpack"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["Limits", "RemoteFile", "download", "fetch", "unpack"]
 
 MARKER = ".dcasekit-download.json"
 _STATE = ".dcasekit-download.state.json"
-_FIRST_WAIT: Seconds = 1.0  # doubled at each failure in a row
-_LONGEST_WAIT: Seconds = 120.0  # also when the server asks for more
-_PAGE_STARTS = (b"<!doctype html", b"<html")
-_sleep = time.sleep
-
-Report = Callable[[int, int | None], None]  # bytes so far, bytes in all if known
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteFile:
-    """One file to fetch.
-
-    Parameters
-    ----------
-    url : http or https address.
-    checksum : ``"md5:..."`` or ``"sha256:..."``; ``None``: whatever the server sends is taken, and the log says so.
-    name : file name on disk; by default the last part of the address.
-    size : bytes, if known; checked where there is no checksum.
-    unpack : unpack it if it is an archive; other files are kept as they are.
-    into : folder below the dataset's to unpack into, e.g. ``"audio/train"``; by default the dataset's own.
-    """
-
-    url: str
-    checksum: str | None = None
-    name: str | None = None
-    size: int | None = None
-    unpack: bool = True
-    into: str = ""
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch("https?://[!-~]+", self.url):
-            raise DownloadError(f"url must begin with http:// or https:// and be percent-encoded; got {self.url!r}")
-        if self.checksum is not None and not re.fullmatch(r"md5:[\da-f]{32}|sha256:[\da-f]{64}", self.checksum):
-            expected = "'md5:' and 32, or 'sha256:' and 64 lower-case hexadecimal digits"
-            raise DownloadError(f"{self.url}: checksum must be {expected}; got {self.checksum!r}")
-        if not re.fullmatch(r"[^./\\:\0][^/\\:\0]*", self.filename):
-            raise DownloadError(f"{self.url}: cannot store it as {self.filename!r}; give a plain file name as name=...")
-
-    @property
-    def filename(self) -> str:
-        """Name of the file on disk."""
-        return self.name or unquote(PurePosixPath(urlsplit(self.url).path).name)
 
 
 def fetch(
@@ -84,8 +34,7 @@ def fetch(
     folder: PathLike,
     *,
     force: bool = False,
-    retries: int = 5,
-    timeout: Seconds = 30.0,
+    limits: Limits | None = None,
     progress: bool = False,
 ) -> Path:
     """Fetch one file, unless it is there already; go on where an earlier attempt stopped.
@@ -98,9 +47,7 @@ def fetch(
     file : what to fetch.
     folder : where to; made if missing. Two processes must not fetch the same file at once (`download` sees to that).
     force : fetch a file without checksum even if it is there.
-    retries : failures in a row that are tried again (broken connections, answers 5xx and 429), with waits of 1, 2, 4 ... s;
-        an attempt that brought new bytes starts the count anew, so a bad line only costs time.
-    timeout : seconds without any byte after which a connection counts as broken.
+    limits : when to give up; default: `Limits`' own.
     progress : show a progress bar.
 
     Returns
@@ -113,17 +60,23 @@ def fetch(
         The server sent other bytes than were published.
     DownloadError
         It could not be fetched.
+    StorageError
+        It could not be written.
     """
     target = Path(folder) / file.filename
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with writing(target, or_else=AGAIN):
+        target.parent.mkdir(parents=True, exist_ok=True)
     part, bad = Path(f"{target}.part"), Path(f"{target}.bad")
+    if target.is_dir():
+        raise DownloadError(f"{target} is a folder, where a file is to be put; move it")
     if target.exists() and (file.checksum or not force):
         wrong = _difference(target, file)
         if not wrong:
             logger.info("%s is already there", target)
             return target
         logger.warning("%s: %s; renamed to %s and fetched again", target, wrong, bad.name)
-        target.replace(bad)
+        with writing(bad, or_else=AGAIN):
+            target.replace(bad)
     if file.checksum is None:
         logger.warning("%s has no published checksum: what %s sends is taken as it is", target.name, file.url)
     logger.info("fetching %s to %s", file.url, target)
@@ -133,10 +86,11 @@ def fetch(
     columns = (*Progress.get_default_columns(), DownloadColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
         task = bar.add_task(target.name, total=None)
-        _receive(file, part, retries, timeout, lambda done, total: bar.update(task, completed=done, total=total))
+        _http.receive(file, part, limits or Limits(), lambda done, total: bar.update(task, completed=done, total=total))
     wrong = _difference(part, file)
-    part.replace(bad if wrong else target)
-    Path(f"{part}.json").unlink(missing_ok=True)
+    with writing(target, or_else=AGAIN):
+        part.replace(bad if wrong else target)
+        Path(f"{part}.json").unlink(missing_ok=True)
     if wrong:
         raise ChecksumError(
             f"{target.name} from {file.url}: {wrong}. It was kept as {bad}. Call again to fetch it anew; if the sum is still "
@@ -152,8 +106,7 @@ def download(
     flatten: str | Sequence[str] | None = None,
     force: bool = False,
     keep_archives: bool = False,
-    retries: int = 5,
-    timeout: Seconds = 30.0,
+    limits: Limits | None = None,
     progress: bool = False,
 ) -> bool:
     """Fetch and unpack all files of a dataset, then mark the folder as complete.
@@ -167,7 +120,7 @@ def download(
     flatten : top folder(s) of the archives to strip, see `unpack`.
     force : fetch and unpack again what is complete; a file that is there with the right checksum still counts as fetched.
     keep_archives : keep archives after unpacking; by default they are deleted, also if they were put there by hand.
-    retries, timeout, progress : see `fetch`.
+    limits, progress : see `fetch`.
 
     Returns
     -------
@@ -188,7 +141,7 @@ def download(
         if not force and _complete(marker, wanted):  # by another process, while this one waited
             return False
         # A name that is known with other wishes than now is of another version: its unpinned file must not be reused.
-        known = _read_json(marker).get("files", {}) | _read_json(state).get("files", {})
+        known = read_known(marker) | read_known(state)
         done: dict[str, Any] = dict.fromkeys(wanted, {}) if force else known
         write_json(state, {"files": done})
         marker.unlink(missing_ok=True)
@@ -198,7 +151,7 @@ def download(
             same = all(wanted[path.name].items() <= done.get(path.name, {}).items() for path in paths)
             if not same or not (unpacked or paths[0].exists()):
                 for file in group:
-                    fetch(file, folder, force=file.filename in done, retries=retries, timeout=timeout, progress=progress)
+                    fetch(file, folder, force=file.filename in done, limits=limits, progress=progress)
                 if unpacked:
                     logger.info("unpacking %s", paths[-1])
                     unpack(paths[-1], folder / group[-1].into, flatten=flatten)
@@ -238,16 +191,8 @@ def _provenance(file: RemoteFile, folder: Path) -> dict[str, Any]:
 
 
 def _complete(marker: Path, wanted: dict[str, dict[str, Any]]) -> bool:
-    known = _read_json(marker).get("files", {})
+    known = read_known(marker)
     return known.keys() == wanted.keys() and all(wanted[name].items() <= known[name].items() for name in wanted)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """Read the marker or a state file; a missing or damaged one says that nothing is done."""
-    try:
-        return dict(read_json(path, error=DownloadError))
-    except (DownloadError, ValueError, TypeError):
-        return {}
 
 
 def _difference(path: Path, file: RemoteFile) -> str:
@@ -258,136 +203,3 @@ def _difference(path: Path, file: RemoteFile) -> str:
     algorithm, expected = file.checksum.split(":")
     got = hash_file(path, algorithm)
     return "" if got == expected else f"{algorithm} is {got} ({size} bytes), expected {expected} ({file.size or '?'} bytes)"
-
-
-class _TemporaryError(DownloadError):
-    """A failure worth another attempt, after `wait` seconds at least; `restart`: what has arrived is of no use."""
-
-    def __init__(self, message: str, *, wait: Seconds = 0.0, restart: bool = False) -> None:
-        super().__init__(message)
-        self.wait, self.restart = wait, restart
-
-
-def _receive(file: RemoteFile, part: Path, retries: int, timeout: Seconds, report: Report) -> None:
-    """Make requests until the part file is whole."""
-    failures, most = 0, _size(part)
-    while True:
-        try:
-            return _request(file, part, timeout, report)
-        except _TemporaryError as error:
-            if error.restart:
-                part.unlink(missing_ok=True)
-            failures = 1 if _size(part) > most else failures + 1
-            most = max(most, _size(part))
-            if failures > retries:
-                raise DownloadError(
-                    f"gave up after {failures} failures in a row; the last: {error}. "
-                    f"{_size(part)} bytes are kept in {part}. {_by_hand(part)}"
-                ) from error
-            wait = max(error.wait, min(_FIRST_WAIT * 2 ** (failures - 1), _LONGEST_WAIT))
-            logger.warning("%s; trying again in %g s", error, wait)
-            _sleep(wait)
-
-
-def _request(file: RemoteFile, part: Path, timeout: Seconds, report: Report) -> None:
-    """Make one request and add what it brings to the part file."""
-    state = Path(f"{part}.json")
-    known = _read_json(state)
-    # Without a validator or a checksum nobody could tell that the end belongs to the same version as the beginning.
-    resumable = known.get("url") == file.url and (known.get("validator") or file.checksum)
-    done = _size(part) if resumable else 0
-    if done and done == known.get("total"):  # killed between the last byte and the renaming
-        return
-    headers = {"User-Agent": "dcasekit"}
-    if done:
-        headers |= {"Range": f"bytes={done}-"} | ({"If-Range": known["validator"]} if known.get("validator") else {})
-    with _open(file, part, headers, timeout) as response:
-        version = _version(file, response)
-        resumed = response.status == 206
-        if resumed and not (done and _continues(response, done, known, version)):
-            raise _TemporaryError(f"{file.url} changed since its download began", restart=True)
-        chunks = _chunks(file, response)
-        first = next(chunks, b"")
-        page = response.headers.get_content_type() == "text/html" or first.lstrip()[:14].lower().startswith(_PAGE_STARTS)
-        if page and not file.filename.endswith((".html", ".htm")):
-            raise DownloadError(f"{file.url}: the server sent a web page, not {file.filename}. {_by_hand(part)}")
-        with part.open("ab" if resumed else "wb") as sink:
-            if not resumed:  # written after the truncation: a new description must never lie beside old bytes
-                done = 0
-                write_json(state, version)
-            total = (known if resumed else version).get("total")
-            for chunk in chain([first], chunks):
-                sink.write(chunk)
-                done += len(chunk)
-                report(done, total)
-    if total is not None and done < total:
-        raise _TemporaryError(f"{file.url}: the connection closed after {done} of {total} bytes")
-
-
-class _HttpRedirects(HTTPRedirectHandler):
-    """Follow redirections to http and https only (urllib would also go to ftp)."""
-
-    def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: HTTPMessage, newurl: str) -> Request | None:
-        if urlsplit(newurl).scheme not in ("http", "https"):
-            raise HTTPError(req.full_url, code, f"redirection to {newurl} refused", headers, fp)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _open(file: RemoteFile, part: Path, headers: dict[str, str], timeout: Seconds) -> HTTPResponse:
-    try:
-        request = Request(file.url, headers=headers)  # noqa: S310  (RemoteFile takes http and https only)
-        return cast(HTTPResponse, build_opener(_HttpRedirects).open(request, timeout=timeout))
-    except HTTPError as error:
-        error.close()
-        message = f"{file.url}: the server answered {error.code} {error.reason}"
-        if error.code in (408, 429) or error.code >= 500:
-            raise _TemporaryError(message, wait=_retry_after(error.headers.get("Retry-After", ""))) from None
-        if error.code == 416:  # no such range: the remote file has become shorter
-            raise _TemporaryError(message, restart=True) from None
-        raise DownloadError(f"{message}. {_by_hand(part)}") from None
-    except (OSError, HTTPException) as error:
-        raise _TemporaryError(f"{file.url}: {error}") from error
-
-
-def _chunks(file: RemoteFile, response: HTTPResponse) -> Iterator[bytes]:
-    try:
-        while chunk := response.read1(2**20):  # read() would lose what came before a broken connection
-            yield chunk
-    except (OSError, HTTPException) as error:
-        raise _TemporaryError(f"{file.url}: the connection broke: {error!r}") from error
-
-
-def _version(file: RemoteFile, response: HTTPResponse) -> dict[str, Any]:
-    """Describe which version of the remote file is being sent."""
-    headers = response.headers
-    etag = headers.get("ETag", "W/")
-    total = headers.get("Content-Range", "").rpartition("/")[2] if response.status == 206 else str(response.length)
-    return {
-        "url": file.url,
-        "validator": headers.get("Last-Modified") if etag.startswith("W/") else etag,  # weak: not the same bytes
-        "total": int(total) if total.isdigit() else None,
-    }
-
-
-def _continues(response: HTTPResponse, done: int, known: dict[str, Any], version: dict[str, Any]) -> bool:
-    """Tell if an answer begins at byte `done` of the known version; what the server leaves out is not held against it."""
-    changed = any(known.get(key) not in (None, value) for key, value in version.items() if value is not None)
-    return not changed and response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
-
-
-def _retry_after(text: str) -> Seconds:
-    """Seconds that the server asks to wait; it may say them or a date."""
-    try:
-        wait = float(text) if text.isdigit() else (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-    except (TypeError, ValueError):
-        return 0.0
-    return min(max(wait, 0.0), _LONGEST_WAIT)
-
-
-def _by_hand(part: Path) -> str:
-    target = part.with_suffix("")
-    return f"The address may have moved: open it in a browser, put the file at {target}, and call download() again"
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
