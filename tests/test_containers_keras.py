@@ -83,15 +83,31 @@ def two_inputs(frames, dims, outputs):
     return keras.Model([x, other], keras.layers.Dense(outputs)(x + other))
 
 
+class Twice(keras.layers.Layer):
+    """A layer whose two weights have one name."""
+
+    def build(self, shape):
+        self.scales = [self.add_weight(shape=shape[-1:], name="weight") for _ in "ab"]
+
+    def call(self, x):
+        return x * self.scales[0] * self.scales[1]
+
+
+def of_networks(frames, dims, outputs):
+    """A graph of graphs, in which layers of two are called the same."""
+    x = y = keras.Input((None, dims))
+    for name in ("first", "second"):
+        inside = keras.Input((None, dims))
+        y = keras.Model(inside, keras.layers.Conv1D(dims, 3, padding="same", name="conv")(inside), name=name)(y)
+    return keras.Model(x, keras.layers.Dense(outputs, name="out")(keras.ops.mean(y, axis=1)))
+
+
 def same_names(frames, dims, outputs):
     x = keras.Input((frames, dims))
-    first = keras.layers.Dense(dims, name="dense")
-    inner_input = keras.Input((frames, dims))
-    inner = keras.Model(inner_input, keras.layers.Dense(dims, name="dense")(inner_input), name="inner")
-    return keras.Model(x, keras.layers.Dense(outputs, name="out")(keras.ops.mean(inner(first(x)), axis=1)))
+    return keras.Model(x, keras.layers.Dense(outputs, name="out")(keras.ops.mean(Twice(name="twin")(x), axis=1)))
 
 
-NETWORKS = {function.__name__: function for function in (sequential, nested, per_frame, direct, two_inputs, same_names)}
+NETWORKS = {function.__name__: function for function in (sequential, nested, of_networks, per_frame, direct, two_inputs, same_names)}
 NETWORKS |= {"layer": lambda *_: keras.layers.Dense(3), "lazy": lambda *_: keras.Sequential([keras.layers.Dense(3)])}
 
 
@@ -115,7 +131,7 @@ def fitted(model, arrays=None, task="classification", frozen=(), **settings):
 # ---- the contract
 
 
-@pytest.mark.parametrize("kind", ["sequential", "nested"])
+@pytest.mark.parametrize("kind", ["sequential", "nested", "of_networks"])
 def test_a_model_of_ones_own_keeps_the_contract(kind, monkeypatch):
     monkeypatch.setitem(sys.modules, Mine.__module__, SimpleNamespace(Mine=Mine))
     testing.check_model(Mine(kind=kind), shape=(7, 5), new_process=False)
@@ -448,6 +464,16 @@ def test_a_layer_inside_a_network_inside_is_frozen_by_itself():
     assert {name for name, array in model.weights().items() if np.array_equal(array, before[name])} == frozen
 
 
+def test_layers_of_the_same_name_in_networks_inside_are_told_apart():
+    model = Mine(kind="of_networks").build((7, 5), LABELS)
+    assert list(model.weights()) == [f"{layer}.{part}" for layer in ("first.conv", "second.conv", "out") for part in ("kernel", "bias")]
+    assert model.layers() == {"first": (7, 5), "second": (7, 5), "out": (3,)}
+    assert model.cost() == {"parameters": 2 * 80 + 18, "macs": 2 * 7 * 75 + 15}
+    before = model.weights()
+    fitted(model, data(shape=(7, 5)), frozen=["first.conv.kernel", "first.conv.bias"], learning_rate=0.1)
+    assert {name.partition(".")[0] for name, array in model.weights().items() if np.array_equal(array, before[name])} == {"first"}
+
+
 PARTS = {"conv": ("kernel", "bias"), "batchnorm": ("gamma", "beta", "moving_mean", "moving_variance")}
 
 
@@ -576,7 +602,7 @@ def test_a_file_with_more_layers_is_refused(tmp_path):
         ("layer", r"network_for must give keras.Model\(input, output\)"),
         ("lazy", "a keras.Sequential that begins with keras.Input"),
         ("two_inputs", "network_for must give"),
-        ("same_names", "several weights of the network are called dense.bias, dense.kernel; give their layers names"),
+        ("same_names", "several weights of the network are called twin.weight; give their layers names"),
     ],
 )
 def test_a_network_that_does_not_fit_the_container_is_refused(kind, says):

@@ -106,7 +106,7 @@ MODEL_SHAPES = {
     "open_l3": (8, 8),
 }
 MODEL_SHAPES |= {"concatenated": (40, 256), "mst": (40, 64), "smel": (8, 256)}
-MODEL_SHAPES |= {"keras.a_crnn": (8, 40), "keras.vggish": (8, 8)}
+MODEL_SHAPES |= {"keras.a_crnn": (8, 40), "keras.vggish": (8, 8), "keras.concatenated": (40, 256)}
 MODEL_SETTINGS = {
     "dcase_net": {"filters": 8},
     "a_crnn": {"filters": 16},
@@ -115,6 +115,7 @@ MODEL_SETTINGS = {
     "mst": {"first": {"class": "mst", "settings": {"audio_hop": 64}}, "second": {"class": "mlp"}, "bands": 12},
     "smel": {"first": {"class": "smel"}, "second": {"class": "mlp"}, "bands": 12, "batch_norm": True},
 }
+MODEL_SETTINGS["keras.concatenated"] = MODEL_SETTINGS["concatenated"] | {"batch_norm": True}
 # A front end answers levels by itself, and labels as the first of two in series.
 MODEL_KINDS = {"mst": "concatenated", "smel": "concatenated"}
 FRONT_ENDS = {"mst": ({"filters": (8, 8)}, 1e-2), "smel": ({}, 1e-6)}  # settings and learning rate

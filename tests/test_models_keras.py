@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import dcasekit
-from dcasekit.containers._keras_layers import layers_of, names_of, shapes_of
+from dcasekit.containers._keras_layers import shapes_of
 from dcasekit.containers._keras_weights import role, to_keras, to_torch
 from dcasekit.containers.training import Training
 from dcasekit.core import discover
@@ -14,8 +14,8 @@ from dcasekit.errors import ModelError
 from dcasekit.generator import Arrays
 
 LABELS = tuple("abcdefghij")
-NAMES = ("mlp", "sb_cnn", "sb_cnn_sed", "a_crnn", "mst", "smel", "vggish")
-SHAPES = {"mlp": (6, 12), "a_crnn": (5, 20), "mst": (10, 64), "smel": (4, 256), "vggish": (9, 7)}
+NAMES = ("mlp", "sb_cnn", "sb_cnn_sed", "a_crnn", "mst", "smel", "vggish", "concatenated")
+SHAPES = {"mlp": (6, 12), "a_crnn": (5, 20), "mst": (10, 64), "smel": (4, 256), "vggish": (9, 7), "concatenated": (40, 256)}
 CRNN = {"filters": 4, "rnn_units": (5, 3), "dense_units": (6,)}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -29,12 +29,10 @@ def models(name, settings, shape, **more):
 
 def layers(model):
     """The weights of a Keras model: layer -> role -> array."""
-    weights = model.weights()
-    return {
-        layer.name: {role(name.replace(".", "/")): weights[name] for name in names_of(layer)}
-        for layer in layers_of(model.network)
-        if layer.weights
-    }
+    found = {}
+    for name, array in model.weights().items():
+        found.setdefault(name.rpartition(".")[0], {})[role(name.replace(".", "/"))] = array
+    return found
 
 
 def as_torch(model, twin):
@@ -57,6 +55,7 @@ def windows(shape, count=3, seed=0):
     return np.random.default_rng(seed).normal(size=(count, *shape)).astype(np.float32)
 
 
+IN_SERIES = {"second": {"class": "a_crnn", "settings": {**CRNN, "target": "frame"}}}
 VARIANTS = [
     ("mlp", {}),
     ("mlp", {"hidden_layers_size": (5,), "dropout_rates": (0.0,)}),
@@ -78,6 +77,9 @@ VARIANTS = [
     ("smel", {"audio_win": 201}),
     ("vggish", {}),
     ("vggish", {"pooling": "max"}),
+    ("concatenated", {"second": {"class": "sb_cnn_sed", "settings": {"filters": 3}}, "bands": 32}),
+    ("concatenated", {"first": {"class": "mst", "settings": {"audio_hop": 64, "filters": (5, 4)}}, **IN_SERIES, "bands": 20}),
+    ("concatenated", {**IN_SERIES, "bands": 20, "batch_norm": True}),
 ]
 
 

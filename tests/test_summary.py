@@ -28,9 +28,9 @@ PAIR = {"first": {"class": "smel"}, "second": {"class": "sb_cnn_sed"}}
 
 # Windows on which a model is tried: few dims where they are of no consequence for what is checked, and cost.
 SHAPES = {"a_crnn": (24, 40), "crnn2018": (24, 64), "crnn2023": (24, 64), "keras.a_crnn": (24, 40), "keras.mst": (43, 512)}
-SHAPES |= {"keras.smel": (9, 1024), "keras.vggish": (96, 8)}
+SHAPES |= {"keras.smel": (9, 1024), "keras.vggish": (96, 8), "keras.concatenated": (40, 1024)}
 SHAPES |= {"open_l3": (199, 8), "vggish": (96, 8), "dcase_net": (251, 16), "concatenated": (40, 1024), "smel": (9, 1024), "mst": (43, 512)}
-SETTINGS = {"concatenated": PAIR, "dcase_net": {"filters": 4}}
+SETTINGS = {"concatenated": PAIR, "keras.concatenated": PAIR, "dcase_net": {"filters": 4}}
 
 
 @dataclass(kw_only=True, eq=False)

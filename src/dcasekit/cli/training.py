@@ -160,14 +160,12 @@ def front_end_for(model: ModelContainer, feature: str | None) -> FrontEnd:
 
 def trainable(model: ModelContainer) -> ModelContainer:
     """Give a model that learns labels: behind a learned front end, which answers mel bands, a network that answers them."""
-    address = discover.address(type(model))
-    if address in ("mst", "smel"):
-        _log.warning("%s answers mel bands, not labels: it is trained with sb_cnn_sed behind it, as the model 'concatenated'", address)
-        second = discover.load("models", "sb_cnn_sed")()
-        return cast("ModelContainer", discover.load("models", "concatenated")(first=model, second=second))
-    if address in ("keras.mst", "keras.smel"):
-        raise ModelError(f"{address} answers mel bands, not labels; train {address.removeprefix('keras.')} or concatenated, in PyTorch")
-    return model
+    backend, dot, name = discover.address(type(model)).rpartition(".")
+    if name not in ("mst", "smel"):
+        return model
+    second, series = (f"{backend}{dot}{each}" for each in ("sb_cnn_sed", "concatenated"))
+    _log.warning("%s answers mel bands, not labels: it is trained with %s behind it, as the model '%s'", name, second, series)
+    return cast("ModelContainer", discover.load("models", series)(first=model, second=discover.load("models", second)()))
 
 
 class Journal:

@@ -35,7 +35,9 @@ def layers_of(network: keras.Model) -> list[keras.Layer]:
 
 
 def names_of(layer: keras.Layer) -> list[str]:
-    """Name the weights of a layer, e.g. ``conv1.kernel``; ``gru1.backward_kernel`` of one that reads both ways."""
+    """Name the weights of a layer: ``conv1.kernel``, ``gru1.backward_kernel`` of one that reads both ways, ``first.conv1.kernel``."""
+    if _is_network(layer):
+        return [f"{layer.name}.{name}" for inner in layers_of(layer) for name in names_of(inner)]
     if isinstance(layer, keras.layers.Bidirectional):
         return [f"{layer.name}.{role(variable.path)}" for variable in layer.weights]
     return [variable.path.replace("/", ".") for variable in layer.weights]
@@ -43,7 +45,26 @@ def names_of(layer: keras.Layer) -> list[str]:
 
 def variables_of(network: keras.Model) -> dict[str, Any]:
     """Give all that is learned, running statistics included, by name, in the order in which it is used."""
-    return {name: variable for layer in layers_of(network) for name, variable in zip(names_of(layer), layer.weights, strict=True)}
+    variables: dict[str, Any] = {}
+    for layer in layers_of(network):
+        inner = variables_of(layer).items() if _is_network(layer) else ()
+        variables |= {f"{layer.name}.{name}": variable for name, variable in inner} or zip(names_of(layer), layer.weights, strict=True)
+    return variables
+
+
+def _is_network(layer: keras.Layer) -> bool:
+    """Tell whether a layer is itself a graph of layers."""
+    return isinstance(layer, keras.Model) and bool(getattr(layer, "inputs", None))
+
+
+def input_of(layer: keras.Layer) -> Any:
+    """Give what a layer takes in the network that it is part of; a network's own `input` is its own."""
+    return keras.Operation.input.fget(layer)
+
+
+def output_of(layer: keras.Layer) -> Any:
+    """Give what a layer gives in the network that it is part of."""
+    return keras.Operation.output.fget(layer)
 
 
 def arrays_of(network: keras.Model) -> dict[str, NDArray[Any]]:
@@ -57,8 +78,8 @@ def freeze(network: keras.Model, names: Collection[str]) -> None:
     for layer in layers_of(network):
         if layer.weights and set(names).issuperset(names_of(layer)):
             layer.trainable = False
-        elif isinstance(layer, keras.Model):
-            freeze(layer, names)
+        elif _is_network(layer):
+            freeze(layer, {name.removeprefix(f"{layer.name}.") for name in names if name.startswith(f"{layer.name}.")})
     for name, variable in variables_of(network).items():
         variable.trainable = variable.trainable and name not in names
 
@@ -116,7 +137,7 @@ def outputs_of(network: keras.Model, windows: FloatArray) -> FloatArray:
 
 def shapes_of(network: keras.Model, windows: FloatArray) -> dict[str, tuple[int, ...]]:
     """Give the shape of what each layer gives for windows, if that is one array; of a layer used several times, of its first use."""
-    tensors = {layer.name: layer.output for layer in layers_of(network) if isinstance(layer.output, keras.KerasTensor)}
+    tensors = {layer.name: output_of(layer) for layer in layers_of(network) if isinstance(output_of(layer), keras.KerasTensor)}
     with _numpy_2():
         found = keras.Model(network.inputs[0], tensors).predict_on_batch(windows)
     return {name: tuple(found[name].shape) for name in tensors}
@@ -129,10 +150,12 @@ def products_of(network: keras.Model, window: FloatArray) -> int:
     """
     shapes, total = shapes_of(network, window), 0
     for layer in layers_of(network):
-        if kernels := [math.prod(v.shape) for v in layer.weights if len(v.shape) > 1 and not v.path.endswith("bias")]:
+        if _is_network(layer):
+            total += products_of(layer, outputs_of(keras.Model(network.inputs[0], input_of(layer)), window))
+        elif kernels := [math.prod(v.shape) for v in layer.weights if len(v.shape) > 1 and not v.path.endswith("bias")]:
             shape = shapes[layer.name]
             if isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional):
-                shape = outputs_of(keras.Model(network.inputs[0], layer.input), window).shape
+                shape = outputs_of(keras.Model(network.inputs[0], input_of(layer)), window).shape
             total += math.prod(shape[:-1]) * sum(kernels)
     return total
 

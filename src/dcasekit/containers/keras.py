@@ -18,6 +18,7 @@ from dcasekit.containers._keras_layers import (
     freeze,
     layers_of,
     names_of,
+    output_of,
     outputs_of,
     products_of,
     shapes_of,
@@ -129,7 +130,7 @@ class KerasModelContainer(ModelContainer):
     def activations(self, windows: FloatArray, layer: str) -> FloatArray:
         """Give what a layer gives for windows; see `Backend.activations`."""
         network = self._need()
-        return outputs_of(keras.Model(network.inputs[0], network.get_layer(layer).output), windows)
+        return outputs_of(keras.Model(network.inputs[0], output_of(network.get_layer(layer))), windows)
 
     def weights_until(self, layer: str) -> tuple[str, ...]:
         """Name the weights of the layers that have acted when one has."""
@@ -183,7 +184,7 @@ def as_torch(model: ModelContainer) -> Any:
     """Give the PyTorch twin of a built model of ``dcasekit.models.keras``: its settings, weights, labels, features and scaler."""
     layers: dict[str, dict[str, Any]] = {}
     for path, array in model.weights().items():
-        layers.setdefault(path.partition(".")[0], {})[role(path.replace(".", "/"))] = array
+        layers.setdefault(path.rpartition(".")[0], {})[role(path.replace(".", "/"))] = array
     twin = discover.load("models", discover.address(type(model)).removeprefix("keras."))(**model.settings)
     twin.build(model.shape, model.labels, task=model.task)
     twin.set_weights({**twin.weights(), **to_torch(layers, twin.weights())})

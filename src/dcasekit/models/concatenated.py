@@ -66,8 +66,9 @@ class Concatenated(TorchModelContainer):
 class _Network(nn.Module):
     def __init__(self, first: nn.Module, second: nn.Module, settings: Concatenated) -> None:
         super().__init__()
-        self.first, self.second = first, second
+        self.first = first
         self.between = nn.BatchNorm1d(settings.bands, eps=1e-3, momentum=0.01) if settings.batch_norm else None
+        self.second = second
         self.activation = getattr(second, "activation", None)
 
     def forward(self, x: Tensor) -> Tensor:

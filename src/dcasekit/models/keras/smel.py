@@ -91,3 +91,8 @@ class _Joined(keras.layers.Layer):  # type: ignore[misc]
     def call(self, inputs: Any) -> Any:
         values, like = inputs
         return keras.ops.reshape(values, (-1, keras.ops.shape(like)[1], values.shape[1]))
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """Tell Keras, which tries a batch of another size for each of the two."""
+        values, like = input_shape
+        return (*like[:2], values[1])
