@@ -35,6 +35,7 @@ SIDEWAYS = {
     ("augmentations._dataset", "datasets.base"),
     ("augmentations._dataset", "datasets._protocols"),
     ("augmentations._dataset", "datasets._hold_out"),
+    ("augmentations._dataset", "datasets._labels"),
     ("models*", "containers.*"),
     ("report*", "plots*"),
     ("generator*", "scaler"),
@@ -45,6 +46,7 @@ SIDEWAYS = {
 OPEN = {
     "datasets._protocols",
     "datasets._hold_out",
+    "datasets._labels",
     "features._store",
     "augmentations._dataset",
 }

@@ -20,6 +20,7 @@ from dcasekit.core.origin import Origin, origin, recognize
 from dcasekit.core.parallel import map_clips, total_size
 from dcasekit.core.units import PathLike
 from dcasekit.datasets._hold_out import Balance
+from dcasekit.datasets._labels import Choice
 from dcasekit.datasets._protocols import Split
 from dcasekit.datasets.base import Dataset, Task
 from dcasekit.errors import AnnotationError, DatasetError
@@ -70,7 +71,7 @@ class AugmentedDataset(Dataset):
             raise DatasetError(f"seed must be an int of at least 0; got {seed!r}")
         super().__init__(dataset.root, cache=dataset.cache if cache is None else cache)
         self._own_cache = cache is not None
-        for fact in ("task", "labels", "folds", "protocol", "archives", "flatten", "licence", "citation"):
+        for fact in ("task", "labels", "label_sets", "folds", "protocol", "archives", "flatten", "licence", "citation"):
             setattr(self, fact, getattr(dataset, fact))
         self.dataset, self.seed = dataset, seed
         self.augmentations = tuple(a if isinstance(a, Augmentation) else Augmentation.from_dict(a) for a in augmentations)
@@ -87,14 +88,16 @@ class AugmentedDataset(Dataset):
     def folders(self) -> dict[str, Augmentation]:
         """Name of the folder of copies in ``<derived>/augmented`` -> augmentation, in the order given.
 
-        The name is the augmentation's fingerprint; a seed other than 0, and the number of a repetition, are appended.
+        The name is the augmentation's fingerprint; a seed other than 0, the number of a repetition, and a mark of chosen labels, with which
+        copies are others, are appended.
         """
+        chosen = f"labels{_number(self.variant) % 16**8:08x}" if self.variant else ""
         seen: Counter[str] = Counter()
         found = {}
         for augmentation in self.augmentations:
             seen[augmentation.fingerprint] += 1
             again = seen[augmentation.fingerprint]
-            parts = [augmentation.fingerprint, f"seed{self.seed}" if self.seed else "", str(again) if again > 1 else ""]
+            parts = [augmentation.fingerprint, f"seed{self.seed}" if self.seed else "", str(again) if again > 1 else "", chosen]
             found["-".join(part for part in parts if part)] = augmentation
         return found
 
@@ -171,6 +174,24 @@ class AugmentedDataset(Dataset):
         """Download the dataset that is augmented."""
         self._forget()
         return self.dataset.download(force=force, progress=progress)
+
+    def check_if_downloaded(self) -> bool:
+        """Tell whether the dataset that is augmented is marked as complete."""
+        return self.dataset.check_if_downloaded()
+
+    def set_as_downloaded(self) -> None:
+        """Mark the dataset that is augmented as complete."""
+        self.dataset.set_as_downloaded()
+
+    def with_labels(self, labels: Choice) -> "AugmentedDataset":
+        """Choose labels of the dataset, as `Dataset.with_labels`, and augment it then; its copies are made anew by `process`."""
+        cache = self.cache if self._own_cache else None
+        return AugmentedDataset(self.dataset.with_labels(labels), self.augmentations, seed=self.seed, cache=cache)
+
+    @property
+    def variant(self) -> str:
+        """That of the dataset that is augmented."""
+        return self.dataset.variant
 
     def _with_copies(self, parts: Split) -> Split:
         own = {clip.id: clip for clip in self.clips}

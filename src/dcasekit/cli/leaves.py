@@ -2,10 +2,14 @@
 
 import ast
 import importlib
+import inspect
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from dcasekit.cli.output import document, table
 from dcasekit.cli.settings import assignments, keywords
@@ -66,15 +70,29 @@ def dataset(
     Parameters
     ----------
     data : its folder; ``None``: none is needed, because only facts are asked for.
-    settings : ``key=value`` of its constructor.
+    settings : ``key=value`` of its constructor; ``labels=`` chooses labels, see `Dataset.with_labels`.
     exists : whether the folder must be there.
     """
     kind = discover.load("datasets", name)
-    values = keywords(kind, assignments(settings, option="-D"), option="-D", but=("cache",))
+    texts = assignments(settings, option="-D")
+    chosen = None if "labels" in inspect.signature(kind).parameters else texts.pop("labels", None)  # some have a setting of that name
+    values = keywords(kind, texts, option="-D", but=("cache",))
     if exists and data is not None and not data.is_dir():
         raise DatasetError(f"there is no folder {data}; check --data, or run: dcasekit datasets download {name} --data {data}")
     found: Dataset = kind(data or Path("no folder"), cache=cache, **values)
-    return found
+    return found if chosen is None else found.with_labels(_choice(chosen, found))
+
+
+def _choice(text: str, dataset: "Dataset") -> Any:
+    """Read a choice of labels: the name of a set, a list with commas, or JSON, a list or an object of old to new labels."""
+    if text in dataset.label_sets:
+        return text
+    if not text.startswith(("[", "{")):
+        return [label.strip() for label in text.split(",")]
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"labels is no list of labels nor JSON: {text!r} ({error})", param_hint="-D") from error
 
 
 def augmentation(text: str) -> "Augmentation":

@@ -29,7 +29,10 @@ DatasetArgument = Annotated[
 ]
 Data = Annotated[Path, typer.Option("--data", metavar="PATH", help="Folder of the dataset.")]
 DatasetSettings = Annotated[
-    list[str] | None, typer.Option("-D", metavar="KEY=VALUE", help="Setting of the dataset, if it has any: task=tagging.")
+    list[str] | None,
+    typer.Option(
+        "-D", metavar="KEY=VALUE", help="Setting of the dataset, if it has any: task=tagging; labels=car,bus keeps these labels alone."
+    ),
 ]
 Augmentations = Annotated[
     list[str],

@@ -4,6 +4,7 @@ The order of random draws is dcase_util's (``validation_split``), so that its sp
 Python's ``random.shuffle(x, random.random)``, which 3.11 dropped.
 """
 
+import logging
 import math
 import random
 from collections import defaultdict
@@ -13,6 +14,8 @@ from typing import Any, Literal, TypeVar
 from dcasekit.annotations import Clip, present
 from dcasekit.datasets._protocols import refuse_cut_groups
 from dcasekit.errors import DatasetError
+
+_log = logging.getLogger(__name__)
 
 Balance = Literal["class", "identifier", "identifier_two_level_hierarchy"]
 Clips = tuple[Clip, ...]
@@ -36,8 +39,25 @@ def hold_out(clips: Sequence[Clip], amount: float, *, balance: Balance | None, s
     else:
         raise DatasetError(f"balance must be None or one of 'class', {', '.join(map(repr, _UNITS))}; got {balance!r}")
     parts = tuple(clip for clip in clips if clip.id not in held), tuple(clip for clip in clips if clip.id in held)
+    _refuse_empty(parts, amount)
     refuse_cut_groups(parts)
     return parts
+
+
+def _refuse_empty(parts: tuple[Clips, Clips], amount: float) -> None:
+    """Raise if a part has no clips; warn of labels that only one of them has."""
+    train, validation = parts
+    for part, use in ((train, "train"), (validation, "validate")):
+        if not part:
+            groups = len(_wholes([*train, *validation]))
+            raise DatasetError(
+                f"amount={amount:g} of {len(train) + len(validation)} clips in {groups} groups leaves none to {use} on; a group is never "
+                "cut: take another amount or balance, or validate on a fold"
+            )
+    held = [{label for clip in part for label in present(clip.tags)} for part in parts]
+    for only, other, lacking in ((held[1] - held[0], "validate", "train"), (held[0] - held[1], "train", "validate")):
+        if only:
+            _log.warning("there are clips of %s to %s on, but none to %s on", ", ".join(sorted(only)), other, lacking)
 
 
 def _wholes(clips: Iterable[Clip]) -> list[list[str]]:

@@ -1,11 +1,14 @@
 """How a dataset is split: the one source of splits, which refuses to cut a group."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dcasekit.annotations import Clip
 from dcasekit.errors import DatasetError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,11 @@ class Split:
 
 class Protocol(ABC):
     """A published way to evaluate on a dataset."""
+
+    @property
+    def validation_folds(self) -> tuple[str, ...]:
+        """Folds that are always validated on, if the protocol has such."""
+        return ()
 
     @abstractmethod
     def rounds(self, folds: Sequence[str]) -> tuple[str, ...]:
@@ -53,6 +61,8 @@ class Protocol(ABC):
         for name in ("train", "test"):
             if not parts[name]:
                 raise DatasetError(f"testing on {fold!r} leaves no clips to {name} on; the folds are: {', '.join(folds)}")
+        if validation and not parts["validation"] and (lacking := self.validation_folds):
+            _log.warning("testing on %r leaves no clips to validate on: %s has none; see validation_split", fold, ", ".join(lacking))
         split = Split(*(tuple(parts[name]) for name in ("train", "validation", "test")))
         refuse_cut_groups((split.train, split.validation, split.test))
         return split
@@ -111,6 +121,11 @@ class TrainValidateTest(Protocol):
     train: tuple[str, ...] = ("train",)
     validate: tuple[str, ...] = ("validate",)
     test: tuple[str, ...] = ("test",)
+
+    @property
+    def validation_folds(self) -> tuple[str, ...]:
+        """Those named so."""
+        return self.validate
 
     def rounds(self, folds: Sequence[str]) -> tuple[str, ...]:
         """Test on each test fold that is there."""

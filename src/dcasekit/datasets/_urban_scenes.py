@@ -1,10 +1,11 @@
 """Urban acoustic scenes (Tampere, DCASE task 1): what the editions share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import ClassVar
 
 from dcasekit.annotations import Clip
+from dcasekit.datasets._labels import Choice
 from dcasekit.datasets._protocols import TrainTest
 from dcasekit.datasets._tables import listed_path, read_list, read_table
 from dcasekit.datasets.base import Dataset
@@ -12,6 +13,12 @@ from dcasekit.download import RemoteFile
 from dcasekit.errors import DatasetError
 
 _COLUMNS = ("filename", "scene_label", "identifier", "source_label")
+
+_THREE = {
+    **dict.fromkeys(("airport", "shopping_mall", "metro_station"), "indoor"),
+    **dict.fromkeys(("street_pedestrian", "public_square", "street_traffic", "park"), "outdoor"),
+    **dict.fromkeys(("bus", "metro", "tram"), "transportation"),
+}
 
 
 def zenodo(record: int, name: str, doc: str, meta: str, audio: str) -> tuple[RemoteFile, ...]:
@@ -24,12 +31,14 @@ def zenodo(record: int, name: str, doc: str, meta: str, audio: str) -> tuple[Rem
 class UrbanScenes(Dataset):
     """Clips of ten scenes, each from a numbered location in a city; a meta table, and lists for one published split.
 
-    An edition adds its archives, its order of labels, and the suffix of its lists.
+    An edition adds its archives, its order of labels, and the suffix of its lists. ``with_labels("three")`` joins the scenes to the three
+    of DCASE 2020 task 1B: indoor, outdoor, transportation.
     """
 
     task = "classification"
     folds: ClassVar[tuple[str, ...]] = ("train", "test", "unused")
     protocol = TrainTest()
+    label_sets: ClassVar[Mapping[str, Choice]] = {"three": _THREE}
     lists: ClassVar[str] = ".csv"  # with a header; .txt: without
 
     def load(self) -> Iterable[Clip]:

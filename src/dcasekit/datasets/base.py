@@ -1,27 +1,21 @@
 """The dataset: files on disk to clips, labels and an evaluation protocol."""
 
-import hashlib
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from dcasekit import audio
 from dcasekit.annotations import Clip
-from dcasekit.core.files import inside, place, read_json, safe_name, write_json
 from dcasekit.core.frames import data_frame
-from dcasekit.core.origin import Origin, origin, recognize
-from dcasekit.core.parallel import map_clips, total_size
-from dcasekit.core.units import Hz, PathLike, Seconds
+from dcasekit.datasets._files import DatasetFiles
 from dcasekit.datasets._hold_out import Balance, hold_out
-from dcasekit.datasets._problems import Problem, find_problems, measure
+from dcasekit.datasets._labels import Choice, choose, relabel
+from dcasekit.datasets._problems import Problem, measure
 from dcasekit.datasets._protocols import CrossValidation, Protocol, Split
 from dcasekit.datasets._summary import Summary, clip_rows, summarize
-from dcasekit.download import RemoteFile, download
 from dcasekit.errors import AnnotationError, DatasetError
 
 Task = Literal["classification", "tagging", "detection"]
@@ -30,7 +24,7 @@ Task = Literal["classification", "tagging", "detection"]
 _PARTS = {"train": "train", "val": "validation", "validate": "validation", "validation": "validation", "test": "test"}
 
 
-class Dataset(ABC):
+class Dataset(DatasetFiles, ABC):
     """A published dataset in its own on-disk format. A new dataset states the facts below and writes `load`.
 
     Constructing needs no files; `clips` does.
@@ -45,6 +39,7 @@ class Dataset(ABC):
     ----------
     task : ``"classification"`` (one label per clip), ``"tagging"`` (any number), ``"detection"`` (with times).
     labels : in the dataset's own order.
+    label_sets : name -> published choice of labels, for `with_labels`.
     folds : as published.
     protocol : how it is split.
     archives : what `download` fetches, and `flatten`, the top folder or folders of the archives that are stripped.
@@ -58,17 +53,9 @@ class Dataset(ABC):
     labels: tuple[str, ...]
     folds: ClassVar[tuple[str, ...]]
     protocol: ClassVar[Protocol] = CrossValidation()
-    archives: tuple[RemoteFile, ...] = ()
-    flatten: ClassVar[str | tuple[str, ...] | None] = None
-    files_may_lack: ClassVar[bool] = False
-    label_step: ClassVar[Seconds] = 0.0
+    label_sets: ClassVar[Mapping[str, Choice]] = {}
     licence: ClassVar[str]
     citation: ClassVar[str]
-
-    def __init__(self, root: PathLike, *, cache: PathLike | None = None) -> None:
-        self.root = Path(root)
-        self.cache = self.root if cache is None else Path(cache)
-        self._resampled: Path | None = None
 
     def __repr__(self) -> str:
         return f"{self.name}({str(self.root)!r})"
@@ -79,9 +66,9 @@ class Dataset(ABC):
         return type(self).__name__
 
     @property
-    def derived(self) -> Path:
-        """Folder of what is made of the audio that `clips` names: in the cache; of resampled audio, beside it."""
-        return self._resampled or self._home
+    def variant(self) -> str:
+        """What of its labels is unlike the dataset's own, so that what is made of labels lies apart; empty: nothing."""
+        return ""
 
     @abstractmethod
     def load(self) -> Iterable[Clip]:
@@ -173,57 +160,31 @@ class Dataset(ABC):
         train, validation = hold_out(whole.train, amount, balance=balance, seed=seed, attempts=attempts)
         return Split(train, validation, whole.test)
 
-    def download(self, *, force: bool = False, progress: bool = False) -> bool:
-        """Fetch, verify and unpack the dataset into `root`; ``False`` if it was there already.
-
-        Raises
-        ------
-        DownloadError : what failed, the address, and what to do by hand.
-        """
-        if not self.archives:
-            raise DatasetError(f"{self.name} has no recorded address; put its files into {self.root}")
-        done = download(self.archives, self.root, flatten=self.flatten, force=force, progress=progress)
-        self._forget()
-        return done
-
-    def validate(self, *, content: bool = True, jobs: int | None = None, progress: bool = False) -> list[Problem]:
-        """Look for missing, unreadable, truncated, silent and duplicate files, for audio that no label file lists, and for late events.
+    def with_labels(self, labels: Choice) -> "Dataset":
+        """Give this dataset with some of its labels alone, renamed or joined if wanted; audio and extracted features are the same files.
 
         Parameters
         ----------
-        content : ``False``: read headers only, thousands of files a second; what only the samples show (silent and duplicate files,
-            and truncated ones of formats whose header does not tell the length) is then not looked for.
-        jobs : see `dcasekit.core.parallel.map_clips`.
-        progress : show a progress bar.
-        """
-        bar = f"Validating {self.name}" if progress else None
-        clips = self.clips if self._resampled is not None else self.listed
-        # Copies of our own lie in a folder which datasets that share it fill together: nothing there is extra.
-        known = None if self._resampled is not None else self._shared()
-        return [*find_problems(clips, known, step=self.label_step, content=content, jobs=jobs, progress=bar), *self._doubts()]
+        labels : a list of those that are kept, in the order they are to have; label -> new label, where several may become one; or the
+            name of one of `label_sets`. Labels that are not named are left out, and with them, in a classification dataset, their clips;
+            elsewhere their clips stay, without them.
 
-    def change_sampling_rate(self, sr: Hz, *, jobs: int | None = None, progress: bool = False) -> None:
-        """Write a copy of the audio at another rate into ``audio<sr>`` in the folder `derived`, and use it from now on.
-
-        Mono float wav, so nothing is cut off above or below; a copy that is there and was made of the very same audio is kept. Features
-        resample by themselves, so this only saves time when many features are computed from recordings of a much higher rate.
+        Returns
+        -------
+        a dataset with the folds, protocol and files of this one. A label that several became has the largest of their values, unknown
+        where one is unknown and none certain; events of theirs that overlap and weigh the same are one event.
 
         Raises
         ------
-        AudioError : a clip cannot be read.
-        StorageError : a copy cannot be written, or would take the place of a file that is not ours.
+        DatasetError : there is no such label or set.
+
+        Examples
+        --------
+        >>> from dcasekit.datasets import MAVD
+        >>> MAVD("/data/MAVD").with_labels({"car": "light", "motorcycle": "light", "bus": "heavy", "truck": "heavy"}).labels
+        ('light', 'heavy')
         """
-        if sr < 1:
-            raise DatasetError(f"the sampling rate must be a positive number of Hz; got {sr}")
-        self._resampled = None
-        self._forget()
-        folder = inside(self._home, f"audio{sr}")
-        work = partial(_resample_file, folder=folder, sr=sr)
-        size = total_size(clip.path for clip in self.clips)
-        for _ in map_clips(work, self.clips, jobs=jobs, size=size, progress=f"Resampling {self.name}" if progress else None):
-            pass
-        self._resampled = folder
-        self._forget()
+        return _Relabelled(self, choose(labels, self.labels, self.label_sets))
 
     def summary(self) -> Summary:
         """Count what is there, by label and by split; print it to see the tables.
@@ -250,33 +211,12 @@ class Dataset(ABC):
         """
         return data_frame(clip_rows(self.clips))
 
-    @property
-    def _home(self) -> Path:
-        """Folder of what is made of the dataset's own audio: datasets of different roots never share one."""
-        if self.cache == self.root:
-            return self.root
-        root = self.root.resolve()
-        return self.cache / f"{safe_name(root.name)}-{hashlib.sha256(os.fsencode(root)).hexdigest()[:8]}"
-
-    def _forget(self) -> None:
-        """Read the label files anew when they are asked for again."""
-        for name in ("clips", "listed", "missing"):
-            self.__dict__.pop(name, None)
-
     def _rounds(self) -> dict[str, Split]:
         found = {}
         for fold in self.protocol.rounds(self.present_folds):
             with suppress(DatasetError):  # only a part of the dataset is there: this round has nothing to train or to test on
                 found[fold] = self.split(fold)
         return found
-
-    def _shared(self) -> Iterable[Path]:
-        """Give the audio in the dataset's folders that belongs to another dataset."""
-        return ()
-
-    def _doubts(self) -> Iterable[Problem]:
-        """Give what else is doubtful, of a kind that only this dataset knows."""
-        return ()
 
     def _checked(self, clips: Iterable[Clip]) -> Iterable[Clip]:
         known, seen = set(self.labels), set()
@@ -292,17 +232,47 @@ class Dataset(ABC):
             yield clip
 
 
-def _resample_file(clip: Clip, *, folder: Path, sr: Hz) -> None:
-    """Write the copy of a clip at another rate, and beside it what it was made of, unless both are there."""
-    names = f"{clip.id}.wav", f"{clip.id}.wav.json"
-    path, about = (folder / name for name in names)
-    with suppress(DatasetError, KeyError, TypeError, OSError):  # a record that cannot be read is made anew
-        record = read_json(about, error=DatasetError)
-        made_here = (record["channel"], record["bytes"]) == (clip.channel, path.stat().st_size)
-        if made_here and recognize(clip.path, Origin(*record["origin"])):
-            return
-    path, about = (place(folder, name, kind="resampled audio") for name in names)
-    made_of = origin(clip.path)
-    samples, _ = audio.read(clip.path, sr=sr, channel=clip.channel)
-    audio.write(path, samples, sr, subtype="FLOAT")
-    write_json(about, {"origin": made_of, "channel": clip.channel, "bytes": path.stat().st_size})
+class _Relabelled(Dataset):
+    """A dataset with a choice of another's labels; see `Dataset.with_labels`."""
+
+    def __init__(self, dataset: Dataset, new: Mapping[str, str]) -> None:
+        super().__init__(dataset.root, cache=dataset.cache)
+        facts = ("task", "folds", "protocol", "archives", "flatten", "files_may_lack", "label_step", "licence", "citation")
+        for fact in facts:
+            setattr(self, fact, getattr(dataset, fact))
+        self.dataset, self.new, self.labels = dataset, dict(new), tuple(dict.fromkeys(new.values()))
+
+    def __repr__(self) -> str:
+        return f"{self.dataset!r}.with_labels({self.new})"
+
+    @property
+    def name(self) -> str:
+        return self.dataset.name
+
+    @property
+    def variant(self) -> str:
+        return f"{self.dataset.variant}{sorted(self.new.items())}"
+
+    def load(self) -> Iterable[Clip]:
+        there = {clip.id: clip for clip in self.dataset.clips}
+        found = (relabel(there.get(clip.id, clip), self.new, self.task) for clip in self.dataset.listed)
+        return (clip for clip in found if clip is not None)
+
+    def download(self, *, force: bool = False, progress: bool = False) -> bool:
+        done = self.dataset.download(force=force, progress=progress)
+        self._forget()
+        return done
+
+    def check_if_downloaded(self) -> bool:
+        return self.dataset.check_if_downloaded()
+
+    def set_as_downloaded(self) -> None:
+        self.dataset.set_as_downloaded()
+
+    def validate(self, *, content: bool = True, jobs: int | None = None, progress: bool = False) -> list[Problem]:
+        checked = self.dataset.validate if self._resampled is None else super().validate  # of the files, whatever their labels
+        return checked(content=content, jobs=jobs, progress=progress)
+
+    @property
+    def _home(self) -> Path:
+        return self.dataset.derived

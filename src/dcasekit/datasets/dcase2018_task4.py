@@ -72,12 +72,14 @@ class DCASE2018Task4(Dataset):
         )
 
     def download(self, *, force: bool = False, progress: bool = False) -> bool:  # noqa: ARG002
-        """Say how to come by the files; there is nothing to fetch.
+        """Say how to come by the files; there is nothing to fetch. ``False`` once they are marked as there, see `set_as_downloaded`.
 
         Raises
         ------
-        DatasetError : always.
+        DatasetError : they are not.
         """
+        if not force and self.check_if_downloaded():
+            return False
         raise DatasetError(
             f"{self.name} has no archive: its audio was cut from YouTube by the baseline's download_data.py. Copy the folder 'metadata' of "
             f"github.com/DCASE-REPO/dcase2018_baseline, task4/dataset, into {self.root}, and the clips you have into "

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from dcasekit.annotations import Clip, Event, events_to_tags
 from dcasekit.core.cells import parse_number
+from dcasekit.datasets._labels import Choice
 from dcasekit.datasets._protocols import ListedFolds
 from dcasekit.datasets._tables import read_list, read_number, read_table
 from dcasekit.datasets.base import Dataset
@@ -44,7 +45,7 @@ class MAESTROReal(Dataset):
 
     Attributes
     ----------
-    evaluated_labels : the 11 with hard labels.
+    evaluated_labels : the 11 with hard labels; ``with_labels("evaluated")`` keeps them alone.
     recordings : recording -> fold -> ``"train"``, ``"validation"`` or ``"test"``.
 
     Examples
@@ -60,6 +61,7 @@ class MAESTROReal(Dataset):
         "metro leaving", "door opens/closes", "announcement", "shopping cart", "cash register beeping",
     )  # fmt: skip
     evaluated_labels: ClassVar[tuple[str, ...]] = (*labels[:9], "metro approaching", "metro leaving")
+    label_sets: ClassVar[Mapping[str, Choice]] = {"evaluated": evaluated_labels}
     recordings: ClassVar[Mapping[str, Mapping[str, str]]] = {
         f"{scene}_{entry[:2]}": _parts(*entry[3:].split("/")) for scene, entries in _LISTS.items() for entry in entries.split()
     }

@@ -103,11 +103,10 @@ class Soundscapes(Dataset):
         """
         if self.foreground is None:
             raise DatasetError(f"Soundscapes are made, not fetched: Soundscapes({str(self.root)!r}, foreground=ESC50(...)).download()")
+        if not force and self.check_if_downloaded():
+            return False
         settings = self._settings(self.foreground)
         marker, unfinished = self.root / "settings.json", self.root / "unfinished.json"
-        with suppress(DatasetError):  # one that cannot be read is made anew
-            if not force and marker.exists() and read_json(marker, error=DatasetError) == settings:
-                return False
         check_place(self.root, marker.name, unfinished.name, kind=_KIND)
         resumed = not force and unfinished.exists() and read_json(unfinished, error=DatasetError) == settings
         marker.unlink(missing_ok=True)
@@ -119,6 +118,14 @@ class Soundscapes(Dataset):
         unfinished.unlink()
         self._forget()
         return True
+
+    def check_if_downloaded(self) -> bool:
+        """Tell whether the soundscapes are there, made with these settings; without a foreground, with any."""
+        marker = self.root / "settings.json"
+        settings = self.foreground and self._settings(self.foreground)
+        with suppress(DatasetError):  # one that cannot be read is made anew
+            return marker.exists() and settings in (None, read_json(marker, error=DatasetError))
+        return False
 
     def load(self) -> Iterable[Clip]:
         """Read ``settings.json`` and the annotation of every soundscape."""

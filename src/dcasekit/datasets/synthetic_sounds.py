@@ -70,10 +70,9 @@ class SyntheticSounds(Dataset):
 
     def download(self, *, force: bool = False, progress: bool = False) -> bool:
         """Make the files; ``False`` if they are there already, made with the same settings."""
+        if not force and self.check_if_downloaded():
+            return False
         marker = self.root / "settings.json"
-        with suppress(DatasetError):  # one that cannot be read is made anew
-            if not force and marker.exists() and read_json(marker, error=DatasetError) == self._settings:
-                return False
         check_place(self.root, marker.name, "clips.tsv", "events.tsv", kind=_KIND)
         marker.unlink(missing_ok=True)
         count, sr = int(self._settings["clips"]), int(self._settings["sr"])
@@ -89,6 +88,13 @@ class SyntheticSounds(Dataset):
         write_json(place(self.root, marker.name, kind=_KIND), self._settings)
         self._forget()
         return True
+
+    def check_if_downloaded(self) -> bool:
+        """Tell whether the files are there, made with these settings."""
+        marker = self.root / "settings.json"
+        with suppress(DatasetError):  # one that cannot be read is made anew
+            return marker.exists() and bool(read_json(marker, error=DatasetError) == self._settings)
+        return False
 
     def load(self) -> Iterator[Clip]:
         """Read ``clips.tsv`` and ``events.tsv``."""

@@ -10,7 +10,7 @@ On disk, in the dataset's folder:
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from dcasekit.download._remote import Limits, RemoteFile, logger, read_known
 from dcasekit.download.archives import is_archive, unpack
 from dcasekit.errors import ChecksumError, DownloadError
 
-__all__ = ["Limits", "RemoteFile", "download", "fetch", "unpack"]
+__all__ = ["Limits", "RemoteFile", "download", "fetch", "is_complete", "mark_complete", "unpack"]
 
 MARKER = ".dcasekit-download.json"
 _STATE = ".dcasekit-download.state.json"
@@ -159,10 +159,24 @@ def download(
                 write_json(state, {"files": done})
             for path in paths if unpacked and not keep_archives else ():
                 path.unlink(missing_ok=True)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        write_json(marker, {"finished": now, "files": {name: done[name] for name in wanted}})
+        _mark(marker, {name: done[name] for name in wanted})
         state.unlink()
     return True
+
+
+def is_complete(files: Sequence[RemoteFile], folder: PathLike, *, flatten: str | Sequence[str] | None = None) -> bool:
+    """Tell whether a folder is marked as complete, by `download` or `mark_complete`."""
+    marker = Path(folder) / MARKER
+    return marker.exists() and _complete(marker, {file.filename: _wanted(file, flatten) for file in files})
+
+
+def mark_complete(files: Sequence[RemoteFile], folder: PathLike, *, flatten: str | Sequence[str] | None = None) -> None:
+    """Mark a folder as complete whose files were put there by hand: `download` then fetches nothing."""
+    _mark(Path(folder) / MARKER, {file.filename: {**_wanted(file, flatten), "by": "hand"} for file in files})
+
+
+def _mark(marker: Path, files: Mapping[str, Any]) -> None:
+    write_json(marker, {"finished": datetime.now(UTC).isoformat(timespec="seconds"), "files": files})
 
 
 def _groups(files: Sequence[RemoteFile]) -> list[list[RemoteFile]]:

@@ -76,6 +76,12 @@ def fill(
     return FeatureStore(store.folder)
 
 
+def is_filled(store: FeatureStore, clips: Sequence[Clip]) -> bool:
+    """Tell whether the frames of every clip are there, packed, and of the audio as it is now."""
+    index, lost = read_index(store.folder)
+    return len(_still_right(index.without(lost).entries, clips)) == len(clips)
+
+
 def _compute(
     clips: Sequence[Clip],
     compute: Callable[..., Iterator[FloatArray]],

@@ -18,7 +18,7 @@ from dcasekit.core.parallel import Backend, map_clips, total_size
 from dcasekit.core.units import FloatArray, Hz, PathLike, Seconds
 from dcasekit.datasets.base import Dataset
 from dcasekit.errors import FeatureError
-from dcasekit.features._fill import OnError, fill
+from dcasekit.features._fill import OnError, fill, is_filled
 from dcasekit.features._log import Decibels, NaturalLog
 from dcasekit.features._mel import Mel
 from dcasekit.features._presets import find_preset
@@ -179,6 +179,10 @@ class FeatureExtractor(Settings, ABC):
             return map_clips(function, clips, jobs=jobs, backend=backend, address=address, size=size, progress=bar)
 
         return fill(store, self.compute_file, dataset.clips, mapper=mapper, on_error=on_error)
+
+    def check_if_extracted(self, dataset: Dataset) -> bool:
+        """Tell whether the feature of every clip is stored, computed of the audio as it is now: `extract` would compute nothing."""
+        return is_filled(self.store(dataset), dataset.clips)
 
     def store(self, dataset: Dataset) -> FeatureStore:
         """Open the store of this feature for a dataset; it may still be empty."""
