@@ -84,7 +84,13 @@ VARIANTS = [
 
 
 # The network of an MLP depends on the task, and that of an A-CRNN without target.
+POOLED = [
+    (name, {**settings, "pooling": pooling})
+    for name, settings in (("mlp", {}), ("a_crnn", CRNN))
+    for pooling in ("max", "autopool", "mean")
+]
 CASES = [(name, settings, "detection") for name, settings in VARIANTS]
+CASES += [(name, settings, task) for name, settings in POOLED for task in ("tagging", "classification")]
 CASES += [(name, settings, "classification") for name, settings in VARIANTS if name == "mlp" or settings == CRNN]
 
 

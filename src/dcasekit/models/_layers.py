@@ -1,8 +1,16 @@
-"""What several networks share: Keras' initial weights and batch normalisation, with which the published systems were trained."""
+"""What several networks share: Keras' initial weights and batch normalisation, with which the published systems were trained; pooling."""
 
+from typing import Literal, TypeAlias
+
+import torch
 from torch import Tensor, nn
 
 from dcasekit.datasets.base import Task
+from dcasekit.errors import ModelError
+
+# How answers of frames become that of their window.
+Pooling: TypeAlias = Literal["mean", "max", "autopool"]
+PoolingOfLogits: TypeAlias = Literal["logits", "mean", "max", "autopool"]
 
 
 def keras_start(network: nn.Module) -> nn.Module:
@@ -33,3 +41,57 @@ def mean_answer(logits: Tensor, task: Task) -> Tensor:
     if task == "classification":
         return logits.log_softmax(-1).logsumexp(1)  # its softmax is the mean of the softmaxes
     return nn.functional.logsigmoid(logits).logsumexp(1) - nn.functional.logsigmoid(-logits).logsumexp(1)
+
+
+class AutoPool(nn.Module):
+    """Pool answers of frames with weights that are learned: softmax over time of alpha times the answer, one alpha per label.
+
+    With alpha 0 it is the mean, with 1 softmax pooling, and it nears the maximum as alpha grows; below 0 it nears the minimum. B. McFee,
+    J. Salamon, J. P. Bello, "Adaptive Pooling Operators for Weakly Labeled Sound Event Detection", IEEE/ACM Transactions on Audio, Speech,
+    and Language Processing 26(11), 2018.
+
+    Parameters
+    ----------
+    outputs : number of labels.
+    task : what the logits mean.
+    bound : the largest absolute value of alpha, so that no label can fall back on a single frame; ``None``: none.
+    """
+
+    def __init__(self, outputs: int, task: Task, *, bound: float | None = None) -> None:
+        super().__init__()
+        self.task: Task = task
+        self.bound, self.alpha = bound, nn.Parameter(torch.ones(outputs))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """(windows, frames, labels) -> (windows, labels), the logit of the pooled answer."""
+        alpha = self.alpha if self.bound is None else self.alpha.clamp(-self.bound, self.bound)
+        if self.task == "classification":
+            answers = logits.log_softmax(-1)
+            return ((alpha * answers.exp()).log_softmax(1) + answers).logsumexp(1)
+        weights = (alpha * logits.sigmoid()).log_softmax(1)
+        yes, no = (weights + nn.functional.logsigmoid(each) for each in (logits, -logits))
+        return yes.logsumexp(1) - no.logsumexp(1)
+
+
+class Pool(nn.Module):
+    """Pool answers of frames as a model's setting ``pooling`` says: (windows, frames, labels) -> (windows, labels), logits.
+
+    ``"logits"`` is the mean of the logits, before the activation.
+    """
+
+    def __init__(self, pooling: PoolingOfLogits, outputs: int, task: Task) -> None:
+        super().__init__()
+        if pooling not in ("logits", "mean", "max", "autopool"):
+            raise ModelError(f"pooling must be 'mean', 'max' or 'autopool'; got {pooling!r}")
+        self.pooling, self.task = pooling, task
+        self.auto = AutoPool(outputs, task) if pooling == "autopool" else None
+
+    def forward(self, logits: Tensor) -> Tensor:
+        if self.auto is not None:
+            pooled: Tensor = self.auto(logits)
+            return pooled
+        if self.pooling == "logits":
+            return logits.mean(1)
+        if self.pooling == "mean":
+            return mean_answer(logits, self.task)
+        return (logits.log_softmax(-1) if self.task == "classification" else logits).amax(1)

@@ -13,7 +13,7 @@ from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
 from dcasekit.models._gru import exact, recur
-from dcasekit.models._layers import batch_norm, keras_start
+from dcasekit.models._layers import Pool, PoolingOfLogits, batch_norm, keras_start
 
 
 @dataclass(kw_only=True, eq=False)
@@ -37,12 +37,14 @@ class A_CRNN(TorchModelContainer):  # noqa: N801 - the published spelling
     dense_units : of each dense layer on the frames, which has no activation.
     dropout : after each convolution and dense layer, and in the recurrent layers on input and state.
     bidirectional : read forwards and backwards, and multiply the two answers.
-    target : ``"frame"``: every frame is answered; ``"window"``: the mean of the logits over time, then the activation; ``None``: frames
-        for detection, windows else.
+    target : ``"frame"``: every frame is answered; ``"window"``: one answer per window, see `pooling`; ``None``: frames for detection,
+        windows else.
     norm_axis : ``"channels"`` (the paper's): statistics per filter; ``"frequency"`` (DCASE-models'): per band.
     gru : activation of the gates, and whether the reset gate acts before or after the recurrent product. ``"hard_sigmoid_before"``, with
         clip(0.2 x + 0.5, 0, 1): Keras before 2.3, as published. ``"sigmoid_before"``: Keras 2.3. ``"sigmoid_after"``, with a second bias:
         Keras 3, PyTorch.
+    pooling : with one answer per window, how those of frames become it: ``"logits"`` (as published): the mean of the logits, then the
+        activation; the mean of the answers, their ``"max"``, or ``"autopool"``, weights that are learned per label (McFee et al. 2018).
     """
 
     published_front_end: ClassVar[str | None] = "a_crnn"
@@ -57,6 +59,7 @@ class A_CRNN(TorchModelContainer):  # noqa: N801 - the published spelling
     target: Literal["window", "frame"] | None = None
     norm_axis: Literal["channels", "frequency"] = "channels"
     gru: Literal["hard_sigmoid_before", "sigmoid_before", "sigmoid_after"] = "hard_sigmoid_before"
+    pooling: PoolingOfLogits = "logits"
 
     def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> nn.Module:  # noqa: ARG002 - frames
         """Make the network; it takes any number of frames."""
@@ -64,7 +67,7 @@ class A_CRNN(TorchModelContainer):  # noqa: N801 - the published spelling
             if (value := getattr(self, name)) not in known:
                 raise ModelError(f"{name} must be one of {', '.join(map(repr, known))}; got {value!r}")
         per_frame = self.target == "frame" or (self.target is None and task == "detection")
-        return keras_start(_Network(self, dims, outputs, per_frame=per_frame))
+        return keras_start(_Network(self, dims, outputs, task, per_frame=per_frame))
 
 
 _KNOWN = {
@@ -75,9 +78,8 @@ _KNOWN = {
 
 
 class _Network(nn.Module):
-    def __init__(self, settings: A_CRNN, dims: int, outputs: int, *, per_frame: bool) -> None:
+    def __init__(self, settings: A_CRNN, dims: int, outputs: int, task: Task, *, per_frame: bool) -> None:
         super().__init__()
-        self.per_frame = per_frame
         blocks: list[nn.Module] = []
         before, bands = 1, dims
         for pool in settings.pool_size:
@@ -98,11 +100,12 @@ class _Network(nn.Module):
         dense = [(nn.Linear(size, units), nn.Dropout(settings.dropout)) for size, units in pairwise(sizes)]
         self.dense = nn.Sequential(*(layer for pair in dense for layer in pair))
         self.out = nn.Linear(sizes[-1], outputs)
+        self.pool = None if per_frame else Pool(settings.pooling, outputs, task)
 
     def forward(self, x: Tensor) -> Tensor:
         maps = self.convolutions(x[:, None]).permute(0, 2, 3, 1)  # (windows, time, frequency, channels): Keras' order of flattening
         logits: Tensor = self.out(self.dense(self.recurrent(maps.flatten(2))))
-        return logits if self.per_frame else logits.mean(1)
+        return logits if self.pool is None else self.pool(logits)
 
 
 class _FrequencyNorm(nn.Module):

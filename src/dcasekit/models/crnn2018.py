@@ -12,7 +12,7 @@ from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
 from dcasekit.models._gru import ResetBeforeGRU, read
-from dcasekit.models._layers import batch_norm, keras_start, mean_answer
+from dcasekit.models._layers import Pool, Pooling, batch_norm, keras_start
 
 
 @dataclass(kw_only=True, eq=False)
@@ -37,6 +37,8 @@ class CRNN2018(TorchModelContainer):
     pool_size : of the max pooling after each convolution, over frequency.
     units : of the GRU, per direction.
     dropout : after each pooling, and of the GRU's inputs, there with one mask for all frames, as in Keras.
+    pooling : but for detection, how the answers of frames become that of the window: ``"mean"`` (published), ``"max"``, or ``"autopool"``,
+        weights that are learned per label (McFee et al. 2018).
     """
 
     published_front_end: ClassVar[str | None] = "dcase2018_task4"
@@ -47,6 +49,7 @@ class CRNN2018(TorchModelContainer):
     pool_size: Sequence[int] = (4, 4, 4)
     units: int = 64
     dropout: float = 0.3
+    pooling: Pooling = "mean"
 
     def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> nn.Module:  # noqa: ARG002
         """Make the network; it takes any number of frames."""
@@ -58,7 +61,6 @@ class CRNN2018(TorchModelContainer):
 class _Network(nn.Module):
     def __init__(self, settings: CRNN2018, dims: int, outputs: int, task: Task) -> None:
         super().__init__()
-        self.task: Task = task
         layers: list[nn.Module] = []
         for (before, after), pool in zip(pairwise((1, *settings.filters)), settings.pool_size, strict=True):
             layers += [nn.Conv2d(before, after, 3, padding=1), batch_norm(after)]
@@ -74,11 +76,12 @@ class _Network(nn.Module):
         else:
             self.gru = ResetBeforeGRU(inputs, units, hard_sigmoid=settings.gru == "hard_sigmoid_before", dropout=dropout)
         self.out = nn.Linear(2 * units, outputs)
+        self.pool = None if task == "detection" else Pool(settings.pooling, outputs, task)
 
     def forward(self, x: Tensor) -> Tensor:
         maps = self.convolutions(x[:, None]).permute(0, 2, 3, 1)  # (windows, frames, frequency, channels): Keras' order of flattening
         logits: Tensor = self.out(self.gru(maps.flatten(2)))
-        return logits if self.task == "detection" else mean_answer(logits, self.task)
+        return logits if self.pool is None else self.pool(logits)
 
 
 class _ResetAfterGRU(nn.Module):

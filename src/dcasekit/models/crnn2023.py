@@ -12,7 +12,7 @@ from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
 from dcasekit.models._gru import read
-from dcasekit.models._layers import mean_answer
+from dcasekit.models._layers import Pool, Pooling
 
 
 @dataclass(kw_only=True, eq=False)
@@ -36,6 +36,8 @@ class CRNN2023(TorchModelContainer):
     dropout : after each pooling.
     gru_units : of the GRU, per direction.
     dense_units : of the first dense layer; the second has one per label.
+    pooling : but for detection, how the answers of frames become that of the window: ``"mean"``, ``"max"``, or ``"autopool"``,
+        weights that are learned per label (McFee et al. 2018).
     """
 
     published_front_end: ClassVar[str | None] = "dcase2023_task4b"
@@ -46,6 +48,7 @@ class CRNN2023(TorchModelContainer):
     dropout: float = 0.2
     gru_units: int = 32
     dense_units: int = 32
+    pooling: Pooling = "mean"
 
     def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> nn.Module:  # noqa: ARG002
         """Make the network; it takes any number of frames."""
@@ -55,7 +58,7 @@ class CRNN2023(TorchModelContainer):
 class _Network(nn.Module):
     def __init__(self, settings: CRNN2023, dims: int, outputs: int, task: Task) -> None:
         super().__init__()
-        self.task, self.pool_size = task, settings.pool_size
+        self.pool_size = settings.pool_size
         self.activation = "none" if task == "detection" else None
         for number, ((before, after), pool) in enumerate(zip(pairwise((1, *settings.filters)), settings.pool_size, strict=True), 1):
             self.add_module(f"conv{number}", nn.Conv2d(before, after, 3, padding=1))
@@ -67,6 +70,7 @@ class _Network(nn.Module):
         self.gru1 = nn.GRU(settings.filters[-1] * dims, settings.gru_units, batch_first=True, bidirectional=True)
         self.linear1 = nn.Linear(2 * settings.gru_units, settings.dense_units)
         self.linear2 = nn.Linear(settings.dense_units, outputs)
+        self.pool = None if task == "detection" else Pool(settings.pooling, outputs, task)
 
     def forward(self, x: Tensor) -> Tensor:
         maps = x[:, None]  # (windows, channels, frames, frequency)
@@ -75,4 +79,4 @@ class _Network(nn.Module):
             maps = self.dropout(nn.functional.max_pool2d(maps, (1, pool)).relu())  # as relu before max_pool2d, of fewer values
         sequence = read(self.gru1, maps.transpose(1, 2).flatten(2))  # channel by channel, as published
         answers: Tensor = self.linear2(self.linear1(sequence))
-        return answers if self.task == "detection" else mean_answer(answers, self.task)
+        return answers if self.pool is None else self.pool(answers)

@@ -10,7 +10,7 @@ from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
-from dcasekit.models._layers import keras_start, l2
+from dcasekit.models._layers import Pool, Pooling, keras_start, l2
 
 
 @dataclass(kw_only=True, eq=False)
@@ -24,6 +24,8 @@ class MLP(TorchModelContainer):
     hidden_layers_size : units of each hidden layer.
     dropout_rates : after each hidden layer.
     l2_reg : factor of the squared kernels in the loss.
+    pooling : how the answers of frames become that of the window: ``"mean"`` (as published), ``"max"``, or ``"autopool"``, weights that are
+        learned per label (McFee et al. 2018).
     """
 
     published_front_end: ClassVar[str | None] = "dcase_models"
@@ -32,31 +34,32 @@ class MLP(TorchModelContainer):
     hidden_layers_size: Sequence[int] = (128, 64)
     dropout_rates: Sequence[float] = (0.5, 0.5)
     l2_reg: float = 1e-5
+    pooling: Pooling = "mean"
 
     def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> nn.Module:  # noqa: ARG002
         """Make the network; it takes any number of frames."""
         if len(self.hidden_layers_size) != len(self.dropout_rates):
             raise ModelError(f"need one dropout rate per hidden layer; got {self.hidden_layers_size} and {self.dropout_rates}")
-        return keras_start(_Network((dims, *self.hidden_layers_size), self.dropout_rates, outputs, self.l2_reg, task))
+        return keras_start(_Network(self, dims, outputs, task))
 
 
 class _Network(nn.Module):
-    def __init__(self, sizes: Sequence[int], dropout: Sequence[float], outputs: int, l2_reg: float, task: Task) -> None:
+    def __init__(self, settings: MLP, dims: int, outputs: int, task: Task) -> None:
         super().__init__()
-        self.softmax, self.l2_reg = task == "classification", l2_reg
+        self.l2_reg = settings.l2_reg
+        sizes = (dims, *settings.hidden_layers_size)
         hidden = [
             layer
-            for before, size, rate in zip(sizes, sizes[1:], dropout, strict=False)
+            for before, size, rate in zip(sizes, sizes[1:], settings.dropout_rates, strict=False)
             for layer in (nn.Linear(before, size), nn.ReLU(), nn.Dropout(rate))
         ]
         self.layers = nn.Sequential(*hidden, nn.Linear(sizes[-1], outputs))
+        self.pool = Pool(settings.pooling, outputs, task)
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.layers(x)  # (windows, frames, labels)
         # The published model averages probabilities, not logits: give back the logit of that average.
-        if self.softmax:
-            return logits.softmax(-1).mean(1).clamp_min(1e-7).log()
-        return logits.sigmoid().mean(1).logit(eps=1e-6)
+        logits: Tensor = self.pool(self.layers(x))
+        return logits
 
     def penalty(self) -> Tensor | float:
         return self.l2_reg * l2(*(layer.weight for layer in self.layers if isinstance(layer, nn.Linear)))

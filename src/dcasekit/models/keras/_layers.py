@@ -1,10 +1,16 @@
 """What several Keras networks share."""
 
 from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
 
 import keras
 
+from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
+
+# How answers of frames become that of their window, as in `dcasekit.models`.
+Pooling: TypeAlias = Literal["mean", "max", "autopool"]
+PoolingOfLogits: TypeAlias = Literal["logits", "mean", "max", "autopool"]
 
 
 def convolved(
@@ -34,3 +40,45 @@ def front_end(windows: keras.KerasTensor, levels: keras.KerasTensor) -> keras.Mo
     network = keras.Model(windows, levels)
     network.activation = "none"
     return network
+
+
+def pooled(logits: keras.KerasTensor, pooling: PoolingOfLogits, task: Task) -> keras.KerasTensor:
+    """Pool answers of frames (windows, frames, labels) -> (windows, labels), logits; as `Pool` of `dcasekit.models`."""
+    ops = keras.ops
+    if pooling == "logits":
+        return ops.mean(logits, axis=1)
+    if pooling == "max":
+        return ops.max(ops.log_softmax(logits, axis=-1) if task == "classification" else logits, axis=1)
+    if pooling == "autopool":
+        return AutoPool(task, dtype="float32", name="autopool")(logits)
+    if pooling != "mean":
+        raise ModelError(f"pooling must be 'mean', 'max' or 'autopool'; got {pooling!r}")
+    return _weighted(logits, 0.0, task)
+
+
+def _weighted(logits: Any, alpha: Any, task: Task) -> Any:
+    """Average answers over frames, with weights softmax(alpha x answer): the logit of that average."""
+    ops = keras.ops
+    if task == "classification":
+        answers = ops.log_softmax(logits, axis=-1)
+        return ops.logsumexp(ops.log_softmax(alpha * ops.exp(answers), axis=1) + answers, axis=1)
+    weights = ops.log_softmax(alpha * ops.sigmoid(logits), axis=1)
+    yes, no = (weights + ops.log_sigmoid(each) for each in (logits, -logits))
+    return ops.logsumexp(yes, axis=1) - ops.logsumexp(no, axis=1)
+
+
+class AutoPool(keras.layers.Layer):  # type: ignore[misc] # Keras has no types
+    """Adaptive pooling (McFee et al. 2018); twin of `dcasekit.models._layers.AutoPool`."""
+
+    def __init__(self, task: Task, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.task: Task = task
+
+    def build(self, shape: Sequence[int]) -> None:
+        self.alpha = self.add_weight(shape=(shape[-1],), initializer="ones", name="alpha")
+
+    def call(self, logits: Any) -> Any:
+        return _weighted(logits, self.alpha, self.task)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "task": self.task}

@@ -10,6 +10,7 @@ from dcasekit.containers.keras import KerasModelContainer
 from dcasekit.containers.summary import Published
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
+from dcasekit.models.keras._layers import PoolingOfLogits, pooled
 
 
 @dataclass(kw_only=True, eq=False)
@@ -27,12 +28,14 @@ class A_CRNN(KerasModelContainer):  # noqa: N801 - the published spelling
     dense_units : of each dense layer on the frames, which has no activation.
     dropout : after each convolution and dense layer, and in the recurrent layers on input and state.
     bidirectional : read forwards and backwards, and multiply the two answers.
-    target : ``"frame"``: every frame is answered; ``"window"``: the mean of the logits over time, then the activation; ``None``: frames
-        for detection, windows else.
+    target : ``"frame"``: every frame is answered; ``"window"``: one answer per window, see `pooling`; ``None``: frames for detection,
+        windows else.
     norm_axis : ``"channels"`` (the paper's): statistics per filter; ``"frequency"`` (DCASE-models'): per band.
     gru : activation of the gates, and whether the reset gate acts before or after the recurrent product. ``"hard_sigmoid_before"``, with
         clip(0.2 x + 0.5, 0, 1): Keras before 2.3, as published. ``"sigmoid_before"``: Keras 2.3. ``"sigmoid_after"``, with a second bias:
         Keras 3.
+    pooling : with one answer per window, how those of frames become it: ``"logits"`` (as published): the mean of the logits, then the
+        activation; the mean of the answers, their ``"max"``, or ``"autopool"``, weights that are learned per label (McFee et al. 2018).
     """
 
     published_front_end: ClassVar[str | None] = "a_crnn"
@@ -47,6 +50,7 @@ class A_CRNN(KerasModelContainer):  # noqa: N801 - the published spelling
     target: Literal["window", "frame"] | None = None
     norm_axis: Literal["channels", "frequency"] = "channels"
     gru: Literal["hard_sigmoid_before", "sigmoid_before", "sigmoid_after"] = "hard_sigmoid_before"
+    pooling: PoolingOfLogits = "logits"
 
     def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> keras.Model:  # noqa: ARG002 - frames
         """Make the network; it takes any number of frames."""
@@ -74,7 +78,7 @@ class A_CRNN(KerasModelContainer):  # noqa: N801 - the published spelling
             x = layers.Dropout(self.dropout, name=f"dropout{len(self.pool_size) + number}")(x)
         logits = layers.Dense(outputs, dtype="float32", name="out")(x)
         per_frame = self.target == "frame" or (self.target is None and task == "detection")
-        return keras.Model(windows, logits if per_frame else keras.ops.mean(logits, axis=1))
+        return keras.Model(windows, logits if per_frame else pooled(logits, self.pooling, task))
 
     def _recurrent(self, units: int, name: str) -> keras.Layer:
         """Make a gated recurrent layer. Mixed precision would gain nothing in it, and lose digits at every frame."""

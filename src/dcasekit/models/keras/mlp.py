@@ -10,6 +10,7 @@ from dcasekit.containers.keras import KerasModelContainer
 from dcasekit.containers.summary import Published
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
+from dcasekit.models.keras._layers import Pooling, pooled
 
 
 @dataclass(kw_only=True, eq=False)
@@ -23,6 +24,8 @@ class MLP(KerasModelContainer):
     hidden_layers_size : units of each hidden layer.
     dropout_rates : after each hidden layer.
     l2_reg : factor of the squared kernels in the loss.
+    pooling : how the answers of frames become that of the window: ``"mean"`` (as published), ``"max"``, or ``"autopool"``, weights that are
+        learned per label (McFee et al. 2018).
     """
 
     published_front_end: ClassVar[str | None] = "dcase_models"
@@ -31,19 +34,17 @@ class MLP(KerasModelContainer):
     hidden_layers_size: Sequence[int] = (128, 64)
     dropout_rates: Sequence[float] = (0.5, 0.5)
     l2_reg: float = 1e-5
+    pooling: Pooling = "mean"
 
     def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> keras.Model:  # noqa: ARG002
         """Make the network; it takes any number of frames."""
         if len(self.hidden_layers_size) != len(self.dropout_rates):
             raise ModelError(f"need one dropout rate per hidden layer; got {self.hidden_layers_size} and {self.dropout_rates}")
-        layers, ops, penalty = keras.layers, keras.ops, keras.regularizers.L2(self.l2_reg)
+        layers, penalty = keras.layers, keras.regularizers.L2(self.l2_reg)
         windows = hidden = keras.Input((None, dims))
         for number, (size, rate) in enumerate(zip(self.hidden_layers_size, self.dropout_rates, strict=True), start=1):
             hidden = layers.Dense(size, activation="relu", kernel_regularizer=penalty, name=f"dense{number}")(hidden)
             hidden = layers.Dropout(rate, name=f"dropout{number}")(hidden)
         logits = layers.Dense(outputs, kernel_regularizer=penalty, dtype="float32", name="out")(hidden)  # (windows, frames, labels)
         # The published model averages probabilities, not logits: give back the logit of that average.
-        if task == "classification":
-            return keras.Model(windows, ops.log(ops.maximum(ops.mean(ops.softmax(logits), axis=1), 1e-7)))
-        mean = ops.clip(ops.mean(ops.sigmoid(logits), axis=1), 1e-6, 1 - 1e-6)
-        return keras.Model(windows, ops.log(mean / (1 - mean)))
+        return keras.Model(windows, pooled(logits, self.pooling, task))
