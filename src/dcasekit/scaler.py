@@ -120,7 +120,11 @@ class Scaler:
     @classmethod
     def load(cls, path: PathLike) -> Self:
         """Read a scaler from JSON."""
-        return cls.from_dict(read_json(path, error=ModelError))
+        values = read_json(path, error=ModelError)
+        try:
+            return cls.from_dict(values)
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """Give the scaler as JSON values."""
@@ -143,10 +147,13 @@ class Scaler:
             scaler = cls(values["normalizer"])
             if scaler.per_window:
                 return scaler
-            scaler._count, scaler._low, scaler._high = values["count"], values["low"], values["high"]
-            scaler._mean, scaler._squares = np.array(values["mean"]), np.array(values["squares"])
-        except (KeyError, TypeError) as error:
-            raise ModelError(f"this is not what Scaler.to_dict gave ({error!r}); fit the scaler and save it again") from error
+            scaler._count, scaler._low, scaler._high = int(values["count"]), float(values["low"]), float(values["high"])
+            scaler._mean, scaler._squares = (np.array(values[name], np.float64, ndmin=1) for name in ("mean", "squares"))
+            finite = np.isfinite([*scaler._mean, *scaler._squares, scaler._low, scaler._high]).all()
+            if not (finite and scaler._count > 0 and scaler._mean.shape == scaler._squares.shape == (scaler._mean.size,)):
+                raise ValueError("numbers are missing, or not finite")
+        except (LookupError, TypeError, ValueError, OverflowError) as error:
+            raise ModelError(f"this is not what Scaler.to_dict gave ({error!r:.300}); fit the scaler and save it again") from error
         return scaler
 
     def _parameters(self, shape: tuple[int, ...]) -> tuple[Any, Any]:

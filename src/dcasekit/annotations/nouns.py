@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dcasekit.core.cells import shorten
 from dcasekit.core.files import unsafe
 from dcasekit.core.units import Seconds
 from dcasekit.errors import AnnotationError
@@ -47,10 +48,11 @@ class Event:
             raise AnnotationError(f"the event at {self.onset} s has the label {self.label!r}, which is empty; say what sounds")
         if not 0 <= self.onset <= self.offset <= LONGEST:
             raise AnnotationError(
-                f"event {self.label!r}: need 0 <= onset <= offset <= {LONGEST:.0f} in seconds, got onset={self.onset}, offset={self.offset}"
+                f"event {shorten(self.label)}: need 0 <= onset <= offset <= {LONGEST:.0f} in seconds, "
+                f"got onset={self.onset}, offset={self.offset}"
             )
         if not 0 <= self.weight <= 1:
-            raise AnnotationError(f"event {self.label!r} at {self.onset} s: weight must be in [0, 1], got {self.weight}")
+            raise AnnotationError(f"event {shorten(self.label)} at {self.onset} s: weight must be in [0, 1], got {self.weight}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,11 @@ class Clip:
 
     def __post_init__(self) -> None:
         if why := unsafe(self.id):
-            raise AnnotationError(f"clip {self.id!r}: {why}; an id is a path below the dataset's folder, as 'dog/bark1'")
+            raise AnnotationError(f"clip {shorten(self.id)}: {why}; an id is a path below the dataset's folder, as 'dog/bark1'")
         if self.duration is not None and not 0 <= self.duration <= LONGEST:
-            raise AnnotationError(f"clip {self.id!r}: duration must be from 0 to {LONGEST:.0f} seconds, or None; got {self.duration}")
+            raise AnnotationError(
+                f"clip {shorten(self.id)}: duration must be from 0 to {LONGEST:.0f} seconds, or None; got {self.duration}"
+            )
         for label, value in (self.tags or {}).items():
             if value is not None and not 0 <= value <= 1:
-                raise AnnotationError(f"clip {self.id!r}: the value of tag {label!r} must be in [0, 1], got {value}")
+                raise AnnotationError(f"clip {shorten(self.id)}: the value of tag {shorten(label)} must be in [0, 1], got {value}")

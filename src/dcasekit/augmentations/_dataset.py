@@ -308,8 +308,9 @@ def _listed(folder: Path) -> dict[str, Any]:
 
 
 def _is_record(record: Any) -> bool:
-    with suppress(KeyError, TypeError, AnnotationError):
-        return bool(record["source"]["labels"]) and record["duration"] > 0 and (record["tags"], _events(record)) is not None
+    with suppress(KeyError, TypeError, AttributeError, AnnotationError):
+        clip = Clip("a", Path(), duration=record["duration"], tags=record["tags"], events=_events(record))
+        return bool(record["source"]["labels"] and clip.duration)
     return False
 
 

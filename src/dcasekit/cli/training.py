@@ -21,7 +21,8 @@ from dcasekit.containers.saving import FILES as MODEL_FILES
 from dcasekit.containers.saving import KIND as MODEL_KIND
 from dcasekit.containers.training import Training, describe
 from dcasekit.core import discover
-from dcasekit.core.files import check_place, place, read_json, write_json, write_text
+from dcasekit.core.cells import shorten
+from dcasekit.core.files import check_place, place, read_json, read_rows, write_json, write_text
 from dcasekit.datasets import Dataset, Split
 from dcasekit.errors import DatasetError, DcasekitError, ModelError, first_line
 from dcasekit.features import FeatureExtractor
@@ -178,7 +179,7 @@ class Journal:
         """Note the record of an epoch."""
         path, log = (place(self.folder, name, kind=_KIND) for name in _JOURNAL)
         epoch, table = int(record["epoch"]), io.StringIO()
-        before = list(csv.reader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+        before = [row for _, row in read_rows(path, error=ModelError)] if path.exists() else []
         rows = [list(record), *before[1:epoch], [f"{value:.9g}" for value in record.values()]]
         csv.writer(table, lineterminator="\n").writerows(rows)
         write_text(path, table.getvalue())
@@ -228,8 +229,13 @@ def fold_of(dataset: Dataset, fold: str | None) -> str:
 
 def evaluation_fold(folder: Path, dataset: Dataset, fold: str | None) -> str:
     """Name the fold to evaluate a saved model on: by default the one that its run kept for this; warn if it is another one."""
-    run = read_json(folder.parent / RUN, error=ModelError) if (folder.parent / RUN).exists() else {}
+    path = folder.parent / RUN
+    run = _read_run(path) if path.exists() else {}
     kept = run.get("fold") if run.get("dataset") == dataset.name else None
+    if fold is None and kept is not None and kept not in (rounds := dataset.protocol.rounds(dataset.present_folds)):
+        raise DatasetError(
+            f"{path} names the test fold {shorten(kept)}, which {dataset.name} has not here; name one with --fold: {', '.join(rounds)}"
+        )
     if fold is not None and kept not in (None, fold):
         _log.warning("this model was trained or chosen on clips of %s (its test fold is %s): the number will be too good", fold, kept)
     return fold_of(dataset, fold or kept)
@@ -245,14 +251,21 @@ def claim(out: Path, run: Mapping[str, Any]) -> None:
     """
     path = out / RUN
     learned = path.exists() and any((out / name).exists() for name in ("checkpoint", "model"))
-    before, now = (_flat(one) for one in (read_json(path, error=ModelError) if learned else run, run))
+    before, now = (_flat(one) for one in (_read_run(path) if learned else run, run))
     if changed := sorted(name for name in {*now, *before} if now.get(name) != before.get(name)):
-        told = "; ".join(f"{name} was {before.get(name)}, now {now.get(name)}" for name in changed)
+        told = "; ".join(f"{shorten(name)} was {shorten(before.get(name))}, now {shorten(now.get(name))}" for name in changed[:10])
         raise ModelError(f"{out} holds a run with other settings ({told}); choose another --out, or delete that folder")
     Report.check_folder(out)
     check_place(out, *_JOURNAL, kind=_KIND)
     check_place(out / "model", *MODEL_FILES, kind=MODEL_KIND)
     write_json(place(out, RUN, kind=_KIND), run)
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    run = read_json(path, error=ModelError)
+    if not isinstance(run, dict):
+        raise ModelError(f"{path} does not hold the settings of a run; choose another --out, or delete that folder")
+    return run
 
 
 def _flat(run: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

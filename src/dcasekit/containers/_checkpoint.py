@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 
 from dcasekit.core.files import replacing
 from dcasekit.core.units import PathLike
-from dcasekit.errors import ModelError
+from dcasekit.errors import ModelError, first_line
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def hash_weights(weights: Arrays, frozen: Sequence[str]) -> str:
-    """Hash the weights that a run starts from, and which of them are frozen."""
-    digest = hashlib.sha256(repr(sorted(frozen)).encode())
-    for array in weights.values():
+def hash_weights(weights: Arrays, words: Sequence[str]) -> str:
+    """Hash arrays, in their order, and words that belong to them."""
+    digest = hashlib.sha256(repr(sorted(words)).encode())
+    for name, array in weights.items():
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
         digest.update(np.require(array, requirements="C").tobytes())
     return digest.hexdigest()
 
@@ -60,9 +61,10 @@ def save_checkpoint(folder: PathLike, run: Mapping[str, Any], state: State) -> N
     """
     from safetensors.numpy import save_file
 
-    arrays = {name: np.require(array, requirements="C") for name, array in state.arrays.items()}
+    arrays = {name: np.require(array, requirements="C") for name, array in sorted(state.arrays.items())}
     with replacing(checkpoint_path(folder)) as temporary:
-        save_file(arrays, temporary, metadata={"state": json.dumps({"run": run, **state.values})})
+        text = json.dumps({"run": run, **state.values})
+        save_file(arrays, temporary, metadata={"state": text, "sha256": hash_weights(arrays, [text])})
 
 
 def load_checkpoint(folder: PathLike, run: Mapping[str, Any]) -> State | None:
@@ -79,17 +81,27 @@ def load_checkpoint(folder: PathLike, run: Mapping[str, Any]) -> State | None:
         return None
     try:
         with safe_open(path, framework="numpy") as file:
-            values = json.loads(file.metadata()["state"])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            about = file.metadata()
+            arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        if about["sha256"] != hash_weights(arrays, [about["state"]]):
+            raise ValueError("its checksum is not that of what it holds")
+        values = json.loads(about["state"])
         other = dict(values.pop("run"))
-        if not isinstance(values["history"], list):
-            raise TypeError("no history")
-    except (OSError, LookupError, TypeError, ValueError, AttributeError, RecursionError, SafetensorError) as error:
-        raise ModelError(f"{path} is no checkpoint that can be read ({error}); delete it to train from the start") from error
+        if not all(_is_record(record, epoch) for epoch, record in enumerate(values["history"], 1)):
+            raise TypeError("its history is not a record for each epoch")
+    except (OSError, LookupError, TypeError, ValueError, AttributeError, RecursionError, MemoryError, SafetensorError) as error:
+        raise ModelError(
+            f"{path} is no checkpoint that can be read ({first_line(error)[:300]}); delete it to train from the start"
+        ) from error
     if changed := [name for name in {**other, **run} if other.get(name) != run.get(name)]:
         told = "; ".join(_difference(name, other.get(name), run.get(name)) for name in sorted(changed))
         raise ModelError(f"{path} belongs to another run: {told}; delete it, or resume in another folder")
     return State(values, arrays)
+
+
+def _is_record(record: Any, epoch: int) -> bool:
+    numbers = isinstance(record, dict) and all(isinstance(value, int | float) for value in record.values())
+    return numbers and record.get("epoch") == epoch and "loss" in record
 
 
 def _difference(name: str, before: Any, now: Any) -> str:

@@ -206,8 +206,10 @@ def _restore(folder: PathLike, run: Mapping[str, Any], learner: Learner, epochs:
         return _Kept()
     try:
         learner.set_state(State(found.values["learner"], found.group("state")))
-        kept = _Kept(list(found.values["history"]), int(found.values["best_epoch"]), found.group("best") or None)
-    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        kept = _Kept(found.values["history"], int(found.values["best_epoch"]), found.group("best") or None)
+        if not 0 <= kept.best_epoch <= len(kept.history) or bool(kept.best_epoch) != bool(kept.best):
+            raise ValueError(f"its best epoch is {kept.best_epoch} of {len(kept.history)}")
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
         raise ModelError(f"{checkpoint_path(folder)} does not fit this network ({error}); delete it to train from the start") from error
     if len(kept.history) > epochs:
         raise ModelError(

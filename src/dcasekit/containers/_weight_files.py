@@ -11,6 +11,7 @@ import io
 import math
 import pathlib
 import re
+import tokenize
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -337,7 +338,17 @@ def _read_npz(path: Path, budget: _Budget) -> Arrays:
                 budget.take(name, kind.itemsize * math.prod(shape))
                 with file.open(part) as stream:
                     found[name] = np.lib.format.read_array(stream, allow_pickle=False)
-    except (OSError, EOFError, LookupError, TypeError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        EOFError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+        tokenize.TokenError,
+    ) as error:
         raise _damaged(path, error) from error
     return found
 

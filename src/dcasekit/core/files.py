@@ -35,6 +35,8 @@ _UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _DRIVE = re.compile("[A-Za-z]:")
 
 _MOST_TEXT = 2**30  # bytes
+_DEEPEST = 100  # lists and objects of JSON within each other
+_LONGEST_NAME = 255  # bytes of a part of a path
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
@@ -49,20 +51,20 @@ def unsafe(name: str) -> str:
     """Say why a name cannot be a path below some folder; empty if it can.
 
     A safe name is a relative path with ``/`` between its parts, none of them empty, ``.`` or ``..``, without backslashes, control
-    characters, drive letters and bytes that are not UTF-8.
+    characters, drive letters and bytes that are not UTF-8; no part is longer than 255 bytes.
     """
     parts = name.split("/")
-    if not name:
-        return "it is empty"
-    if not parts[0] or _DRIVE.match(name):
-        return "it is an absolute path"
-    if ".." in parts:
-        return "'..' leads out of its folder"
-    if "" in parts or "." in parts:
-        return "a part of it is empty or '.'"
-    if "\\" in name:
-        return "it holds a backslash; between folders stands '/'"
-    return "it holds control characters, or bytes that are not UTF-8" if _UNWRITABLE.search(name) else ""
+    problems = {
+        "it is empty": not name,
+        "it is an absolute path": not parts[0] or _DRIVE.match(name),
+        "'..' leads out of its folder": ".." in parts,
+        "a part of it is empty or '.'": "" in parts or "." in parts,
+        "it holds a backslash; between folders stands '/'": "\\" in name,
+        "it holds control characters, or bytes that are not UTF-8": _UNWRITABLE.search(name),
+        f"a part of it is longer than {_LONGEST_NAME} bytes": len(name) > _LONGEST_NAME // 4
+        and any(len(part.encode(errors="replace")) > _LONGEST_NAME for part in parts),
+    }
+    return next((why for why, found in problems.items() if found), "")
 
 
 def safe_name(path: str) -> str:
@@ -286,11 +288,28 @@ def read_utf8(path: PathLike) -> str:
 def read_json(path: PathLike, *, error: type[Exception], mend: str = "it may be damaged: delete it and make it again") -> Any:
     """Read a JSON file; raise `error`, naming the file and how to `mend` it, if it is missing, not JSON, or deeper than Python can read."""
     try:
-        return json.loads(read_utf8(path))
+        found = json.loads(read_utf8(path))
+        _refuse_deep(found)
+        return found
     except FileNotFoundError:
         raise error(f"{path} does not exist") from None
     except (OSError, ValueError, RecursionError, MemoryError) as problem:  # not UTF-8, not JSON, a number of too many digits
         raise error(f"{path} is not readable JSON ({problem}); {mend}") from problem
+
+
+def _refuse_deep(value: Any) -> None:
+    """Refuse JSON so deep that going through it may end in a RecursionError, with ValueError."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {_DEEPEST} deep")
 
 
 class Rows(list[tuple[int, list[str]]]):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dcasekit.annotations import Event
-from dcasekit.core.cells import parse_number
+from dcasekit.core.cells import parse_number, shorten
 from dcasekit.datasets._tables import read_list
 from dcasekit.errors import AnnotationError, DatasetError
 
@@ -37,4 +37,6 @@ def rows(path: Path) -> Iterator[tuple[str, Event]]:
         try:
             yield where, Event(parse_number(row[0]), parse_number(row[1]), row[2])
         except (ValueError, AnnotationError) as error:
-            raise DatasetError(f"{where}: expected onset and offset in seconds and a label, got {row} ({error}); mend the file") from error
+            raise DatasetError(
+                f"{where}: expected onset and offset in seconds and a label, got {shorten(row)} ({error}); mend the file"
+            ) from error

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from dcasekit.annotations import Event, events_to_tags, read_events, read_list_columns, read_tag_list
+from dcasekit.core.cells import shorten
 from dcasekit.core.files import read_rows
 from dcasekit.errors import AnnotationError, DatasetError
 
@@ -69,7 +70,7 @@ def assign(known: dict[str, Known], listed: Mapping[str, Known], *, root: Path, 
         name = _inside(text, root, where)
         found = names.find(posixpath.normpath(f"{folder}/{name}")) or names.find(name) or names.find_bare(name)
         if len(found) > 1:
-            raise DatasetError(f"{where} names {text!r}, and there are {' and '.join(found)}; give the path below {root}")
+            raise DatasetError(f"{where} names {shorten(text)}, and there are {' and '.join(found)}; give the path below {root}")
         target = found[0] if found else posixpath.normpath(f"{folder}/{name}")
         known[target] = join(known.get(target, Known()), content)
 
@@ -82,7 +83,7 @@ def _inside(text: str, root: Path, where: Path) -> str:
     name = posixpath.normpath(name)
     if name.startswith(("/", "../")) or name in ("", ".", "..") or re.match(r"[A-Za-z]:/", name):
         raise DatasetError(
-            f"{where} names {text!r}, which does not lie in {root}; give paths below that folder, or link the recordings into it"
+            f"{where} names {shorten(text)}, which does not lie in {root}; give paths below that folder, or link the recordings into it"
         )
     return name
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from dcasekit.core.cells import parse_number
+from dcasekit.core.cells import parse_number, shorten
 from dcasekit.core.files import Rows, read_rows, unsafe
 from dcasekit.errors import DatasetError
 
@@ -22,9 +22,9 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     rows = _read(path)
     header = rows[0][1] if rows else []
     if missing := [column for column in columns if column not in header]:
-        raise DatasetError(f"{path} has no column {missing[0]!r}; its columns are: {', '.join(header) or 'none, the file is empty'}")
+        raise DatasetError(f"{path} has no column {missing[0]!r}; its columns are: {', '.join(header)[:300] or 'none, the file is empty'}")
     if twice := [name for name in header if name and header.count(name) > 1]:
-        raise DatasetError(f"{path} has two columns {twice[0]!r}; which one counts? Rename the other")
+        raise DatasetError(f"{path} has two columns {shorten(twice[0])}; which one counts? Rename the other")
     for line, row in rows[1:]:
         if len(row) < len(header) or any(row[len(header) :]):
             raise DatasetError(
@@ -48,7 +48,7 @@ def read_list(path: Path, columns: Sequence[str], *, more: bool = False) -> Iter
     """
     for line, row in _read(path):
         if len(row) < len(columns) or (any(row[len(columns) :]) and not more):
-            raise DatasetError(f"{path}, line {line}: expected {', '.join(columns)}, got {row}; mend the file")
+            raise DatasetError(f"{path}, line {line}: expected {', '.join(columns)}, got {shorten(row)}; mend the file")
         yield f"{path}, line {line}", row if more else row[: len(columns)]
 
 
@@ -62,7 +62,7 @@ def read_number(row: Mapping[str, str], column: str, path: Path) -> float:
     try:
         return parse_number(row[column])
     except ValueError:
-        raise DatasetError(f"{path}: {column} must be a number; got {row[column]!r} in {dict(row)}") from None
+        raise DatasetError(f"{path}: {column} must be a number; got {shorten(row[column])} in {shorten(dict(row))}") from None
 
 
 def listed_path(folder: Path, name: str) -> Path:
@@ -73,7 +73,7 @@ def listed_path(folder: Path, name: str) -> Path:
     DatasetError : the name leads out of the folder.
     """
     if why := unsafe(name):
-        raise DatasetError(f"the label files of {folder} name {name!r}: {why}; mend them, or run download() anew")
+        raise DatasetError(f"the label files of {folder} name {shorten(name)}: {why}; mend them, or run download() anew")
     return folder / name
 
 

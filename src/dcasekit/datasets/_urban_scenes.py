@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from dcasekit.annotations import Clip
+from dcasekit.core.cells import shorten
 from dcasekit.datasets._labels import Choice
 from dcasekit.datasets._protocols import TrainTest
 from dcasekit.datasets._tables import listed_path, read_list, read_table
@@ -53,7 +54,9 @@ class UrbanScenes(Dataset):
             name, scene, place = row["filename"], row["scene_label"], row["identifier"]
             fold, same, where = listed.pop(name, ("unused", scene, ""))
             if same != scene:
-                raise DatasetError(f"{where}: {name} is {same!r}, in {meta} it is {scene!r}; mend one of them, or run download() anew")
+                raise DatasetError(
+                    f"{where}: {shorten(name)} is {same!r}, in {meta} it is {shorten(scene)}; mend one of them, or run download() anew"
+                )
             yield Clip(
                 id=PurePosixPath(name).stem,
                 path=listed_path(self.root, name),

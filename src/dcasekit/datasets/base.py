@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from dcasekit.annotations import Clip
+from dcasekit.core.cells import shorten
 from dcasekit.core.frames import data_frame
 from dcasekit.datasets._files import DatasetFiles
 from dcasekit.datasets._hold_out import Balance, hold_out
@@ -94,12 +95,12 @@ class Dataset(DatasetFiles, ABC):
         try:
             return tuple(self._checked(self.load()))
         except AnnotationError as error:
-            raise DatasetError(f"{self.name}: {error}; mend the file, or run download()") from error
+            raise DatasetError(f"{self.name} in {self.root}: {error}; mend the file, or run download()") from error
 
     @cached_property
     def missing(self) -> tuple[str, ...]:
         """Ids of the clips that are left out because their file is not there; empty unless `files_may_lack`."""
-        return tuple(clip.id for clip in self.listed if not clip.path.exists()) if self.files_may_lack else ()
+        return tuple(clip.id for clip in self.listed if not os.path.exists(clip.path)) if self.files_may_lack else ()
 
     @property
     def present_folds(self) -> tuple[str, ...]:
@@ -222,13 +223,19 @@ class Dataset(DatasetFiles, ABC):
         known, seen = set(self.labels), set()
         for clip in clips:
             if clip.id in seen:
-                raise DatasetError(f"{self.name}: clip {clip.id!r} is listed twice in {self.root}; remove one of the rows")
+                raise DatasetError(f"{self.name}: clip {shorten(clip.id)} is listed twice in {self.root}; remove one of the rows")
             seen.add(clip.id)
             found = {*(clip.tags or ()), *(event.label for event in clip.events or ())}
             if unknown := sorted(found - known):
-                raise DatasetError(f"{self.name}: clip {clip.id!r} has the unknown label {unknown[0]!r}; known: {', '.join(self.labels)}")
+                raise DatasetError(
+                    f"{self.name} in {self.root}: clip {shorten(clip.id)} has the unknown label {shorten(unknown[0])}; "
+                    f"known: {', '.join(self.labels)}"
+                )
             if clip.fold not in self.folds:
-                raise DatasetError(f"{self.name}: clip {clip.id!r} has the unknown fold {clip.fold!r}; known: {', '.join(self.folds)}")
+                raise DatasetError(
+                    f"{self.name} in {self.root}: clip {shorten(clip.id)} has the unknown fold {shorten(clip.fold)}; "
+                    f"known: {', '.join(self.folds)}"
+                )
             yield clip
 
 

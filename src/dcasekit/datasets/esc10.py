@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dcasekit.annotations import Clip
+from dcasekit.core.cells import shorten
 from dcasekit.datasets.esc50 import ESC50
 from dcasekit.errors import DatasetError
 
@@ -28,7 +29,7 @@ class ESC10(ESC50):
         for clip in super().load():
             if clip.extra["esc10"] not in ("True", "False"):
                 meta = self.root / "meta" / "esc50.csv"
-                raise DatasetError(f"{meta}: esc10 of {clip.id} is {clip.extra['esc10']!r}; it must be True or False")
+                raise DatasetError(f"{meta}: esc10 of {clip.id} is {shorten(clip.extra['esc10'])}; it must be True or False")
             if clip.extra["esc10"] == "True":
                 yield clip
 

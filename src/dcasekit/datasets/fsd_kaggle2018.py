@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from os.path import splitext
 
 from dcasekit.annotations import Clip
+from dcasekit.core.cells import shorten
 from dcasekit.datasets._protocols import TrainValidateTest
 from dcasekit.datasets._tables import read_table
 from dcasekit.datasets.base import Dataset
@@ -65,7 +66,9 @@ class FSDKaggle2018(Dataset):
         scoring = meta / "test_post_competition_scoring_clips.csv"
         for row in read_table(scoring, ("fname", "label", "usage", *more)):
             if row["usage"] not in _FOLDS:
-                raise DatasetError(f"{scoring}: {row['fname']} has the unknown usage {row['usage']!r}; known: {', '.join(_FOLDS)}")
+                raise DatasetError(
+                    f"{scoring}: {shorten(row['fname'])} has the unknown usage {shorten(row['usage'])}; known: {', '.join(_FOLDS)}"
+                )
             yield self._clip(row, "test", _FOLDS[row["usage"]])
 
     def _clip(self, row: dict[str, str], folder: str, fold: str) -> Clip:

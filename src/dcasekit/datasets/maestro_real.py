@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from dcasekit.annotations import Clip, Event, events_to_tags
-from dcasekit.core.cells import parse_number
+from dcasekit.core.cells import parse_number, shorten
 from dcasekit.datasets._labels import Choice
 from dcasekit.datasets._protocols import ListedFolds
 from dcasekit.datasets._tables import read_list, read_number, read_table
@@ -104,7 +104,7 @@ class MAESTROReal(Dataset):
     def _events(self, path: Path) -> Iterable[Event]:
         for where, (onset, offset, label, value) in read_list(path, ("onset", "offset", "label", "value")):
             if label not in self.labels:
-                raise DatasetError(f"{where}: unknown label {label!r}; known: {', '.join(self.labels)}")
+                raise DatasetError(f"{where}: unknown label {shorten(label)}; known: {', '.join(self.labels)}")
             try:
                 weight = parse_number(value)
                 # A sum of weights may be 1.0000000000000002.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from dcasekit.annotations import TIME_TOLERANCE, Clip, Event, events_to_tags
+from dcasekit.core.cells import shorten
 from dcasekit.core.units import PathLike
 from dcasekit.datasets._event_files import pairs, rows
 from dcasekit.datasets._labels import Choice
@@ -121,7 +122,7 @@ class MAVD(Dataset):
         for where, event in found:
             vehicle, *component = event.label.split("/")
             if unknown := {vehicle, *component}.difference(MAVD.labels, _OTHERS):
-                raise DatasetError(f"{where}: unknown label {min(unknown)!r}; known: {', '.join((*MAVD.labels, *_OTHERS))}")
+                raise DatasetError(f"{where}: unknown label {shorten(min(unknown))}; known: {', '.join((*MAVD.labels, *_OTHERS))}")
             if self.pairs:
                 component = [f"{vehicle}/{_SHORT.get(each, each)}" for each in component]
                 yield from (replace(event, label=label) for label in component if label in self.labels)

@@ -5,6 +5,7 @@ from os.path import splitext
 from typing import Literal
 
 from dcasekit.annotations import Clip
+from dcasekit.core.cells import shorten
 from dcasekit.core.units import PathLike
 from dcasekit.datasets._protocols import TrainValidateTest
 from dcasekit.datasets._tables import read_table
@@ -153,6 +154,6 @@ class SONYCUST(Dataset):
             return _PRESENCE[row[column]]
         except KeyError:
             raise DatasetError(
-                f"{self.root / 'annotations.csv'}: {row['audio_filename']}, annotator {row['annotator_id']}, has {row[column]!r} in column "
-                f"{column}; expected 1, 0 or -1 (not annotated)"
+                f"{self.root / 'annotations.csv'}: {shorten(row['audio_filename'])}, annotator {shorten(row['annotator_id'])}, "
+                f"has {shorten(row[column])} in column {column}; expected 1, 0 or -1 (not annotated)"
             ) from None

@@ -9,6 +9,7 @@ import numpy as np
 
 from dcasekit import audio
 from dcasekit.annotations import Clip, Event, events_to_tags, read_events, write_events
+from dcasekit.core.cells import shorten
 from dcasekit.core.files import check_place, place, read_json, write_json, write_text
 from dcasekit.core.parallel import map_clips
 from dcasekit.core.units import Hz, PathLike, Seconds
@@ -101,10 +102,12 @@ class SyntheticSounds(Dataset):
         rows = list(read_table(self.root / "clips.tsv", _COLUMNS))
         events = read_events(self.root / "events.tsv")
         if unknown := sorted(events.keys() - {row["filename"] for row in rows}):
-            raise DatasetError(f"{self.root / 'events.tsv'} lists {unknown[0]}, which clips.tsv does not; run download(force=True)")
+            raise DatasetError(
+                f"{self.root / 'events.tsv'} lists {shorten(unknown[0])}, which clips.tsv does not; run download(force=True)"
+            )
         for row in rows:
             if row["filename"] not in events:
-                raise DatasetError(f"{self.root / 'events.tsv'} does not list {row['filename']}; run download(force=True)")
+                raise DatasetError(f"{self.root / 'events.tsv'} does not list {shorten(row['filename'])}; run download(force=True)")
             spans = tuple(events[row["filename"]])
             yield Clip(
                 id=Path(row["filename"]).stem,

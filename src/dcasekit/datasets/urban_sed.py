@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dcasekit.annotations import Clip, Event, events_to_tags
+from dcasekit.core.cells import shorten
 from dcasekit.datasets._event_files import pairs, rows
 from dcasekit.datasets._protocols import TrainValidateTest
 from dcasekit.datasets.base import Dataset
@@ -52,5 +53,5 @@ class UrbanSED(Dataset):
     def _events(self, path: Path) -> Iterable[Event]:
         for where, event in rows(path):
             if event.label not in self.labels:
-                raise DatasetError(f"{where}: unknown label {event.label!r}; known: {', '.join(self.labels)}")
+                raise DatasetError(f"{where}: unknown label {shorten(event.label)}; known: {', '.join(self.labels)}")
             yield event

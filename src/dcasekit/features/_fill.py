@@ -177,7 +177,7 @@ def _parts(folder: Path) -> dict[str, Entry]:
                 clip, *row = json.loads(line)
                 entry = Entry.from_row(str(data), row)
                 whole = entry.first + 4 * entry.frames * entry.dims <= size
-            except (ValueError, TypeError, RecursionError):
+            except (ValueError, TypeError, AttributeError, RecursionError, MemoryError):
                 continue  # empty, or torn by a kill
             if whole and (clip not in found or found[clip].origin.mtime_ns <= entry.origin.mtime_ns):
                 found[clip] = entry

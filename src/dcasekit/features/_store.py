@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,10 +19,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dcasekit.annotations import LONGEST
 from dcasekit.core.files import write_text
 from dcasekit.core.origin import Origin
 from dcasekit.core.units import FloatArray, Seconds
-from dcasekit.errors import FeatureError
+from dcasekit.errors import FeatureError, first_line
 
 INDEX, KIND = "index.json", "features"
 _FRAMES = re.compile(r"frames-[0-9a-f]{16}\.npy")
@@ -47,8 +49,11 @@ class Entry(NamedTuple):
     def from_row(cls, file: str, row: list[Any]) -> "Entry":
         """Make the entry again; raise `TypeError` or `ValueError` if it cannot be one."""
         first, frames, dims, duration, channel, *origin = row
-        if not all(isinstance(number, int) and number >= 0 for number in (first, frames, dims)) or not isinstance(duration, float | int):
-            raise ValueError(f"no entry: {row}")
+        whole = (first, frames, dims, *origin[:3], *(() if channel is None else (channel,)))
+        if not (all(type(number) is int and abs(number) < 1 << 63 for number in whole) and min(first, frames, dims) >= 0):
+            raise ValueError("a number of an entry is none")
+        if not (type(duration) in (int, float) and 0 <= duration <= LONGEST and isinstance(origin[-1], str)):
+            raise ValueError("a duration or checksum of an entry is none")
         return cls(file, first, frames, dims, duration, channel, Origin(*origin))
 
 
@@ -92,7 +97,7 @@ def read_index(folder: Path) -> tuple[Index, dict[str, str]]:
             return Index(), {}
         try:
             index = _parse(text)
-        except (ValueError, TypeError, KeyError, RecursionError, MemoryError):
+        except (LookupError, ValueError, TypeError, AttributeError, RecursionError, MemoryError):
             return Index(), {INDEX: "was cut or edited"}
         lost = {name: wrong for name, size in index.sizes.items() if (wrong := _wrong(folder / name, size))}
         if not lost or _text(folder) == text:  # else it was packed anew in the meantime
@@ -113,11 +118,14 @@ def _parse(text: bytes) -> Index:
     if hashlib.sha256(body).hexdigest().encode() not in head:
         raise ValueError("the checksum is not that of the content")
     content = json.loads(text)
-    names = list(content["files"])
+    sizes, skipped = content["files"], content["skipped"]
+    names = list(sizes)
     if not all(map(_FRAMES.fullmatch, names)):
         raise ValueError("a name that is not ours")
     entries = {clip: Entry.from_row(names[file], row) for clip, (file, *row) in content["clips"].items()}
-    return Index(content["files"], entries, content["skipped"])
+    if not (all(isinstance(size, int) for size in sizes.values()) and all(isinstance(why, str) for why in skipped.values())):
+        raise ValueError("a size is no number, or a reason no text")
+    return Index(sizes, entries, skipped)
 
 
 def _wrong(path: Path, size: int) -> str:
@@ -200,6 +208,8 @@ class FeatureStore:
         if file not in self._maps:
             try:
                 self._maps[file] = np.load(self.folder / file, mmap_mode="r", allow_pickle=False)
-            except ValueError as error:
-                raise FeatureError(f"{self.folder / file} is not as it was written ({error}); delete it, and {_REMEDY}") from error
+            except (ValueError, EOFError, tokenize.TokenError) as error:  # the last two: of NumPy, of a file that is cut or edited
+                raise FeatureError(
+                    f"{self.folder / file} is not as it was written ({first_line(error)}); delete it, and {_REMEDY}"
+                ) from error
         return self._maps[file]
