@@ -8,13 +8,19 @@ RUN    := $(VENV)/bin
 PYTEST := -m pytest -n auto --maxprocesses=4 --dist loadfile
 CROSS  ?= .venv-crosscheck
 
-.PHONY: demo test check lint types bench crosscheck clean
+.PHONY: demo test fuzz check lint types bench crosscheck clean
 
 demo: $(VENV)/.demo          ## train, evaluate and report on synthetic sounds: scenes, tags and events
 	$(RUN)/dcasekit run quickstart --out runs/quickstart
 
 test: $(VENV)/.test          ## the whole test suite, on up to four cores
 	$(RUN)/python $(PYTEST)
+
+CASES    ?= 50000
+SEED     ?= 0
+FAMILIES ?=
+fuzz: $(VENV)/.test          ## files that nobody meant to write, for as long as one likes: make fuzz CASES=50000 SEED=0 FAMILIES="audio store"
+	$(RUN)/python tests/fuzz/fuzz.py $(FAMILIES) --cases $(CASES) --seed $(SEED)
 
 check: lint types            ## what CI runs: format, lint, types, tests with the coverage floor
 	$(RUN)/python $(PYTEST) --cov --cov-report=term:skip-covered

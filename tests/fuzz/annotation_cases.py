@@ -2,7 +2,15 @@
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from mutations import damage
+
+from dcasekit.annotations import Event, annotation_formats, read_annotation, read_events, read_events_folder, read_tag_list
+from dcasekit.results.material import read
+from dcasekit.scores import read_durations, read_scores, read_scores_folder
 
 TABLE = "filename\tonset\toffset\tevent_label\tweight\tannotator\na.wav\t0.5\t1.25\tdog\t0.5\tann\nb.wav\na.wav\t2\t3\tcar horn\t1\tann\n"
 GOOD = {
@@ -121,19 +129,61 @@ KEYS = (
 VALUES = (None, True, 0, -1, 0.5, 1e8, 1e308, 10**400, "", "dog", "segment_open", "scaper", "background", "1_0", [], {})
 
 
-def cases(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
-    """Yield (format, content) of files: damaged good ones, and random ones."""
-    source = random.Random(seed)  # noqa: S311 - no secret
-    for _ in range(count):
-        format = source.choice(list(GOOD))
-        if source.random() < 0.25:
-            text = json.dumps(_tree(source, 5)) if format == "jams" else _table(source)
-            yield format, text.encode(errors="surrogatepass")
+ENDINGS = {**annotation_formats(), "tags": ".csv", "scores": ".tsv", "durations": ".csv"}
+
+
+def case(seed: int) -> tuple[str, bytes]:
+    """Give a file, (format and name, content): a good one damaged, or one of known words at random."""
+    rng = random.Random(seed)
+    format = rng.choice(list(GOOD))
+    if rng.random() < 0.25:
+        content = (json.dumps(_tree(rng, 5)) if format == "jams" else _table(rng)).encode(errors="surrogatepass")
+    else:
+        content = rng.choice(GOOD[format]).encode()
+        if rng.random() < 0.4:
+            content = damage(rng, content, [text.encode() for texts in GOOD.values() for text in texts])
         else:
-            content = source.choice(GOOD[format]).encode()
-            for _ in range(source.randint(1, 4)):
-                content = _damaged(source, content)
-            yield format, content
+            for _ in range(rng.randint(1, 4)):
+                content = _damaged(rng, content)
+    return f"{format}/a{ENDINGS[format]}", content
+
+
+def attempts(folder: Path, name: str, content: bytes) -> Iterator[Callable[[], object]]:
+    """Read a file as what it was meant to be, and as everything that it may be taken for."""
+    format = name.partition("/")[0]
+    path = folder / Path(name).name
+    path.write_bytes(content)
+    fitting = {"tags": read_tag_list, "scores": read_scores, "durations": read_durations}.get(
+        format, partial(read_annotation, format=format)
+    )
+    readers: list[Callable[[], object]] = [
+        lambda: fitting(path),
+        lambda: read_annotation(path),
+        lambda: read_annotation(path, annotator="ann"),
+        lambda: read_events(path),
+        lambda: read_events_folder(folder),
+        lambda: read_tag_list(path),
+        lambda: read_tag_list(path, annotator="ann"),
+        lambda: read_scores(path),
+        lambda: read_events(path, format=format if format in annotation_formats() else None),
+        lambda: read_scores_folder(folder),
+        lambda: read_durations(path),
+        lambda: read(path, path),
+        lambda: read(folder, folder),
+        lambda: read(path, path, durations=path, partial=True),
+    ]
+    yield from (_checked(reader) for reader in readers)
+
+
+def _checked(reader: Callable[[], object]) -> Callable[[], None]:
+    """Ask that what is read are events where they are promised."""
+
+    def reading() -> None:
+        found = reader()
+        values = found.values() if isinstance(found, dict) else [found]
+        assert all(isinstance(event, Event) for each in values if isinstance(each, list) for event in each)
+
+    return reading
 
 
 def _damaged(source: random.Random, content: bytes) -> bytes:

@@ -5,9 +5,12 @@ import random
 import struct
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import soundfile
+
+from dcasekit import audio
 
 SR = 16000
 # libsndfile's format and coding, and the ending by which such files are known.
@@ -109,14 +112,31 @@ def _swap(rng: random.Random, content: bytes) -> bytes:
 _MUTATIONS: list[Callable[[random.Random, bytes], bytes]] = [_flip, _number, _number, _cut, _drop, _insert, _wipe, _repeat, _join, _swap]
 
 
-def cases(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
-    """Give `count` files, (name, content): one to three mutations each; the same for the same seed."""
-    for number in range(count):
-        rng = random.Random(f"{seed}-{number}")
-        kind = rng.randrange(len(KINDS))
-        content = sound(kind)
-        done = rng.choices(_MUTATIONS, k=rng.choice([1, 1, 1, 2, 3]))
-        for mutation in done:
-            content = mutation(rng, content) if content else content
-        names = "-".join(mutation.__name__.strip("_") for mutation in done)
-        yield f"{number:05d}-{names}.{KINDS[kind][2]}", content
+def case(seed: int) -> tuple[str, bytes]:
+    """Give a file, (name, content), with one to three mutations; the same for the same seed."""
+    rng = random.Random(seed)
+    kind = rng.randrange(len(KINDS))
+    content = sound(kind)
+    for mutation in rng.choices(_MUTATIONS, k=rng.choice([1, 1, 1, 2, 3])):
+        content = mutation(rng, content) if content else content
+    return f"{KINDS[kind][0].lower()}.{KINDS[kind][2]}", content
+
+
+def attempts(folder: Path, name: str, content: bytes) -> Iterator[Callable[[], object]]:
+    """Read the header, the whole, pieces, the rest from a third on, and at another rate: the same samples in every way, all finite."""
+    path = folder / name
+    path.write_bytes(content)
+
+    def read() -> None:
+        head = audio.info(path)
+        whole, sr = audio.read(path)
+        joined = np.concatenate(list(audio.blocks(path, seconds=0.07)))
+        third = head.samples // 3
+        part, _ = audio.read(path, start=third / sr)
+        assert len(whole) == head.samples
+        assert np.isfinite(whole).all()
+        assert (joined == whole).all()
+        assert (part == whole[third:]).all()
+
+    yield read
+    yield lambda: audio.read(path, sr=8000)
