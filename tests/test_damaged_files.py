@@ -54,6 +54,7 @@ def test_a_scaler_of_something_else_than_numbers_is_named(tmp_path, key, wrong):
 
 @pytest.mark.parametrize("content", [b"epoch,loss\n1,\xff\n", b'epoch,loss\n1,"0.5\n', b"\xff\xfe"])
 def test_a_history_that_is_no_table_is_named(tmp_path, content):
+    Journal(tmp_path)({"epoch": 1, "loss": 0.5, "seconds": 1.0})
     (tmp_path / "history.csv").write_bytes(content)
     with pytest.raises(ModelError, match=r"history\.csv"):
         Journal(tmp_path)({"epoch": 2, "loss": 0.5, "seconds": 1.0})

@@ -20,6 +20,7 @@ from dcasekit.scaler import Scaler
 
 SHAPE = (6, 4)
 RUN = {"dataset": "ESC10", "fold": "fold1", "training": {"epochs": 3, "schedule": "constant", "loss": None}, "model": {"units": [4, 5]}}
+EPOCH = {"epoch": 1, "loss": 0.5, "val_loss": 0.5, "val_accuracy": 0.5, "seconds": 1.0}
 FILES: dict[str, bytes] = {}
 MADE: dict[str, Any] = {}
 
@@ -40,8 +41,8 @@ def prepare(folder: Path) -> None:
     train("mlp", folder / "torch", epochs=1)
     FILES["torch/checkpoint.safetensors"] = (folder / "torch" / "checkpoint.safetensors").read_bytes()
     for epoch in (1, 2):
-        Journal(folder)({"epoch": epoch, "loss": 0.5, "val_loss": 0.5, "val_accuracy": 0.5, "seconds": 1.0})
-    FILES["run/history.csv"] = (folder / "history.csv").read_bytes()
+        Journal(folder / "run")({**EPOCH, "epoch": epoch})
+    FILES["run/history.csv"] = (folder / "run" / "history.csv").read_bytes()
     FILES["run/run.json"] = json.dumps(RUN).encode()
     Scaler().fit(np.random.default_rng(0).normal(size=(5, 4))).save(folder / "scaler.json")
     FILES["scaler/scaler.json"] = (folder / "scaler.json").read_bytes()
@@ -84,6 +85,7 @@ def attempts(folder: Path, name: str, content: bytes) -> Iterator[Callable[[], o
         yield from _copies(file, content)
         return
     path = folder / file
+    {"history.csv": lambda: Journal(folder)(EPOCH), "run.json": lambda: claim(folder, RUN)}.get(file, lambda: None)()
     path.write_bytes(content)
     if kind == "torch":
         yield lambda: train("mlp", folder, epochs=2)
@@ -91,8 +93,8 @@ def attempts(folder: Path, name: str, content: bytes) -> Iterator[Callable[[], o
         yield lambda: Scaler.load(path).transform(np.zeros((2, 4)))
         yield lambda: Scaler.load(path).save(path)
     elif file == "history.csv":
-        yield lambda: Journal(folder)({"epoch": 3, "loss": 0.5, "seconds": 1.0})
-        yield lambda: Journal(folder)({"epoch": 1, "loss": 0.5, "seconds": 1.0})
+        yield lambda: Journal(folder)({**EPOCH, "epoch": 3})
+        yield lambda: Journal(folder)(EPOCH)
     else:
         (folder / "model").mkdir()
         yield lambda: claim(folder, RUN)
