@@ -85,7 +85,7 @@ class DatasetFiles(ABC):
         DatasetError : a label file is missing or wrong, or audio that one lists is not there.
         """
         self._forget()
-        lacking = [] if self.files_may_lack else [clip.path for clip in self.listed if not clip.path.exists()]
+        lacking = [] if self.files_may_lack else [clip.path for clip in self.listed if not os.path.exists(clip.path)]
         if lacking or not self.listed:
             first = f"; the first is {lacking[0]}" if lacking else ""
             raise DatasetError(

@@ -1,5 +1,6 @@
 """The dataset: files on disk to clips, labels and an evaluation protocol."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
