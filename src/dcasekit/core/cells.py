@@ -3,6 +3,9 @@
 import math
 import reprlib
 from contextlib import suppress
+from typing import Any
+
+_DEEPEST = 100  # lists and objects of JSON within each other
 
 _SHORT = reprlib.Repr()
 _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring = 12, 8, 80
@@ -41,3 +44,18 @@ def parse_number(cell: str, *, otherwise: float | None = None) -> float:
 def shorten(value: object) -> str:
     """Show a value of a file in a message, however large it is."""
     return _SHORT.repr(value)
+
+
+def refuse_deep(value: Any) -> None:
+    """Refuse JSON so deep that going through it may end in a RecursionError, with ValueError."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {_DEEPEST} deep")

@@ -23,7 +23,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from dcasekit.core.cells import parse_number
+from dcasekit.core.cells import parse_number, refuse_deep
 from dcasekit.core.units import PathLike, Seconds
 from dcasekit.errors import DcasekitError, StorageError
 
@@ -35,7 +35,6 @@ _UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _DRIVE = re.compile("[A-Za-z]:")
 
 _MOST_TEXT = 2**30  # bytes
-_DEEPEST = 100  # lists and objects of JSON within each other
 _LONGEST_NAME = 255  # bytes of a part of a path
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -289,27 +288,12 @@ def read_json(path: PathLike, *, error: type[Exception], mend: str = "it may be 
     """Read a JSON file; raise `error`, naming the file and how to `mend` it, if it is missing, not JSON, or deeper than Python can read."""
     try:
         found = json.loads(read_utf8(path))
-        _refuse_deep(found)
+        refuse_deep(found)
         return found
     except FileNotFoundError:
         raise error(f"{path} does not exist") from None
     except (OSError, ValueError, RecursionError, MemoryError) as problem:  # not UTF-8, not JSON, a number of too many digits
         raise error(f"{path} is not readable JSON ({problem}); {mend}") from problem
-
-
-def _refuse_deep(value: Any) -> None:
-    """Refuse JSON so deep that going through it may end in a RecursionError, with ValueError."""
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
-            if isinstance(inner, dict | list)
-        ]
-        if not level:
-            return
-    raise ValueError(f"it is nested more than {_DEEPEST} deep")
 
 
 class Rows(list[tuple[int, list[str]]]):
