@@ -89,7 +89,7 @@ def test_a_refused_permission_is_told_with_its_remedy(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     path = audio.write(tmp_path / "a.wav", tone(0.1), SR)
-    monkeypatch.setattr("pathlib.Path.open", refused)
+    monkeypatch.setattr("os.open", refused)
     refuse(path, "may not be read", "chmod")
 
 
@@ -304,7 +304,7 @@ def test_whatever_reading_raises_names_the_file(tmp_path, monkeypatch, suffix, e
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("numpy.fromfile", fail)
+    monkeypatch.setattr("dcasekit.audio._decode.read_bytes", fail)
     monkeypatch.setattr("soundfile.SoundFile.read", fail)
     refuse(path, f"a.{suffix}", "")
 

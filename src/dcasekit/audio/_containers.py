@@ -7,9 +7,10 @@ have been joined. What lies behind the samples must explain itself, or the heade
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import NamedTuple
 
 from dcasekit.audio import _mpeg, _tags
+from dcasekit.audio._bytes import Bytes
 from dcasekit.audio._info import AudioInfo
 from dcasekit.audio._named import AGAIN, printable
 from dcasekit.core.units import PathLike
@@ -21,39 +22,38 @@ class _Kind:
     """How a container writes its chunks: a name, a size, content, and fill up to a multiple of `align`."""
 
     first: int  # byte of the first chunk
-    name: int  # bytes of a name
-    size: str  # format of a size
+    head: struct.Struct  # of a chunk: the first four bytes of its name, and its size
     form: bytes  # name, first four bytes, of the chunk that describes the samples
     data: bytes  # and of the one that holds them
     counted: int = 0  # bytes of a chunk's head that its size counts
     align: int = 2
 
 
-_WAV = _Kind(12, 4, "<I", b"fmt ", b"data")
+_WAV = _Kind(12, struct.Struct("<4sI"), b"fmt ", b"data")
 _KINDS = {
     b"RIFF": _WAV,
     b"RF64": _WAV,
     b"BW64": _WAV,
-    b"RIFX": _Kind(12, 4, ">I", b"fmt ", b"data"),
-    b"riff": _Kind(40, 16, "<Q", b"fmt ", b"data", counted=24, align=8),
-    b"FORM": _Kind(12, 4, ">I", b"COMM", b"SSND"),
-    b"caff": _Kind(8, 4, ">Q", b"desc", b"data", align=1),
+    b"RIFX": _Kind(12, struct.Struct(">4sI"), b"fmt ", b"data"),
+    b"riff": _Kind(40, struct.Struct("<4s12xQ"), b"fmt ", b"data", counted=24, align=8),
+    b"FORM": _Kind(12, struct.Struct(">4sI"), b"COMM", b"SSND"),
+    b"caff": _Kind(8, struct.Struct(">4sQ"), b"desc", b"data", align=1),
 }
 _AU = (b".snd", b"dns.")
 _SPHERE = b"NIST"
-MAGIC = (*_KINDS, *_AU, _SPHERE)
-_BEGINNINGS = (*MAGIC, b"fLaC", b"OggS")
+MAGIC = frozenset((*_KINDS, *_AU, _SPHERE))
+_BEGINNINGS = MAGIC | {b"fLaC", b"OggS"}
 
 _LETTERS = bytes(range(32, 127))
 _MOST_CHUNKS = 1000
 _CRUMBS = 4096  # bytes behind the samples that need no explanation: a sector of fill
 # Sizes that say "unknown": some programs leave room for a header below them.
 _UNKNOWN = (1 << 31, (1 << 32) - 1, (1 << 63) - 1, (1 << 64) - 1)
+_WAV_TYPES = {(1, 1): "u1", (1, 2): "i2", (1, 3): "i3", (1, 4): "i4", (3, 4): "f4", (3, 8): "f8"}  # by coding and bytes
 _SUBTYPES = {"u1": "PCM_U8", "i1": "PCM_S8", "i2": "PCM_16", "i3": "PCM_24", "i4": "PCM_32", "f4": "FLOAT", "f8": "DOUBLE"}
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(NamedTuple):
     """What a container holds: bytes [start, end) of samples, and their coding if they are plain numbers."""
 
     start: int
@@ -61,9 +61,9 @@ class Contents:
     info: AudioInfo | None
 
 
-def look(file: BinaryIO, total: int, path: PathLike) -> Contents | None:
+def look(file: Bytes, total: int, path: PathLike) -> Contents | None:
     """Find the samples of a container; ``None``: it is none that is known, or has none. Refuse what is cut or holds more than one."""
-    head = file.read(40)
+    head = file.at(0, 40)
     if head[:4] in _AU:
         return _look_au(file, head, total, path)
     if head[:4] == _SPHERE:
@@ -78,24 +78,21 @@ def look(file: BinaryIO, total: int, path: PathLike) -> Contents | None:
         return None
     start, size = chunks[kind.data]
     if b"ds64" in chunks and size == 0xFFFFFFFF:
-        file.seek(chunks[b"ds64"][0] + 8)
-        size = int.from_bytes(file.read(8), "little")
+        size = int.from_bytes(file.at(chunks[b"ds64"][0] + 8, 8), "little")
     end = _end(file, kind, start, size, total, path)
-    file.seek(chunks[kind.form][0])
-    form = file.read(min(chunks[kind.form][1], 64)).ljust(64, b"\0")
+    form = file.at(chunks[kind.form][0], min(chunks[kind.form][1], 64)).ljust(64, b"\0")
     if kind.data == b"SSND":
-        file.seek(start)
-        start += 8 + int.from_bytes(file.read(4), "big")
+        start += 8 + int.from_bytes(file.at(start, 4), "big")
         described = _aiff(form, path, end - start, aifc=head[8:12] == b"AIFC")
     elif kind.form == b"desc":
         start += 4
         described = _caf(form)
     else:
-        described = _wav(form, path, kind.size[0])
+        described = _wav(form, path, kind.head.format[0])
     return Contents(start, end, described and _counted(*described, start, end))
 
 
-def _look_au(file: BinaryIO, head: bytes, total: int, path: PathLike) -> Contents:
+def _look_au(file: Bytes, head: bytes, total: int, path: PathLike) -> Contents:
     order = ">" if head[:4] == b".snd" else "<"
     start, size, coding, sr, channels = struct.unpack(f"{order}5I", head[4:24].ljust(20, b"\0"))
     end = _end(file, None, start, size, total, path)
@@ -103,9 +100,8 @@ def _look_au(file: BinaryIO, head: bytes, total: int, path: PathLike) -> Content
     return Contents(start, end, dtype and _counted(order + dtype, sr, channels, start, end) or None)
 
 
-def _look_sphere(file: BinaryIO, total: int, path: PathLike) -> Contents | None:
-    file.seek(0)
-    head = file.read(1 << 14)
+def _look_sphere(file: Bytes, total: int, path: PathLike) -> Contents | None:
+    head = file.at(0, 1 << 14)
     start = int(head[8:16])
     lines = (line.split(None, 2) for line in head[:start].splitlines())
     said = {line[0]: line[2].strip() for line in lines if len(line) == 3}
@@ -122,30 +118,28 @@ def _counted(dtype: str, sr: int, channels: int, start: int, end: int) -> AudioI
     return AudioInfo(max(0, end - start) // width, sr, channels, _SUBTYPES[dtype[-2:]], start, dtype) if width else None
 
 
-def _chunks(file: BinaryIO, kind: _Kind, position: int, total: int) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(file: Bytes, kind: _Kind, position: int, total: int) -> Iterator[tuple[bytes, int, int]]:
     """Give (name, first byte, size) of chunk after chunk, as far as they look like chunks."""
-    head = kind.name + struct.calcsize(kind.size)
     for _ in range(_MOST_CHUNKS):
-        if position + head > total:
+        start = position + kind.head.size
+        content = file.at(position, kind.head.size) if start <= total else b""
+        if len(content) < kind.head.size:
             return
-        file.seek(position)
-        content = file.read(head)
-        name = content[:4]
-        if len(content) < head or name in _BEGINNINGS or name.translate(None, _LETTERS):
+        name, size = kind.head.unpack(content)
+        if name in _BEGINNINGS or name.translate(None, _LETTERS):
             return
-        size = max(0, struct.unpack(kind.size, content[kind.name :])[0] - kind.counted)
-        start = position + head
+        size = max(0, size - kind.counted)
         yield name, start, size
         position = start + size + -size % kind.align
 
 
-def _end(file: BinaryIO, kind: _Kind | None, start: int, size: int, total: int, path: PathLike) -> int:
+def _end(file: Bytes, kind: _Kind | None, start: int, size: int, total: int, path: PathLike) -> int:
     """Find where samples that begin at `start` end: where the header says, or where the file does if its writer did not know."""
     end = start + size
     if end == total:
         return end
     unknown = not size or any(0 <= mark - size < 1 << 16 for mark in _UNKNOWN)
-    if total - end >= 1 << 32 and (kind is None or kind.size[1] == "I"):
+    if total - end >= 1 << 32 and (kind is None or kind.head.format[-1] == "I"):
         end += (total - end) >> 32 << 32  # the size has 32 bits, the file more: the rest of the count is lost
     if end > total:
         if unknown:
@@ -163,20 +157,18 @@ def _end(file: BinaryIO, kind: _Kind | None, start: int, size: int, total: int, 
     return end
 
 
-def _unexplained(file: BinaryIO, kind: _Kind | None, position: int, total: int) -> int:
+def _unexplained(file: Bytes, kind: _Kind | None, position: int, total: int) -> int:
     """Count the bytes behind the samples that are neither chunks, nor tags, nor fill."""
     for chunk, start, size in _chunks(file, kind, position, total) if kind else ():
         if chunk == kind.data or start + size > total:  # type: ignore[union-attr]
             break
         position = start + size + -size % kind.align  # type: ignore[union-attr]
     position = _tags.after(file, position, total)
-    file.seek(position)
-    return total - position if file.read(_CRUMBS).strip(b"\0") else 0
+    return total - position if file.at(position, _CRUMBS).strip(b"\0") else 0
 
 
-def _begins_another(file: BinaryIO, position: int, total: int) -> bool:
-    file.seek(position)
-    return file.read(8).lstrip(b"\0")[:4] in _BEGINNINGS or _mpeg.find_first(file, position, total) is not None
+def _begins_another(file: Bytes, position: int, total: int) -> bool:
+    return file.at(position, 8).lstrip(b"\0")[:4] in _BEGINNINGS or _mpeg.find_first(file, position, total) is not None
 
 
 def _contradicts(path: PathLike, what: str) -> AudioError:
@@ -188,7 +180,7 @@ def _wav(form: bytes, path: PathLike, order: str) -> tuple[str, int, int] | None
     if tag == 0xFFFE:  # extensible
         tag = struct.unpack(f"{order}H", form[24:26])[0]
     width = block // channels if channels else 0
-    dtype = {(1, 1): "u1", (1, 2): "i2", (1, 3): "i3", (1, 4): "i4", (3, 4): "f4", (3, 8): "f8"}.get((tag, width))
+    dtype = _WAV_TYPES.get((tag, width))
     if tag in (1, 3) and (block != channels * width or (width, bits) != (4, 24) and width != -(-bits // 8)):
         raise _contradicts(path, f"{channels} samples of {bits} bits in {block} bytes")
     return (order + dtype, sr, channels) if dtype and width == -(-bits // 8) else None

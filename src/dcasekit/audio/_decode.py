@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from dcasekit.audio._bytes import read_bytes
 from dcasekit.audio._info import AudioInfo, Part
 from dcasekit.audio._named import AGAIN, printable
 from dcasekit.core.units import FloatArray, PathLike
@@ -48,8 +49,8 @@ class _Window(io.RawIOBase):
 
 
 @contextmanager
-def opened(path: PathLike, part: Part) -> Iterator[Any]:
-    """Open a part of a file with libsndfile."""
+def opened(path: PathLike, part: Part, handle: int | None = None) -> Iterator[Any]:
+    """Open a part of a file with libsndfile; by the handle of the file, if it is open already."""
     import soundfile
 
     with ExitStack() as stack:
@@ -57,8 +58,11 @@ def opened(path: PathLike, part: Part) -> Iterator[Any]:
         if part.end is not None:
             source = _Window(stack.enter_context(open(path, "rb")), part)
         elif os.name != "nt":  # a descriptor, not a name: a name need not be text, and says nothing about what a file holds
-            source = os.open(path, os.O_RDONLY)
-            stack.callback(os.close, source)
+            if handle is None:
+                handle = os.open(path, os.O_RDONLY)
+                stack.callback(os.close, handle)
+            os.lseek(handle, 0, os.SEEK_SET)
+            source = handle
         sound = stack.enter_context(soundfile.SoundFile(source, closefd=False))
         sound.seekable = lambda: False  # else soundfile seeks after every read, which makes mp3 decoders stumble
         yield sound
@@ -82,7 +86,7 @@ def _decode_plain(path: PathLike, head: AudioInfo, first: int, last: int, size: 
     width = int(head.dtype[-1])
     for begin in range(first, last, size):
         count = min(size, last - begin)
-        raw = np.fromfile(path, "u1", count=count * head.channels * width, offset=(head.data_start or 0) + begin * head.channels * width)
+        raw = read_bytes(path, (head.data_start or 0) + begin * head.channels * width, count * head.channels * width)
         refuse_fewer(path, len(raw) // (width * head.channels), count)
         audio = _numbers(raw, head.dtype).reshape(-1, head.channels)
         yield _checked(path, audio) if head.dtype[1] == "f" else audio

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
+from dcasekit.audio._bytes import Bytes
 from dcasekit.audio._named import AGAIN, printable
 from dcasekit.core.units import PathLike
 from dcasekit.errors import AudioError
@@ -11,7 +12,6 @@ from dcasekit.errors import AudioError
 _SECOND = re.compile(rb"fLaC[\0\x80]\0\0\x22")  # a stream and the head of its first block, of 34 bytes
 _SUBTYPES = {8: "PCM_S8", 16: "PCM_16", 24: "PCM_24"}
 _SIZES = {8: 1, 16: 4, 24: 6}  # codes of bits per sample; 0: as the first block says
-_BLOCKS = (0, 192, 576, 1152, 2304, 4608, 0, 0, *(256 << power for power in range(8)))  # samples of a block by code
 _BLOCKS = (0, 192, 576, 1152, 2304, 4608, 0, 0, *(256 << power for power in range(8)))  # samples of a block by code
 _LOOK = 1 << 20  # bytes to search at a time
 
@@ -26,10 +26,9 @@ class Stream(NamedTuple):
     ends: set[int]  # samples after which the last frames of the file may end
 
 
-def look(file: BinaryIO, begin: int, total: int, path: PathLike) -> Stream:
+def look(file: Bytes, begin: int, total: int, path: PathLike) -> Stream:
     """Read a stream's first block, and the head of its last frame."""
-    file.seek(begin)
-    block = file.read(42)
+    block = file.at(begin, 42)
     if len(block) < 42 or not _SECOND.match(block):
         raise AudioError(f"{printable(path)} is not a flac file that can be read: its first block is not whole; {AGAIN}")
     packed = int.from_bytes(block[18:26], "big")
@@ -39,17 +38,15 @@ def look(file: BinaryIO, begin: int, total: int, path: PathLike) -> Stream:
     longest = int.from_bytes(block[10:12], "big")
     # The last frame, and the tags that some programs append, lie within so many bytes.
     reach = (int.from_bytes(block[15:18], "big") or longest * channels * bits // 8) + 1024
-    file.seek(max(begin + 42, total - reach))
     frames = _frames_of(channels, bits, fixed=block[8:10] == block[10:12])
-    ends = {*_frame_ends(file.read(reach), frames, longest)}
+    ends = {*_frame_ends(file.at(max(begin + 42, total - reach), reach), frames, longest)}
     return Stream(samples, sr, channels, _SUBTYPES[bits], ends)
 
 
-def refuse_joined(file: BinaryIO, begin: int, path: PathLike) -> None:
+def refuse_joined(file: Bytes, begin: int, path: PathLike) -> None:
     """Refuse a file in which a second stream begins."""
     position, before = begin + 42, b""
-    file.seek(position)
-    while block := file.read(_LOOK):
+    while block := file.at(position, _LOOK):
         if found := _SECOND.search(before + block):
             where = position - len(before) + found.start()
             raise AudioError(f"{printable(path)} holds a second flac file from byte {where} on: two files were joined; split it there")

@@ -5,10 +5,10 @@ import stat
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from dcasekit.audio import _containers, _flac, _mpeg, _ogg, _tags
+from dcasekit.audio._bytes import Bytes
 from dcasekit.audio._decode import count_samples, opened, refuse_fewer
 from dcasekit.audio._info import AudioInfo, Part
 from dcasekit.audio._named import AGAIN, naming, printable
@@ -36,20 +36,21 @@ class _Id(NamedTuple):
 def inspect(path: PathLike) -> AudioInfo:
     """Find out what a file holds; see `dcasekit.audio.info`."""
     with naming(path):
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError
+        name = os.fspath(path)
+        status = os.stat(name)
         if not stat.S_ISREG(status.st_mode):
+            if stat.S_ISDIR(status.st_mode):
+                raise IsADirectoryError
             raise AudioError(f"{printable(path)} is a pipe, a device or a socket; expected a file: record to one first")
         if status.st_size == 0:
             raise AudioError(f"{printable(path)} is empty (0 bytes); {AGAIN}")
-        return _kept(_inspect, _Id(os.fspath(path), status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino))
+        return _kept(_inspect, _Id(name, status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino))
 
 
 @lru_cache(maxsize=1)  # who asks how long a file is reads it next
 def _inspect(one: _Id) -> AudioInfo:
     path, total = one[:2]
-    with Path(path).open("rb") as file:
+    with Bytes(path) as file:
         head = _look(file, one)
     if head is None:
         raise AudioError(
@@ -64,32 +65,30 @@ def _inspect(one: _Id) -> AudioInfo:
     return head
 
 
-def _look(file: BinaryIO, one: _Id) -> AudioInfo | None:
+def _look(file: Bytes, one: _Id) -> AudioInfo | None:
     path, total = one[:2]
-    magic = file.read(4)
-    file.seek(0)
+    magic = file.at(0, 4)
     if magic in _containers.MAGIC:
         contents = _containers.look(file, total, path)
         if contents is None:
             return None
         if contents.info:
             return contents.info
-        head = _asked(path, (Part(),))
+        head = _asked(file, path, (Part(),))
         return _of_mpeg(file, one, contents.start, contents.end) if head.subtype.startswith("MPEG") else head
     begin = _tags.after(file, 0, total)
     end = _tags.before(file, begin, total)
     whole = Part() if (begin, end) == (0, total) else Part(begin, end)
-    file.seek(begin)
-    magic = file.read(4)
+    magic = file.at(begin, 4)
     if magic == b"fLaC":
         return _of_flac(file, one, whole, begin, end)
     if magic == b"OggS":
         links = _ogg.links(file, begin, end, path)
-        return _asked(path, [Part(*link, seeks=False) for link in links] if len(links) > 1 else [whole._replace(seeks=False)])
+        return _asked(file, path, [Part(*link, seeks=False) for link in links] if len(links) > 1 else [Part(*whole[:2], seeks=False)])
     return _of_mpeg(file, one, begin, end)
 
 
-def _of_flac(file: BinaryIO, one: _Id, whole: Part, begin: int, end: int) -> AudioInfo:
+def _of_flac(file: Bytes, one: _Id, whole: Part, begin: int, end: int) -> AudioInfo:
     promised, sr, channels, subtype, ends = _flac.look(file, begin, end, one.path)
     samples = promised
     if not promised or promised not in ends:
@@ -109,17 +108,17 @@ def _count_samples(one: _Id, whole: Part) -> int:
         raise AudioError(f"{printable(one.path)} is truncated or damaged: it cannot be decoded to its end ({error}); {AGAIN}") from error
 
 
-def _of_mpeg(file: BinaryIO, one: _Id, begin: int, end: int) -> AudioInfo | None:
+def _of_mpeg(file: Bytes, one: _Id, begin: int, end: int) -> AudioInfo | None:
     first = _mpeg.find_first(file, begin, end)
     if first is None:
         return None
     part = _mpeg.whole(file, first, end, one.path)
-    return _asked(one.path, [part] if part else _kept(_split_mpeg, one, first, end))
+    return _asked(file, one.path, [part] if part else _kept(_split_mpeg, one, first, end))
 
 
 @lru_cache(maxsize=1024)
 def _split_mpeg(one: _Id, first: int, end: int) -> list[Part]:
-    with open(one.path, "rb") as file:
+    with Bytes(one.path) as file:
         return _mpeg.split(file, first, end, one.path)
 
 
@@ -129,13 +128,13 @@ def _kept(function: Callable[..., T], one: _Id, *arguments: Any) -> T:
     return (function if settled else function.__wrapped__)(one, *arguments)  # type: ignore[attr-defined]
 
 
-def _asked(path: str, parts: Sequence[Part]) -> AudioInfo:
+def _asked(file: Bytes, path: str, parts: Sequence[Part]) -> AudioInfo:
     """Ask libsndfile what the parts of a file are, and how long where that is not known yet."""
     known, heads = [], set()
     for part in parts:
-        with opened(path, part) as sound:
+        with opened(path, part, file.handle) as sound:
             heads.add((sound.samplerate, sound.channels))
-            known.append(part if part.samples else part._replace(samples=sound.frames))
+            known.append(part if part.samples else Part(part.begin, part.end, sound.frames, part.seeks, part.endless))
             subtype: str = sound.subtype
     if len(heads) > 1:
         raise AudioError(

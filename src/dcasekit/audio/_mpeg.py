@@ -5,9 +5,11 @@ Where that frame (Xing, Info) is missing or another file was appended, decoders 
 
 import re
 import struct
-from typing import BinaryIO, NamedTuple
+from functools import lru_cache
+from typing import NamedTuple
 
 from dcasekit.audio import _tags
+from dcasekit.audio._bytes import Bytes
 from dcasekit.audio._info import Part
 from dcasekit.audio._named import AGAIN, printable
 from dcasekit.core.units import PathLike
@@ -45,6 +47,7 @@ class _Head(NamedTuple):
         return self[1:]
 
 
+@lru_cache(maxsize=1024)  # frames of one file have few heads
 def _parse(word: bytes) -> _Head | None:
     """Read the four bytes of a head; ``None``: it is none."""
     if len(word) < 4 or word[0] != 0xFF or word[1] & 0xE0 != 0xE0:
@@ -61,12 +64,12 @@ def _parse(word: bytes) -> _Head | None:
     return _Head(size, samples, sr, 1 if word[3] >> 6 == 3 else 2, layer)
 
 
-def find_first(file: BinaryIO, begin: int, total: int) -> int | None:
+def find_first(file: Bytes, begin: int, total: int) -> int | None:
     """Find the first frame in bytes [begin, total); ``None``: there is none."""
     return _find_frame(file, begin, min(total, begin + _CRUMBS), total)
 
 
-def whole(file: BinaryIO, first: int, total: int, path: PathLike) -> Part | None:
+def whole(file: Bytes, first: int, total: int, path: PathLike) -> Part | None:
     """Give all as one part if the first frame says where it ends, and is right; else ``None``."""
     run = _Run(file, first, total, path)
     if run.knows and first + run.bytes <= total == _tags.after(file, first + run.bytes, total):
@@ -74,7 +77,7 @@ def whole(file: BinaryIO, first: int, total: int, path: PathLike) -> Part | None
     return None
 
 
-def split(file: BinaryIO, first: int, total: int, path: PathLike) -> list[Part]:
+def split(file: Bytes, first: int, total: int, path: PathLike) -> list[Part]:
     """Walk through all frames and give the parts to decode; refuse what is cut or damaged.
 
     A part of 0 samples is one whose length libsndfile knows.
@@ -97,12 +100,11 @@ def split(file: BinaryIO, first: int, total: int, path: PathLike) -> list[Part]:
 class _Run:
     """Frames that follow each other without a gap; the first may hold no sound but what its encoder says of the others."""
 
-    def __init__(self, file: BinaryIO, begin: int, total: int, path: PathLike) -> None:
+    def __init__(self, file: Bytes, begin: int, total: int, path: PathLike) -> None:
         self.file, self.begin, self.end, self.total, self.path = file, begin, begin, total, path
         self.found = 0
-        file.seek(begin)
-        content = file.read(_HEAD).ljust(_HEAD, b"\0")
-        self.head: _Head = _parse(content)  # type: ignore[assignment] # `_find_frame` looked
+        content = file.at(begin, _HEAD).ljust(_HEAD, b"\0")
+        self.head: _Head = _parse(content[:4])  # type: ignore[assignment] # `_find_frame` looked
         self.mark, at = _mark(content, self.head)
         self.frames = self.bytes = 0  # that the first frame promises
         if self.mark == b"VBRI":
@@ -118,9 +120,8 @@ class _Run:
     def count(self) -> None:
         """Walk to the end of the run: where no frame follows, or one that is marked as the first of a file."""
         while True:
-            self.file.seek(self.end)
-            content = self.file.read(_HEAD)
-            head = _parse(content)
+            content = self.file.at(self.end, _HEAD)
+            head = _parse(content[:4])
             if head is None or head.kind != self.head.kind or (self.end > self.begin and _mark(content, head)[0]):
                 break
             if self.end + head.size > self.total:
@@ -148,14 +149,13 @@ def _mark(content: bytes, head: _Head) -> tuple[bytes, int]:
     return next(((mark, at) for mark, at in marks if content[at : at + 4] == mark), (b"", 0))
 
 
-def _find_frame(file: BinaryIO, begin: int, end: int, total: int) -> int | None:
+def _find_frame(file: Bytes, begin: int, end: int, total: int) -> int | None:
     """Find the first place in [begin, end) where frames begin: several, or as many as the file has left."""
     if _is_frame(file, begin, total):
         return begin
     position = begin
     while position < end:
-        file.seek(position)
-        block = file.read(min(_LOOK, end - position))
+        block = file.at(position, min(_LOOK, end - position))
         for found in _SYNC.finditer(block):
             if _is_frame(file, position + found.start(), total):
                 return position + found.start()
@@ -165,13 +165,12 @@ def _find_frame(file: BinaryIO, begin: int, end: int, total: int) -> int | None:
     return None
 
 
-def _is_frame(file: BinaryIO, position: int, total: int) -> bool:
+def _is_frame(file: Bytes, position: int, total: int) -> bool:
     kinds: set[tuple[int, ...]] = set()
     for number in range(_SURE):
         if position >= total:
             return number > 0 and (position == total or number > 1)
-        file.seek(position)
-        head = _parse(file.read(4))
+        head = _parse(file.at(position, 4))
         if head is None or len(kinds | {head.kind}) > 1:
             return False
         kinds.add(head.kind)

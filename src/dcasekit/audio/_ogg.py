@@ -3,8 +3,8 @@
 import re
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
 
+from dcasekit.audio._bytes import Bytes
 from dcasekit.audio._named import AGAIN, printable
 from dcasekit.core.units import PathLike
 from dcasekit.errors import AudioError
@@ -15,19 +15,18 @@ _MIRROR = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _LOOK = 1 << 20  # bytes to search at a time
 
 
-def links(file: BinaryIO, begin: int, total: int, path: PathLike) -> list[tuple[int, int]]:
+def links(file: Bytes, begin: int, total: int, path: PathLike) -> list[tuple[int, int]]:
     """Give the bytes [begin, end) of each link of the chain; refuse one that ends before its last page does."""
     starts: list[int] = []
     beside = begin
-    for start in _first_pages(file, begin):
+    for start in _first_pages(file, begin, total):
         if start != beside or not starts:  # a first page right after another: streams side by side, as sound and pictures
             starts.append(start)
-        file.seek(start)
-        beside = start + _length(file.read(_HEAD))
+        beside = start + _length(file.at(start, _HEAD))
     found = [*zip(starts, [*starts[1:], total], strict=True)]
     for start, end in found:
-        file.seek(max(start, end - _PAGE))
-        tail = file.read(end - file.tell())
+        begin = max(start, end - _PAGE)
+        tail = file.at(begin, end - begin)
         place = tail.rfind(b"OggS\0")
         page = tail[place:] if place >= 0 else b""
         # To libsndfile, a stream without its last page is whole, only shorter.
@@ -54,13 +53,11 @@ def _sound(page: bytes) -> bool:
     return int(f"{crc:032b}"[::-1], 2) == int.from_bytes(page[22:26], "little")
 
 
-def _first_pages(file: BinaryIO, position: int) -> Iterator[int]:
+def _first_pages(file: Bytes, position: int, total: int) -> Iterator[int]:
     before = b""
-    file.seek(position)
-    while block := file.read(_LOOK):
+    while block := file.at(position, min(_LOOK, total - position)):
         window = before + block
         base = position - len(before)
         yield from (base + found.start() for found in _FIRST.finditer(window))
         position += len(block)
         before = window[-5:]
-        file.seek(position)  # who takes what is found reads elsewhere in between

@@ -1,13 +1,12 @@
 """Tags that players write before and behind any kind of sound: ID3, its first version, and APE."""
 
-from typing import BinaryIO
+from dcasekit.audio._bytes import Bytes
 
 
-def after(file: BinaryIO, begin: int, end: int) -> int:
+def after(file: Bytes, begin: int, end: int) -> int:
     """Give the byte behind the tags that begin at `begin`, at most `end`."""
     while begin < end:
-        file.seek(begin)
-        head = file.read(32)
+        head = file.at(begin, 32)
         if head[:3] == b"ID3" and len(head) > 10 and max(head[6:10]) < 128:
             begin += 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]) + (10 if head[5] & 16 else 0)
         elif head[:8] == b"APETAGEX" and len(head) == 32:
@@ -19,11 +18,10 @@ def after(file: BinaryIO, begin: int, end: int) -> int:
     return min(begin, end)
 
 
-def before(file: BinaryIO, begin: int, end: int) -> int:
+def before(file: Bytes, begin: int, end: int) -> int:
     """Give the byte where the tags begin that end at `end`, at least `begin`; those of ID3's later versions cannot be found from behind."""
     while end - begin > 128:
-        file.seek(end - 128)
-        tail = file.read(128)
+        tail = file.at(end - 128, 128)
         if tail[:3] == b"TAG":
             end -= 128
         elif tail[96:104] == b"APETAGEX":

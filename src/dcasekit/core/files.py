@@ -36,6 +36,7 @@ _DRIVE = re.compile("[A-Za-z]:")
 
 _MOST_TEXT = 2**30  # bytes
 _LONGEST_NAME = 255  # bytes of a part of a path
+_BLOCK = 1 << 18  # bytes to hash at a time
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
@@ -245,8 +246,11 @@ def _is_abandoned(entry: os.DirEntry[str], name: re.Match[str]) -> bool:
 
 def hash_file(path: PathLike, algorithm: str = "sha256") -> str:
     """Give the checksum of a file in hexadecimal; it guards against damage and mistakes, whatever the algorithm."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def write_text(path: PathLike, text: str) -> Path:

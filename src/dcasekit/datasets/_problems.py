@@ -55,7 +55,8 @@ def find_problems(
     paths = list(dict.fromkeys(clip.path for clip in clips))
     if not content:  # a header is read faster than it travels to another process
         jobs = jobs or 1
-    checked = list(map_clips(partial(_check, content=content), paths, jobs=jobs, size=total_size(paths), progress=progress))
+    size = total_size(paths) if jobs is None else 0
+    checked = list(map_clips(partial(_check, content=content), paths, jobs=jobs, size=size, progress=progress))
     problems = [one.problem for one in checked if one.problem is not None]
     same = defaultdict(list)
     for path, one in zip(paths, checked, strict=True):
@@ -105,14 +106,16 @@ class _Checked:
 
 
 def _check(path: Path, *, content: bool) -> _Checked:
-    if not path.exists():
-        return _Checked(Problem("missing", str(path), "listed in the label file, not on disk; put it there, or download the dataset again"))
     try:
         duration = audio.info(path).duration
         if not content:
             return _Checked(None, duration=duration)
         silent = not any([np.any(block) for block in audio.blocks(path)])  # a list: the whole file is to be decoded
     except AudioError as error:
+        if not path.exists():
+            return _Checked(
+                Problem("missing", str(path), "listed in the label file, not on disk; put it there, or download the dataset again")
+            )
         return _Checked(Problem("truncated" if "truncated" in str(error) else "unreadable", str(path), str(error)))
     if silent:
         return _Checked(Problem("silent", str(path), "every sample is 0; check the recording, or leave the clip out"), duration=duration)
