@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dcasekit.download import MARKER, RemoteFile, download
+from dcasekit.download import MARKER, RemoteFile, _zip, download
 from dcasekit.download import archives as _unpack
 from dcasekit.download.archives import is_archive, unpack
 from dcasekit.errors import DownloadError
@@ -153,7 +153,7 @@ def test_split_zip(tmp_path, part_size, zip64):
 
 
 def test_joined_files_end_where_they_are_said_to():
-    joined = _unpack._Joined([(io.BytesIO(b"abcd"), 2), (io.BytesIO(b""), 0), (io.BytesIO(b"XYZ"), 3)])
+    joined = _zip._Joined([(io.BytesIO(b"abcd"), 2), (io.BytesIO(b""), 0), (io.BytesIO(b"XYZ"), 3)])
     assert joined.read() == b"abXYZ"
 
 
@@ -178,9 +178,9 @@ OUTSIDE = ["../evil", "a/../../evil", "/evil", "C:/evil", "a/C:evil", "..\\evil"
 
 @pytest.mark.parametrize("member", OUTSIDE)
 def test_members_outside_are_refused(tmp_path, member):
-    refused(tmp_path, "a.zip", zip_bytes({"good": b"1", member: b"2"}), match="outside")
+    refused(tmp_path, "a.zip", zip_bytes({"good": b"1", member: b"2"}), match="is refused")
     (tmp_path / "a.zip").unlink()
-    refused(tmp_path, "a.tar.gz", tar_bytes({"good": b"1", member: b"2"}), match="outside")
+    refused(tmp_path, "a.tar.gz", tar_bytes({"good": b"1", member: b"2"}), match="is refused")
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
@@ -289,7 +289,9 @@ def test_parts_of_a_split_zip_are_unpacked_together(tmp_path):
     assert set(written(tmp_path)) == {"audio/1.wav", "audio/2.wav", "meta.csv", "empty", "b", MARKER, ".lock"}
 
 
-@pytest.mark.parametrize(("content", "match"), [(tar_bytes(MEMBERS)[:-40], "a.tgz is damaged"), (tar_bytes({"../evil": b"1"}), "outside")])
+@pytest.mark.parametrize(
+    ("content", "match"), [(tar_bytes(MEMBERS)[:-40], "a.tgz is damaged"), (tar_bytes({"../evil": b"1"}), "is refused")]
+)
 def test_a_bad_archive_is_never_success(tmp_path, content, match):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.tgz").write_bytes(content)

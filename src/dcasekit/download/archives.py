@@ -1,52 +1,40 @@
 """Unpack zip, split zip and tar archives from strangers: nothing leaves the folder, nothing half-written stays.
 
-Members are first extracted into a hidden folder beside their destination, all of them, and checked; only then is each moved
-into place by a rename. Ownership, permissions, dates and empty folders of an archive are not kept. Links, devices and
-encrypted members are refused.
+Members are first extracted into a hidden folder beside their destination, all of them, and checked; only then is each moved into place
+by a rename. Memory and time are bounded, whatever an archive says. Ownership, permissions, dates and empty folders of an archive are not
+kept. Links, devices, sparse files and encrypted members are refused, as are names that do not mean the same file on every machine.
 """
 
-import bz2
-import gzip
-import io
 import logging
 import lzma
 import shutil
-import stat
 import struct
-import tarfile
+import unicodedata
 import zipfile
 import zlib
-from bisect import bisect_right
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from itertools import accumulate
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import TypeVar
 
+from dcasekit.core.files import unsafe, writing
 from dcasekit.core.units import PathLike
-from dcasekit.errors import DownloadError
+from dcasekit.download._tar import MEMORY, Member, tar_members
+from dcasekit.download._zip import zip_members, zip_parts
+from dcasekit.errors import DownloadError, first_line
 
 logger = logging.getLogger(__name__)
 
 MAX_BYTES = 2**40  # ten times the largest archive of the sets we know
 MAX_RATIO = 100.0  # silence, the most compressible audio, goes far beyond, but no whole archive is silence
+MAX_MEMBERS = 500_000
 _HARMLESS = 2**30  # an archive that unpacks to less is not called a bomb, whatever its ratio
-_CHUNK = 2**16  # small, because zipfile unpacks a chunk of bzip2 whole, however much it becomes
-_TAR_OPENERS: dict[str, Callable[..., Any]] = {
-    ".gz": gzip.open,
-    ".tgz": gzip.open,
-    ".bz2": bz2.open,
-    ".tbz2": bz2.open,
-    ".xz": lzma.open,
-    ".txz": lzma.open,
-}
+_LONGEST_PATH, _LONGEST_NAME, _DEEPEST = 1024, 255, 64  # bytes, bytes, folders
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-_DAMAGE = (
-    *(OSError, EOFError, ValueError, LookupError, struct.error, zlib.error),
-    *(lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError),
-)
+_DAMAGE = (OSError, EOFError, ValueError, LookupError, ArithmeticError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+_AGAIN = "unpack into another folder; nothing was unpacked, and the archive is as it was"
 
-Member = tuple[str, int, IO[bytes]]  # name, size in bytes (an upper bound that the reader enforces), content
+_T = TypeVar("_T")
 
 
 def is_archive(name: str) -> bool:
@@ -61,6 +49,7 @@ def unpack(
     flatten: str | Sequence[str] | None = None,
     max_bytes: int = MAX_BYTES,
     max_ratio: float = MAX_RATIO,
+    max_members: int = MAX_MEMBERS,
 ) -> list[Path]:
     """Unpack an archive into a folder; files already there under the same names are replaced.
 
@@ -73,6 +62,7 @@ def unpack(
     max_bytes : most bytes all members may have together; default 1 TiB.
     max_ratio : most bytes per byte of archive, so that a small file cannot fill the disk; default 100 (audio stays below
         10, tables of annotations below 50). Archives that unpack to less than 1 GiB are not held to it.
+    max_members : most files and folders; default 500,000.
 
     Returns
     -------
@@ -83,6 +73,8 @@ def unpack(
     DownloadError
         The archive is damaged, cut short, encrypted or too large, or has an unsafe, linked or doubled member. Nothing has
         then been put into place.
+    StorageError
+        A file cannot be written.
     """
     archive, folder = Path(archive), Path(folder)
     if not is_archive(archive.name):
@@ -90,19 +82,23 @@ def unpack(
     prefixes = [PurePosixPath(top).parts for top in ([flatten] if isinstance(flatten, str) else flatten or [])]
     is_zip = archive.suffix.lower() == ".zip"
     with _reading(archive):
-        size = sum(part.stat().st_size for part in (_zip_parts(archive) if is_zip else [archive]))
+        size = sum(part.stat().st_size for part in (zip_parts(archive) if is_zip else [archive]))
     limit = min(max_bytes, max(_HARMLESS, int(max_ratio * size)))
     staging = folder / f".{archive.name}.unpacking"
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        with closing(_zip_members(archive) if is_zip else _tar_members(archive, limit)) as members:
-            names = _extract(members, archive, staging, limit)
+        with writing(staging, or_else=_AGAIN):
+            staging.mkdir(parents=True)
+        with closing(zip_members(archive, max_members) if is_zip else tar_members(archive, limit)) as members:
+            names = _extract(_watched(members, archive), archive, staging, limit, max_members)
         targets = [folder.joinpath(*_strip(name, prefixes)) for name in names]
         if len(set(targets)) < len(targets):
             raise DownloadError(f"{archive}: stripping {flatten!r} gives two members the same name; unpack without `flatten`")
+        _refuse_obstacles(archive, folder, targets)
         for name, target in zip(names, targets, strict=True):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            (staging / name).replace(target)
+            with writing(target, or_else=_AGAIN):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                (staging / name).replace(target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     if prefixes and not any(_strip(name, prefixes) != name.parts for name in names):
@@ -110,33 +106,67 @@ def unpack(
     return targets
 
 
-def _extract(members: Iterator[Member], archive: Path, staging: Path, limit: int) -> list[PurePosixPath]:
+def _extract(members: Iterator[Member], archive: Path, staging: Path, limit: int, max_members: int) -> list[PurePosixPath]:
     """Write all members below `staging` and give back their checked names."""
-    names, total = [], 0
-    for text, size, content in members:
-        name = _checked(text, archive)
+    names: list[PurePosixPath] = []
+    files, folders, total = set[str](), set[PurePosixPath](), 0
+    for number, (text, size, content) in enumerate(members):
+        if number >= max_members:
+            raise DownloadError(f"{archive} has more than {max_members} members; if you trust it, call unpack() with a larger max_members")
         total += size
         _refuse_bomb(total, limit, archive)
+        if text.endswith("/") and not PurePosixPath(text).parts:  # the root itself
+            continue
+        name = _checked(text, archive)
+        if text.endswith("/"):
+            continue
+        key = unicodedata.normalize("NFC", str(name)).casefold()
+        if key in files:
+            raise DownloadError(f"{archive}: member {text!r} would overwrite another member, here or where upper and lower case are one")
+        files.add(key)
         target = staging / name
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            sink = target.open("xb")  # the file system knows best which two names are one: case, accents
-        except (FileExistsError, NotADirectoryError):
-            raise DownloadError(f"{archive}: member {text!r} would overwrite another member; nothing was unpacked") from None
-        with sink:
-            while chunk := _read(content, archive):
-                sink.write(chunk)
+        with writing(target, or_else=_AGAIN):
+            try:
+                if name.parent not in folders:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    folders.add(name.parent)
+                sink = target.open("xb")
+            except (FileExistsError, NotADirectoryError):
+                raise DownloadError(f"{archive}: member {text!r} would overwrite another member; nothing was unpacked") from None
+            written = 0
+            with sink:
+                for chunk in _watched(content, archive):
+                    written += sink.write(chunk)
+        if written != size:
+            raise DownloadError(f"{archive} is damaged: member {text!r} has another size than it says; delete it and download it again")
         names.append(name)
     return names
 
 
 def _checked(text: str, archive: Path) -> PurePosixPath:
     name = PurePosixPath(text)
-    # A drive letter in any part would start a new path on Windows, a backslash would be a separator there.
-    unsafe = name.is_absolute() or "\\" in text or "\0" in text or any(p == ".." or p[1:2] == ":" for p in name.parts)
-    if unsafe or not name.parts:
-        raise DownloadError(f"{archive}: member {text!r} would land outside of the folder; do not trust this archive")
+    why = unsafe(str(name))
+    if not why and any(part[1:2] == ":" for part in name.parts):
+        why = "a drive letter leads out of its folder"
+    if not why and max(len(part.encode()) for part in name.parts) > _LONGEST_NAME:
+        why = f"a part of it is longer than {_LONGEST_NAME} bytes"
+    if not why and (len(name.parts) > _DEEPEST or len(str(name).encode()) > _LONGEST_PATH):
+        why = f"it is longer than {_LONGEST_PATH} bytes, or deeper than {_DEEPEST} folders"
+    if why:
+        raise DownloadError(f"{archive}: member {text[:200]!r} is refused: {why}; do not trust this archive")
     return name
+
+
+def _refuse_obstacles(archive: Path, folder: Path, targets: list[Path]) -> None:
+    """Refuse what could not all be moved into place, before the first is."""
+    inner = {target.parent for target in targets}
+    folders = inner | {parent for inside in inner for parent in inside.parents if parent.is_relative_to(folder)}
+    for target in targets:
+        if target in folders or (target.is_dir() and not target.is_symlink()):
+            raise DownloadError(f"{archive}: {target} is to be a file and is a folder; move it, or unpack into another folder")
+    for parent in folders:
+        if parent.exists() and not parent.is_dir():
+            raise DownloadError(f"{archive}: {parent} is to be a folder and is a file; move it, or unpack into another folder")
 
 
 def _strip(name: PurePosixPath, prefixes: list[tuple[str, ...]]) -> tuple[str, ...]:
@@ -156,7 +186,7 @@ def _refuse_bomb(total: int, limit: int, archive: Path) -> None:
 
 @contextmanager
 def _reading(archive: Path) -> Iterator[None]:
-    """Turn what the standard library raises on damaged archives into one error that names the file."""
+    """Turn what damaged archives lead to into one error that names the file."""
     try:
         yield
     except DownloadError:
@@ -164,126 +194,21 @@ def _reading(archive: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise DownloadError(f"no archive to unpack: {error}") from error
     except NotImplementedError as error:
-        raise DownloadError(f"{archive} is packed in a way Python cannot read ({error}); unpack it by hand") from error
-    except _DAMAGE as error:
-        raise DownloadError(f"{archive} is damaged or cut short ({error}); delete it and download it again") from error
+        raise DownloadError(f"{archive} is packed in a way Python cannot read ({first_line(error)}); unpack it by hand") from error
+    except MemoryError as error:
+        raise DownloadError(f"{archive} needs more memory to unpack than there is; unpack it by hand") from error
+    except (*_DAMAGE, RuntimeError) as error:
+        if isinstance(error, lzma.LZMAError) and "emory" in str(error):
+            raise DownloadError(f"{archive} needs more than {MEMORY} bytes of memory to unpack; unpack it by hand") from error
+        raise DownloadError(f"{archive} is damaged or cut short ({first_line(error)[:300]}); delete it and download it again") from error
 
 
-def _read(content: IO[bytes], archive: Path) -> bytes:
-    with _reading(archive):
-        return content.read(_CHUNK)
-
-
-def _tar_members(archive: Path, limit: int) -> Generator[Member]:
-    opener = _TAR_OPENERS.get(archive.suffix.lower(), open)
-    with _reading(archive), opener(archive, "rb") as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
-        for member in tar:
-            content = tar.extractfile(member) if member.isreg() else None
-            if content is not None:
-                yield member.name, member.size, content
-            elif not member.isdir():
-                raise DownloadError(f"{archive}: member {member.name!r} is a link or a device; do not trust this archive")
-        # tarfile takes a damaged header for the end of the archive; the real end is a block of zeros.
-        stream.seek(tar.offset)
-        if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise EOFError("the end of the archive is missing")
-        rest = 0
-        while chunk := stream.read(_CHUNK):  # the compressor's own checksum comes after the last byte
-            rest += len(chunk)
-            _refuse_bomb(rest, limit, archive)
-
-
-def _zip_members(archive: Path) -> Generator[Member]:
-    with _reading(archive), ExitStack() as stack:
-        parts = _zip_parts(archive)
-        if len(parts) == 1:
-            zipped = stack.enter_context(zipfile.ZipFile(archive))
-            infos = zipped.infolist()
-        else:
-            zipped, infos = _open_split(parts, stack)
-        for info in infos:
-            kind = stat.S_IFMT(info.external_attr >> 16)
-            if info.flag_bits & 1:
-                raise DownloadError(f"{archive}: member {info.filename!r} is encrypted; unpack it by hand with its password")
-            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise DownloadError(f"{archive}: member {info.filename!r} is a link or a device; do not trust this archive")
-            if not info.is_dir():
-                with zipped.open(info) as content:
-                    yield info.filename, info.file_size, content
-
-
-# A split zip (`zip -s`) is one zip cut into parts, except that every offset counts from the start of the part it lies in.
-# Python's zipfile reads no such thing, so the parts are presented as one file and the offsets are made absolute.
-
-
-def _zip_end(part: Path) -> tuple[bytearray, int]:
-    """Read a zip's last bytes; give them and the place of the end record in them, -1 if there is none."""
-    with part.open("rb") as file:
-        file.seek(max(0, part.stat().st_size - (20 + 22 + 0xFFFF)))  # zip64 locator, end record, longest comment
-        tail = bytearray(file.read())
-    return tail, tail.rfind(b"PK\5\6", 0, len(tail) - 18)
-
-
-def _zip_parts(archive: Path) -> list[Path]:
-    """All parts of a zip in order, the archive itself last; just that if it is not split."""
-    tail, end = _zip_end(archive)
-    (last,) = struct.unpack_from("<H", tail, end + 4) if end >= 0 else (0,)
-    if last == 0xFFFF:  # how some writers say "see the zip64 record"; no split archive has so many parts
-        last = 0
-    parts = [archive.with_suffix(f".z{number:02d}") for number in range(1, last + 1)]
-    missing = [part.name for part in parts if not part.exists()]
-    if missing:
-        raise DownloadError(f"{archive} is the last of {last + 1} parts; put {', '.join(missing)} beside it and try again")
-    return [*parts, archive]
-
-
-def _open_split(parts: list[Path], stack: ExitStack) -> tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]:
-    sizes = [part.stat().st_size for part in parts]
-    starts = list(accumulate(sizes[:-1], initial=0))
-    tail, end = _zip_end(parts[-1])
-    sizes[-1] -= len(tail)
-    if tail[end - 20 : end - 16] == b"PK\6\7":  # zip64: zipfile refuses this record unless it speaks of a single part
-        struct.pack_into("<LQL", tail, end - 16, 0, starts[-1] + sizes[-1] + end - 76, 1)
-    files = [stack.enter_context(part.open("rb")) for part in parts]
-    joined = _Joined([*zip(files, sizes, strict=True), (io.BytesIO(tail), len(tail))])
-    zipped = stack.enter_context(zipfile.ZipFile(io.BufferedReader(joined)))
-    # zipfile has added the start of the part in which the directory begins; each member wants that of its own part.
-    (directory_part,) = struct.unpack_from("<H", tail, end + 6)
-    return zipped, [_moved(info, starts[info.volume] - starts[directory_part]) for info in zipped.infolist()]
-
-
-def _moved(info: zipfile.ZipInfo, distance: int) -> zipfile.ZipInfo:
-    # A new ZipInfo: the one of the directory remembers, in some Python versions, where it ends at the wrong offset.
-    moved = zipfile.ZipInfo(info.orig_filename)
-    for name in ("flag_bits", "compress_type", "compress_size", "file_size", "CRC", "external_attr"):
-        setattr(moved, name, getattr(info, name))
-    moved.header_offset = info.header_offset + distance
-    return moved
-
-
-class _Joined(io.RawIOBase):
-    """The first bytes of several files, read as one."""
-
-    def __init__(self, pieces: list[tuple[io.BufferedReader | io.BytesIO, int]]) -> None:
-        self._files = [file for file, _ in pieces]
-        self._starts = list(accumulate((size for _, size in pieces), initial=0))
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + (0, self._at, self._starts[-1])[whence]
-        return self._at
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        if self._at >= self._starts[-1]:
-            return 0
-        piece = bisect_right(self._starts, self._at) - 1
-        self._files[piece].seek(self._at - self._starts[piece])
-        count = self._files[piece].readinto(memoryview(buffer)[: self._starts[piece + 1] - self._at])
-        self._at += count
-        return count
+def _watched(items: Iterator[_T], archive: Path) -> Generator[_T]:
+    """Give all items; what goes wrong while one is read is the archive's fault."""
+    while True:
+        with _reading(archive):
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+        yield item
