@@ -55,7 +55,14 @@ VARIANTS = {("datasets.esc10", "datasets.esc50"), ("features.looped_mel", "featu
 FAMILIES = {"datasets", "augmentations", "features", "models", "recipes"}
 
 HEAVY = {
-    "torch": ["containers/torch.py", "containers/_torch_*.py", "containers/_weight_files.py", "models/*.py", "export/*.py"],
+    "torch": [
+        "containers/torch.py",
+        "containers/torch_model.py",
+        "containers/_torch_*.py",
+        "containers/_weight_files.py",
+        "models/*.py",
+        "export/*.py",
+    ],
     "keras": ["containers/keras.py", "containers/_keras_*.py", "models/keras/*.py"],
     "h5py": ["containers/_weight_files.py"],
     **dict.fromkeys(["onnx", "onnxruntime", "onnxscript"], ["export/*.py"]),

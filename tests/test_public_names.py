@@ -21,6 +21,7 @@ DOCUMENTED = [
     "Results",
     "Scaler",
     "Scores",
+    "TorchModel",
     "Training",
     "load",
     "to_events",

@@ -30,6 +30,7 @@ _HOME = {
     "Results": "results",
     "Scaler": "scaler",
     "Scores": "scores",
+    "TorchModel": "containers.torch_model",
     "Training": "containers.training",
     "load": "containers.base",
     "to_events": "scores",

@@ -30,7 +30,10 @@ def replace_head(model: Model, data: Data, seed: int) -> tuple[Model, set[str]]:
 def name_head(model: Backend) -> dict[str, int]:
     """Name the weights whose number depends on the labels, with the axis of the labels; none if all weights do."""
     weights = model.weights()
-    wider = copy.copy(model).build(model.shape, (*model.labels, "one more"), task=model.task).weights()
+    try:
+        wider = copy.copy(model).build(model.shape, (*model.labels, "one more"), task=model.task).weights()
+    except ModelError:  # a network that was given has the outputs it has
+        return {}
     if weights.keys() != wider.keys():
         return {}
     sizes = {name: list(zip(array.shape, wider[name].shape, strict=True)) for name, array in weights.items()}

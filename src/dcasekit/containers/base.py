@@ -267,6 +267,13 @@ class ModelContainer(Settings, Backend):
         """The settings of the architecture as JSON values."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
+    @classmethod
+    def _made_from(cls, settings: Mapping[str, Any], network: Any) -> Self:
+        """Make the container that was saved with these settings; see `load` for the network."""
+        if network is not None:
+            raise ModelError(f"{cls.__name__} makes its network itself; leave network out")
+        return cls(**settings)
+
     def _fitted(self, data: Any, *, labels: Sequence[str] | None = None, task: Task | None = None) -> Data:
         """Take data as this model takes them; with `labels`, data of those labels alone."""
         source = _source(data, labels=labels or self.labels, task=task or self.task)
@@ -319,7 +326,7 @@ class ModelContainer(Settings, Backend):
             raise ModelError(f"this {type(self).__name__} has no network yet; call train() or build() first")
 
 
-def load(folder: PathLike, *, allow: Allowed = ()) -> ModelContainer:
+def load(folder: PathLike, *, allow: Allowed = (), network: Any = None) -> ModelContainer:
     """Load a model that was saved with `ModelContainer.save`; it predicts from audio files as it is.
 
     Nothing in the folder can run code: what ``model.json`` names must be part of dcasekit, or be allowed here.
@@ -328,12 +335,13 @@ def load(folder: PathLike, *, allow: Allowed = ()) -> ModelContainer:
     ----------
     folder : as saved.
     allow : classes of your own, or names of modules that may be imported to find them (``"mylab.nets"``, with all below it).
+    network : of a `TorchModel`, a network of the same layers; its weights become those that were saved.
 
     Raises
     ------
     ModelError : a file is missing, damaged, not the one that was saved, or names code that is not allowed.
     """
-    return read_model(Path(folder), ModelContainer, allow=allow)  # type: ignore[type-abstract]
+    return read_model(Path(folder), ModelContainer, allow=allow, network=network)  # type: ignore[type-abstract]
 
 
 def _source(data: Any, *, labels: Sequence[str] | None = None, task: Task | None = None) -> Data:

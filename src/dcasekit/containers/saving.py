@@ -68,11 +68,19 @@ def write_model(model: Any, folder: Path) -> Path:
         description["weights_sha256"] = hashlib.sha256(temporary.read_bytes()).hexdigest()
     write_json(about, description)
     for address in _addresses(description):
-        _log.warning("%s: to load this model again, import that class and pass it: load(%r, allow=[...])", address, str(folder))
+        module, _, name = address.partition(":")
+        if module == "__main__" or "<locals>" in name:
+            _log.warning(
+                "%s is a class of a notebook, a script or a function, and is not found again by that name: to load this model, define it "
+                "there again and pass it, load(%r, allow=[%s]); better put it into a module of its own and save anew",
+                *(address, str(folder), name.rpartition(".")[2]),
+            )
+        else:
+            _log.warning("%s: to load this model again, import that class and pass it: load(%r, allow=[...])", address, str(folder))
     return folder
 
 
-def read_model(folder: Path, kind: type[Model], *, allow: Allowed = ()) -> Model:
+def read_model(folder: Path, kind: type[Model], *, allow: Allowed = (), network: Any = None) -> Model:
     """Read a model container of a kind; see `load`."""
     from safetensors import SafetensorError
 
@@ -83,7 +91,7 @@ def read_model(folder: Path, kind: type[Model], *, allow: Allowed = ()) -> Model
         _refuse_foreign(address, allow, path)
     try:
         weights = _read_weights(folder, found["weights_sha256"])
-        container = _class("models", found["class"], kind, allow)(**found["settings"])
+        container = _class("models", found["class"], kind, allow)._made_from(found["settings"], network)
         shape, labels = tuple(found["shape"]), tuple(found["labels"])
         _check_sizes(container._allocate(shape, labels, task=found["task"]), weights, path)
         container.build(shape, labels, task=found["task"])
