@@ -126,7 +126,12 @@ def test_sizes_are_told_without_the_memory(model):
 
 def test_settings_that_are_numbers_of_numpy_are_saved_as_plain_ones(tmp_path):
     model = MLP(hidden_layers_size=(np.int64(4),), dropout_rates=(np.float32(0.5),), l2_reg=np.float64(0.0)).build(SHAPE, LABELS)
-    assert dcasekit.load(model.save(tmp_path)).settings == {"hidden_layers_size": [4], "dropout_rates": [0.5], "l2_reg": 0.0}
+    assert dcasekit.load(model.save(tmp_path)).settings == {
+        "hidden_layers_size": [4],
+        "dropout_rates": [0.5],
+        "l2_reg": 0.0,
+        "pooling": "mean",
+    }
 
 
 def test_what_could_not_be_loaded_is_not_saved(tmp_path):
