@@ -8,7 +8,7 @@ RUN    := $(VENV)/bin
 PYTEST := -m pytest -n auto --maxprocesses=4 --dist loadfile
 CROSS  ?= .venv-crosscheck
 
-.PHONY: demo test fuzz check lint types bench crosscheck clean
+.PHONY: demo test fuzz kill check lint types bench crosscheck clean
 
 demo: $(VENV)/.demo          ## train, evaluate and report on synthetic sounds: scenes, tags and events
 	$(RUN)/dcasekit run quickstart --out runs/quickstart
@@ -37,6 +37,9 @@ bench: $(VENV)/.test $(CROSS)/.done  ## every speed claim, with the peer beside 
 	  case $$script in *_metrics.py|*_psds.py) python=$(CROSS)/bin/python;; *) python=$(RUN)/python;; esac; \
 	  $$python $$script || exit 1; \
 	done
+
+kill: $(VENV)/.test          ## kill commands at random moments, run them again: KILLS=200 SEED=0
+	$(RUN)/python tests/kill/runner.py --kills $(or $(KILLS),200) --seed $(or $(SEED),0) --clock
 
 crosscheck: $(CROSS)/.done   ## our metrics against sed_eval, sed_scores_eval and psds_eval, in an environment of their own
 	$(CROSS)/bin/python -m pytest crosscheck

@@ -20,7 +20,6 @@ from dcasekit.annotations import Clip
 from dcasekit.core import files
 from dcasekit.core.files import (
     inside,
-    locked,
     place,
     read_json,
     read_rows,
@@ -32,6 +31,7 @@ from dcasekit.core.files import (
     write_rows,
     write_text,
 )
+from dcasekit.core.locks import locked
 from dcasekit.core.origin import origin, recognize
 from dcasekit.errors import AnnotationError, AudioError, FeatureError, StorageError
 
@@ -185,7 +185,7 @@ def test_the_lock_follows_no_link_to_a_file_elsewhere(tmp_path):
 
 
 def leftover(folder, *, host=None, pid=None, old=True):
-    path = folder / f".dcasekit-{host or platform.node()}-{pid or dead()}-0123abcd.wav"
+    path = folder / f".dcasekit-{host or files._machine()}-{pid or dead()}-0123abcd.wav"
     path.write_bytes(b"half")
     if old:
         os.utime(path, (1, 1))
@@ -200,9 +200,10 @@ def dead():
 
 
 def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
-    ours, elsewhere = leftover(tmp_path), leftover(tmp_path, host="another-host")
-    kept = [leftover(tmp_path, pid=os.getpid()), leftover(tmp_path, old=False, pid=dead()), leftover(tmp_path, host="a-third")]
-    os.utime(kept[-1], (time.time() - 600,) * 2)  # there may be a process there that still writes
+    ours, elsewhere = leftover(tmp_path, old=False), leftover(tmp_path, host="another-host")
+    kept = [leftover(tmp_path, pid=os.getpid()), leftover(tmp_path, host="a-third"), leftover(tmp_path, host=f"{platform.node()}.1")]
+    for path in kept[1:]:  # there, or in another container of this name, may be a process that still writes
+        os.utime(path, (time.time() - 600,) * 2)
     for name in (".dcasekit", ".dcasekit-notes.txt", ".clip-abcd1234.wav", "dcasekit-x-1-0123abcd.wav"):
         kept.append(tmp_path / name)
         kept[-1].write_text("the user's")
@@ -423,7 +424,7 @@ def test_a_missing_json_file_and_a_folder_are_named(tmp_path):
 
 HOLDER = """
 import sys
-from dcasekit.core.files import locked
+from dcasekit.core.locks import locked
 with locked(sys.argv[1], shared=sys.argv[2] == "shared"):
     print("held", flush=True)
     sys.stdin.readline()

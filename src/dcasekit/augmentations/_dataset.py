@@ -15,7 +15,8 @@ from dcasekit import audio as audio_files
 from dcasekit.annotations import Clip, Event, events_to_tags, present
 from dcasekit.augmentations.base import Augmentation
 from dcasekit.core.discover import address
-from dcasekit.core.files import inside, locked, place, read_json, write_json
+from dcasekit.core.files import inside, place, read_json, write_json
+from dcasekit.core.locks import locked
 from dcasekit.core.origin import Origin, origin, recognize
 from dcasekit.core.parallel import map_clips, total_size
 from dcasekit.core.units import PathLike

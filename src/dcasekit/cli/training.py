@@ -5,7 +5,7 @@ import csv
 import hashlib
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -98,8 +98,10 @@ class TrainingRun:
         scaler = None if self.scaler is None else Scaler(self.scaler).fit(train)
         train.set_scaler(scaler)
         validation = generator(folds=split.validation, train=False, scaler=scaler) if split.validation else None
-        training = replace(self.training, resume=out / "checkpoint", progress=progress, callbacks=[Journal(out)])
+        journal = Journal(out)
+        training = replace(self.training, resume=out / "checkpoint", progress=progress, callbacks=[journal])
         history = self.model.train(train, validation, **{field.name: getattr(training, field.name) for field in fields(training)})
+        journal.complete(history)
         self.model.save(out / "model")
         began = perf_counter()
         results = self.model.evaluate(generator(folds=split.test, train=False, scaler=scaler))
@@ -173,19 +175,34 @@ class Journal:
     """Write each epoch's record to ``history.csv`` and ``train.log`` of a run's folder; a resumed run goes on with them."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self._table, self._log = (place(folder, name, kind=_KIND) for name in _JOURNAL)
 
     def __call__(self, record: Mapping[str, float]) -> None:
         """Note the record of an epoch."""
-        path, log = (place(self.folder, name, kind=_KIND) for name in _JOURNAL)
-        epoch, table = int(record["epoch"]), io.StringIO()
-        before = [row for _, row in read_rows(path, error=ModelError)] if path.exists() else []
-        rows = [list(record), *before[1:epoch], [f"{value:.9g}" for value in record.values()]]
-        csv.writer(table, lineterminator="\n").writerows(rows)
-        write_text(path, table.getvalue())
-        line = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} epoch {epoch}: {describe(record)}\n"
-        with log.open("a" if epoch > 1 else "w", encoding="utf-8") as file:
-            file.write(line)
+        epoch = int(record["epoch"])
+        before = [row for _, row in read_rows(self._table, error=ModelError)] if self._table.exists() else []
+        self._write([list(record), *before[1:epoch], _row(record)])
+        self._tell([record], "a" if epoch > 1 else "w")
+
+    def complete(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Note the epochs that are not noted yet, because a kill came between checkpoint and note."""
+        if history:
+            self._write([list(history[-1]), *map(_row, history)])
+        told = self._log.read_text(encoding="utf-8") if self._log.exists() else ""
+        self._tell([record for record in history if f" epoch {record['epoch']:.0f}: " not in told], "a")
+
+    def _write(self, rows: Sequence[Sequence[str]]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        write_text(self._table, text.getvalue())
+
+    def _tell(self, records: Sequence[Mapping[str, float]], mode: str) -> None:
+        with self._log.open(mode, encoding="utf-8") as file:
+            file.writelines(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} epoch {one['epoch']:.0f}: {describe(one)}\n" for one in records)
+
+
+def _row(record: Mapping[str, float]) -> list[str]:
+    return [f"{value:.9g}" for value in record.values()]
 
 
 def write_all_scores(folder: Path | None, results: Results) -> None:

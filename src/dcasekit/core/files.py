@@ -1,8 +1,7 @@
 """Write files so that a reader sees the old one or the new one, never half of either, and nothing of the user's is touched.
 
 Everything dcasekit writes goes through here: a temporary name in the same folder, then a rename. Where a name comes from outside (a clip's
-id, a label file), `place` decides the path. `locked` keeps two processes from finishing the same folder at once; the lock dies with the
-process that holds it.
+id, a label file), `place` decides the path.
 """
 
 import csv
@@ -39,12 +38,10 @@ _LONGEST_NAME = 255  # bytes of a part of a path
 _BLOCK = 1 << 18  # bytes to hash at a time
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 _TEMPORARY = re.compile(r"\.dcasekit-(.+)-(\d+)-[0-9a-f]{8}(\..*)?")
-# A temporary file is abandoned if nobody has written to it for so long and its process is gone, as far as one can tell from here.
-_ABANDONED_HERE: Seconds = 300.0
-_ABANDONED_ELSEWHERE: Seconds = 3600.0
+# A temporary file of a process that cannot be asked for is abandoned if nobody has written to it for so long.
+_ABANDONED: Seconds = 3600.0
 
 
 def unsafe(name: str) -> str:
@@ -111,28 +108,49 @@ def place(folder: PathLike, name: str, *, kind: str) -> Path:
     ------
     StorageError : as `inside`; or the file exists and is not ours.
     """
-    with placing(folder, name, kind=kind) as path:
-        return path
+    path = check_place(folder, name, kind=kind)
+    if not os.path.lexists(path):
+        _claim(folder, name, kind)
+    return path
 
 
 @contextmanager
 def placing(folder: PathLike, name: str, *, kind: str) -> Iterator[Path]:
-    """Decide as `place` where a file is written, and note that it is ours once it has been."""
+    """Decide as `place` where a file is written; if an error ends the writing, the name is not ours."""
     path = check_place(folder, name, kind=kind)
-    new = not os.path.lexists(path)
-    yield path
-    mark = Path(folder, MARK)
+    claimed = "" if os.path.lexists(path) else _claim(folder, name, kind)
+    try:
+        yield path
+    finally:
+        if not os.path.lexists(path):
+            _disclaim(Path(folder, MARK), claimed)
+
+
+def _claim(folder: PathLike, name: str, kind: str) -> str:
+    """Note that a file, or all of this kind in the folder, will be ours; give the line that says so, if it is new."""
+    mark, line = Path(folder, MARK), ""
     with writing(mark):
-        if new:
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            with os.scandir(mark.parent) as entries:
-                empty = next(entries, None) is None
-            if empty:
-                with suppress(FileExistsError), mark.open("x", encoding="utf-8") as file:
-                    file.write(f"{kind}\n")
-            if not is_ours(folder, kind):
-                with mark.open("a", encoding="utf-8") as file:
-                    file.write(f"{kind}\t{name}\n")
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        with os.scandir(mark.parent) as entries:
+            empty = next(entries, None) is None
+        if empty:
+            with suppress(FileExistsError), mark.open("x", encoding="utf-8") as file:
+                line = f"{kind}\n"
+                file.write(line)
+        if not is_ours(folder, kind):
+            line = f"{kind}\t{name}\n"
+            with mark.open("a", encoding="utf-8") as file:
+                file.write(line)
+    return line
+
+
+def _disclaim(mark: Path, line: str) -> None:
+    with suppress(OSError):
+        rest = mark.read_text(encoding="utf-8").replace(line, "", 1)
+        if rest:
+            write_text(mark, rest)
+        else:
+            mark.unlink()
 
 
 def check_place(folder: PathLike, *names: str, kind: str) -> Path:
@@ -211,7 +229,7 @@ def replacing(path: PathLike) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep_once(str(path.parent))
         # The suffix is kept: several writers (soundfile, numpy) choose the format by it.
-        temporary = path.parent / f".dcasekit-{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}"
+        temporary = path.parent / temporary_name(path.suffix)
         try:
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less what the umask says
             yield temporary
@@ -220,8 +238,21 @@ def replacing(path: PathLike) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def temporary_name(suffix: str) -> str:
+    """Make a name for a file that the next run sweeps if this process is killed."""
+    return f".dcasekit-{_machine()}-{os.getpid()}-{secrets.token_hex(4)}{suffix}"
+
+
+@cache
+def _machine() -> str:
+    """Name this machine, and on Linux the container, in which numbers of processes mean the same."""
+    with suppress(OSError):
+        return f"{platform.node()}.{os.stat('/proc/self/ns/pid').st_ino}"
+    return platform.node()
+
+
 def sweep(folder: PathLike) -> None:
-    """Delete the temporary files that a killed process of ours left here: none that is young, none of a process that runs."""
+    """Delete the temporary files that a killed process of ours left here: none of a process that runs, or may run elsewhere."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if (found := _TEMPORARY.fullmatch(entry.name)) and entry.is_file(follow_symlinks=False) and _is_abandoned(entry, found):
@@ -232,13 +263,12 @@ sweep_once = cache(sweep)  # per folder and process
 
 
 def _is_abandoned(entry: os.DirEntry[str], name: re.Match[str]) -> bool:
-    age = time.time() - entry.stat(follow_symlinks=False).st_mtime
-    if name[1] != platform.node() or os.name == "nt":  # another machine's process cannot be asked for; on Windows, asking ends it
-        return age > _ABANDONED_ELSEWHERE
+    if name[1] != _machine() or os.name == "nt":  # another machine's process cannot be asked for; on Windows, asking ends it
+        return time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED
     try:
         os.kill(int(name[2]), 0)
     except ProcessLookupError:
-        return age > _ABANDONED_HERE
+        return True
     except (PermissionError, OverflowError):
         pass
     return False
@@ -352,43 +382,3 @@ def read_rows(path: PathLike, *, error: type[Exception]) -> Rows:
         return Rows(((reader.line_num, row) for row in reader if row), delimiter)
     except csv.Error as problem:
         raise error(f"{path}, line {reader.line_num}: {problem}; a cell in quotation marks must end with one") from problem
-
-
-@contextmanager
-def locked(folder: PathLike, *, shared: bool = False) -> Iterator[None]:
-    """Hold a folder's lock: many may share it, or one has it alone. It ends with the process that holds it.
-
-    Raises
-    ------
-    StorageError : the folder cannot be written to, or its file system knows no locks.
-    """
-    path = Path(folder, ".lock")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A link there might lead to a file of the user's.
-        handle = os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o666)
-    try:
-        _lock(handle, path, shared=shared)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _lock(handle: int, path: Path, *, shared: bool) -> None:
-    if os.name == "nt":  # pragma: no cover - Windows knows no shared lock here: workers take none
-        import msvcrt
-
-        if not shared:
-            msvcrt.locking(handle, msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined, unused-ignore]
-        return
-    import fcntl
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        raise StorageError(
-            f"{path} cannot be locked, its file system knows no locks ({error.strerror}); "
-            "put the folder on a local disk (derived data: cache=, --cache)"
-        ) from error

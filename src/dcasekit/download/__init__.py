@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dcasekit.core.files import hash_file, locked, write_json, writing
+from dcasekit.core.files import hash_file, write_json, writing
+from dcasekit.core.locks import locked
 from dcasekit.core.units import PathLike
 from dcasekit.download import _http
 from dcasekit.download._answers import AGAIN

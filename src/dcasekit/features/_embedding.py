@@ -15,7 +15,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from dcasekit.core import discover
-from dcasekit.core.files import hash_file, locked
+from dcasekit.core.files import hash_file
+from dcasekit.core.locks import locked
 from dcasekit.core.units import FloatArray, Seconds
 from dcasekit.download import RemoteFile, fetch
 from dcasekit.errors import FeatureError, ModelError

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import platform
-import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -24,7 +23,8 @@ import numpy as np
 
 from dcasekit import audio
 from dcasekit.annotations import Clip
-from dcasekit.core.files import check_place, locked, place, replacing, sweep, writing
+from dcasekit.core.files import check_place, place, replacing, sweep, temporary_name, writing
+from dcasekit.core.locks import locked
 from dcasekit.core.origin import Origin, origin, recognize
 from dcasekit.core.units import FloatArray, Seconds
 from dcasekit.errors import DcasekitError, FeatureError, MissingExtraError, StorageError
@@ -94,7 +94,7 @@ def _compute(
     skipped: dict[str, str] = {}
     first: DcasekitError | None = None
     # Named as a temporary file, so that what a killed run leaves is swept.
-    stop = folder / f".dcasekit-{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}.stop"
+    stop = folder / temporary_name(".stop")
     work = partial(_extract_clip, compute=compute, folder=folder, stop=str(stop), skip=on_error == "skip")
     try:
         for clip, problem in zip(clips, mapper(work, clips), strict=True):

@@ -1,0 +1,143 @@
+"""What is killed: commands and calls that write, each on small inputs of its own."""
+
+import http.server
+import sys
+import threading
+import zipfile
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+import dcasekit.containers.keras
+import dcasekit.containers.sklearn
+import dcasekit.containers.torch  # noqa: F401 - once, before children are forked
+from dcasekit import cli, testing
+from dcasekit.datasets import ESC50, Soundscapes
+from dcasekit.download import RemoteFile, download
+
+SMALL = ["-F", "sr=8000", "-F", "audio_win=256", "-F", "audio_hop=200", "-F", "mel.bands=8", "-F", "sequence_time=0.5"]
+MLP = ["-M", "hidden_layers_size=[4]", "-M", "dropout_rates=[0.2]", "-T", "device=cpu"]
+
+
+def run(*args: object) -> None:
+    """Run a command of dcasekit."""
+    sys.argv = ["dcasekit", *map(str, args)]
+    try:
+        cli.app(prog_name="dcasekit", standalone_mode=True)
+    except SystemExit as end:
+        if end.code:
+            raise
+
+
+def inputs(folder: Path) -> None:
+    """Make what the commands read."""
+    testing.make_dataset("esc50", folder / "esc50", clips=20, seconds=0.6, sr=8000)
+    testing.make_dataset("urban_sed", folder / "urban_sed", clips=20, seconds=0.6, sr=8000)
+    (folder / "served").mkdir()
+    (folder / "served" / "list.csv").write_bytes(np.random.default_rng(0).bytes(200_000))
+    with zipfile.ZipFile(folder / "served" / "audio.zip", "w") as archive:
+        for number in range(20):
+            archive.writestr(f"top/audio/{number}.bin", np.random.default_rng(number).bytes(20_000))
+    run(
+        *("train", "--dataset", "esc50", "--data", folder / "esc50", "--cache", folder / "cache", "--model", "mlp"),
+        *(*SMALL, *MLP, "--epochs", 1, "--out", folder / "run"),
+    )
+
+
+def serve(folder: Path) -> int:
+    """Serve a folder from a thread; give the port."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server.server_port
+
+
+def fetch(inputs: Path, out: Path, *, port: int) -> None:
+    files = [RemoteFile(f"http://127.0.0.1:{port}/{name}") for name in ("audio.zip", "list.csv")]
+    download(files, out / "data", flatten="top")
+
+
+def train(inputs: Path, out: Path, *, model: str) -> None:
+    more = ["--epochs", 4, *MLP] if "mlp" in model else []
+    given = ["--dataset", "esc50", "--data", inputs / "esc50", "--cache", out / "cache", "--model", model, *SMALL]
+    run("train", *given, *more, "--scores", out / "scores", "--out", out / "run")
+
+
+def extract(inputs: Path, out: Path, *, jobs: int) -> None:
+    run("extract", "--dataset", "esc50", "--data", inputs / "esc50", *SMALL, "--cache", out, "--jobs", jobs)
+
+
+def augment(inputs: Path, out: Path) -> None:
+    run("augment", "--dataset", "esc50", "--data", inputs / "esc50", "-A", "gain:min_db=3,max_db=3", "-A", "reverse", "--cache", out)
+
+
+def resample(inputs: Path, out: Path) -> None:
+    ESC50(inputs / "esc50", cache=out).change_sampling_rate(4000)
+
+
+def mix(inputs: Path, out: Path) -> None:
+    Soundscapes(out, foreground=ESC50(inputs / "esc50"), clips=8, seconds=2.0).download()
+
+
+def convert(inputs: Path, out: Path, *, form: str) -> None:
+    run("datasets", "convert", "urban_sed", "--data", inputs / "urban_sed", "--to", form, "--out", out)
+
+
+def split(inputs: Path, out: Path) -> None:
+    run("datasets", "split", "esc50", "--data", inputs / "esc50", "--out", out)
+
+
+def evaluate(inputs: Path, out: Path) -> None:
+    given = ["--dataset", "esc50", "--data", inputs / "esc50", "--cache", out / "cache"]
+    run("evaluate", inputs / "run" / "model", *given, "--scores", out / "scores", "--out", out / "report")
+
+
+def score(inputs: Path, out: Path) -> None:
+    reference = inputs / "urban_sed" / "annotations" / "test"
+    run("score", "--reference", reference, "--estimate", reference, "--metric", "event_f1", "--html", out / "page.html")
+
+
+def predict(inputs: Path, out: Path) -> None:
+    with (out / "answers.tsv").open("w") as file, redirect_stdout(file):
+        run("predict", *sorted((inputs / "esc50" / "audio").iterdir()), "--model", inputs / "run" / "model", "--format", "tsv")
+
+
+def export(inputs: Path, out: Path) -> None:
+    run("models", "export", inputs / "run" / "model", "--to", out / "model.pt2")
+
+
+def recipe(inputs: Path, out: Path, *, name: str, settings: list[str]) -> None:
+    data = ["--data", inputs / "esc50"] if name != "quickstart" else []
+    run("run", name, "--quick", *data, *(word for setting in settings for word in ("--set", setting)), "--out", out)
+
+
+def scenarios(port: int) -> dict[str, Callable[[Path, Path], None]]:
+    """Name -> what is run, of the folder of the inputs and that of the outputs."""
+    return {
+        "extract": partial(extract, jobs=1),
+        "augment": augment,
+        "train": partial(train, model="mlp"),
+        "train keras": partial(train, model="keras.mlp"),
+        "train sklearn": partial(train, model="sklearn.logistic_regression"),
+        "download": partial(fetch, port=port),
+        "resample": resample,
+        "convert": partial(convert, form="jams"),
+        "convert to a list": partial(convert, form="events"),
+        "split": split,
+        "evaluate": evaluate,
+        "score": score,
+        "predict": predict,
+        "soundscapes": mix,
+        "quickstart": partial(recipe, name="quickstart", settings=["seconds=1"]),
+        "esc10": partial(recipe, name="esc10", settings=[]),
+        "extract in two processes": partial(extract, jobs=2),
+        "backends": partial(recipe, name="backends", settings=[]),
+        "export": export,
+    }

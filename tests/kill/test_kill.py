@@ -1,0 +1,35 @@
+"""A few of the kills of ``make kill``; each at the same moment every time."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dcasekit.cli.training import Journal
+
+CHEAP = "extract,augment,train,train keras,train sklearn,download,resample,convert,split,soundscapes"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="kills forked processes")
+def test_killed_commands_end_as_undisturbed_ones_when_run_again():
+    pytest.importorskip("keras")
+    pytest.importorskip("sklearn")
+    command = [sys.executable, str(Path(__file__).with_name("runner.py")), "--kills", "12", "--seed", "3", "--only", CHEAP]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("\tequal\n") == 12
+
+
+def test_epochs_whose_note_was_killed_are_noted_at_the_end(tmp_path):
+    history = [{"epoch": epoch, "loss": 1 / epoch, "seconds": 0.5} for epoch in (1, 2, 3)]
+    whole, killed = Journal(tmp_path / "whole"), Journal(tmp_path / "killed")
+    for record in history:
+        whole(record)
+    for record in history[::2]:
+        killed(record)
+    for journal in (whole, killed, killed):
+        journal.complete(history)
+    assert (tmp_path / "killed" / "history.csv").read_text() == (tmp_path / "whole" / "history.csv").read_text()
+    lines = [sorted(line[20:] for line in (tmp_path / name / "train.log").read_text().splitlines()) for name in ("whole", "killed")]
+    assert lines[0] == lines[1] == ["epoch 1: loss 1.000", "epoch 2: loss 0.500", "epoch 3: loss 0.333"]
