@@ -36,7 +36,7 @@ class TorchModel(TorchModelContainer):
 
     Examples
     --------
-    >>> from torch import nn
+    >>> import numpy as np
     >>> model = TorchModel(nn.Sequential(nn.Flatten(), nn.LazyLinear(2))).build((20, 64), ("dog", "cat"))
     >>> model.answer(np.zeros((3, 20, 64))).shape
     (3, 2)

@@ -1,9 +1,9 @@
 """Choose, per label, the score from which a label counts as present: on validation clips, never on test clips.
 
 A label is predicted where its score is strictly greater than the threshold, as everywhere in dcasekit, so what is found here goes into
-`to_events` or `tagging.evaluate` as ``threshold=[*found.values()]``. A threshold lies halfway between the lowest score that is
-predicted and the next lower one, and is -infinity where all clips are predicted. It is NaN for a label that no validation clip
-holds: there is nothing to choose by; and as no score is greater than NaN, such a label is never predicted.
+`to_events` and `to_tags` as it is, and into `tagging.evaluate` as ``threshold=[*found.values()]``. A threshold lies halfway between the
+lowest score that is predicted and the next lower one, and is -infinity where all clips are predicted. It is NaN for a label that no
+validation clip holds: there is nothing to choose by; and as no score is greater than NaN, such a label is never predicted.
 """
 
 from collections.abc import Iterator, Sequence

@@ -143,6 +143,13 @@ def per_label(value: PerLabel, labels: Sequence[str], *, name: str) -> NDArray[n
     return np.broadcast_to(numbers, len(labels))
 
 
+def limits(threshold: PerLabel, labels: Sequence[str]) -> FloatArray:
+    """Spread a threshold over labels, as the scores' float32; NaN in a mapping is infinity."""
+    if isinstance(threshold, Mapping):
+        threshold = {label: np.inf if np.isnan(value) else value for label, value in threshold.items()}
+    return per_label(threshold, labels, name="threshold").astype(np.float32)
+
+
 def median_filter(
     scores: Scores, *, frames: PerLabel | None = None, seconds: PerLabel | None = None, pad: Literal["zero", "reflect"] = "zero"
 ) -> Scores:
@@ -211,7 +218,8 @@ def to_events(scores: Scores, *, threshold: PerLabel = 0.5, inclusive: bool = Fa
 
     Parameters
     ----------
-    threshold : for all labels, one per label, or label -> threshold; compared as float32, like the scores.
+    threshold : for all labels, one per label, or label -> threshold; compared as float32, like the scores. In a mapping, as
+        `dcasekit.metrics.thresholds` gives it, NaN says that there was nothing to choose by: never.
     inclusive : whether a score equal to the threshold is enough. ``False`` (default): it must be strictly greater, as the DCASE 2023
         task 4B baseline and sed_scores_eval have it; ``True``: as the DCASE 2018 task 4 baseline has it.
 
@@ -229,7 +237,7 @@ def to_events(scores: Scores, *, threshold: PerLabel = 0.5, inclusive: bool = Fa
     >>> to_events(Scores(values=[[.1], [1], [1]], edges=[0, 1, 2, 3], labels=("dog",)), threshold=0.5)
     [Event(onset=1.0, offset=3.0, label='dog', weight=1.0)]
     """
-    limit = per_label(threshold, scores.labels, name="threshold").astype(np.float32)
+    limit = limits(threshold, scores.labels)
     # All labels end to end, (labels * (frames + 1),): an inactive frame after each keeps their events apart.
     stride = len(scores.values) + 1
     active = np.zeros((len(scores.labels), stride), dtype=np.bool_)

@@ -14,10 +14,57 @@ from numpy.typing import ArrayLike, NDArray
 from dcasekit.annotations import TIME_TOLERANCE, Event, events_to_roll
 from dcasekit.core.units import Seconds
 from dcasekit.errors import AnnotationError
-from dcasekit.scores import PerLabel, Scores, per_label, to_events
+from dcasekit.scores import PerLabel, Scores, limits, per_label, pool, to_events
 
 # A score that changes by less is constant: float32 tells no finer, and running sums of float64 leave crumbs far below.
 CONSTANT = 1e-6
+
+
+def average(found: Sequence[Scores]) -> Scores:
+    """Average what channels, crops or systems say about one clip, frame by frame.
+
+    Parameters
+    ----------
+    found : of the same labels; of the same frames, or of one frame each (crops), whose average is of the time from the first to the last.
+
+    Raises
+    ------
+    AnnotationError : there are none, or labels or frames differ.
+
+    Examples
+    --------
+    >>> average([Scores([[0.25], [0.5]], [0, 1, 2], ["dog"]), Scores([[0.75], [0.5]], [0, 1, 2], ["dog"])]).values.T.tolist()
+    [[0.5, 0.5]]
+    """
+    if not found or any(each.labels != found[0].labels for each in found):
+        raise AnnotationError(f"there is nothing to average, or of different labels; got {list(found)}")
+    edges = found[0].edges
+    if all(len(each.values) == 1 for each in found):
+        edges = np.array([min(each.edges[0] for each in found), max(each.edges[1] for each in found)])
+    elif any(each.edges.shape != edges.shape or np.abs(each.edges - edges).max() > TIME_TOLERANCE for each in found):
+        raise AnnotationError(f"scores of different frames cannot be averaged frame by frame; got {list(found)}")
+    return Scores(np.mean([each.values for each in found], axis=0, dtype=np.float64), edges, found[0].labels)
+
+
+def to_tags(scores: Scores, *, threshold: PerLabel = 0.5, inclusive: bool = False) -> dict[str, float]:
+    """Say which labels a clip holds by its mean scores: label -> 1.0, those that it does not hold left out.
+
+    With the thresholds of `dcasekit.metrics.thresholds.best_f1` these are pseudo-labels, ``replace(clip, tags=to_tags(...))``. The
+    DCASE 2018 task 4 baseline makes them so, with ``inclusive=True``, and keeps clips without any.
+
+    Parameters
+    ----------
+    threshold : see `dcasekit.scores.to_events`.
+    inclusive : whether a score equal to the threshold is enough.
+
+    Examples
+    --------
+    >>> to_tags(Scores([[0.25, 0.5], [0.75, 0.5]], [0, 1, 2], ["dog", "cat"]), threshold={"dog": 0.5, "cat": 0.6}, inclusive=True)
+    {'dog': 1.0}
+    """
+    limit, values = limits(threshold, scores.labels), pool(scores).values[0]
+    held = values >= limit if inclusive else values > limit
+    return {label: 1.0 for label, there in zip(scores.labels, held.tolist(), strict=True) if there}
 
 
 def minimum_duration(events: Iterable[Event], *, seconds: Seconds | Mapping[str, Seconds]) -> list[Event]:
