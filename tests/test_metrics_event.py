@@ -270,3 +270,18 @@ def test_memory_grows_with_events_not_with_pairs_where_onsets_are_not_compared()
     tracemalloc.stop()
     assert numbers["f1/x"] == 1
     assert used < 10e6
+
+
+def test_events_that_are_all_near_each_other_are_matched_in_memory_that_grows_with_their_pairs():
+    """2,000 events of one label in 2.5 s, each of which may be matched with hundreds of others."""
+    rng = np.random.default_rng(0)
+    sides = [[Event(t, t + length, "x") for t, length in rng.uniform((0, 0.05), (2.5, 1), (2000, 2)).tolist()] for _ in "re"]
+    pairs = np.array([[agree(true, found) for found in sides[1]] for true in sides[0]])
+    tracemalloc.start()
+    found = one(*sides)
+    used = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.hits.sum() == (maximum_bipartite_matching(csr_array(pairs)) >= 0).sum()
+    assert pairs.sum() > 50_000
+    print(used, pairs.sum())
+    assert used < 150 * pairs.sum() + 20e6
