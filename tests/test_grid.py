@@ -134,6 +134,17 @@ def test_an_oracle_that_answers_the_targets_says_what_is_true(drawn, samples, wi
     assert {label for label, column in zip("ab", scores.values.T, strict=True) if column.any()} == sounding
 
 
+@given(samples=st.integers(2 * HOP, 3 * SR), window=st.integers(2, 40), data=st.data())
+def test_behind_overlapping_windows_lies_less_than_a_frame(samples, window, data):
+    """That part of a frame has no window: one more would make two of a clip of N seconds in windows of N seconds, a little less in frames."""
+    step = data.draw(st.integers(1, window - int(0.1 * window + 1e-6) - 1))
+    made = Grid(1 + samples // HOP, samples / SR, HOP, SR, window, step)
+    behind = samples - (made.starts[-1] + window) * HOP
+    assert behind < HOP
+    assert (made.frames * HOP >= samples) == (behind <= 0)
+    assert made.edges[-1] - made.edges[-2] < 2 * HOP / SR
+
+
 def test_a_point_event_lies_in_the_one_frame_that_holds_it():
     made = grid(10)
     for instant, frame in ((0.0, 0), (HOP / SR, 1), (1.5 * HOP / SR, 1), (9.99 * HOP / SR, 9)):

@@ -131,7 +131,7 @@ class _Neighbours:
     def first_fit(self) -> Counts:
         """Let each in turn take the first neighbour that is left; gives each one's, -1: none."""
         partner = np.full(len(self.begin) - 1, -1)
-        free, others = bytearray(b"\1") * int(self.others.max() + 1), memoryview(self.others)
+        free, others = bytearray(b"\1") * int(self.others.max() + 1), self.others.data
         for event, (begin, end) in enumerate(pairwise(self.begin.tolist())):
             for other in others[begin:end]:
                 if free[other]:
