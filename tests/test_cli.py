@@ -4,6 +4,7 @@ import csv
 import html
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -128,8 +129,13 @@ def test_help_is_quick_and_imports_nothing_heavy():
 
 
 def test_module_runs():
-    done = subprocess.run([sys.executable, "-m", "dcasekit.cli", "--version"], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-m", "dcasekit", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"dcasekit {dcasekit.__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_the_model_is_named_by_the_same_option_everywhere(command):
+    assert re.search(r"--model +MODEL_DIR +Folder of a saved model", flat(run(command, "--help")[0]))
 
 
 def test_lists_need_no_torch():
@@ -622,7 +628,7 @@ def test_bad_training_is_refused_with_a_reason(data, tmp_path, extra, code, mess
 
 def test_evaluate_takes_the_fold_kept_for_it(trained, tmp_path):
     root, out = trained
-    args = ["evaluate", out / "model", "--dataset", "esc10", "--data", root]
+    args = ["evaluate", "--model", out / "model", "--dataset", "esc10", "--data", root]
     found, err = run(*args, "--json")
     assert err == ""
     found = json.loads(found)
@@ -634,7 +640,7 @@ def test_evaluate_takes_the_fold_kept_for_it(trained, tmp_path):
 
 def test_evaluate_warns_of_training_clips(trained):
     root, out = trained
-    _, err = run("evaluate", out / "model", "--dataset", "esc10", "--data", root, "--fold", "fold1")
+    _, err = run("evaluate", "--model", out / "model", "--dataset", "esc10", "--data", root, "--fold", "fold1")
     assert "its test fold is fold2" in err
 
 
@@ -645,7 +651,7 @@ def test_a_model_is_evaluated_on_data_that_know_some_of_its_labels(trained, tmp_
         if label in ("dog", "rain"):
             (tmp_path / label).mkdir(exist_ok=True)
             (tmp_path / label / clip.path.name).write_bytes(clip.path.read_bytes())
-    told, err = run("evaluate", out / "model", "--dataset", "folder", "--data", tmp_path, "--json")
+    told, err = run("evaluate", "--model", out / "model", "--dataset", "folder", "--data", tmp_path, "--json")
     assert "The data know 2 of the 10 labels that the model answers: dog, rain." in err
     found = json.loads(told)
     assert len(found["labels"]) == 10  # an answer that the data do not know is a wrong one
@@ -654,7 +660,7 @@ def test_a_model_is_evaluated_on_data_that_know_some_of_its_labels(trained, tmp_
 
 def test_evaluate_refuses_other_labels(trained):
     root, out = trained
-    _, err = run("evaluate", out / "model", "--dataset", "esc50", "--data", root, code=1)
+    _, err = run("evaluate", "--model", out / "model", "--dataset", "esc50", "--data", root, code=1)
     assert "the model does not answer pig, cow, frog, cat" in err
     assert "fine-tune it" in err
 
@@ -663,7 +669,7 @@ def test_damaged_model_is_refused(trained, tmp_path):
     root, _ = trained
     (tmp_path / "model.json").write_text("{")
     assert "not readable JSON" in run("predict", root / "audio" / "1-0-A-0.wav", "--model", tmp_path, code=1)[1]
-    assert "does not exist" in run("evaluate", tmp_path / "none", "--dataset", "esc10", "--data", root, code=1)[1]
+    assert "does not exist" in run("evaluate", "--model", tmp_path / "none", "--dataset", "esc10", "--data", root, code=1)[1]
 
 
 # Predict

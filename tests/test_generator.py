@@ -137,6 +137,13 @@ def test_soft_labels_and_the_larger_weight(dataset):
 # ---- forms
 
 
+def test_a_generator_shows_what_it_gives(dataset):
+    data = DataGenerator(dataset, FEATURE, folds=["fold1"])
+    text = f"DataGenerator({data.size} windows of 8 x {HOP} from 3 clips of {dataset.name}, 3 labels per {data.target}, no scaler)"
+    assert repr(data) == text
+    assert "Scaler('standard', not fitted)" in repr(data.set_scaler(Scaler("standard")) or data)
+
+
 def test_get_data_for_training_gives_arrays(dataset):
     x, y = DataGenerator(dataset, FEATURE, folds=["fold1", "fold2"]).get_data()
     expected = sum(len(starts_of(5 + 3 * n)) for n in range(9) if n % 3 < 2)

@@ -136,7 +136,7 @@ def test_an_oracle_that_answers_the_targets_says_what_is_true(drawn, samples, wi
 
 @given(samples=st.integers(2 * HOP, 3 * SR), window=st.integers(2, 40), data=st.data())
 def test_behind_overlapping_windows_lies_less_than_a_frame(samples, window, data):
-    """That part of a frame has no window: one more would make two of a clip of N seconds in windows of N seconds, a little less in frames."""
+    """That part of a frame has no window: one more would make two of N seconds in windows of N seconds, a little less in frames."""
     step = data.draw(st.integers(1, window - int(0.1 * window + 1e-6) - 1))
     made = Grid(1 + samples // HOP, samples / SR, HOP, SR, window, step)
     behind = samples - (made.starts[-1] + window) * HOP

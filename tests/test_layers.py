@@ -27,7 +27,7 @@ LAYERS = [
     {"containers", "models"},
     {"export", "report", "plots"},
     {"recipes", "testing"},
-    {"cli", "app"},
+    {"cli", "app", "__main__"},
 ]
 # Who in a folder of the same layer may use whom, besides what the layers allow.
 SIDEWAYS = {

@@ -38,7 +38,7 @@ def commands(made: Path, out: Path) -> dict[str, list[object]]:
     given = ["--dataset", "esc50", "--data", made / "data"]
     return {
         "train": ["train", *given, *MLP, "--scores", out / "scores", "--out", out],
-        "evaluate": ["evaluate", made / "run" / "model", *given, "--scores", out, "--out", out],
+        "evaluate": ["evaluate", "--model", made / "run" / "model", *given, "--scores", out, "--out", out],
         "score": ["score", "--reference", made / "reference.tsv", "--estimate", made / "estimate.tsv", "--html", out / "page.html"],
         "split": ["datasets", "split", "esc50", "--data", made / "data", "--out", out],
         "convert": ["datasets", "convert", "esc50", "--data", made / "data", "--to", "tags", "--out", out],

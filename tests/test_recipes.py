@@ -6,12 +6,15 @@ import shutil
 from dataclasses import replace
 from itertools import combinations
 
+import numpy as np
 import pytest
 
 import dcasekit
 from dcasekit.core import discover
 from dcasekit.errors import DatasetError
 from dcasekit.recipes import backends, esc10, quickstart
+from dcasekit.results import Results
+from dcasekit.scores import Scores
 from dcasekit.testing import make_dataset
 
 
@@ -54,6 +57,13 @@ def test_quickstart_reports_three_tasks_beside_chance_and_saves_a_model_for_each
         exec(lines, said := {})
         assert "events" in said or len(said["labels"]) >= 3
     assert len(re.findall(r"dcasekit predict recording.wav --model ", page)) == 3
+
+
+def test_chance_is_that_of_what_is_known():
+    truth = np.array([[1, np.nan, np.nan], [0, 1, np.nan], [0, np.nan, np.nan], [1, 1, np.nan]])
+    scores = tuple(Scores(np.full((1, 3), 0.5), [0.0, 1.0], ("a", "b", "c")) for _ in truth)
+    results = Results("tagging", ("a", "b", "c"), tuple("wxyz"), truth, scores)
+    assert quickstart.chance(results).value == 0.75  # of a half and one
 
 
 def test_esc10_tests_every_fold_once_and_goes_on_after_an_interruption(tmp_path, monkeypatch):

@@ -438,6 +438,15 @@ def test_the_page_of_scores_says_what_was_left_out():
     assert "1 reference events of weight 0.5 or less" in text
 
 
+def test_the_page_of_scores_explains_what_is_on_it_and_nothing_else():
+    events = {"a": [Event(0, 2, "dog")], "b": [Event(1, 2, "dog")]}
+    material = scoring.Material(events, ("dog",), events, durations={"a": 4.0, "b": 4.0})
+    text = score_page("Scores", [scoring.score("segment_f1", material)], material, files={})
+    assert "Intervals are" not in text
+    assert "begins with best" not in text
+    assert "Intervals are" in score_page("Scores", [scoring.score("segment_f1", material, repeats=10)], material, files={})
+
+
 def test_numbers_of_all_folds_as_a_frame():
     pytest.importorskip("pandas")
     one = report(section("detection"), section("classification"))

@@ -62,14 +62,14 @@ def test_code_beside_a_model_is_not_run(folder, tmp_path, monkeypatch, path):
     assert "net_helper" not in sys.modules
 
 
-@pytest.mark.parametrize("address", ["builtins:dict", "os:system", "antigravity:x", "this:s", "dcasekit.cli.__main__:main"])
+@pytest.mark.parametrize("address", ["builtins:dict", "os:system", "antigravity:x", "this:s", "dcasekit.__main__:main"])
 def test_modules_that_act_on_import_are_not_imported(folder, address):
     before = set(sys.modules)
     for changes in ({"class": address}, {"features": {"class": "mel_spectrogram", "settings": {"network": address}}}):
         tamper(folder, **changes)
         with pytest.raises(ModelError, match="not part of dcasekit"):
             dcasekit.load(folder)
-    assert not {"antigravity", "this", "dcasekit.cli.__main__"} & (set(sys.modules) - before)
+    assert not {"antigravity", "this", "dcasekit.__main__"} & (set(sys.modules) - before)
 
 
 def test_a_class_of_one_s_own_loads_when_it_is_passed_or_its_module_named(tmp_path):

@@ -183,3 +183,9 @@ def test_a_scaler_of_windows_needs_no_fit_travels_as_json_and_cannot_be_undone(k
         scaler.inverse_transform(data)
     with pytest.raises(ModelError, match=r"takes windows \(\.\.\., frames, dims\); got an array of shape \(3,\)"):
         scaler.transform(data[0, 0])
+
+
+def test_a_scaler_shows_what_it_learned():
+    assert repr(Scaler("minmax")) == "Scaler('minmax', not fitted)"
+    assert repr(Scaler("standard").fit(np.arange(6.0).reshape(3, 2))) == "Scaler('standard', fitted on 3 x 2 values)"
+    assert repr(Scaler("window")) == "Scaler('window')"

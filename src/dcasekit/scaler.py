@@ -51,6 +51,11 @@ class Scaler:
         self._squares: NDArray[np.float64] = np.zeros(0)  # sum of squared distances from the mean
         self._low, self._high = np.inf, -np.inf
 
+    def __repr__(self) -> str:
+        """Tell what is learned, and of how many dims and values of each."""
+        fitted = "" if self.per_window else f", fitted on {self._count} x {len(self._mean)} values" if self._count else ", not fitted"
+        return f"{type(self).__name__}({self.normalizer!r}{fitted})"
+
     @property
     def per_window(self) -> bool:
         """Whether each window is rescaled by what it holds itself: nothing is fitted."""

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from dcasekit.audio import _flac
 from dcasekit.audio._bytes import read_bytes
 from dcasekit.audio._info import AudioInfo, Part
 from dcasekit.audio._named import AGAIN, printable
@@ -117,7 +118,12 @@ def _decode_part(path: PathLike, head: AudioInfo, part: Part, first: int, last: 
         for begin in range(first, last, size):
             count = min(size, last - begin)
             beyond = part.seeks and begin + count == part.samples  # ask for one more at the end, where there should be none
-            audio: FloatArray = sound.read(count + beyond, dtype="float32", always_2d=True)
+            try:
+                audio: FloatArray = sound.read(count + beyond, dtype="float32", always_2d=True)
+            except RuntimeError:  # soundfile's; a second file behind the first is no damage
+                if sound.format == "FLAC":
+                    _flac.refuse_joined(path, part.begin)
+                raise
             refuse_fewer(path, len(audio), count)
             if len(audio) > count:
                 raise AudioError(f"{printable(path)} holds more samples than its header says: it is damaged; {AGAIN}")

@@ -43,15 +43,20 @@ def look(file: Bytes, begin: int, total: int, path: PathLike) -> Stream:
     return Stream(samples, sr, channels, _SUBTYPES[bits], ends)
 
 
-def refuse_joined(file: Bytes, begin: int, path: PathLike) -> None:
+def refuse_joined(path: PathLike, begin: int) -> None:
     """Refuse a file in which a second stream begins."""
     position, before = begin + 42, b""
-    while block := file.at(position, _LOOK):
-        if found := _SECOND.search(before + block):
-            where = position - len(before) + found.start()
-            raise AudioError(f"{printable(path)} holds a second flac file from byte {where} on: two files were joined; split it there")
-        position += len(block)
-        before = block[-7:]
+    with open(path, "rb") as file:
+        file.seek(position)
+        while block := file.read(_LOOK):
+            if found := _SECOND.search(before + block):
+                where = position - len(before) + found.start()
+                raise AudioError(
+                    f"{printable(path)} holds a second flac file from byte {where} on: two recordings were joined; split it there: "
+                    f"head -c {where} gives the first, tail -c +{where + 1} the second"
+                )
+            position += len(block)
+            before = block[-7:]
 
 
 def _frames_of(channels: int, bits: int, *, fixed: bool) -> re.Pattern[bytes]:

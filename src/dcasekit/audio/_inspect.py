@@ -92,7 +92,7 @@ def _of_flac(file: Bytes, one: _Id, whole: Part, begin: int, end: int) -> AudioI
     promised, sr, channels, subtype, ends = _flac.look(file, begin, end, one.path)
     samples = promised
     if not promised or promised not in ends:
-        _flac.refuse_joined(file, begin, one.path)
+        _flac.refuse_joined(one.path, begin)
         if promised and max(ends, default=0) > promised:  # libsndfile would stop there
             raise AudioError(f"{printable(one.path)} goes on after the {promised} samples that its header promises; write the file anew")
         samples = _kept(_count_samples, one, whole)

@@ -218,13 +218,13 @@ def train(  # noqa: PLR0913 - options of a command
 
 @app.command(
     epilog=_cli_output.examples(
-        "dcasekit evaluate runs/esc10/model --dataset esc10 --data data/ESC-50",
-        "dcasekit evaluate runs/esc10/model --dataset esc10 --data data/ESC-50 --json",
+        "dcasekit evaluate --model runs/esc10/model --dataset esc10 --data data/ESC-50",
+        "dcasekit evaluate --model runs/esc10/model --dataset esc10 --data data/ESC-50 --json",
     )
 )
 def evaluate(  # noqa: PLR0913 - options of a command
     *,
-    model: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder of a saved model.", show_default=False)],
+    model: o.ModelFolder,
     dataset: o.DatasetName,
     data: o.Data,
     dataset_settings: o.DatasetSettings = None,
@@ -266,7 +266,7 @@ def evaluate(  # noqa: PLR0913 - options of a command
 def predict(  # noqa: PLR0913 - options of a command
     *,
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Audio files.", show_default=False)],
-    model: Annotated[Path, typer.Option(metavar="MODEL_DIR", help="Folder of a saved model.")],
+    model: o.ModelFolder,
     form: Annotated[
         Literal["table", "tsv", "json"] | None,
         typer.Option("--format", help="How to print.  \\[default: tsv for events, table for labels]", show_default=False),

@@ -204,17 +204,18 @@ def validate(
     Of a folder also: which recordings are left out, and labels in two spellings, without a letter, or in one clip alone.
 
     JSON: an object dataset, clips, problems; a problem has kind (missing, unreadable, truncated, silent, duplicate, extra, late, left out,
-    label), path, detail.
+    label, labels), path, detail.
     """
     dataset = _cli_leaves.dataset(name, data, settings=settings)
     problems = dataset.validate(content=not headers, jobs=jobs, progress=bars(quiet))
+    clips = 0 if any(problem.kind == "labels" for problem in problems) else len(dataset.clips)
     rows = [{"kind": problem.kind, "path": problem.path, "detail": problem.detail} for problem in problems]
     if as_json:
-        document({"dataset": dataset.name, "clips": len(dataset.clips), "problems": rows})
+        document({"dataset": dataset.name, "clips": clips, "problems": rows})
     elif rows:
         table(tuple(rows[0]), [tuple(row.values()) for row in rows])
     else:
-        text(f"{dataset.name}: {len(dataset.clips)} clips, no problems")
+        text(f"{dataset.name}: {clips} clips, no problems")
     if rows:
         raise typer.Exit(1)
 

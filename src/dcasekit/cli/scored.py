@@ -51,10 +51,11 @@ def show(
         counts = {"clips": len(material.reference), "events": events, "left_out": material.left_out}
         return document(plain({**counts, "labels": material.labels, "metrics": found}))
     bounds = [[f"{end:.4f}" if end == end else "-" for end in one.interval] for one in scores]  # noqa: PLR0124 - NaN
+    columns = ("metric", "number", "value", "95 % interval")[: 4 if any("-" not in ends for ends in bounds) else 3]
     rows = [
         (one.metric, one.headline, f"{one.value:.4f}", " to ".join(dict.fromkeys(ends))) for one, ends in zip(scores, bounds, strict=True)
     ]
-    table(("metric", "number", "value", "95 % interval"), rows)
+    table(columns, [row[: len(columns)] for row in rows])
     if said := describe_left_out(material.left_out, clips="clips of the reference without an estimate"):
         text(said)
     for first in range(0, len(scores), _COLUMNS):

@@ -16,6 +16,7 @@ from typing import Any, Self, cast
 import numpy as np
 
 from dcasekit import features
+from dcasekit.cli import output
 from dcasekit.containers.base import ModelContainer
 from dcasekit.containers.saving import FILES as MODEL_FILES
 from dcasekit.containers.saving import KIND as MODEL_KIND
@@ -206,9 +207,14 @@ def _row(record: Mapping[str, float]) -> list[str]:
 
 
 def write_all_scores(folder: Path | None, results: Results) -> None:
-    """Write the scores of each clip as TSV into a folder, if one is given."""
-    for clip, scores in zip(results.clips, results.scores, strict=True) if folder is not None else ():
-        write_scores(place(cast("Path", folder), f"{clip}.tsv", kind="scores"), scores)
+    """Write the scores of each clip as TSV into a folder, if one is given, and say how other metrics are had of them."""
+    if folder is None:
+        return
+    for clip, scores in zip(results.clips, results.scores, strict=True):
+        write_scores(place(folder, f"{clip}.tsv", kind="scores"), scores)
+    if results.task == "detection":
+        told = "for PSDS, with the dataset's events in EVENTS (dcasekit datasets convert ... --to events)"
+        output.note(f"{told}: dcasekit score --reference EVENTS --estimate {folder} --metric psds1,psds2 --partial")
 
 
 def evaluation(model: ModelContainer, dataset: Dataset, fold: str, *, scores: Path | None = None) -> Report:

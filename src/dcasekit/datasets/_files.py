@@ -96,6 +96,8 @@ class DatasetFiles(ABC):
     def validate(self, *, content: bool = True, jobs: int | None = None, progress: bool = False) -> list[Problem]:
         """Look for missing, unreadable, truncated, silent and duplicate files, for audio that no label file lists, and for late events.
 
+        Where the label files themselves are wrong, that is the one problem.
+
         Parameters
         ----------
         content : ``False``: read headers only, thousands of files a second; what only the samples show (silent and duplicate files,
@@ -104,7 +106,12 @@ class DatasetFiles(ABC):
         progress : show a progress bar.
         """
         bar = f"Validating {self.name}" if progress else None
-        clips = self.clips if self._resampled is not None else self.listed
+        try:
+            clips = self.clips if self._resampled is not None else self.listed
+        except DatasetError as error:
+            if not self.root.is_dir():
+                raise
+            return [Problem("labels", str(self.root), str(error))]
         # Copies of our own lie in a folder which datasets that share it fill together: nothing there is extra.
         known = None if self._resampled is not None else self._shared()
         return [*find_problems(clips, known, step=self.label_step, content=content, jobs=jobs, progress=bar), *self._doubts()]

@@ -25,8 +25,9 @@ class Problem:
     Parameters
     ----------
     kind : ``"missing"``, ``"unreadable"``, ``"truncated"``, ``"silent"`` (every sample is 0), ``"duplicate"`` (the same bytes as
-        another file), ``"extra"`` (in no label file), ``"late"`` (events behind its end); of a `Folder` also ``"left out"`` (a recording
-        that is not used) and ``"label"`` (two spellings, no name, in one clip alone).
+        another file), ``"extra"`` (in no label file), ``"late"`` (events behind its end); of the dataset's folder
+        ``"labels"`` (it cannot be told what it holds); of a `Folder` also ``"left out"`` (a recording not used) and ``"label"`` (two
+        spellings, no name, in one clip alone).
     path : of the file.
     detail : what was found, and what to do.
     """

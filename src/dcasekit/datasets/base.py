@@ -96,7 +96,7 @@ class Dataset(DatasetFiles, ABC):
         try:
             return tuple(self._checked(self.load()))
         except AnnotationError as error:
-            raise DatasetError(f"{self.name} in {self.root}: {error}; mend the file, or run download()") from error
+            raise DatasetError(f"{self.name} in {self.root}: {error}; download() fetches the label files anew") from error
 
     @cached_property
     def missing(self) -> tuple[str, ...]:

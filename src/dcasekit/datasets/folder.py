@@ -152,7 +152,7 @@ class Folder(Dataset):
         try:
             found = understand(self.root, self._list, self._annotator)
         except AnnotationError as error:
-            raise DatasetError(f"{self.name}: {error}; mend the file") from error
+            raise DatasetError(f"{self.name}: {error}") from error
         if not found.known:
             unreadable = [one.path for one in found.left_out if one.why.startswith("cannot be read")]
             how = f"convert {unreadable[0]} to wav" if unreadable else "put recordings there as dog/bark.wav, or beside their annotations"

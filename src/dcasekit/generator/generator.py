@@ -106,6 +106,12 @@ class DataGenerator:
             digest.update(repr((clip.id, tags, clip.events, audio)).encode())
         return digest.hexdigest()
 
+    def __repr__(self) -> str:
+        """Tell how many windows of how many clips there are, of what shape, and what is known of them."""
+        kind, frames, dims = type(self).__name__, *self.shape
+        sizes = f"{self.size} windows of {frames} x {dims} from {len(self.clips)} clips of {self.dataset.name}"
+        return f"{kind}({sizes}, {len(self.labels)} labels per {self.target}, {self.scaler or 'no scaler'})"
+
     def __len__(self) -> int:
         """Count the batches of one pass."""
         return math.ceil(len(self._start_of) / self.batch_size)

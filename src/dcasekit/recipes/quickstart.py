@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
+
 from dcasekit.annotations import Event
 from dcasekit.core.parallel import map_clips, usable_cores
 from dcasekit.datasets.base import Task
@@ -116,7 +118,8 @@ def chance(results: Results) -> Published:
     if results.task == "classification":
         return Published(1 / len(results.labels), "one scene for every clip")
     if results.task == "tagging":
-        return Published(float(results.truth.mean()), "random scores: the mean share of clips that hold a tag")
+        known = [column[~np.isnan(column)] for column in results.truth.T if not np.isnan(column).all()]
+        return Published(float(np.mean([column.mean() for column in known])), "random scores: the mean share of clips that hold a tag")
     reference = {clip: events for clip, events in (results.events or {}).items() if events is not None}
     always = {
         clip: [Event(0.0, float(scores.edges[-1]), label) for label in results.labels]

@@ -16,12 +16,6 @@ from dcasekit.report.section import duration, show, writer_for
 from dcasekit.results import describe_left_out
 from dcasekit.results.scoring import Material, Score
 
-HOW_TO_READ = (
-    "Intervals are 95 % bootstrap intervals over clips. Metrics whose name begins with best choose each label's threshold on these "
-    "very clips: they say what the scores are worth, not what a system with a fixed threshold gets. An interval of PSDS says where the "
-    "PSDS of endless clips is: labels differ less there than by chance on few, so it may lie above the figure. A dash means undefined: "
-    "the label does not occur."
-)
 ROC_NOTE = "Thin: one label each. Thick: their mean less its weighted standard deviation, whose area is the PSDS."
 
 
@@ -50,8 +44,22 @@ def score_page(title: str, scores: Sequence[Score], material: Material, *, files
         files={name: str(path) for name, path in files.items()},
         cards=cards,
         details=[_table(one) for one in scores],
-        how_to_read=HOW_TO_READ,
+        how_to_read=_how_to_read(scores),
     )
+
+
+def _how_to_read(scores: Sequence[Score]) -> str:
+    """Explain what is on the page, and nothing that is not."""
+    drawn = [one.metric for one in scores if not np.isnan(one.interval[0])]
+    said = {
+        "Intervals are 95 % bootstrap intervals over clips.": drawn,
+        "Metrics whose name begins with best choose each label's threshold on these very clips: they say what the scores are worth, not "
+        "what a system with a fixed threshold gets.": [one for one in scores if one.metric.startswith("best")],
+        "An interval of PSDS says where the PSDS of endless clips is: labels differ less there than by chance on few, so it may lie above "
+        "the figure.": [metric for metric in drawn if metric.startswith("psds")],
+        "A dash means undefined: the label does not occur.": [one for one in scores if np.isnan([*one.numbers.values()]).any()],
+    }
+    return " ".join(sentence for sentence, about in said.items() if about)
 
 
 def roc_card(name: str, roc: psds.Roc) -> Card:

@@ -14,7 +14,7 @@ from dcasekit.audio import READABLE
 from dcasekit.core.files import read_rows
 from dcasekit.core.units import PathLike, Seconds
 from dcasekit.errors import AnnotationError, MetricError
-from dcasekit.scores import PerLabel, Scores, read_durations, read_scores_folder, to_events
+from dcasekit.scores import PerLabel, Scores, find_score_files, read_durations, read_scores_folder, to_events
 
 Events = Mapping[str, Sequence[Event]]
 
@@ -132,7 +132,7 @@ def _read_events(path: PathLike, annotator: str | None) -> dict[str, list[Event]
 
 def _holds_scores(path: PathLike) -> bool:
     """Whether a folder is one of score files: the first table in it has a header ``onset offset label ...``, and numbers below."""
-    tables = sorted(each for each in Path(path).glob("[!.]*") if each.suffix.lower() in {".tsv", ".csv"})
+    tables = find_score_files(path)
     (_, header), *rows = (read_rows(tables[0], error=AnnotationError) if tables else None) or [(0, [])]
     if [cell.strip().lower() for cell in header[:2]] != ["onset", "offset"]:
         return False

@@ -316,24 +316,31 @@ def _frame_problem(table: NDArray[np.float64]) -> tuple[int, str] | None:
 
 
 def read_scores_folder(folder: PathLike) -> dict[str, Scores]:
-    """Read the scores of many clips from a folder with one TSV or CSV per clip, as sed_scores_eval stores them.
+    """Read the scores of many clips from a folder, and the folders in it, with one TSV or CSV per clip, as sed_scores_eval stores them.
 
     Returns
     -------
-    dict : clip id, the file's name without its last suffix (``a.wav.tsv`` is ``a.wav``), -> scores; in the order of the ids.
+    dict : clip id, the file's path below `folder` without its last suffix (``a.wav.tsv`` is ``a.wav``), -> scores; in the order of the ids.
 
     Raises
     ------
     AnnotationError : no such folder, no score file in it, two of one clip, or `read_scores` refuses one.
     """
-    files = [path for path in Path(folder).glob("[!.]*") if path.suffix.lower() in {".tsv", ".csv"}]
+    files = find_score_files(folder)
     if not files:
         raise AnnotationError(f"{folder} is no folder with score files (.tsv or .csv, one per clip, named by the clip's id)")
-    files.sort(key=lambda path: path.stem)
-    for path, other in pairwise(files):
-        if path.stem == other.stem:
-            raise AnnotationError(f"{path} and {other} are both scores of clip {path.stem!r}; keep one")
-    return {path.stem: read_scores(path) for path in files}
+    names = [path.relative_to(folder).with_suffix("").as_posix() for path in files]
+    for (clip, path), (following, other) in pairwise(zip(names, files, strict=True)):
+        if clip == following:
+            raise AnnotationError(f"{path} and {other} are both scores of clip {clip!r}; keep one")
+    return {clip: read_scores(path) for clip, path in zip(names, files, strict=True)}
+
+
+def find_score_files(folder: PathLike) -> list[Path]:
+    """List the tables of a folder and the folders in it, but for hidden ones, in the order of their names without suffix."""
+    found = (path for path in Path(folder).rglob("*") if path.suffix.lower() in {".tsv", ".csv"})
+    shown = (path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    return sorted(shown, key=lambda path: path.with_suffix("").as_posix())
 
 
 def read_durations(path: PathLike) -> dict[str, Seconds]:

@@ -135,7 +135,7 @@ def read_event_rows(path: PathLike, at: Columns, rows: Rows, expected: str) -> I
         try:
             event = None if silent else Event(parse_number(onset), parse_number(offset), label, _read_weight(cells, at.weight))
         except AnnotationError as error:
-            raise AnnotationError(f"{path}, line {line}: {error}; correct the file") from error
+            raise AnnotationError(f"{path}, line {line}: {error}; mend the file") from error
         except ValueError as error:
             hint = "times in seconds; a header may name the columns in another order"
             raise AnnotationError(f"{path}, line {line}: {error}; expected {expected}, {hint}; got {shorten(row)}") from None

@@ -68,9 +68,7 @@ def _count_from_file(path: PathLike, row: Row, offset: str) -> Row:
         # The sum is not the decimal number that Raven showed: 0.1 + 0.2 ends at 0.3.
         event = replace(row.event, onset=onset, offset=round(onset + row.event.offset - row.event.onset, 9))
     except ValueError as error:
-        raise AnnotationError(
-            f"{path}, {row.where}: {error}; expected seconds in the column 'File Offset (s)'; correct the file"
-        ) from error
+        raise AnnotationError(f"{path}, {row.where}: {error}; expected seconds in the column 'File Offset (s)'; mend the file") from error
     return row._replace(event=event)
 
 

@@ -1,4 +1,4 @@
-"""``python -m dcasekit.cli``."""
+"""``python -m dcasekit``."""
 
 from dcasekit.cli import main
 
