@@ -570,7 +570,7 @@ def test_a_second_run_says_the_same_in_json(trained):
     (section,) = found["sections"]
     assert (section["number"], section["clips"], section["folds"]) == ("accuracy", 4, ["fold2"])
     before = json.loads((out / "report.json").read_text())["sections"][0]["headline"]
-    assert section["value"] == before["mean_of_folds"]
+    assert section["value"] == before["value"]
 
 
 def test_another_run_does_not_take_over_the_folder(trained):
@@ -781,8 +781,9 @@ def test_run_a_recipe(recipe, tmp_path):
 def test_run_quick_json(recipe, tmp_path):
     found = json.loads(run("run", recipe, "--quick", "--out", tmp_path / "o", "--set", "name=5", "--json")[0])
     assert found["title"] == "Tiny"
+    perfect = {"value": 1.0, "interval_95": pytest.approx([0.025**0.25, 1.0])}
     assert found["sections"] == [
-        {"name": "all", "number": "accuracy", "value": 1.0, "interval_95": pytest.approx([0.025**0.25, 1.0]), "clips": 4, "folds": ["test"]}
+        {"name": "all", "number": "accuracy", **perfect, "clips": 4, "folds": ["test"], "measures": {"accuracy": perfect}}
     ]
     assert json.loads((tmp_path / "o" / "report.json").read_text())["settings"]["name"] == "5"
 

@@ -20,9 +20,11 @@ import dcasekit
 from dcasekit import audio
 from dcasekit.annotations import Event
 from dcasekit.metrics.psds import PSDS1, PSDS2
+from dcasekit.errors import MetricError
 from dcasekit.report import Published, Report, Section, Sizes, environment
 from dcasekit.report.comparison import holm
 from dcasekit.report.score_page import score_page
+from dcasekit.report.section import PUBLISHED, tables
 from dcasekit.results import Results, scoring
 from dcasekit.scores import Scores
 
@@ -156,14 +158,14 @@ def test_json_is_complete_and_without_nan(page):
     assert first["histories"]["fold1"][1]["val_loss"] is None
     assert content["settings"] == {"seed": 0, "lr": None}
     accuracies = [fold["numbers"]["accuracy"] for fold in first["folds"].values()]
-    assert first["headline"]["mean_of_folds"] == pytest.approx(np.mean(accuracies))
+    assert first["headline"]["value"] == pytest.approx(np.mean(accuracies))
     assert first["headline"]["deviation_of_folds"] == pytest.approx(np.std(accuracies, ddof=1))
 
 
 def test_markdown_holds_the_same_numbers(page):
     text, content = (page / "report.md").read_text(), json.loads((page / "report.json").read_text())
     for part in content["sections"]:
-        assert f"{100 * part['headline']['mean_of_folds']:.1f} %" in text
+        assert f"{100 * part['headline']['value']:.1f} %" in text
     assert "Salamon \\| Bello" in text
     assert "classification \\& \\<i\\>more\\</i\\>" in text
     assert "241,482 parameters, 12.3 M MACs" in text
@@ -461,3 +463,65 @@ def test_templates_and_style_sheet_are_files_of_the_package():
     names = {entry.name for entry in folder.iterdir()}
     assert {"page.html", "report.html", "scores.html", "parts.html", "style.css"} <= names
     assert "prefers-color-scheme: dark" in (folder / "style.css").read_text(encoding="utf-8")
+
+
+def measured(task="detection", **changes):
+    published = {
+        "Baseline <2018>": Published(0.1406, "its published score", measure="event_f1"),
+        "Winner": Published(0.3240, "an ensemble"),
+        "Baseline, segments": Published(0.61, "segments of 1 s", measure="error rate"),
+    }
+    own = {
+        "measures": {"event_f1": 0.151, "error rate": 1.25, "lwlrap": 0.4},
+        "intervals": {"event_f1": (0.12, 0.18), "error rate": (1.1, 1.4)},
+    }
+    return replace(section(task), **{"published": published, **own, **changes})
+
+
+def test_measures_of_a_recipe_stand_beside_the_published_numbers_of_the_same_measure():
+    one = measured()
+    assert one.headline == "event_f1"
+    [table] = [table for table in tables(one) if table.title == PUBLISHED]
+    assert table.columns == ("measure", "system", "value", "95 % interval", "what differs")
+    assert table.rows == [
+        ("event-based F1", "this run", "15.1 %", "12.0 % to 18.0 %", ""),
+        ("event-based F1", "Baseline <2018>", "14.1 %", "", "its published score"),
+        ("event-based F1", "Winner", "32.4 %", "", "an ensemble"),
+        ("error rate", "this run", "1.250", "1.100 to 1.400", ""),
+        ("error rate", "Baseline, segments", "0.610", "", "segments of 1 s"),
+        ("lwlrap", "this run", "40.0 %", "–", ""),
+    ]
+    assert table.highlight == [0, 3, 5]
+    content = one.to_dict()
+    assert content["headline"] == {"name": "event_f1", "value": 0.151, "deviation_of_folds": None}
+    assert content["measures"]["error rate"] == {"value": 1.25, "interval_95": [1.1, 1.4]}
+    assert content["measures"]["lwlrap"] == {"value": 0.4, "interval_95": [None, None]}
+    assert content["published"]["Winner"]["measure"] is None
+    text, page = report(one).to_markdown(), html.unescape(report(one).to_html())
+    parsed(report(one).to_html())
+    for found in (text, page):
+        for said in ("event-based F1, 95 % interval 12.0 % to 18.0 %", "1.100 to 1.400", "an ensemble", "script"):
+            assert said in found
+    assert len(re.findall("of this run and of published systems", page)) == 2, "a picture for each measure with published numbers"
+    assert page.count('class="ours"') == 3
+
+
+def test_without_measures_of_its_own_a_section_is_judged_by_its_task():
+    one = section("classification")
+    assert one.headline == "accuracy"
+    assert one.to_dict()["measures"] == {
+        "accuracy": {"value": pytest.approx(one.spread("accuracy")[0]), "interval_95": pytest.approx(list(one.pooled.interval))}
+    }
+    more = replace(one, published=one.published | {"other": Published(0.5, "mean of classes", measure="accuracy/macro")})
+    [table] = [table for table in tables(more) if table.title == PUBLISHED]
+    assert [row[:2] for row in table.rows][2:] == [("mean recall of classes", "this run"), ("mean recall of classes", "other")]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"intervals": {"psds": (0.1, 0.2)}}, {"published": {"x": Published(0.5, "", measure="psds")}}],
+    ids=["interval", "published"],
+)
+def test_what_was_not_measured_is_refused_by_name(changes):
+    with pytest.raises(MetricError, match=r"has no measure 'psds'; its measures and numbers are: event_f1, error rate, lwlrap, f1/micro"):
+        measured(**changes)

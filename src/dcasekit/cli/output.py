@@ -18,7 +18,6 @@ from dcasekit.errors import DcasekitError
 
 if TYPE_CHECKING:
     from dcasekit.report import Report, Section
-    from dcasekit.results import Results
 
 DEBUG = "--debug"
 
@@ -131,8 +130,9 @@ def results_of(report: "Report", *, as_json: bool, page: Path | None = None, mod
         document({"title": report.title, "sections": headlines, **files})
         return
     rows = [
-        (one["name"], one["number"], _decimal(one["value"]), " to ".join(dict.fromkeys(map(_decimal, one["interval_95"]))), one["clips"])
+        (one["name"], name, _decimal(each["value"]), " to ".join(dict.fromkeys(map(_decimal, each["interval_95"]))), one["clips"])
         for one in headlines
+        for name, each in one["measures"].items()
     ]
     table(("", "number", "value", "95 % interval", "clips"), rows)
     for name, path in files.items():
@@ -142,15 +142,10 @@ def results_of(report: "Report", *, as_json: bool, page: Path | None = None, mod
 def _headline(section: "Section") -> dict[str, Any]:
     from dcasekit.results import plain
 
-    pooled: Results = section.pooled
-    return {
-        "name": section.name,
-        "number": pooled.headline,
-        "value": plain(section.spread(pooled.headline)[0]),
-        "interval_95": plain(pooled.interval),
-        "clips": len(pooled.clips),
-        "folds": list(section.folds),
-    }
+    measures = {name: {"value": one.value, "interval_95": one.interval} for name, one in section.measured.items()}
+    headline = {"number": section.headline, **measures[section.headline]}
+    counts = {"clips": len(section.pooled.clips), "folds": list(section.folds)}
+    return dict(plain({"name": section.name, **headline, **counts, "measures": measures}))
 
 
 def _decimal(value: float | None) -> str:

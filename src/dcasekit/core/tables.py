@@ -14,7 +14,7 @@ _LINE_START = re.compile(r"^(\d*)([#>=]|[-+.)](?=\s))")
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells; the first column names the rows. `highlight` is the number of a row to set off.
+    """Rows of cells; the first column names the rows. `highlight` are the numbers of rows to set off.
 
     A cell is text, a number, or ``None``; ``None`` and NaN are shown as a dash, decimal numbers with three places.
 
@@ -27,7 +27,7 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
     title: str = ""
-    highlight: int | None = None
+    highlight: Sequence[int] = ()
 
     @classmethod
     def of(cls, records: Sequence[Mapping[str, Any]], *, title: str = "") -> "Table":

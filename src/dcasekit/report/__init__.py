@@ -19,8 +19,9 @@ from dcasekit.core.tables import Table, markdown
 from dcasekit.core.units import PathLike
 from dcasekit.report import comparison as _comparison
 from dcasekit.report.pages import render
-from dcasekit.report.section import Published, Section, Sizes, facts, sentence, settings_table, tables, text
+from dcasekit.report.section import Published, Section, Sizes, facts, sentence, tables
 from dcasekit.report.section_page import view
+from dcasekit.report.words import settings_table, text
 from dcasekit.results import describe_left_out, plain
 
 __all__ = ["Published", "Report", "Section", "Sizes", "environment"]

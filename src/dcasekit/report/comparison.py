@@ -11,7 +11,8 @@ from dcasekit import plots
 from dcasekit.core.tables import Table
 from dcasekit.plots.svg import percent
 from dcasekit.report.pages import Card, bars_height, figure, table_card
-from dcasekit.report.section import Section, duration, name, si, span
+from dcasekit.report.section import Section
+from dcasekit.report.words import duration, name, si, span
 from dcasekit.results import Comparison
 
 Pairs = Mapping[tuple[str, str], Comparison]

@@ -12,7 +12,7 @@ from dcasekit.core.units import PathLike
 from dcasekit.metrics import psds
 from dcasekit.plots.svg import percent
 from dcasekit.report.pages import Card, Fact, bars_height, picture, render
-from dcasekit.report.section import duration, show, writer_for
+from dcasekit.report.words import duration, show, writer_for
 from dcasekit.results import describe_left_out
 from dcasekit.results.scoring import Material, Score
 

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ from dcasekit.errors import MetricError
 from dcasekit.metrics import psds
 from dcasekit.plots.svg import percent
 from dcasekit.report.pages import Fact
+from dcasekit.report.words import duration, name, settings_table, show, si, span
 from dcasekit.results import PER_LABEL, Results, plain
 
 History = list[dict[str, float]]
@@ -24,24 +25,6 @@ _FOLD_NUMBERS = {
     "tagging": ("average_precision/macro", "auc/macro", "lwlrap", "f1/micro", "f1/macro"),
     "detection": ("f1/micro", "f1/macro", "error_rate/micro", "error_rate/macro", "psds1", "psds2", "clip/average_precision/macro"),
 }
-_NAMES = {
-    "accuracy": "accuracy",
-    "accuracy/macro": "mean recall of classes",
-    "average_precision/macro": "mAP",
-    "average_precision": "average precision",
-    "auc": "AUC",
-    "auc/macro": "AUC (macro)",
-    "f1": "F1",
-    "f1/micro": "F1 (micro)",
-    "f1/macro": "F1 (macro)",
-    "error_rate": "error rate",
-    "error_rate/micro": "error rate (micro)",
-    "error_rate/macro": "error rate (macro)",
-    "clip/average_precision": "clip average precision",
-    "clip/average_precision/macro": "clip mAP",
-    "psds1": "PSDS1",
-    "psds2": "PSDS2",
-}
 _PSDS = {"psds1": psds.PSDS1, "psds2": psds.PSDS2}
 _AIMS = {
     "classification": "tell {} classes apart",
@@ -49,14 +32,28 @@ _AIMS = {
     "detection": "find sounds of {} labels and when they begin and end",
 }
 PUBLISHED, CONFUSED = "Beside published numbers", "Commonest confusions"  # tables that a page shows in a place of their own
+_UNKNOWN = (float("nan"), float("nan"))
 
 
 @dataclass(frozen=True)
 class Published:
-    """A system's published number, of the same kind as the headline, and how it differs from this run, with source."""
+    """A system's published number, and how it differs from this run, with source.
+
+    `measure` says which of the section's numbers it is of; ``None``: its headline.
+    """
 
     value: float
     differs: str
+    measure: str | None = None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number, its 95 % interval (NaN: unknown), and how it came about."""
+
+    value: float
+    interval: tuple[float, float] = _UNKNOWN
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,6 +79,12 @@ class Section:
     notes : what differs from the published protocol, what was skipped.
     sizes : fold -> clips of training and validation.
     saved : folder of the model, of the first of several folds.
+    measures : what a recipe measured its own way, in order; the first is the section's headline, in place of that of the task.
+    intervals : measure -> its 95 % interval, for those that have one.
+
+    Raises
+    ------
+    MetricError : an interval, or a published number, is of something that was not measured.
     """
 
     name: str
@@ -93,6 +96,27 @@ class Section:
     notes: Sequence[str] = ()
     sizes: Mapping[str, Sizes] = field(default_factory=dict)
     saved: PathLike | None = None
+    measures: Mapping[str, float] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        named = {one.measure for one in self.published.values() if one.measure} - {*self.measures}
+        if strange := {*self.intervals} - {*self.measures} | {number for number in named if number not in self.pooled_numbers}:
+            known = ", ".join([*self.measures, *self.pooled_numbers])
+            raise MetricError(f"section {self.name!r} has no measure {min(strange)!r}; its measures and numbers are: {known}")
+
+    @cached_property
+    def measured(self) -> Mapping[str, Measure]:
+        """What is set beside published numbers: the headline, the recipe's other measures, and numbers that only published systems name."""
+        own = {name: Measure(value, self.intervals.get(name, _UNKNOWN)) for name, value in self.measures.items()}
+        own = own or {self.pooled.headline: Measure(self.spread(self.pooled.headline)[0], self.pooled.interval)}
+        named = dict.fromkeys(one.measure for one in self.published.values() if one.measure)
+        return own | {name: Measure(self.spread(name)[0]) for name in named if name not in own}
+
+    @property
+    def headline(self) -> str:
+        """Name of the main number."""
+        return next(iter(self.measured))
 
     @cached_property
     def pooled(self) -> Results:
@@ -121,11 +145,12 @@ class Section:
 
     def to_dict(self) -> dict[str, Any]:
         """Give everything as what JSON knows."""
-        mean, deviation = self.spread(self.pooled.headline)
+        _, deviation = (0.0, float("nan")) if self.measures else self.spread(self.headline)
         content = {
             "name": self.name,
             "done": sentence(self),
-            "headline": {"name": self.pooled.headline, "mean_of_folds": mean, "deviation_of_folds": deviation},
+            "headline": {"name": self.headline, "value": self.measured[self.headline].value, "deviation_of_folds": deviation},
+            "measures": {name: {"value": one.value, "interval_95": one.interval} for name, one in self.measured.items()},
             "pooled": self.pooled.to_dict() | {"numbers": self.pooled_numbers},
             "folds": {fold: results.to_dict() | {"numbers": self.numbers[fold]} for fold, results in self.folds.items()},
             "histories": self.histories,
@@ -184,23 +209,35 @@ def usage(section: Section) -> Usage | None:
 def facts(section: Section) -> list[Fact]:
     """List the main facts, the headline first."""
     results, model = section.pooled, section.model
-    mean, _ = section.spread(results.headline)
-    caption = name(results.headline) + (" in segments of 1 s" if results.headline == "f1/micro" else "")
-    over = ""
-    if len(section.folds) > 1:
-        caption += f", mean of {len(section.folds)} folds, which deviate by ± {100 * section.spread(results.headline)[1]:.1f} points"
-        over = f" of {percent(results.numbers[results.headline])} pooled"
-    facts = [Fact(percent(mean), caption), Fact(span(results.interval), f"95 % interval{over}")]
+    facts = _measures(section) if section.measures else _headline(section)
     if results.task == "classification":
         counts = [row["clips"] for row in results.table()]
         facts.append(Fact(percent(max(counts) / max(sum(counts), 1)), "guessing the commonest class"))
-    facts += [Fact(percent(section.pooled_numbers[key]), name(key)) for key in section.rocs]
+    facts += [Fact(percent(section.pooled_numbers[key]), name(key)) for key in section.rocs if key not in section.measures]
     facts.append(_clips(section))
     if model:
         size = [f"{model['parameters']:,} parameters"] if "parameters" in model else []
         size += [f"{si(model['macs'])} MACs"] if model.get("macs") else []
         facts.append(Fact(str(model.get("class", "model")), ", ".join(size)))
     return [*facts, Fact(duration(section.seconds), "run time")] if section.seconds >= 0 else facts
+
+
+def _measures(section: Section) -> list[Fact]:
+    def known(key: str, one: Measure) -> str:
+        return "" if np.isnan(one.interval[0]) else f", 95 % interval {span(one.interval, key)}"
+
+    return [Fact(show(key, one.value), name(key) + known(key, one)) for key, one in section.measured.items()]
+
+
+def _headline(section: Section) -> list[Fact]:
+    results = section.pooled
+    mean, _ = section.spread(results.headline)
+    caption = name(results.headline) + (" in segments of 1 s" if results.headline == "f1/micro" else "")
+    over = ""
+    if len(section.folds) > 1:
+        caption += f", mean of {len(section.folds)} folds, which deviate by ± {100 * section.spread(results.headline)[1]:.1f} points"
+        over = f" of {percent(results.numbers[results.headline])} pooled"
+    return [Fact(percent(mean), caption), Fact(span(results.interval), f"95 % interval{over}")]
 
 
 def tables(section: Section) -> list[Table]:
@@ -244,10 +281,24 @@ def _numbers(results: Results, rocs: Mapping[str, psds.Roc]) -> dict[str, float]
 
 
 def _published(section: Section) -> Table:
-    number = section.pooled.headline
-    rows = [(name, percent(one.value), one.differs) for name, one in section.published.items()]
-    ours = ("this run", percent(section.spread(number)[0]), "mean of folds" if len(section.folds) > 1 else "")
-    return Table(("system", name(number), "what differs"), [ours, *rows] if rows else [], title=PUBLISHED, highlight=0)
+    if len(section.measured) > 1 or section.measures:
+        return beside(section.measured, section.published)
+    number = section.headline
+    rows = [(name, show(number, one.value), one.differs) for name, one in section.published.items()]
+    ours = ("this run", show(number, section.measured[number].value), "mean of folds" if len(section.folds) > 1 else "")
+    return Table(("system", name(number), "what differs"), [ours, *rows] if rows else [], title=PUBLISHED, highlight=(0,))
+
+
+def beside(ours: Mapping[str, Measure], published: Mapping[str, Published], who: str = "this run") -> Table:
+    """Set measures beside the published numbers of the same measure; the first is the headline."""
+    rows: list[tuple[str, ...]] = []
+    highlight = []
+    for key, one in ours.items():
+        highlight.append(len(rows))
+        rows.append((name(key), who, show(key, one.value), span(one.interval, key), one.remark))
+        same = {system: one for system, one in published.items() if (one.measure or next(iter(ours))) == key}
+        rows += [(name(key), system, show(key, other.value), "", other.differs) for system, other in same.items()]
+    return Table(("measure", "system", "value", "95 % interval", "what differs"), rows, title=PUBLISHED, highlight=highlight)
 
 
 def _folds(section: Section) -> Table:
@@ -284,57 +335,3 @@ def _confused(section: Section, count: int = 8) -> Table:
     pairs = [divmod(int(cell), len(labels)) for cell in np.argsort(-wrong, axis=None, kind="stable")[:count]]
     rows = [(labels[i], labels[j], str(wrong[i, j]), percent(wrong[i, j] / counts[i].sum())) for i, j in pairs if wrong[i, j]]
     return Table(("true", "predicted", "clips", "of the true label"), rows, title=CONFUSED)
-
-
-def settings_table(title: str, values: Mapping[str, Any]) -> Table:
-    """Make a table of names and values."""
-    return Table(("name", "value"), [(str(name), text(value)) for name, value in values.items()], title=title)
-
-
-def name(key: str) -> str:
-    """Say what a number is, in words."""
-    return _NAMES.get(key, key)
-
-
-def span(interval: tuple[float, float]) -> str:
-    """Write an interval of shares."""
-    return "–" if np.isnan(interval[0]) else f"{percent(interval[0])} to {percent(interval[1])}"
-
-
-def show(key: str, value: float) -> str:
-    """Write a number as its kind is written."""
-    return writer_for(key)(value)
-
-
-def writer_for(key: str) -> Callable[[float], str]:
-    """Give how a kind of number is written: shares as percentages, error rates, which may exceed 1, as they are."""
-    return _decimal if "error_rate" in key else percent
-
-
-def _decimal(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.3f}"
-
-
-def text(value: Any) -> str:
-    """Write a setting's value on one line."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}={text(item)}" for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(text, value))
-    return str(value)
-
-
-def si(count: float) -> str:
-    """Write a large number with a prefix, e.g. 12.3 M."""
-    for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= factor:
-            return f"{count / factor:.1f} {prefix}"
-    return f"{count:g}"
-
-
-def duration(seconds: float) -> str:
-    """Write a time as a person would, e.g. 1 h 12 min."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -13,7 +13,8 @@ from dcasekit.plots.svg import SOFT, percent
 from dcasekit.report.clips import examples
 from dcasekit.report.pages import Card, bars_height, figure, picture, table_card
 from dcasekit.report.score_page import roc_card
-from dcasekit.report.section import CONFUSED, PUBLISHED, History, Section, facts, name, sentence, tables, usage, writer_for
+from dcasekit.report.section import CONFUSED, PUBLISHED, History, Section, facts, sentence, tables, usage
+from dcasekit.report.words import name, writer_for
 from dcasekit.results import PER_LABEL, describe_left_out
 from dcasekit.scores import pool
 
@@ -54,18 +55,20 @@ def view(section: Section) -> dict[str, Any]:
 def _published_card(section: Section, table: Table | None) -> list[Card]:
     if table is None:
         return []
-    number, (mean, _) = name(section.pooled.headline), section.spread(section.pooled.headline)
-    values = {"this run": mean} | {system: one.value for system, one in section.published.items()}
-    draw = partial(
-        plots.label_bars,
-        values,
-        name=number,
-        intervals={"this run": section.pooled.interval},
-        colors=dict.fromkeys(section.published, (SOFT, 0.6)),
-    )
-    title = f"{number} of this run and of published systems, {section.name}"
-    chart = figure(title, draw, height=bars_height(len(values)))
-    return [table_card(table, pictures=[chart])]
+    charts = []
+    for key, ours in section.measured.items():
+        others = {system: one.value for system, one in section.published.items() if (one.measure or section.headline) == key}
+        draw = partial(
+            plots.label_bars,
+            {"this run": ours.value} | others,
+            name=name(key),
+            intervals={"this run": ours.interval},
+            colors=dict.fromkeys(others, (SOFT, 0.6)),
+            write=writer_for(key),
+        )
+        title = f"{name(key)} of this run and of published systems, {section.name}"
+        charts += [figure(title, draw, height=bars_height(1 + len(others)))] if others else []
+    return [table_card(table, pictures=charts)]
 
 
 def _curves(histories: Mapping[str, History]) -> list[Card]:

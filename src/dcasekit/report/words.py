@@ -1,0 +1,84 @@
+"""How a report writes names, numbers, times and settings."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from dcasekit.core.tables import Table
+from dcasekit.plots.svg import percent
+
+_NAMES = {
+    "accuracy": "accuracy",
+    "accuracy/macro": "mean recall of classes",
+    "average_precision/macro": "mAP",
+    "average_precision": "average precision",
+    "auc": "AUC",
+    "auc/macro": "AUC (macro)",
+    "f1": "F1",
+    "f1/micro": "F1 (micro)",
+    "f1/macro": "F1 (macro)",
+    "error_rate": "error rate",
+    "error_rate/micro": "error rate (micro)",
+    "error_rate/macro": "error rate (macro)",
+    "clip/average_precision": "clip average precision",
+    "clip/average_precision/macro": "clip mAP",
+    "event_f1": "event-based F1",
+    "segment_f1": "segment-based F1",
+    "psds1": "PSDS1",
+    "psds2": "PSDS2",
+}
+
+
+def settings_table(title: str, values: Mapping[str, Any]) -> Table:
+    """Make a table of names and values."""
+    return Table(("name", "value"), [(str(name), text(value)) for name, value in values.items()], title=title)
+
+
+def name(key: str) -> str:
+    """Say what a number is, in words."""
+    return _NAMES.get(key, key.replace("_", " "))
+
+
+def span(interval: tuple[float, float], key: str = "") -> str:
+    """Write an interval of a kind of number."""
+    return "–" if np.isnan(interval[0]) else f"{show(key, interval[0])} to {show(key, interval[1])}"
+
+
+def show(key: str, value: float) -> str:
+    """Write a number as its kind is written."""
+    return writer_for(key)(value)
+
+
+def writer_for(key: str) -> Callable[[float], str]:
+    """Give how a kind of number is written: shares as percentages, errors, which may exceed 1, as they are."""
+    return _decimal if "error" in key else percent
+
+
+def _decimal(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.3f}"
+
+
+def text(value: Any) -> str:
+    """Write a setting's value on one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={text(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(text, value))
+    return str(value)
+
+
+def si(count: float) -> str:
+    """Write a large number with a prefix, e.g. 12.3 M."""
+    for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= factor:
+            return f"{count / factor:.1f} {prefix}"
+    return f"{count:g}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time as a person would, e.g. 1 h 12 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
