@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 import dcasekit
 from dcasekit import audio
 from dcasekit.annotations import Event
-from dcasekit.metrics.psds import PSDS1, PSDS2
 from dcasekit.errors import MetricError
+from dcasekit.metrics.psds import PSDS1, PSDS2
 from dcasekit.report import Published, Report, Section, Sizes, environment
 from dcasekit.report.comparison import holm
 from dcasekit.report.score_page import score_page
