@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from dcasekit import testing
+from dcasekit import load, testing
 from dcasekit.augmentations import AugmentedDataset, WhiteNoise
 from dcasekit.cli.training import RUN, Journal, claim, evaluation_fold
 from dcasekit.core.files import read_json, unsafe
-from dcasekit.datasets import ESC10
+from dcasekit.datasets import ESC10, Soundscapes
 from dcasekit.errors import DatasetError, DcasekitError, FeatureError, ModelError
 from dcasekit.features import Mel, MelSpectrogram
 from dcasekit.features._store import FeatureStore
-from dcasekit.models import MLP
+from dcasekit.models import MLP, CompactCNN
 from dcasekit.scaler import Scaler
 
 FEATURE = MelSpectrogram(sr=8000, audio_win=256, audio_hop=128, mel=Mel(bands=8))
@@ -156,3 +156,37 @@ def test_weights_are_not_taken_from_a_checkpoint_of_arrays_without_a_checksum(tm
     data = np.zeros((4, 6, 4), np.float32), np.eye(2, dtype=np.float32)[[0, 1, 0, 1]]
     with pytest.raises(ModelError, match=r"checkpoint\.safetensors"):
         MLP(hidden_layers_size=(3,), dropout_rates=(0.0,)).train(data, epochs=1, device="cpu", resume=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"present": {"fold1": 1}}, {"present": []}, {"clips": 2.5}, {"clips": 10**12}, {"labels": "dog"}, {"folds": None}, {"seconds": "1"}],
+    ids=json.dumps,
+)
+def test_settings_of_soundscapes_that_were_edited_are_named(tmp_path, changes):
+    dataset = testing.make_dataset("soundscapes", tmp_path, clips=4, seconds=0.2, sr=8000)
+    path = dataset.root / "settings.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(DatasetError, match=r"settings\.json"):
+        _ = Soundscapes(dataset.root).clips
+
+
+@pytest.mark.parametrize("changes", [{"duration": 1e999}, {"tags": 3}, {"events": [[1]]}, {"source": {}}])
+def test_the_record_beside_a_copy_that_was_edited_is_made_anew(dataset, changes):
+    AugmentedDataset(dataset, [WhiteNoise(snr=20)], seed=1).process(jobs=1)
+    path = sorted(dataset.root.rglob("*.wav.json"))[0]
+    whole = path.read_text()
+    path.write_text(json.dumps(json.loads(whole) | changes))
+    AugmentedDataset(dataset, [WhiteNoise(snr=20)], seed=1).process(jobs=1)
+    assert json.loads(path.read_text()) == json.loads(whole)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_model_that_cannot_answer_its_own_windows_is_not_loaded(tmp_path):
+    model = CompactCNN().build((12, 8), ("a", "b"))
+    weights = {name: array.copy() for name, array in model.weights().items()}
+    next(iter(weights.values()))[:] = np.nan
+    model.set_weights(weights)
+    model.save(tmp_path)
+    with pytest.raises(ModelError, match=str(tmp_path)):
+        load(tmp_path)

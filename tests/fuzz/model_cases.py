@@ -12,6 +12,7 @@ import numpy as np
 from mutations import damage, tree
 
 import dcasekit
+from dcasekit import audio
 from dcasekit.core import discover
 from dcasekit.features import Mel, MelSpectrogram
 from dcasekit.scaler import Scaler
@@ -31,13 +32,14 @@ FILES: dict[str, dict[str, bytes]] = {}
 def prepare(folder: Path) -> None:
     """Train a model of each and save it."""
     rng = np.random.default_rng(0)
+    audio.write(folder / "noise.wav", rng.normal(0, 0.1, 8000).astype(np.float32), 8000)
     data = rng.normal(size=(8, *SHAPE)).astype(np.float32), np.eye(2, dtype=np.float32)[np.arange(8) % 2]
     for name, settings in SETTINGS.items():
         if name.startswith("keras") and importlib.util.find_spec("keras") is None:
             continue
         model = discover.load("models", name)(**settings)
         model.train(data, epochs=1, device="cpu")
-        model.features = MelSpectrogram(sr=8000, mel=Mel(bands=8), sequence_time=0.4)
+        model.features = MelSpectrogram(sr=8000, audio_win=256, audio_hop=128, mel=Mel(bands=8), sequence_time=0.192)
         model.scaler = Scaler(("standard", "minmax", "window")[len(FILES) % 3]).fit(data[0])
         model.save(folder / name)
         FILES[name] = {path.name: path.read_bytes() for path in sorted((folder / name).iterdir())}
@@ -74,6 +76,8 @@ def attempts(folder: Path, name: str, content: bytes) -> Iterator[Callable[[], o
                 assert scores.values.shape[1] == len(loaded.labels)
         loaded.save(folder / "again")
         dcasekit.load(folder / "again")
+        with np.errstate(all="ignore"):
+            loaded.predict([folder.parent / "prepared" / "noise.wav"])
 
     yield use
     shutil.rmtree(folder / "again", ignore_errors=True)

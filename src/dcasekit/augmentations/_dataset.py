@@ -246,8 +246,9 @@ def _write_copy(clip: Clip, *, folder: Path, augmentation: Augmentation, seed: i
     files = [clip.path, *augmentation.files(params)]
     with suppress(DatasetError, KeyError, TypeError, OSError):  # a record that cannot be read is made anew
         record: dict[str, Any] = read_json(about, error=DatasetError)
-        if record["bytes"] == path.stat().st_size and _made_of(record["source"], clip, files, task):
-            return _kept(record)
+        whole = _is_record(record) and record["bytes"] == path.stat().st_size
+        if whole and (source := _find_source(record["source"], clip, files, task)):
+            return _kept({**record, "source": source})
     path, about = (place(folder, name, kind=_KIND) for name in names)
     source = {"files": list(map(origin, files)), "channel": clip.channel, "labels": _labels(clip, task)}
     samples, sr = audio_files.read(clip.path, channel=clip.channel)
@@ -268,11 +269,13 @@ def _write_copy(clip: Clip, *, folder: Path, augmentation: Augmentation, seed: i
     return _kept(record)
 
 
-def _made_of(source: Mapping[str, Any], clip: Clip, files: Sequence[Path], task: Task) -> bool:
-    """Tell whether a copy was made of this audio, these labels and, where other recordings are mixed in, of those."""
-    if (source["channel"], source["labels"]) != (clip.channel, _labels(clip, task)) or len(files) != len(source["files"]):
-        return False
-    return all(recognize(file, Origin(*known)) for file, known in zip(files, source["files"], strict=True))
+def _find_source(source: Mapping[str, Any], clip: Clip, files: Sequence[Path], task: Task) -> dict[str, Any] | None:
+    """Give what a copy was made of, if it is this audio, these labels and, where other recordings are mixed in, those."""
+    labels = _labels(clip, task)
+    if (source["channel"], source["labels"]) != (clip.channel, labels) or len(files) != len(source["files"]):
+        return None
+    found = [recognize(file, Origin(*known)) for file, known in zip(files, source["files"], strict=True)]
+    return {"files": found, "channel": clip.channel, "labels": labels} if all(found) else None
 
 
 def _kept(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -96,6 +96,7 @@ def read_model(folder: Path, kind: type[Model], *, allow: Allowed = (), network:
         _check_sizes(container._allocate(shape, labels, task=found["task"]), weights, path)
         container.build(shape, labels, task=found["task"])
         container.set_weights(weights)
+        _try(container)
         if found["features"]:
             feature = _class("features", found["features"]["class"], FeatureExtractor, allow)
             container.features = feature.from_settings(found["features"]["settings"])
@@ -183,6 +184,14 @@ def _read_weights(folder: Path, checksum: str) -> Weights:
     if hashlib.sha256(content).hexdigest() != checksum:
         raise ModelError(f"{path} is not the file that was saved with {folder / 'model.json'}: its checksum differs; copy both again")
     return load(content)
+
+
+def _try(container: Backend) -> None:
+    """Let a model answer a window, so that settings that only fail there fail now."""
+    noise = np.random.default_rng(0).normal(size=(1, *container.shape)).astype(np.float32)
+    with np.errstate(all="ignore"):
+        if not np.isfinite(container.answer(noise)).all():
+            raise ModelError("with these weights it answers NaN or infinity; save or copy it again")
 
 
 def _check_sizes(wanted: Mapping[str, tuple[int, ...]] | None, weights: Weights, path: Path) -> None:

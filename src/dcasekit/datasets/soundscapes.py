@@ -1,7 +1,7 @@
 """Soundscapes: a detection dataset made from the clips of a classification dataset."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property, partial
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dcasekit import audio
-from dcasekit.annotations import Clip, events_to_tags, read_annotation
+from dcasekit.annotations import LONGEST, Clip, events_to_tags, read_annotation
 from dcasekit.core.files import check_place, place, read_json, write_json, write_rows
 from dcasekit.core.parallel import map_clips
 from dcasekit.core.units import PathLike, Seconds
@@ -20,6 +20,7 @@ from dcasekit.datasets.base import Dataset
 from dcasekit.errors import DatasetError
 
 _KIND = "soundscapes"
+_MOST = 10_000_000  # clips
 _COLUMNS = ("onset", "offset", "event_label", "source", "source_start", "snr_db")
 
 
@@ -141,7 +142,10 @@ class Soundscapes(Dataset):
         path = self.root / "settings.json"
         if not path.exists():
             raise DatasetError(f"{path} does not exist; make the soundscapes: Soundscapes(root, foreground=...).download()")
-        return read_json(path, error=DatasetError)
+        made = read_json(path, error=DatasetError)
+        if not (isinstance(made, dict) and _is_made(made)):
+            raise DatasetError(f"{path} is not as it was written; make the soundscapes again: download(force=True)")
+        return made
 
     def _settings(self, foreground: Dataset) -> dict[str, Any]:
         return {
@@ -183,6 +187,14 @@ class Soundscapes(Dataset):
         if empty := [fold for fold, clips in found.items() if not clips]:
             raise DatasetError(f"{self.background.name} has too few groups of clips to give {empty[0]} a background of its own")
         return found
+
+
+def _is_made(made: Mapping[str, Any]) -> bool:
+    """Tell whether settings that were read are of the types that are written."""
+    texts = (made.get(name) for name in ("labels", "folds", "present"))
+    listed = all(isinstance(names, list) and names and all(isinstance(name, str) for name in names) for names in texts)
+    count, seconds = made.get("clips"), made.get("seconds")
+    return listed and type(count) is int and 0 < count < _MOST and type(seconds) in (int, float) and 0 < seconds <= LONGEST
 
 
 def _place(index: int, folds: Sequence[str]) -> tuple[str, str]:
