@@ -193,7 +193,8 @@ def _is_made(made: Mapping[str, Any]) -> bool:
     """Tell whether settings that were read are of the types that are written."""
     texts = (made.get(name) for name in ("labels", "folds", "present"))
     listed = all(isinstance(names, list) and names and all(isinstance(name, str) for name in names) for names in texts)
-    count, seconds = made.get("clips"), made.get("seconds")
+    count: Any = made.get("clips")
+    seconds: Any = made.get("seconds")
     return listed and type(count) is int and 0 < count < _MOST and type(seconds) in (int, float) and 0 < seconds <= LONGEST
 
 
