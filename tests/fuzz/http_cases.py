@@ -6,6 +6,7 @@ import os
 import random
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -132,6 +133,7 @@ def server() -> Server:
 def prepare(folder: Path) -> None:  # noqa: ARG001
     """Wait for nobody, and ask no proxy."""
     os.environ["no_proxy"] = "*"
+    sys.setswitchinterval(1e-4)  # the server is a thread beside the client
     _http._sleep = lambda _: None
 
 
@@ -140,17 +142,16 @@ def attempts(folder: Path, name: str, content: bytes) -> Iterator[Callable[[], o
     ending = name.rpartition("-")[2].removesuffix(".zip")
     url = f"http://127.0.0.1:{server().port}/a.zip"
     state = STATES[len(content) % len(STATES)] | {"url": url}
-    files = [RemoteFile(url), RemoteFile(url, f"md5:{hashlib.md5(BODY).hexdigest()}"), RemoteFile(url, size=len(BODY))]
-    for begun in (False, True):
-        for number, file in enumerate(files):
-            work = folder / f"{begun}{number}"
-            work.mkdir()
-            if begun:
-                (work / "a.zip.part").write_bytes(BODY[:HALF])
-                (work / "a.zip.part.json").write_text(json.dumps(state))
-            yield lambda file=file, work=work: fetched(file, work, content, ending)
+    bare, pinned = RemoteFile(url), RemoteFile(url, f"md5:{hashlib.md5(BODY).hexdigest()}")
+    for number, (file, begun) in enumerate([(bare, False), (RemoteFile(url, size=len(BODY)), False), (bare, True), (pinned, True)]):
+        work = folder / f"{number}"
+        work.mkdir()
+        if begun:
+            (work / "a.zip.part").write_bytes(BODY[:HALF])
+            (work / "a.zip.part.json").write_text(json.dumps(state))
+        yield lambda file=file, work=work: fetched(file, work, content, ending)
     server().answers, server().ending = content.split(NEXT), ending
-    yield lambda: download([files[1]], folder / "dataset", limits=LIMITS)
+    yield lambda: download([pinned], folder / "dataset", limits=LIMITS)
 
 
 def fetched(file: RemoteFile, work: Path, content: bytes, ending: str) -> None:

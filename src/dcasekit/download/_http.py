@@ -246,7 +246,7 @@ def _open(file: RemoteFile, part: Path, headers: dict[str, str], meter: _Meter) 
             raise _TemporaryError(message, restart=True) from None
         raise DownloadError(f"{message}. {by_hand(part)}") from None
     except (OSError, HTTPException) as error:
-        raise _TemporaryError(f"{file.url}: {shown(error)}") from error
+        raise _TemporaryError(f"{file.url}: {shown(error if isinstance(error, OSError) else repr(error))}") from error
     except ValueError as error:
         raise DownloadError(f"{file.url}: the server's answer makes no sense ({shown(error)}). {by_hand(part)}") from error
     meter.in_head = False
