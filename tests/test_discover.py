@@ -1,5 +1,6 @@
 """Names and classes: the folder is the list, and a class finds its way back."""
 
+import importlib
 import sys
 from collections import OrderedDict
 from email.message import EmailMessage
@@ -137,3 +138,21 @@ def test_an_error_inside_one_s_own_module_is_not_hidden(own_module):
     own_module("broken_cats", "1 / 0\n")
     with pytest.raises(ZeroDivisionError):
         discover.load("datasets", "broken_cats:Cats")
+
+
+@pytest.mark.parametrize(
+    ("family", "theirs", "ours"),
+    [
+        ("augmentations", "time_stretching", "TimeStretch"),
+        ("datasets", "URBAN_SED", "UrbanSED"),
+        ("datasets", "SONYC_UST", "SONYCUST"),
+        ("features", "Openl3", "OpenL3Embedding"),
+        ("features", "VGGishEmbeddings", "VGGishEmbedding"),
+        ("models", "ConcatenatedModel", "Concatenated"),
+    ],
+)
+def test_names_of_the_papers_library_are_understood(family, theirs, ours):
+    found = discover.load(family, theirs)
+    assert found.__name__ == ours
+    assert getattr(importlib.import_module(f"dcasekit.{family}"), theirs) is found
+    assert theirs not in discover.names(family)

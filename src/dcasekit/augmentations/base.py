@@ -24,9 +24,6 @@ Events: TypeAlias = tuple[Event, ...] | None
 # Raised when a transform computes other samples than before, so that copies made before are not mistaken for current ones.
 _VERSION = 1
 
-# The paper's names where they are not ours.
-_ALIASES = {"time_stretching": "time_stretch"}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation(Settings, ABC):
@@ -125,7 +122,7 @@ class Augmentation(Settings, ABC):
             )
         settings = dict(description)
         name = settings.pop("type")
-        kind = discover.load("augmentations", _ALIASES.get(name, name))
+        kind = discover.load("augmentations", name)
         if not (isinstance(kind, type) and issubclass(kind, Augmentation)):
             raise DatasetError(f"{name!r} is not an Augmentation")
         try:

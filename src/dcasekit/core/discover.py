@@ -19,6 +19,14 @@ from dcasekit.errors import MissingExtraError, NameNotFoundError
 # Packages that leaves import, and the extras they come with.
 _EXTRAS = {"torch": "torch", "keras": "keras", "sklearn": "sklearn", "h5py": "hdf5", "onnx": "onnx"}
 
+# Names of the paper's library that are not ours but for case and underscores: class or type -> leaf.
+_IN_THE_PAPER: Mapping[str, Mapping[str, str]] = {
+    "augmentations": {"time_stretching": "time_stretch"},
+    "datasets": {"URBAN_SED": "urban_sed", "SONYC_UST": "sonyc_ust"},
+    "features": {"Openl3": "open_l3_embedding", "VGGishEmbeddings": "vggish_embedding"},
+    "models": {"ConcatenatedModel": "concatenated"},
+}
+
 _PACKAGE = Path(__file__).parent.parent
 
 FAMILIES = ("datasets", "augmentations", "features", "metrics", "models", "recipes", "annotations.formats")
@@ -40,7 +48,8 @@ def names(family: str) -> tuple[str, ...]:
 def module(family: str, name: str) -> ModuleType:
     """Import the file of one leaf, e.g. ``module("recipes", "esc10")``."""
     stems = {_key(stem): stem for stem in names(family)}
-    if (stem := stems.get(_key(name))) is None:
+    others = {_key(theirs): ours for theirs, ours in _IN_THE_PAPER.get(family, {}).items()}
+    if (stem := stems.get(_key(name), others.get(_key(name)))) is None:
         close = difflib.get_close_matches(_key(name), stems, n=1, cutoff=0.6)
         hint = f" Did you mean {stems[close[0]]!r}?" if close else ""
         raise NameNotFoundError(
@@ -86,6 +95,8 @@ def address(thing: type) -> str:
 
 def attribute(family: str, name: str) -> Any:
     """Serve ``from dcasekit.<family> import Name`` from the file that holds it (a package's ``__getattr__``)."""
+    if name in _IN_THE_PAPER.get(family, {}):
+        return load(family, name)
     if not name.startswith("_") and any(_key(name) == _key(stem) for stem in names(family)):
         found = load(family, name)
         if found.__name__ == name:
