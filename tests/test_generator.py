@@ -220,6 +220,17 @@ def test_features_that_are_not_extracted_are_asked_for(dataset):
         DataGenerator(dataset, replace(FEATURE, audio_hop=99), folds=["train"])
 
 
+def test_features_of_audio_that_was_changed_since_are_refused(dataset):
+    ramp(dataset.clips[0].path, 5, 700)
+    with pytest.raises(DatasetError, match=r"audio of 1 of 3 clips was changed .* \(clip0\); run features.extract"):
+        DataGenerator(dataset, FEATURE, folds=["fold1"])
+    assert DataGenerator(dataset, FEATURE, folds=["fold2"]).size
+    FEATURE.extract(dataset)
+    assert DataGenerator(dataset, FEATURE, folds=["fold1"]).size
+    dataset.clips[0].path.unlink()  # features alone will do
+    assert DataGenerator(dataset, FEATURE, folds=["fold1"]).size
+
+
 def test_the_identity_of_data_is_what_decides_its_batches(dataset):
     """Labels and audio count; where and when the files were stored does not."""
 

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcasekit.annotations import Clip, clip_to_vector
+from dcasekit.core.origin import recognize
 from dcasekit.core.units import FloatArray
 from dcasekit.datasets.base import Dataset, Task
 from dcasekit.errors import DatasetError
+from dcasekit.features._store import Entry
 from dcasekit.features.base import FeatureExtractor
 from dcasekit.generator.batch import Batch, batch_bounds
 from dcasekit.generator.stream import ClipWindows, stored_windows
@@ -43,7 +45,7 @@ class DataGenerator:
 
     Raises
     ------
-    DatasetError : no clips, or one whose features are not stored.
+    DatasetError : no clips, or one whose features are not stored, or are of audio that was changed since.
 
     Notes
     -----
@@ -69,6 +71,7 @@ class DataGenerator:
         timed = dataset.task == "detection" and any(clip.events is not None for clip in self.clips)
         self.target: Target = target or ("window" if timed else "clip")
         entries = [self._store.entry(clip.id) for clip in self.clips]
+        self._refuse_other_audio(entries)
         self._grids = [features.grid(entry.frames, entry.duration) for entry in entries]
         self._clip_of = np.repeat(np.arange(len(self._grids)), [len(grid.starts) for grid in self._grids])
         self._start_of = np.concatenate([np.asarray(grid.starts, dtype=np.int64) for grid in self._grids])
@@ -197,6 +200,19 @@ class DataGenerator:
         if not kept:
             raise DatasetError(f"{self.dataset.name}: no clips to make batches of; check folds=")
         return kept
+
+    def _refuse_other_audio(self, entries: Sequence[Entry]) -> None:
+        """Refuse features of audio that is another now; audio that is not there is not missed."""
+        changed = [
+            clip.id
+            for clip, entry in zip(self.clips, entries, strict=True)
+            if not recognize(clip.path, entry.origin) and clip.path.exists()
+        ]
+        if changed:
+            raise DatasetError(
+                f"{self.dataset.name}: the audio of {len(changed)} of {len(entries)} clips was changed after their features were computed "
+                f"({', '.join(changed[:3])}); run features.extract(dataset): it computes these anew"
+            )
 
     def _batch(self, chosen: NDArray[np.int64]) -> Batch:
         places = [(int(index), int(start)) for index, start in zip(self._clip_of[chosen], self._start_of[chosen], strict=True)]
