@@ -76,3 +76,18 @@ def test_a_table_of_scores_has_no_column_for_intervals_that_were_not_asked_for(t
     arguments = ["score", "--reference", tmp_path / "a.tsv", "--estimate", tmp_path / "a.tsv", "--metric", "event_f1"]
     assert "interval" not in run(*arguments)
     assert "interval" in run(*arguments, "--bootstrap", 10)
+
+
+def test_what_cannot_be_fetched_is_not_told_to_be(tmp_path):
+    assert "download" not in run("datasets", "stats", "folder", "--data", tmp_path / "none", code=1)
+    assert "datasets download esc50" in run("datasets", "stats", "esc50", "--data", tmp_path / "none", code=1)
+
+
+def test_a_folder_without_a_model_is_told_what_to_be(tmp_path):
+    assert "give the folder that a model was saved in" in run("predict", "a.wav", "--model", tmp_path, code=1)
+
+
+def test_a_duration_is_not_told_to_be_called_offset(tmp_path):
+    recording(tmp_path / "a.wav")
+    (tmp_path / "a.tsv").write_text("onset\tduration\tlabel\n0\t1\tdog\n")
+    assert "add a column 'offset', onset + duration" in run("datasets", "stats", "folder", "--data", tmp_path, code=1)

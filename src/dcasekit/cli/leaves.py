@@ -78,7 +78,9 @@ def dataset(
     chosen = None if "labels" in inspect.signature(kind).parameters else texts.pop("labels", None)  # some have a setting of that name
     values = keywords(kind, texts, option="-D", but=("cache",))
     if exists and data is not None and not data.is_dir():
-        raise DatasetError(f"there is no folder {data}; check --data, or run: dcasekit datasets download {name} --data {data}")
+        fetched = kind.archives or "download" in vars(kind)
+        fetch = f", or run: dcasekit datasets download {name} --data {data}" if fetched else ""
+        raise DatasetError(f"there is no folder {data}; check --data{fetch}")
     found: Dataset = kind(data or Path("no folder"), cache=cache, **values)
     return found if chosen is None else found.with_labels(_choice(chosen, found))
 

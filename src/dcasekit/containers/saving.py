@@ -124,10 +124,13 @@ def read_model(folder: Path, kind: type[Model], *, allow: Allowed = (), network:
 
 
 def _refuse_run(folder: Path) -> None:
-    """Where a folder is the one of a run, say where its models lie."""
-    if not (folder / "model.json").exists() and (below := sorted(folder.glob("**/model.json"))):
-        models = ", ".join(str(each.parent) for each in below[:5]) + (" ..." if len(below) > 5 else "")
-        raise ModelError(f"{folder} holds no model itself, but below it there are: {models}; give one of these")
+    """Where a folder holds no model, say so, and of that of a run where its models lie."""
+    if (folder / "model.json").exists():
+        return
+    if not (below := sorted(folder.glob("**/model.json"))):
+        raise ModelError(f"{folder / 'model.json'} does not exist; give the folder that a model was saved in")
+    models = ", ".join(str(each.parent) for each in below[:5]) + (" ..." if len(below) > 5 else "")
+    raise ModelError(f"{folder} holds no model itself, but below it there are: {models}; give one of these")
 
 
 def check_description(found: Any, where: str) -> dict[str, Any]:

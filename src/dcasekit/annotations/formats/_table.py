@@ -64,9 +64,9 @@ def find_columns(header: Sequence[str]) -> dict[str, int]:
 
 def missing_column(path: PathLike, line: int, kind: str, header: Sequence[str]) -> AnnotationError:
     """Say which column a header lacks."""
-    return AnnotationError(
-        f"{path}, line {line}: no column for the {kind}; the columns are {', '.join(header)[:300]}; name one of them {_NAMES[kind][0]!r}"
-    )
+    timed = kind == "offset" and any(normalise(cell) in ("duration", "length") for cell in header)
+    how = "add a column 'offset', onset + duration" if timed else f"name one of them {_NAMES[kind][0]!r}"
+    return AnnotationError(f"{path}, line {line}: no column for the {kind}; the columns are {', '.join(header)[:300]}; {how}")
 
 
 def find_by_header(path: PathLike, rows: Rows, *, several: bool) -> Columns:
