@@ -190,3 +190,13 @@ def test_a_model_that_cannot_answer_its_own_windows_is_not_loaded(tmp_path):
     model.save(tmp_path)
     with pytest.raises(ModelError, match=str(tmp_path)):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("changes", [{"class": "x" * 5000}, {"features": {"class": "mel_spectrogram", "settings": {"sr": "x" * 5000}}}])
+def test_a_message_is_short_however_long_a_text_of_a_file_is(tmp_path, changes):
+    MLP(hidden_layers_size=(3,), dropout_rates=(0.0,)).build((6, 4), ("a", "b")).save(tmp_path)
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(ModelError, match=str(tmp_path)) as caught:
+        load(tmp_path)
+    assert len(str(caught.value)) < 1500

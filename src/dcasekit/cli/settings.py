@@ -106,7 +106,7 @@ def _refuse_unknown(key: str, known: Sequence[str], option: str) -> NoReturn:
 def _value(text: str, hint: Any, name: str, option: str) -> Any:
     try:
         value = _WORDS[text.lower()] if text.lower() in _WORDS else json.loads(text, parse_constant=_no_number)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = text
     # A name may look like a number: where 7 does not fit, "7" may.
     for candidate in (value, text):

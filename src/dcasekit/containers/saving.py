@@ -35,6 +35,7 @@ _ADDRESS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.<>]*")
 _OWN = ("dcasekit.containers.", "dcasekit.features.", "dcasekit.models.", "sklearn.")
 # More frames, dims, labels or units of a layer than this are no model's.
 _MOST = 10_000_000
+_TRIED = 2_000_000  # values of a window
 _KEYS = ("class", "settings", "labels", "task", "shape", "features", "scaler", "training", "history", "weights_sha256", "versions")
 
 
@@ -118,7 +119,7 @@ def read_model(folder: Path, kind: type[Model], *, allow: Allowed = (), network:
         SafetensorError,
     ) as error:
         raise ModelError(
-            f"{folder} does not hold a complete model ({type(error).__name__}: {first_line(error)}); save or copy it again"
+            f"{folder} does not hold a complete model ({type(error).__name__}: {first_line(error)[:300]}); save or copy it again"
         ) from error
     return container
 
@@ -190,7 +191,9 @@ def _read_weights(folder: Path, checksum: str) -> Weights:
 
 
 def _try(container: Backend) -> None:
-    """Let a model answer a window, so that settings that only fail there fail now."""
+    """Let a model answer a window, if that takes little memory, so that settings that only fail there fail now."""
+    if math.prod(container.shape) > _TRIED:
+        return
     noise = np.random.default_rng(0).normal(size=(1, *container.shape)).astype(np.float32)
     with np.errstate(all="ignore"):
         if not np.isfinite(container.answer(noise)).all():

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from dcasekit.core.cells import shorten
 from dcasekit.errors import MissingExtraError, NameNotFoundError
 
 # Packages that leaves import, and the extras they come with.
@@ -53,7 +54,8 @@ def module(family: str, name: str) -> ModuleType:
         close = difflib.get_close_matches(_key(name), stems, n=1, cutoff=0.6)
         hint = f" Did you mean {stems[close[0]]!r}?" if close else ""
         raise NameNotFoundError(
-            f"no {family.removesuffix('s')} named {name!r}.{hint} Known: {', '.join(stems.values())}. Your own: 'package.module:Class'."
+            f"no {family.removesuffix('s')} named {shorten(name)}.{hint} "
+            f"Known: {', '.join(stems.values())}. Your own: 'package.module:Class'."
         )
     try:
         return importlib.import_module(f"dcasekit.{family}.{stem}")

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from dcasekit.annotations import Clip, present
+from dcasekit.core.cells import shorten
 from dcasekit.core.files import safe_name
 from dcasekit.core.units import PathLike
 from dcasekit.datasets._layout import LISTS, Layout, Understood, identify, is_recording, understand
@@ -178,7 +179,10 @@ class Folder(Dataset):
             return self._understood.known[name].about.get("group", os.path.splitext(name)[0])
         match = self._group.search(name)
         if match is None or not match.groups():
-            raise DatasetError(f"group={self._group.pattern!r} names no group of {name}; it needs one (...) that every path matches")
+            raise DatasetError(
+                f"group={self._group.pattern!r} names no group of {shorten(name)} in {self.root}; "
+                "it needs one (...) that every path matches"
+            )
         return match[1]
 
     def _shared(self) -> Iterable[Path]:

@@ -193,7 +193,7 @@ def _check_batches(model: ModelContainer, x: FloatArray) -> None:
 def _check_saved(model: ModelContainer, x: FloatArray, folder: Path, *, new_process: bool) -> None:
     answers = model.answer(x)
     saved = model.save(folder / "model")
-    names = sorted(path.name for path in saved.iterdir())
+    names = sorted(path.name for path in saved.iterdir() if not path.name.startswith("."))
     need(names == ["model.json", "weights.safetensors"], f"a model is saved as model.json and weights.safetensors; got {names}")
     need(np.array_equal(load(saved, allow=[type(model)]).answer(x), answers), "a loaded model answers the same, bit for bit")
     if new_process:
