@@ -54,9 +54,9 @@ def main() -> None:
     table = Table("task", "number", "chance", "linear", "CompactCNN")
     with tempfile.TemporaryDirectory() as name:
         out = Path(name)
-        report = quickstart.run(config, None, out)
+        report = quickstart.run(config, {}, out)
         for task, section in zip(("classification", "tagging"), report.sections, strict=False):
-            dataset, features = quickstart.sounds(config, task, None, out), quickstart.features(task)  # type: ignore[arg-type]
+            dataset, features = quickstart.sounds(config, task, {}, out), quickstart.features(task)  # type: ignore[arg-type]
             split = dataset.split("fold1")
             parts = [DataGenerator(dataset, features, folds=clips, train=False) for clips in (split.train, split.test)]
             results = section.folds["test"]

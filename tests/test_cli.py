@@ -745,12 +745,13 @@ class Config:
     name: str = "tiny"
 
 QUICK = Config(clips=4)
+DATASETS = ("barks", "meows")
 
 def run(config, data, out, *, progress=False):
     truth = np.eye(2, dtype=np.float32)[np.arange(config.clips) % 2]
     scores = tuple(Scores(row[None], [0, 1], ("cat", "dog")) for row in truth)
     results = Results("classification", ("cat", "dog"), tuple(map(str, range(config.clips))), truth, scores)
-    settings = asdict(config) | {"data": str(data)}
+    settings = asdict(config) | {"data": {name: str(path) for name, path in data.items()}}
     report = Report("Tiny", settings, [Section("all", {"test": results})], environment())
     report.save(out)
     return report
@@ -770,12 +771,18 @@ def recipe(tmp_path, monkeypatch):
 
 
 def test_run_a_recipe(recipe, tmp_path):
-    out, err = run("run", recipe, "--data", tmp_path, "--set", "rate=1", "--seed", "7", "--quiet")
+    out, err = run("run", recipe, "--data", f"barks={tmp_path}", "--data", "meows=~/m=1", "--set", "rate=1", "--seed", "7", "--quiet")
     assert "accuracy" in out
     assert f"report: {Path('runs/tiny/report.html')}" in out
     assert err == ""
     settings = json.loads(Path("runs/tiny/report.json").read_text())["settings"]
-    assert settings == {"rate": 1.0, "clips": 8, "seed": 7, "name": "tiny", "data": str(tmp_path)}
+    assert settings == {
+        "rate": 1.0,
+        "clips": 8,
+        "seed": 7,
+        "name": "tiny",
+        "data": {"barks": str(tmp_path), "meows": str(Path("~/m=1").expanduser())},
+    }
 
 
 def test_run_quick_json(recipe, tmp_path):
@@ -786,6 +793,33 @@ def test_run_quick_json(recipe, tmp_path):
         {"name": "all", "number": "accuracy", **perfect, "clips": 4, "folds": ["test"], "measures": {"accuracy": perfect}}
     ]
     assert json.loads((tmp_path / "o" / "report.json").read_text())["settings"]["name"] == "5"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["data"], "of which dataset is 'data'? Give NAME=PATH; the recipe takes: barks, meows"),
+        (["moos=data"], "no dataset 'moos'. Give NAME=PATH; the recipe takes: barks, meows"),
+        (["barks=a", "barks=b"], "expected one folder of barks; got 'barks=b'"),
+        (["barks="], "expected one folder of barks; got 'barks='"),
+    ],
+)
+def test_run_says_what_data_it_takes(recipe, given, said):
+    assert said in flat(run("run", recipe, *(word for text in given for word in ("--data", text)), code=2)[1])
+
+
+def test_run_takes_one_dataset_without_its_name_and_none_where_a_recipe_has_none(recipe, tmp_path):
+    path = next(tmp_path.glob("own_*/tiny.py"))
+    text = path.read_text()
+    path.write_text(text.replace('("barks", "meows")', '("barks",)'))
+    run("run", recipe, "--data", "a=b/c", code=2)
+    Path("a=b").mkdir()
+    run("run", recipe, "--data", "a=b", "--out", "one")
+    assert json.loads(Path("one/report.json").read_text())["settings"]["data"] == {"barks": "a=b"}
+    path.write_text(text.replace("DATASETS = ", "OTHER = "))
+    sys.modules.pop(recipe)
+    assert "takes no data" in flat(run("run", recipe, "--data", "a", code=2)[1])
+    assert "has no setting 'device'; it has: rate, clips, seed, name" in flat(run("run", recipe, "--device", "cpu", code=2)[1])
 
 
 def test_run_refuses_unknown_settings_and_recipes(recipe):

@@ -38,6 +38,7 @@ SIDEWAYS = {
     ("augmentations._dataset", "datasets._labels"),
     ("models*", "containers.*"),
     ("report*", "plots*"),
+    ("recipes*", "testing"),
     ("generator*", "scaler"),
     ("scores*", "annotations*"),
     ("core*", "errors"),

@@ -1,9 +1,10 @@
 import html
+import inspect
 import json
 import os
 import re
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import combinations
 
 import numpy as np
@@ -11,8 +12,8 @@ import pytest
 
 import dcasekit
 from dcasekit.core import discover
-from dcasekit.errors import DatasetError
-from dcasekit.recipes import backends, esc10, quickstart
+from dcasekit.core.files import MARK
+from dcasekit.recipes import _data, backends, esc10, quickstart
 from dcasekit.results import Results
 from dcasekit.scores import Scores
 from dcasekit.testing import make_dataset
@@ -33,11 +34,14 @@ def test_a_recipe_says_its_settings_and_has_a_quick_form(name):
     assert recipe.QUICK.quick, "its report must say that it proves nothing"
     assert not recipe.Config().quick
     assert callable(recipe.run)
+    assert {"seed", "device", "quick"} <= {field.name for field in fields(recipe.Config)}
+    assert set(recipe.DATASETS) <= set(discover.names("datasets"))
+    assert list(inspect.signature(recipe.run).parameters) == ["config", "data", "out", "progress"]
 
 
 def test_quickstart_reports_three_tasks_beside_chance_and_saves_a_model_for_each(tmp_path, monkeypatch):
     config = replace(quickstart.QUICK, clips=60, seconds=1.5)
-    report = quickstart.run(config, None, tmp_path)
+    report = quickstart.run(config, {}, tmp_path)
     content = json.loads((tmp_path / "report.json").read_text())
     assert [section["name"] for section in content["sections"]] == ["Scenes", "Tags", "Events"] == [s.name for s in report.sections]
     for section in content["sections"]:
@@ -83,10 +87,10 @@ def test_esc10_tests_every_fold_once_and_goes_on_after_an_interruption(tmp_path,
     out = tmp_path / "out"
     config = replace(esc10.QUICK, batch_size=8, crop_frames=64)
     with pytest.raises(KeyboardInterrupt):
-        esc10.run(config, tmp_path / "data", out)
+        esc10.run(config, {"esc10": tmp_path / "data"}, out)
     kept = (out / "checkpoints" / folds[0] / "checkpoint.safetensors").stat().st_mtime_ns
     monkeypatch.setattr(esc10, "remove_checkpoints", lambda folder: None)  # to look at what was kept
-    report = esc10.run(config, tmp_path / "data", out)
+    report = esc10.run(config, {"esc10": tmp_path / "data"}, out)
     assert (out / "checkpoints" / folds[0] / "checkpoint.safetensors").stat().st_mtime_ns == kept, "the first fold was trained again"
     [section] = report.sections
     assert tuple(section.folds) == folds
@@ -95,14 +99,26 @@ def test_esc10_tests_every_fold_once_and_goes_on_after_an_interruption(tmp_path,
     assert dcasekit.load(out / "models" / folds[0]).predict([data.clips[0].path])
 
 
-def test_esc10_says_that_it_needs_recordings(tmp_path):
-    with pytest.raises(DatasetError, match="--data"):
-        esc10.run(esc10.QUICK, None, tmp_path)
+def test_without_recordings_a_recipe_makes_sounds_once_and_its_title_says_so(tmp_path):
+    folder = _data.find("esc10", {}, tmp_path, clips=20, sr=8000)
+    sounds = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert len(sounds) > 20
+    assert _data.find("esc10", {}, tmp_path, clips=20, sr=8000) == folder
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == sounds, "they were made again"
+    (folder / MARK).unlink()  # as after a kill
+    _data.find("esc10", {}, tmp_path, clips=20, sr=8000)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} != sounds, "half a tree was used"
+    assert _data.find("esc10", {"esc10": tmp_path}, tmp_path) == tmp_path
+    names = ["esc10", "urban_sed"]
+    assert _data.title("A", names, {}) == "A, on made sounds"
+    assert _data.title("A", names, {"esc10": tmp_path}) == "A, on made sounds in place of urban_sed"
+    assert _data.title("A", names, {"esc10": tmp_path, "urban_sed": tmp_path}) == "A"
+    assert _data.title("A", ["esc10"], {"esc10": folder}) == "A, on made sounds", "a small tree is no recordings, whoever gives it"
 
 
 def test_backends_sets_every_system_beside_the_others_with_a_paired_test(tmp_path):
     data = make_dataset("esc10", tmp_path / "data", clips=60, sr=22050)
-    report = backends.run(replace(backends.QUICK, clips=20), tmp_path / "data", tmp_path / "out")
+    report = backends.run(replace(backends.QUICK, clips=20), {"esc10": tmp_path / "data"}, tmp_path / "out")
     content = json.loads((tmp_path / "out" / "report.json").read_text())
     systems = [*backends.SYSTEMS, backends.FINE_TUNED]
     assert [section["name"] for section in content["sections"]] == systems
@@ -115,8 +131,3 @@ def test_backends_sets_every_system_beside_the_others_with_a_paired_test(tmp_pat
     assert forest["class"] == "sklearn.random_forest"
     for folder in ("sb_cnn", "keras.sb_cnn", "sklearn.random_forest", "sb_cnn-fine-tuned"):
         assert dcasekit.load(tmp_path / "out" / "models" / folder / "fold1").labels == data.labels
-
-
-def test_backends_says_that_it_needs_recordings(tmp_path):
-    with pytest.raises(DatasetError, match="--data"):
-        backends.run(backends.QUICK, None, tmp_path)

@@ -17,6 +17,7 @@ from dcasekit.cli import leaves as _cli_leaves
 from dcasekit.cli import models as _cli_models
 from dcasekit.cli import options as o
 from dcasekit.cli import output as _cli_output
+from dcasekit.cli import recipes as _cli_recipes
 from dcasekit.cli.settings import METRIC_NAMES, assignments, changed
 from dcasekit.core.threads import share_cores
 
@@ -66,12 +67,6 @@ def root(
 def features(presets: o.Presets = False, as_json: o.Json = False) -> None:
     """List the features with the names of their settings. JSON: a list of objects name, about, settings (a preset's with values)."""
     _cli_leaves.show_presets(as_json=as_json) if presets else _cli_leaves.show_leaves("features", as_json=as_json)
-
-
-@app.command(epilog=_cli_output.examples("dcasekit recipes", "dcasekit recipes --json"))
-def recipes(as_json: o.Json = False) -> None:
-    """List the recipes, published systems and baselines, with their settings. JSON: a list of objects name, about, settings."""
-    _cli_leaves.show_leaves("recipes", as_json=as_json)
 
 
 @app.command(
@@ -347,44 +342,14 @@ def score(  # noqa: PLR0913 - options of a command
     work.show(found, material, as_json=as_json, html=html, files=files)
 
 
-@app.command(
+app.command(epilog=_cli_output.examples("dcasekit recipes", "dcasekit recipes --json"))(_cli_recipes.recipes)
+app.command(
     epilog=_cli_output.examples(
         "dcasekit run quickstart",
         "dcasekit run esc10 --data data/ESC-50 --quick",
         "dcasekit run esc10 --data data/ESC-50 --set epochs=20 --seed 1 --out runs/esc10-short",
     )
-)
-def run(  # noqa: PLR0913 - options of a command
-    *,
-    recipe: Annotated[
-        str,
-        typer.Argument(
-            metavar="RECIPE", help="Name of a recipe (`dcasekit recipes`), or 'package.module' of your own.", show_default=False
-        ),
-    ],
-    data: Annotated[Path | None, typer.Option(metavar="PATH", help="Folder of the dataset.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for the report.  \\[default: runs/RECIPE]", show_default=False)
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed, in place of the recipe's.", show_default=False)] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Use the recipe's small settings.")] = False,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe.")] = None,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-) -> None:
-    """Run a recipe: a published system or a baseline, from data to report.
-
-    JSON: an object title, sections (name, number, value, interval_95, clips, folds), report.
-    """
-    from dcasekit.report import Report
-
-    module = _cli_leaves.recipe(recipe)
-    texts = assignments(settings, option="--set") | ({} if seed is None else {"seed": str(seed)})
-    config = changed(module.QUICK if quick else module.Config(), texts, option="--set")
-    out = out or Path("runs") / module.__name__.rpartition(".")[2]
-    Report.check_folder(out)
-    report = module.run(config, data, out, progress=_cli_output.bars(quiet))
-    _cli_output.results_of(report, as_json=as_json, page=out / "report.html")
+)(_cli_recipes.run)
 
 
 def _feature(name: str, settings: list[str] | None) -> Any:

@@ -5,6 +5,7 @@ fine-tuned network has first learned the ten synthetic scenes of `SyntheticSound
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
@@ -16,10 +17,10 @@ from dcasekit.core.parallel import map_clips, usable_cores
 from dcasekit.datasets.base import Dataset
 from dcasekit.datasets.esc10 import ESC10
 from dcasekit.datasets.synthetic_sounds import SyntheticSounds
-from dcasekit.errors import DatasetError
 from dcasekit.features import Mel
 from dcasekit.features.mel_spectrogram import MelSpectrogram
 from dcasekit.generator import DataGenerator
+from dcasekit.recipes import _data
 from dcasekit.report import Report, Section, Sizes, environment
 from dcasekit.scaler import Scaler
 
@@ -34,10 +35,13 @@ class Config:
     batch_size: int = 32
     learning_rate: float = 1e-3
     seed: int = 0
+    device: str = "auto"
     quick: bool = False  # small settings, which prove nothing
 
 
 QUICK = Config(epochs=1, clips=50, epochs_before=1, quick=True)
+
+DATASETS = ("esc10",)
 
 SYSTEMS = {"SB-CNN (PyTorch)": "sb_cnn", "SB-CNN (Keras)": "keras.sb_cnn", "random forest": "sklearn.random_forest"}
 FINE_TUNED = "SB-CNN fine-tuned"
@@ -45,17 +49,15 @@ FINE_TUNED = "SB-CNN fine-tuned"
 FEATURES = MelSpectrogram(sr=22050, audio_win=1024, audio_hop=512, sequence_time=3.0, sequence_hop_time=1.0, mel=Mel(bands=64))
 
 
-def run(config: Config, data: Path | None, out: Path, *, progress: bool = False) -> Report:
+def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool = False) -> Report:
     """Train and test every system on the folds that are there, and save models and report.
 
     Parameters
     ----------
-    data : folder of ESC-50 or ESC-10; it is only read.
+    data : ``esc10``: folder of ESC-50 or ESC-10, which is only read; without it a small tree of made sounds.
     out : folder for sounds, features, models and report.
     """
-    if data is None:
-        raise DatasetError("backends needs recordings: --data FOLDER with meta/esc50.csv; dcasekit datasets download esc50 --data FOLDER")
-    dataset = ESC10(data, cache=out / "cache")
+    dataset = ESC10(_data.find("esc10", data, out, seconds=3.0, sr=FEATURES.sr), cache=out / "cache")
     sounds = SyntheticSounds(out / "sounds", task="classification", clips=config.clips, sr=FEATURES.sr, seed=config.seed)
     sounds.download(progress=progress)
     for source in (dataset, sounds):
@@ -75,7 +77,8 @@ def run(config: Config, data: Path | None, out: Path, *, progress: bool = False)
         )
         for system in [*SYSTEMS, FINE_TUNED]
     ]
-    report = Report(title="Three backends on ESC-10", settings=asdict(config), sections=sections, environment=environment())
+    title = _data.title("Three backends on ESC-10", DATASETS, data)
+    report = Report(title=title, settings=asdict(config), sections=sections, environment=environment())
     report.save(out)
     return report
 
@@ -109,7 +112,8 @@ def tested(config: Config, dataset: Dataset, out: Path, job: tuple[str, str]) ->
 def learn(model: ModelContainer, train: DataGenerator, config: Config) -> None:
     """Train a model from new weights, or from those it has, with a new head."""
     begin = partial(model.fine_tune, freeze="none") if model.labels else model.train
-    begin(train, epochs=config.epochs, batch_size=config.batch_size, learning_rate=config.learning_rate, seed=config.seed)
+    settings = {"batch_size": config.batch_size, "learning_rate": config.learning_rate, "seed": config.seed, "device": config.device}
+    begin(train, epochs=config.epochs, **settings)
 
 
 def pretrain(config: Config, sounds: SyntheticSounds, out: Path) -> None:

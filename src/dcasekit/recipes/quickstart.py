@@ -5,6 +5,7 @@ three folds, its best epoch is chosen on a fourth, and it is reported on the fif
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -35,22 +36,25 @@ class Config:
     batch_size: int = 16
     learning_rate: float = 3e-3
     seed: int = 0
+    device: str = "auto"
     quick: bool = False  # small settings, which prove nothing
 
 
 QUICK = Config(clips=100, epochs=1, quick=True)
+
+DATASETS = ("synthetic_sounds",)
 
 SR = 16000
 # A window in seconds: whole clips for scenes and tags; for events, 1 s that answers for the half second in its middle.
 WINDOW: dict[Task, float | None] = {"classification": None, "tagging": None, "detection": 1.0}
 
 
-def run(config: Config, data: Path | None, out: Path, *, progress: bool = False) -> Report:
+def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool = False) -> Report:
     """Make the sounds, train one network per task, evaluate, and save models and report.
 
     Parameters
     ----------
-    data : folder for the sounds; ``None``: inside `out`.
+    data : ``synthetic_sounds``: folder for the sounds; without it they are made inside `out`.
     out : folder for the report, and a model per task.
     """
     dataset = sounds(config, "classification", data, out)
@@ -71,9 +75,9 @@ def run(config: Config, data: Path | None, out: Path, *, progress: bool = False)
     return report
 
 
-def sounds(config: Config, task: Task, data: Path | None, out: Path) -> SyntheticSounds:
+def sounds(config: Config, task: Task, data: Mapping[str, Path], out: Path) -> SyntheticSounds:
     """Give the sounds with the labels of a task."""
-    folder = data or out / "sounds"
+    folder = data.get("synthetic_sounds", out / "sounds")
     return SyntheticSounds(folder, cache=out / "cache", task=task, clips=config.clips, seconds=config.seconds, sr=SR, seed=config.seed)
 
 
@@ -82,7 +86,7 @@ def features(task: Task) -> MelSpectrogram:
     return MelSpectrogram(sr=SR, audio_win=800, audio_hop=400, mel=Mel(bands=40), sequence_time=WINDOW[task])
 
 
-def section(config: Config, data: Path | None, out: Path, task: Task) -> Section:
+def section(config: Config, data: Mapping[str, Path], out: Path, task: Task) -> Section:
     """Train and evaluate for one task."""
     dataset, mel = sounds(config, task, data, out), features(task)
     split = dataset.split("fold1")
@@ -98,6 +102,7 @@ def section(config: Config, data: Path | None, out: Path, task: Task) -> Section
         weight_decay=0.01,
         schedule="one_cycle",
         seed=config.seed,
+        device=config.device,
     )
     results = model.evaluate(DataGenerator(dataset, mel, folds=split.test, train=False))
     model.save(out / "models" / task)

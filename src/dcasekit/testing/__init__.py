@@ -11,7 +11,7 @@ The project's own tests run these over every dataset, feature and model there is
 from dcasekit.testing._contract import ContractError
 from dcasekit.testing._datasets import check_dataset
 from dcasekit.testing._features import check_feature
-from dcasekit.testing._make import make_dataset
+from dcasekit.testing._make import SMALL_TREE, make_dataset
 from dcasekit.testing._models import check_model
 
-__all__ = ["ContractError", "check_dataset", "check_feature", "check_model", "make_dataset"]
+__all__ = ["SMALL_TREE", "ContractError", "check_dataset", "check_feature", "check_model", "make_dataset"]

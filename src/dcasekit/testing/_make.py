@@ -10,15 +10,19 @@ from numpy.typing import NDArray
 from dcasekit import audio
 from dcasekit.annotations import Event
 from dcasekit.core import discover
+from dcasekit.core.files import MARK, write_text
 from dcasekit.core.units import Hz, PathLike, Seconds
 from dcasekit.datasets.base import Dataset
 from dcasekit.errors import DatasetError
+
+SMALL_TREE = "small tree of made sounds"
 
 
 def make_dataset(name: str, root: PathLike, *, clips: int = 60, seconds: Seconds = 1.0, seed: int = 0, sr: Hz = 16000) -> Dataset:
     """Write a small valid tree of a dataset: true file names and label files, synthetic sounds that can be told apart.
 
-    Two clips each come from one source recording, in one fold; every fold is used before the next label is.
+    Two clips each come from one source recording, in one fold; every fold is used before the next label is. A hidden file says that the
+    sounds are made.
 
     Parameters
     ----------
@@ -40,6 +44,7 @@ def make_dataset(name: str, root: PathLike, *, clips: int = 60, seconds: Seconds
             "that writes the files and gives the dataset"
         ) from error
     made: Dataset = tree.make(kind, Path(root), clips, Sounds(seconds, seed, sr))
+    write_text(Path(root, MARK), f"{SMALL_TREE}\n")  # last, so that half a tree has none
     return made
 
 
