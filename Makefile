@@ -38,8 +38,8 @@ bench: $(VENV)/.test $(CROSS)/.done  ## every speed claim, with the peer beside 
 	  $$python $$script || exit 1; \
 	done
 
-kill: $(VENV)/.test          ## kill commands at random moments, run them again: KILLS=200 SEED=0
-	$(RUN)/python tests/kill/runner.py --kills $(or $(KILLS),200) --seed $(or $(SEED),0) --clock
+kill: $(VENV)/.test          ## kill commands at random moments, run them again: KILLS=200 FAULTS=50 SEED=0
+	$(RUN)/python tests/kill/runner.py --kills $(or $(KILLS),200) --faults $(or $(FAULTS),50) --seed $(or $(SEED),0) --clock
 
 crosscheck: $(CROSS)/.done   ## our metrics against sed_eval, sed_scores_eval and psds_eval, in an environment of their own
 	$(CROSS)/bin/python -m pytest crosscheck

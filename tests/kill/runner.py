@@ -1,13 +1,15 @@
-"""Kill commands at random moments, run them again, and compare with runs that nobody disturbed.
+"""Kill commands at random moments, or let the disk refuse; run them again, and compare with runs that nobody disturbed.
 
 ``python tests/kill/runner.py --kills 200 --seed 0`` prints a line per kill, and ends with 1 if any left other results, a temporary file, or
 touched anything but its outputs. Each command runs in a child that is forked here, so that packages are imported once. It is killed
 (SIGKILL) before the k-th thing it does to a file of its outputs, which is the same moment every time; with ``--clock``, in some cases after
-a share of the time that the whole takes.
+a share of the time that the whole takes. With ``--faults``, the disk then refuses (full, read-only, damaged, without locks) all that is
+written from some moment on: the command must say so in one line that names a file of its outputs and what to do.
 """
 
 import argparse
 import csv
+import errno
 import json
 import os
 import random
@@ -27,16 +29,21 @@ sys.path.insert(0, str(Path(__file__).parent))
 import scenarios  # noqa: E402
 
 from dcasekit import audio  # noqa: E402
+from dcasekit.errors import DcasekitError  # noqa: E402
 from dcasekit.features._store import FeatureStore  # noqa: E402
 
 EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+FAULTS = (errno.ENOSPC, errno.EROFS, errno.EIO, errno.ENOLCK)
 TIMES = {"seconds", "finished", "date", "created", "time", "duration_s", "energy"}
 Work = Callable[[Path, Path], None]
 
 
-def child(work: Work, inputs: Path, out: Path, log: Path, stop: int) -> int:
-    """Fork a child that does the work and kills itself before the `stop`-th thing it does to its outputs; 0: never. Give its number."""
+def child(work: Work, inputs: Path, out: Path, log: Path, stop: int, fault: int = 0) -> int:
+    """Fork a child that does the work and kills itself before the `stop`-th thing it does to its outputs; 0: never. Give its number.
+
+    With a `fault`, a number of errno, it goes on, and this and all that it writes later is refused with it.
+    """
     if pid := os.fork():
         return pid
     os.setsid()
@@ -44,12 +51,21 @@ def child(work: Work, inputs: Path, out: Path, log: Path, stop: int) -> int:
 
     def watch(event: str, args: tuple[Any, ...]) -> None:
         nonlocal done
-        if event not in EVENTS or not isinstance(args[0], str | bytes | os.PathLike) or not os.fsencode(args[0]).startswith(below):
+        if event == "fcntl.flock" and fault == errno.ENOLCK:
+            raise OSError(fault, os.strerror(fault))
+        if (
+            fault == errno.ENOLCK
+            or event not in EVENTS
+            or not isinstance(args[0], str | bytes | os.PathLike)
+            or not os.fsencode(args[0]).startswith(below)
+        ):
             return
         if event != "open" or (args[2] or 0) & WRITING:
             done += 1
-            if done == stop:
+            if done == stop and not fault:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if 0 < stop <= done and fault and (event in ("open", "os.mkdir") or fault == errno.EROFS):
+                raise OSError(fault, os.strerror(fault), os.fsdecode(args[0]))
 
     code = 1
     try:
@@ -60,11 +76,15 @@ def child(work: Work, inputs: Path, out: Path, log: Path, stop: int) -> int:
         sys.addaudithook(watch)
         work(inputs, out)
         code = 0
+    except SystemExit:
+        pass
+    except DcasekitError as error:
+        print(f"error: {error}")  # noqa: T201
     except BaseException:  # noqa: BLE001 - the child ends here
         traceback.print_exc()
     finally:
         sys.stdout.flush()
-        print(f"\n{done}", flush=True)  # noqa: T201
+        log.with_suffix(".count").write_text(str(done))
         os._exit(code)
 
 
@@ -90,8 +110,10 @@ def snapshot(folder: Path) -> dict[str, Any]:
 
 
 def contents(path: Path) -> Any:  # noqa: PLR0911 - a way for each kind of file
-    if path.name in (".lock", ".dcasekit", "checkpoint.safetensors", "report.html", "page.html") or path.suffix == ".pt2":
-        return path.stat().st_size > 0 or path.name == ".lock"
+    if path.name in (".lock", ".dcasekit"):
+        return None
+    if path.name in ("checkpoint.safetensors", "report.html", "page.html") or path.suffix == ".pt2":
+        return path.stat().st_size > 0
     if path.name == "index.json" and (path.parent / "settings.json").exists():
         store = FeatureStore(path.parent)
         return {clip: store.read(clip).tobytes() for clip in sorted(store.entries)}
@@ -131,11 +153,26 @@ class Trial:
         self.seconds = time.monotonic() - began
         if code:
             raise SystemExit(f"{name}: {self.log.read_text()}")
-        self.actions = int(self.log.read_text().split()[-1])
+        self.actions = int(self.log.with_suffix(".count").read_text())
         self.expected, self.before = snapshot(self.out), untouched(self.inputs)
 
-    def start(self, stop: int = 0) -> int:
-        return child(self.work, self.inputs, self.out, self.log, stop)
+    def start(self, stop: int = 0, fault: int = 0) -> int:
+        return child(self.work, self.inputs, self.out, self.log, stop, fault)
+
+    def fault(self, rng: random.Random, number: int) -> tuple[str, list[str]]:
+        """Refuse what it writes from some moment on; say from when, and what is wrong with what it said and with running it again."""
+        shutil.rmtree(self.out)
+        self.out.mkdir()
+        stop = rng.randint(1, self.actions)
+        code = finish(self.start(stop, number))
+        said = [line for line in self.log.read_text().splitlines() if line.startswith("error: ")]
+        wrong = [] if len(said) == 1 or code == 0 else [f"it said {self.log.read_text()[-1500:]}"]
+        wrong += [
+            f"no file or way on: {line}"
+            for line in said
+            if str(self.out) not in line or not re.search("--cache|free some space|again|another folder", line)
+        ]
+        return f"{errno.errorcode[number]} at {stop} of {self.actions} actions", wrong + self.problems()
 
     def kill(self, rng: random.Random, *, clock: bool) -> tuple[str, list[str]]:
         """Kill once or twice, run to the end; say when it was killed, and what is wrong then."""
@@ -145,11 +182,11 @@ class Trial:
         for _ in range(1 + (rng.random() < 0.25)):
             if "processes" in self.name or (clock and rng.random() < 0.4):
                 after, group = rng.uniform(0, self.seconds), rng.random() < 0.5
-                moments.append(f"{after:.2f} of {self.seconds:.2f} s")
+                moments.append(f"killed after {after:.2f} of {self.seconds:.2f} s")
                 ended(self.start(), after, group=group)
             else:
                 stop = rng.randint(1, self.actions)
-                moments.append(f"{stop} of {self.actions} actions")
+                moments.append(f"killed at {stop} of {self.actions} actions")
                 finish(self.start(stop))
         return " and ".join(moments), self.problems()
 
@@ -170,6 +207,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--clock", action="store_true", help="kill by the clock too")
+    parser.add_argument("--faults", type=int, default=0, help="how often the disk refuses instead")
     parser.add_argument("--only", default="", help="names of scenarios, with commas")
     args = parser.parse_args()
     folder, bad = Path(tempfile.mkdtemp(prefix="dcasekit-kill-")), 0
@@ -185,15 +223,15 @@ def main() -> int:
             os.chdir(folder / "root")
             trial = Trial(name, work, folder / "root")
             print(f"-\t{name}\t{trial.actions} actions in {trial.seconds:.2f} s", flush=True)  # noqa: T201
-            kills = range(number, args.kills, len(chosen))
-            for kill in kills:
-                when, wrong = trial.kill(random.Random(f"{args.seed} {kill}"), clock=args.clock)
+            for kill in range(number, args.kills + args.faults, len(chosen)):
+                rng = random.Random(f"{args.seed} {kill}")
+                when, wrong = trial.kill(rng, clock=args.clock) if kill < args.kills else trial.fault(rng, rng.choice(FAULTS))
                 bad += bool(wrong)
-                print(f"{kill}\t{name}\tkilled after {when}\t{'; '.join(wrong) or 'equal'}", flush=True)  # noqa: T201
+                print(f"{kill}\t{name}\t{when}\t{'; '.join(wrong) or 'equal'}", flush=True)  # noqa: T201
             shutil.rmtree(trial.out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print(f"{args.kills} kills, {bad} with another end")  # noqa: T201
+    print(f"{args.kills} kills and {args.faults} refusals, {bad} with another end")  # noqa: T201
     return bad > 0
 
 

@@ -12,13 +12,13 @@ CHEAP = "extract,augment,train,train keras,train sklearn,download,resample,conve
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="kills forked processes")
-def test_killed_commands_end_as_undisturbed_ones_when_run_again():
+def test_commands_that_were_killed_or_refused_by_the_disk_end_as_undisturbed_ones_when_run_again():
     pytest.importorskip("keras")
     pytest.importorskip("sklearn")
-    command = [sys.executable, str(Path(__file__).with_name("runner.py")), "--kills", "12", "--seed", "3", "--only", CHEAP]
+    command = [sys.executable, str(Path(__file__).with_name("runner.py")), "--kills", "10", "--faults", "5", "--seed", "3", "--only", CHEAP]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("\tequal\n") == 12
+    assert done.stdout.count("\tequal\n") == 15
 
 
 def test_epochs_whose_note_was_killed_are_noted_at_the_end(tmp_path):

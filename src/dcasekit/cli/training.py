@@ -23,7 +23,7 @@ from dcasekit.containers.saving import KIND as MODEL_KIND
 from dcasekit.containers.training import Training, describe
 from dcasekit.core import discover
 from dcasekit.core.cells import shorten
-from dcasekit.core.files import check_place, place, read_json, read_rows, write_json, write_text
+from dcasekit.core.files import check_place, place, read_json, read_rows, write_json, write_text, writing
 from dcasekit.datasets import Dataset, Split
 from dcasekit.errors import DatasetError, DcasekitError, ModelError, first_line
 from dcasekit.features import FeatureExtractor
@@ -198,7 +198,7 @@ class Journal:
         write_text(self._table, text.getvalue())
 
     def _tell(self, records: Sequence[Mapping[str, float]], mode: str) -> None:
-        with self._log.open(mode, encoding="utf-8") as file:
+        with writing(self._log), self._log.open(mode, encoding="utf-8") as file:
             file.writelines(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} epoch {one['epoch']:.0f}: {describe(one)}\n" for one in records)
 
 

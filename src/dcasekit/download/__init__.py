@@ -74,6 +74,9 @@ def fetch(
         wrong = _difference(target, file)
         if not wrong:
             logger.info("%s is already there", target)
+            with writing(target, or_else=AGAIN):
+                for left in (part, Path(f"{part}.json")):  # a kill came between the renaming and its removal
+                    left.unlink(missing_ok=True)
             return target
         logger.warning("%s: %s; renamed to %s and fetched again", target, wrong, bad.name)
         with writing(bad, or_else=AGAIN):

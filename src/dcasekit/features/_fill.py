@@ -63,6 +63,9 @@ def fill(
     if len(ready) == len(clips):
         if any(ready[clip.id] != index.entries[clip.id] for clip in clips):
             _renew(store.folder, ready)
+        if any(store.folder.glob("part-*")):  # a kill came between the index and their removal
+            with suppress(StorageError), locked(store.folder):
+                _pack(store.folder, clips, {})
         return FeatureStore(store.folder)
     sweep(store.folder)
     with locked(store.folder, shared=True):
