@@ -156,6 +156,15 @@ def test_without_checksum_the_log_says_so_and_the_size_is_checked(site, tmp_path
     assert names(tmp_path) == {"1/a.csv"}
 
 
+def test_what_a_kill_left_beside_a_whole_file_is_removed(site, tmp_path):
+    file = site.serve("a.zip")
+    fetch(file, tmp_path)
+    for left in ("a.zip.part", "a.zip.part.json"):
+        (tmp_path / left).write_text("{}")
+    fetch(file, tmp_path)
+    assert names(tmp_path) == {"a.zip"}
+
+
 def test_a_file_put_there_by_hand_is_accepted_or_put_aside(site, tmp_path):
     file = site.serve("a.zip")
     (tmp_path / "a.zip").write_bytes(BODY)

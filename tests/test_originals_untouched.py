@@ -17,7 +17,7 @@ import dcasekit
 from dcasekit import AugmentedDataset, audio, cli, testing
 from dcasekit.augmentations import Gain
 from dcasekit.core import discover
-from dcasekit.datasets import ESC50, Folder, SyntheticSounds
+from dcasekit.datasets import ESC50, Folder, Soundscapes, SyntheticSounds
 from dcasekit.errors import DatasetError, StorageError
 from dcasekit.features import Mel, MelSpectrogram
 from dcasekit.recipes import esc10
@@ -220,6 +220,18 @@ def test_sounds_are_not_made_over_recordings(world):
     with pytest.raises(StorageError, match="exists and dcasekit did not write it"):
         SyntheticSounds(world / "data", clips=5, seconds=0.5, sr=8000).download()
     check_untouched(world, before, ("data/audio/",))
+
+
+@pytest.mark.parametrize("text", ["{}", "the user's"])
+def test_sounds_are_not_made_where_a_file_of_the_user_s_has_the_name_of_their_settings(world, text):
+    (world / "data" / "settings.json").write_text(text)
+    testing.make_dataset("esc50", world / "esc50", clips=20, seconds=0.6, sr=8000)
+    made = [SyntheticSounds(world / "data", clips=5, seconds=0.5, sr=8000), Soundscapes(world / "data", foreground=ESC50(world / "esc50"))]
+    before = snapshot(world)
+    for dataset in made:
+        with pytest.raises(StorageError, match=r"settings.json exists and dcasekit did not write it"):
+            dataset.download()
+    assert snapshot(world) == before
 
 
 def test_copies_of_ours_are_used_although_the_mark_of_their_folder_was_lost(world):

@@ -547,6 +547,16 @@ def test_a_killed_extraction_resumes_to_the_same_bytes(esc50, extraction, tmp_pa
     assert snapshot(the_store(esc50.root)) == snapshot(the_store(undisturbed.root))
 
 
+def test_parts_that_a_kill_left_beside_a_complete_store_are_removed(esc50):
+    """They are removed one by one after the index was written."""
+    folder = MEL.extract(esc50, jobs=1).folder
+    expected = snapshot(folder)
+    for part in ("part-a-1-1.bin", "part-a-1-1.log"):
+        (folder / part).write_bytes(b"")
+    MEL.extract(esc50, jobs=1)
+    assert snapshot(folder) == expected
+
+
 def test_torn_parts_spoil_nothing(esc50, tmp_path):
     """Bytes without a line, a torn line, a line without its bytes, and a length that is no multiple of four."""
     expected = snapshot(MEL.extract(copied(esc50, tmp_path / "undisturbed")).folder)
