@@ -96,7 +96,7 @@ def split(inputs: Path, out: Path) -> None:
 
 def evaluate(inputs: Path, out: Path) -> None:
     given = ["--dataset", "esc50", "--data", inputs / "esc50", "--cache", out / "cache"]
-    run("evaluate", inputs / "run" / "model", *given, "--scores", out / "scores", "--out", out / "report")
+    run("evaluate", "--model", inputs / "run" / "model", *given, "--scores", out / "scores", "--out", out / "report")
 
 
 def score(inputs: Path, out: Path) -> None:

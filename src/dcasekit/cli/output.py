@@ -47,6 +47,10 @@ class Root(TyperGroup):
                 raise
             show_error(error)
             raise typer.Exit(1) from error
+        except Exception as error:
+            if isinstance(text := getattr(error, "message", None), str):  # of a wrong use; it repeats what was typed
+                vars(error)["message"] = visible(text)
+            raise
 
 
 class _Handler(logging.Handler):

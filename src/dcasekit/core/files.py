@@ -85,7 +85,7 @@ def inside(folder: PathLike, name: str) -> Path:
     StorageError : the name is not safe, or a link leads out of the folder.
     """
     if why := unsafe(name):
-        raise StorageError(f"{name!r} cannot be a file in {folder}: {why}; mend the list that names it")
+        raise StorageError(f"{name!r} cannot be a file in {folder}: {why}; rename it, or mend the list that names it")
     path, root = Path(folder, name), os.path.realpath(folder)
     if not Path(os.path.realpath(path)).is_relative_to(root):
         raise StorageError(f"{path} is behind a link that leads out of {folder}; remove the link, or give another folder (cache=, --cache)")
