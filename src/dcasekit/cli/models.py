@@ -14,7 +14,6 @@ from dcasekit.cli import options as o
 from dcasekit.cli.output import card, document, examples, text
 from dcasekit.cli.settings import assignments, changed, keywords
 from dcasekit.core import discover
-from dcasekit.core.files import placing
 from dcasekit.errors import ModelError, NameNotFoundError
 
 if TYPE_CHECKING:
@@ -127,6 +126,7 @@ def export(
     FILE.onnx is for ONNX Runtime, FILE.pt2 for `torch.export.load`; the file is tried against the model before it is kept.
     """
     from dcasekit import export as forms
+    from dcasekit.core.files import placing
 
     write: dict[str, Any] = {".onnx": forms.onnx, ".pt2": forms.program}
     if to.suffix.lower() not in write:
