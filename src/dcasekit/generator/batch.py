@@ -46,16 +46,19 @@ class Data(Protocol):
     def size(self) -> int: ...  # noqa: D102
     @property
     def identity(self) -> str: ...  # noqa: D102
-    def batches(self, epoch: int, batch_size: int, *, seed: int) -> Iterator[Batch]: ...  # noqa: D102
+    def batches(self, epoch: int, batch_size: int, *, seed: int, drop_last: bool = False) -> Iterator[Batch]: ...  # noqa: D102
     def clip_windows(self) -> Iterator[ClipWindows]: ...  # noqa: D102
     def reference(self) -> dict[str, Any]: ...  # noqa: D102
 
 
-def batch_bounds(size: int, batch_size: int) -> Sequence[slice]:
+def batch_bounds(size: int, batch_size: int, *, drop_last: bool = False) -> Sequence[slice]:
     """Part so many windows into batches; a single window that would be left over joins the batch before it.
 
-    Batch normalisation cannot learn from one window, and no window is to be left out.
+    Batch normalisation cannot learn from one window, and no window is to be left out; with `drop_last` all those that fill no batch are,
+    unless there is no other batch.
     """
+    if drop_last and size >= batch_size:
+        return [slice(first, first + batch_size) for first in range(0, size - batch_size + 1, batch_size)]
     firsts = list(range(0, size, batch_size))
     if len(firsts) > 1 and size - firsts[-1] == 1 and batch_size > 1:
         firsts.pop()

@@ -6,8 +6,9 @@ import json
 import logging
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, TypeAlias, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ from dcasekit.scores.grid import Target
 
 _log = logging.getLogger(__name__)
 
+Windows: TypeAlias = Literal["all", "random", "joined"]
+
 
 class DataGenerator:
     """Batches of windows of some folds of a dataset, read from the feature store as they are needed.
@@ -38,21 +41,29 @@ class DataGenerator:
     target : what y holds: ``"clip"``, the clip's tags for each of its windows (default for classification and tagging, and for clips of
         which no event's times are known); ``"window"``, what sounds in the part of time the window answers for (default for detection);
         ``"frame"``, the same per frame. What nobody knows is NaN: the events of a weakly labelled clip, a tag that nobody annotated, and
-        in ``"frame"`` whatever was filled up. A scene sounds in every frame.
+        in ``"frame"`` whatever was filled up. A scene sounds in every frame. Or other features of the same frames, extracted: y holds them,
+        and a network learns to compute them (a `SMel` its mel bands).
     batch_size : windows per batch when iterated.
     scaler : applied to x.
     seed : of the shuffling when iterated; training takes its own.
+    task : what is asked of the labels; ``None``: the dataset's task. The clips of a detection dataset can be learned by their tags.
+    windows : which windows an epoch has. ``"all"``: every one of each clip. ``"random"``: one of each clip, drawn anew from those that lie
+        wholly in it; ``sequence_hop_time`` is the grid on which they begin. ``"joined"``: the clips, in order, are one long recording, cut
+        into windows without overlap, which may hold the end of one clip and the beginning of the next; the rest that fills no window is
+        left out (the DCASE 2023 task 4B baseline; targets are frames). What is predicted or evaluated has all windows of each clip, and
+        whole clips where they are joined.
 
     Raises
     ------
-    DatasetError : no clips, or one whose features are not stored, or are of audio that was changed since.
+    DatasetError : no clips, one whose features are not stored or are of audio that was changed since, or windows that cannot be cut as
+        asked.
 
     Notes
     -----
     How frames, windows and their targets lie in time: see `Grid`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - eight settings besides the data
         self,
         dataset: Dataset,
         features: FeatureExtractor,
@@ -63,44 +74,46 @@ class DataGenerator:
         batch_size: int = 32,
         scaler: Scaler | None = None,
         seed: int = 0,
+        task: Task | None = None,
+        windows: Windows = "all",
     ) -> None:
         self.dataset, self.features, self.train, self.batch_size, self.seed = dataset, features, train, batch_size, seed
-        self.scaler = scaler
+        self.scaler, self.windows = scaler, windows
         self._store = features.store(dataset)
         self.clips = self._stored(_chosen(dataset, folds))
-        timed = dataset.task == "detection" and any(clip.events is not None for clip in self.clips)
-        self.target: Target = target or ("window" if timed else "clip")
+        self._wanted = target.store(dataset) if isinstance(target, FeatureExtractor) else None
+        self.task: Task = task or ("detection" if self._wanted else dataset.task)
+        timed = self.task == "detection" and any(clip.events is not None for clip in self.clips)
+        self.target: Target | FeatureExtractor = target or ("window" if timed else "clip")
+        _check_windows(self)
         entries = [self._store.entry(clip.id) for clip in self.clips]
         self._refuse_other_audio(entries)
         self._grids = [features.grid(entry.frames, entry.duration) for entry in entries]
-        self._clip_of = np.repeat(np.arange(len(self._grids)), [len(grid.starts) for grid in self._grids])
-        self._start_of = np.concatenate([np.asarray(grid.starts, dtype=np.int64) for grid in self._grids])
+        if windows == "joined":
+            self._grids = [replace(grid, window=None) for grid in self._grids]
         self._targets: dict[int, FloatArray] = {}
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The columns of y."""
-        return self.dataset.labels
-
-    @property
-    def task(self) -> Task:
-        """The dataset's task."""
-        return self.dataset.task
+        return self.dataset.labels if self._wanted is None else tuple(map(str, range(self._wanted.entry(self.clips[0].id).dims)))
 
     @property
     def shape(self) -> tuple[int, int]:
         """(frames, dims) of one window; of the longest clip if a window is a whole clip."""
-        return max(grid.length for grid in self._grids), self._store.entry(self.clips[0].id).dims
+        frames = self.features.sequence_frames or max(grid.length for grid in self._grids)
+        return frames, self._store.entry(self.clips[0].id).dims
 
     @property
     def size(self) -> int:
-        """Number of windows."""
-        return len(self._start_of)
+        """Number of windows of an epoch."""
+        return len(self.clips) if self.windows == "random" else len(self._places)
 
     @property
     def identity(self) -> str:
         """Hash of what decides the batches: clips, what is known of them, features and the audio they were made of, windows, scaler."""
-        facts = [self.features.settings, self.target, self.labels, self.scaler and self.scaler.to_dict(), self.train]
+        target = self.target.settings if isinstance(self.target, FeatureExtractor) else self.target
+        facts = [self.features.settings, target, self.labels, self.scaler and self.scaler.to_dict(), self.train, self.task, self.windows]
         digest = hashlib.sha256(json.dumps(facts).encode())
         for clip in self.clips:
             entry = self._store.entry(clip.id)
@@ -117,7 +130,7 @@ class DataGenerator:
 
     def __len__(self) -> int:
         """Count the batches of one pass."""
-        return math.ceil(len(self._start_of) / self.batch_size)
+        return math.ceil(self.size / self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         """Give the batches of the first epoch."""
@@ -127,13 +140,13 @@ class DataGenerator:
         """Leave out what is read again when it is needed."""
         return {name: value for name, value in vars(self).items() if name != "_truth"} | {"_targets": {}}
 
-    def batches(self, epoch: int, batch_size: int, *, seed: int) -> Iterator[Batch]:
+    def batches(self, epoch: int, batch_size: int, *, seed: int, drop_last: bool = False) -> Iterator[Batch]:
         """Give the batches of an epoch; the same seed and epoch give the same batches, whatever went before."""
-        order = np.arange(len(self._start_of))
-        if self.train:
-            order = np.random.default_rng((seed, epoch)).permutation(order)
-        for bounds in batch_bounds(len(order), batch_size):
-            yield self._batch(order[bounds])
+        rng = np.random.default_rng((seed, epoch))
+        order = rng.permutation(self.size) if self.train else np.arange(self.size)
+        places = self._places if self.windows != "random" else self._draw_places(rng)
+        for bounds in batch_bounds(len(order), batch_size, drop_last=drop_last):
+            yield self._batch(places[order[bounds]])
 
     def get_data(self) -> tuple[Any, Any]:
         """Give all data in memory.
@@ -144,7 +157,7 @@ class DataGenerator:
             frames, labels). With ``train=False`` two lists of such arrays, one per clip, in order.
         """
         if self.train:
-            batch = next(self.batches(0, len(self._start_of), seed=self.seed))
+            batch = next(self.batches(0, self.size, seed=self.seed))
             return batch.x, batch.y
         windows = [np.concatenate(list(clip.windows)) for clip in self.clip_windows()]
         return windows, [self._clip_target(index) for index in range(len(self.clips))]
@@ -189,6 +202,8 @@ class DataGenerator:
     @cached_property
     def _truth(self) -> FloatArray:
         """What is known of whole clips: (clips, labels)."""
+        if self._wanted is not None:
+            return np.full((len(self.clips), len(self.labels)), np.nan, np.float32)
         return np.stack([clip_to_vector(clip, self.labels) for clip in self.clips])
 
     def _stored(self, clips: Sequence[Clip]) -> tuple[Clip, ...]:
@@ -214,27 +229,62 @@ class DataGenerator:
                 f"({', '.join(changed[:3])}); run features.extract(dataset): it computes these anew"
             )
 
-    def _batch(self, chosen: NDArray[np.int64]) -> Batch:
-        places = [(int(index), int(start)) for index, start in zip(self._clip_of[chosen], self._start_of[chosen], strict=True)]
-        length = max(self._grids[index].length for index, _ in places)  # whole clips: filled up to the longest of the batch
-        parts = [self._store.read(self.clips[i].id, start, start + self._grids[i].real(start)) for i, start in places]
+    @cached_property
+    def _places(self) -> NDArray[np.int64]:
+        """Where each window begins, (windows, 2): the clip's number and the frame in it."""
+        if self.windows == "joined":
+            ends = np.cumsum([grid.frames for grid in self._grids])
+            firsts = np.arange(ends[-1] // self.shape[0]) * self.shape[0]
+            clips = np.searchsorted(ends, firsts, side="right")
+            return np.stack([clips, firsts - (ends - [grid.frames for grid in self._grids])[clips]], axis=1)
+        starts = [np.asarray(grid.starts, dtype=np.int64) for grid in self._grids]
+        return np.stack([np.repeat(np.arange(len(starts)), [len(each) for each in starts]), np.concatenate(starts)], axis=1)
+
+    def _draw_places(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Draw a window of each clip, wholly inside it if the clip is as long as a window."""
+        choices = [max(1, (grid.frames - grid.length) // grid.step + 1) for grid in self._grids]
+        steps = np.array([grid.step for grid in self._grids])
+        return np.stack([np.arange(len(choices)), rng.integers(0, choices) * steps], axis=1)
+
+    def _batch(self, places: NDArray[np.int64]) -> Batch:
+        windows = [self._stretches(index, start) for index, start in places.tolist()]
+        length = self.features.sequence_frames or max(self._grids[index].length for index in places[:, 0])
+        parts = [np.concatenate([self._store.read(self.clips[i].id, a, b) for i, a, b in window]) for window in windows]
         x = np.stack([_filled(part, length, mode="reflect") for part in parts])
         mask = np.arange(length) < np.array([len(part) for part in parts])[:, None]
-        y = np.stack([self._window_target(index, start, length) for index, start in places])
+        y = np.stack([self._window_target(window, length) for window in windows])
         if self.scaler is not None:
             x = self.scaler.transform(x)
-        return Batch(x, y, mask, tuple(self.clips[index].id for index, _ in places), self._truth[self._clip_of[chosen]])
+        clips = tuple(self.clips[index].id for index in places[:, 0])
+        tags = np.stack([np.fmax.reduce([self._truth[index] for index, *_ in window]) for window in windows])
+        return Batch(x, y, mask, clips, tags)
+
+    def _stretches(self, index: int, start: int) -> list[tuple[int, int, int]]:
+        """Give the stretches of clips that a window consists of: the clip's number, first frame, frame behind the last."""
+        if self.windows != "joined":
+            return [(index, start, start + self._grids[index].real(start))]
+        found, missing = [], self.shape[0]
+        while missing:
+            stop = min(start + missing, self._grids[index].frames)
+            found.append((index, start, stop))
+            missing -= stop - start
+            index, start = index + 1, 0
+        return found
 
     def _clip_target(self, index: int) -> FloatArray:
         """Targets of a clip: (windows, labels), or (windows, frames, labels) for frames."""
         grid = self._grids[index]
-        return np.stack([self._window_target(index, start, grid.length) for start in grid.starts])
+        return np.stack([self._window_target([(index, start, start + grid.real(start))], grid.length) for start in grid.starts])
 
-    def _window_target(self, index: int, start: int, length: int) -> FloatArray:
-        grid, drawn = self._grids[index], self._draw(index)
-        if self.target != "frame":
-            return cast("FloatArray", drawn[start // grid.step])
-        return _filled(drawn[start : start + grid.real(start)], length, constant_values=np.nan)
+    def _window_target(self, stretches: list[tuple[int, int, int]], length: int) -> FloatArray:
+        if self._wanted is not None:
+            frames = [self._wanted.read(self.clips[index].id, start, stop) for index, start, stop in stretches]
+        elif self.target == "frame":
+            frames = [self._draw(index)[start:stop] for index, start, stop in stretches]
+        else:
+            index, start, _ = stretches[0]
+            return cast("FloatArray", self._draw(index)[start // self._grids[index].step])
+        return _filled(np.concatenate(frames), length, constant_values=np.nan)
 
     def _draw(self, index: int) -> FloatArray:
         """Targets on the clip's grid: (windows, labels) or (frames, labels)."""
@@ -243,8 +293,22 @@ class DataGenerator:
             if self.target == "frame" and self.task == "classification" and clip.events is None:
                 self._targets[index] = np.repeat(self._truth[index][None], grid.frames, axis=0)
             else:
-                self._targets[index] = grid.target(clip, self.labels, self.target)
+                self._targets[index] = grid.target(clip, self.labels, cast("Target", self.target))
         return self._targets[index]
+
+
+def _check_windows(data: DataGenerator) -> None:
+    """Refuse windows and targets that do not go together."""
+    if data.windows not in get_args(Windows):
+        raise DatasetError(f"windows must be one of {', '.join(get_args(Windows))}; got {data.windows!r}")
+    if data.windows != "all" and data.features.sequence_frames is None:
+        raise DatasetError(f"windows={data.windows!r} cuts windows of one length; give the features a sequence_time")
+    if data.windows == "joined" and data.target in ("clip", "window"):
+        raise DatasetError(f"a window of joined clips has no {data.target} to answer for; use target='frame'")
+    if isinstance(data.target, FeatureExtractor):
+        asked, given = ((each.audio_hop, each.sr) for each in (data.target, data.features))
+        if asked != given:
+            raise DatasetError(f"features to learn must have the frames of those learned from; got hop and rate {asked}, not {given}")
 
 
 def _filled(frames: FloatArray, length: int, **how: Any) -> FloatArray:

@@ -1,0 +1,89 @@
+"""Several sources of batches that are learned from in one step."""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+from dcasekit.datasets.base import Task
+from dcasekit.errors import DatasetError
+from dcasekit.generator.arrays import Arrays
+from dcasekit.generator.batch import Batch, Data, batch_bounds
+from dcasekit.generator.generator import DataGenerator
+
+Source: TypeAlias = DataGenerator | Arrays
+
+
+class Together:
+    """Several generators, of each a batch in every step of training; each goes round by itself, shuffled anew every time.
+
+    Parameters
+    ----------
+    parts : name -> (generator, windows per batch). Windows that fill no batch are left out of a round. Parts of one task have the same
+        labels, features and scaler; parts of different tasks are learned by a head of their own, see `TorchModelContainer.build_heads`.
+    steps : that count as an epoch; ``None``: as many as the part with the most batches has.
+
+    Raises
+    ------
+    DatasetError : no part, a part with fewer windows than its batch, parts of one task that do not go together.
+
+    Examples
+    --------
+    ::
+
+        data = Together({"strong": (strong, 12), "weak": (weak, 12), "unlabelled": (unlabelled, 24)})
+        model.train(data, validation, objective=mean_teacher, average=0.999)
+    """
+
+    def __init__(self, parts: Mapping[str, tuple[Source, int]], *, steps: int | None = None) -> None:
+        if not parts:
+            raise DatasetError("Together needs at least one part: Together({'name': (generator, batch_size)})")
+        self.parts: dict[str, Source] = {name: part for name, (part, _) in parts.items()}
+        self.sizes = {name: size for name, (_, size) in parts.items()}
+        for name, part in self.parts.items():
+            if part.size < self.sizes[name] or self.sizes[name] < 1:
+                raise DatasetError(f"part {name!r} has {part.size} windows, and batches of {self.sizes[name]}: give smaller batches")
+        self._rounds = {name: part.size // self.sizes[name] for name, part in self.parts.items()}
+        self.steps = max(self._rounds.values()) if steps is None else steps
+        if self.steps < 1:
+            raise DatasetError(f"steps must be at least 1; got {steps}")
+        self.heads: dict[Task, Source] = {}
+        for name, part in self.parts.items():
+            first = self.heads.setdefault(part.task, part)
+            if part.labels != first.labels or part.shape[1] != first.shape[1]:
+                raise DatasetError(
+                    f"part {name!r} and another are of {part.task} both, with other labels or features; they must have the same"
+                )
+
+    @property
+    def size(self) -> int:
+        """Number of windows of an epoch."""
+        return self.steps * sum(self.sizes.values())
+
+    @property
+    def identity(self) -> str:
+        """Hash of what decides the batches."""
+        facts = [[name, part.identity, self.sizes[name]] for name, part in self.parts.items()]
+        return hashlib.sha256(json.dumps([facts, self.steps]).encode()).hexdigest()
+
+    def batches(self, epoch: int, *, seed: int) -> Iterator[dict[str, Batch]]:
+        """Give the batches of each step of an epoch, by the parts' names; the same whatever went before."""
+        streams = {name: self._stream(name, epoch * self.steps, seed) for name in self.parts}
+        for _ in range(self.steps):
+            yield {name: next(stream) for name, stream in streams.items()}
+
+    def _stream(self, name: str, done: int, seed: int) -> Iterator[Batch]:
+        """Give a part's batches for ever, without those of the steps that are done."""
+        number, skipped = divmod(done, self._rounds[name])
+        own = seed + zlib.crc32(name.encode())  # parts of the same clips are shuffled apart
+        while True:
+            for place, batch in enumerate(self.parts[name].batches(number, self.sizes[name], seed=own, drop_last=True)):
+                if place >= skipped:
+                    yield batch
+            number, skipped = number + 1, 0
+
+
+def steps_of(data: Data | Together, batch_size: int, *, drop_last: bool = False) -> int:
+    """Count the steps of an epoch."""
+    return data.steps if isinstance(data, Together) else len(batch_bounds(data.size, batch_size, drop_last=drop_last))
