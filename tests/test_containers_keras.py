@@ -19,8 +19,9 @@ from dcasekit import testing
 from dcasekit.batch_augmentations import mixup
 from dcasekit.containers import _keras_learner
 from dcasekit.containers._keras_state import keras
+from dcasekit.containers._validation import sum_loss
 from dcasekit.containers.keras import KerasModelContainer
-from dcasekit.containers.training import Training, sum_loss
+from dcasekit.containers.training import Training
 from dcasekit.core import discover
 from dcasekit.errors import ModelError
 from dcasekit.generator import Arrays

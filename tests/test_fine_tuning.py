@@ -189,7 +189,7 @@ def test_what_comes_up_to_a_layer_stays_as_it_is(layer):
 
 def test_freezing_the_head_or_an_unknown_layer_is_refused():
     model = trained()
-    with pytest.raises(ModelError, match=r"freeze='out' would keep the new head \(out.bias, out.weight\) from learning"):
+    with pytest.raises(ModelError, match=r"freeze='out' would keep the head \(out.bias, out.weight\) from learning"):
         model.fine_tune(data(), freeze="out")
     with pytest.raises(ModelError, match="has no layer 'convolution'. Did you mean 'convolutions'"):
         model.fine_tune(data(), freeze="convolution")

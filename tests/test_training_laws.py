@@ -12,8 +12,9 @@ from torch import nn
 from dcasekit import DataGenerator, Scaler, testing
 from dcasekit.annotations import Event
 from dcasekit.containers._torch_learner import TorchLearner
+from dcasekit.containers._validation import validation_record
 from dcasekit.containers.torch import TorchModelContainer
-from dcasekit.containers.training import Training, validation_record
+from dcasekit.containers.training import Training
 from dcasekit.errors import ModelError
 from dcasekit.features import Mel, MelSpectrogram
 from dcasekit.generator import Arrays
@@ -89,7 +90,7 @@ def test_the_loss_of_an_epoch_counts_each_known_target_once(task):
     else:
         expected = float(nn.functional.binary_cross_entropy_with_logits(logits[known], target[known]))
     loss = "cross_entropy" if task == "classification" else "binary_cross_entropy"
-    learner = TorchLearner(network, data, Training(batch_size=5, learning_rate=1e-12), loss=loss, steps=2)
+    learner = TorchLearner(network, data, Training(batch_size=5, learning_rate=1e-12), losses={task: loss})
     assert learner.learn(0) == pytest.approx(expected, rel=1e-5)
 
 

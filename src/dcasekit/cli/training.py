@@ -20,6 +20,7 @@ from dcasekit.cli import output
 from dcasekit.containers.base import ModelContainer
 from dcasekit.containers.saving import FILES as MODEL_FILES
 from dcasekit.containers.saving import KIND as MODEL_KIND
+from dcasekit.containers.schedules import OPEN_ENDED
 from dcasekit.containers.training import Training, describe
 from dcasekit.core import discover
 from dcasekit.core.cells import shorten
@@ -296,7 +297,7 @@ def _flat(run: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in run.items():
         found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    if found.get("training.schedule") == "constant":
+    if found.get("training.schedule") in OPEN_ENDED:
         found.pop("training.epochs", None)
     return found
 

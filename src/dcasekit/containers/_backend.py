@@ -6,11 +6,12 @@ from typing import Any, Self
 
 from numpy.typing import NDArray
 
+from dcasekit.containers.heads import Head
 from dcasekit.containers.training import Training
 from dcasekit.core.units import FloatArray
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
-from dcasekit.generator import Data
+from dcasekit.generator import Data, Together
 
 Weights = Mapping[str, NDArray[Any]]
 Record = dict[str, float]
@@ -40,12 +41,20 @@ class Backend(ABC):
         seed : of the weights.
         """
 
+    def build_heads(self, heads: Mapping[Task, Head], *, seed: int = 0) -> Self:
+        """Make the network with a head for each task, with new weights."""
+        del seed
+        raise ModelError(
+            f"{type(self).__name__} has one head, for one task; {', '.join(heads)} together need a PyTorch model such as DcaseNet"
+        )
+
     @abstractmethod
-    def fit(self, data: Data, validation: Data | None, training: Training, *, frozen: Sequence[str] | None = None) -> list[Record]:
+    def fit(self, data: Data | Together, validation: Any, training: Training, *, frozen: Sequence[str] | None = None) -> list[Record]:
         """Train the network from the weights it has; give back one record per epoch. A backend's part of `train` and `fine_tune`.
 
         Parameters
         ----------
+        validation : data, or a function of the model that gives numbers by name; ``None``: nothing.
         frozen : names of the weights, as `weights` has them, that stay as they are, running statistics included. ``None``: none, and all
             weights are new, so that a checkpoint of `training` on these data can be taken up; else only one of the same start can.
         """
@@ -82,9 +91,11 @@ class Backend(ABC):
         """Name the weights that the forward pass has used when a layer of `layers` is done."""
         raise ModelError(f"{type(self).__name__} has no layer {layer!r}")
 
-    def _allocate(self, shape: tuple[int, int], labels: Sequence[str], *, task: Task) -> Mapping[str, tuple[int, ...]] | None:
+    def _allocate(
+        self, shape: tuple[int, int], labels: Sequence[str], *, task: Task, heads: Mapping[Task, Head] | None = None
+    ) -> Mapping[str, tuple[int, ...]] | None:
         """Tell names and shapes of the weights that `build` would make, without their memory; ``None`` if that cannot be told."""
-        del shape, labels, task
+        del shape, labels, task, heads
         return None
 
     def _outputs(self, windows: FloatArray) -> FloatArray:

@@ -4,12 +4,13 @@ import json
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dcasekit.containers._backend import Record
 from dcasekit.containers._checkpoint import State, checkpoint_path, load_checkpoint, save_checkpoint
@@ -17,8 +18,9 @@ from dcasekit.containers._fitting import check_finite
 from dcasekit.containers.training import Training, describe
 from dcasekit.core.parallel import follow, prefetch
 from dcasekit.core.units import FloatArray, PathLike
+from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
-from dcasekit.generator import Data
+from dcasekit.generator import Batch, Data, Together
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +29,14 @@ _AHEAD = 2
 
 
 class Learner(ABC):
-    """What the loop asks of a backend: the network while it learns."""
+    """What the loop asks of a backend: the network while it learns.
+
+    Attributes
+    ----------
+    history : the record of each epoch so far; the loop's own list.
+    """
+
+    history: list[Record]
 
     def learning_rate(self, epoch: int) -> float | None:  # noqa: ARG002
         """Give the learning rate at the beginning of an epoch; ``None``: there is none."""
@@ -59,43 +68,78 @@ class Learner(ABC):
 
 
 class LearningBatch(NamedTuple):
-    """Windows and targets to learn from, and how many of the targets' values are known."""
+    """Windows and targets to learn from, and how many of the targets' values are known; the rest as of `Batch`."""
 
     x: FloatArray
     y: FloatArray
     known: int
+    mask: NDArray[np.bool_]
+    tags: FloatArray
+    clips: tuple[str, ...]
+    task: Task
 
 
-def learning_batches(data: Data, epoch: int, training: Training, *, rows: bool = False) -> Iterator[LearningBatch]:
-    """Give the batches of an epoch, augmented, read ahead by a thread.
+def learning_steps(data: Data | Together, epoch: int, training: Training, *, rows: Collection[str]) -> Iterator[dict[str, LearningBatch]]:
+    """Give what is learned from in each step of an epoch, by the parts' names, augmented, read ahead by a thread.
 
-    With `rows`, what counts as known are rows of targets of which every label is, as cross-entropy asks for; else single values.
+    Parameters
+    ----------
+    rows : tasks of which rows of targets count as known where every label is, as cross-entropy asks for; else single values count.
 
     Raises
     ------
     ModelError : X holds NaN or infinity, or nothing in the whole epoch is known.
     """
 
-    def batches() -> Iterator[LearningBatch]:
+    def steps() -> Iterator[dict[str, LearningBatch]]:
         rng = np.random.default_rng((training.seed, epoch, 1))
-        for batch in data.batches(epoch, training.batch_size, seed=training.seed):
-            check_finite(batch.x, batch.clips)
-            x, y = batch.x, batch.y
-            for function in training.augment:
-                x, y = function(x, y, rng)
-            y = np.ascontiguousarray(y, np.float32)
-            known = ~np.isnan(y)
-            yield LearningBatch(np.ascontiguousarray(x, np.float32), y, int((known.all(axis=-1) if rows else known).sum()))
+        if isinstance(data, Together):
+            tasks = {name: part.task for name, part in data.parts.items()}
+            for parts in data.batches(epoch, seed=training.seed):
+                yield {name: _learn_from(batch, training, rng, tasks[name], rows) for name, batch in parts.items()}
+        else:
+            for batch in data.batches(epoch, training.batch_size, seed=training.seed, drop_last=training.drop_last):
+                yield {"": _learn_from(batch, training, rng, data.task, rows)}
 
     known = 0
-    for batch in prefetch(batches(), _AHEAD):
-        known += batch.known
-        yield batch
+    for parts in prefetch(steps(), _AHEAD):
+        known += sum(part.known for part in parts.values())
+        yield parts
     if not known:
         raise ModelError(
             "nothing is known that could be learned: every target is NaN. The clips of a detection dataset without times of events are "
             "trained with target='clip'"
         )
+
+
+def learning_batches(data: Data, epoch: int, training: Training, *, rows: bool = False) -> Iterator[LearningBatch]:
+    """Give the batches of an epoch of one source, see `learning_steps`."""
+    for parts in learning_steps(data, epoch, training, rows=(data.task,) if rows else ()):
+        yield parts[""]
+
+
+def _learn_from(batch: Batch, training: Training, rng: np.random.Generator, task: Task, rows: Collection[str]) -> LearningBatch:
+    check_finite(batch.x, batch.clips)
+    x, y = batch.x, batch.y
+    for function in training.augment:
+        x, y = function(x, y, rng)
+    x, y = np.ascontiguousarray(x, np.float32), np.ascontiguousarray(y, np.float32)
+    known = ~np.isnan(y)
+    return LearningBatch(x, y, int((known.all(axis=-1) if task in rows else known).sum()), batch.mask, batch.tags, batch.clips, task)
+
+
+def refuse_settings(training: Training, data: Data | Together, backend: str) -> Data:
+    """Refuse what only PyTorch networks are trained with; give the data back."""
+    for name in ("objective", "class_weights", "clip_norm", "average"):
+        if getattr(training, name):
+            raise ModelError(
+                f"{name}={getattr(training, name)!r}: {backend} models are trained without; leave it out, or use a PyTorch model"
+            )
+    if callable(training.optimizer):
+        raise ModelError(f"{backend} models take optimizer='adam', 'adamw' or 'sgd'; got {training.optimizer!r}")
+    if isinstance(data, Together):
+        raise ModelError(f"{backend} models learn from one source; use a PyTorch model, or one generator of all clips")
+    return data
 
 
 def pool_targets(y: FloatArray, steps: int) -> FloatArray:
@@ -126,8 +170,8 @@ def train_epochs(
     run: Mapping[str, Any],
     validate: Callable[[], Record] | None,
     epochs: int | None = None,
-) -> list[Record]:
-    """Train a network, keep the weights of its best epoch; give back a record per epoch.
+) -> tuple[list[Record], dict[str, Any]]:
+    """Train a network, keep the weights of its best epoch; give back a record per epoch, and for each monitor the weights it kept.
 
     Parameters
     ----------
@@ -138,14 +182,10 @@ def train_epochs(
     """
     last = training.epochs if epochs is None else epochs
     kept = _Kept() if training.resume is None else _restore(training.resume, identity(training, run), learner, last)
-    history = kept.history
-
-    def stopped() -> bool:
-        patience = training.early_stopping
-        return len(history) >= last or (bool(history) and patience is not None and len(history) - kept.best_epoch >= patience)
-
+    history = learner.history = kept.history
+    first = next(iter(training.monitors))
     with follow(f"Training {name}", last, shown=training.progress) as told:
-        while not stopped():
+        while len(history) < last and not training.stops(history, kept.best_epoch.get(first, 0)):
             began = time.perf_counter()
             epoch = len(history)
             record: Record = {"epoch": epoch + 1}
@@ -160,8 +200,7 @@ def train_epochs(
             with learner.averaged():
                 if validate is not None:
                     record |= validate()
-                if training.better(record, history[kept.best_epoch - 1] if kept.best_epoch else None):
-                    kept.best, kept.best_epoch = learner.weights(), epoch + 1
+                _keep_best(kept, learner, training, record)
             record["seconds"] = time.perf_counter() - began
             history.append(record)
             if training.resume is not None:
@@ -170,33 +209,42 @@ def train_epochs(
             _log.info("epoch %d: %s", epoch + 1, record)
             if any([callback(record) for callback in training.callbacks]):
                 break
-    if kept.best is not None:
-        learner.set_weights(kept.best)
-    return history
+    if first in kept.best:
+        learner.set_weights(kept.best[first])
+    return history, kept.best
+
+
+def _keep_best(kept: "_Kept", learner: Learner, training: Training, record: Record) -> None:
+    """Keep the weights where a monitor finds this epoch the best so far."""
+    for monitor in training.monitors:
+        before = kept.best_epoch.get(monitor, 0)
+        if training.better(record, kept.history[before - 1] if before else None, monitor):
+            kept.best[monitor], kept.best_epoch[monitor] = learner.weights(), len(kept.history) + 1
 
 
 def identity(training: Training, run: Mapping[str, Any]) -> dict[str, Any]:
     """Give what decides the result of a run, as JSON values; not the number of epochs where nothing that was learned depends on it."""
     facts: dict[str, Any] = json.loads(json.dumps({**training.to_dict(), **run}))
-    if training.schedule == "constant":
+    if training.open_ended:
         del facts["epochs"]
     return facts
 
 
 @dataclass
 class _Kept:
-    """What a run has come to besides the learner's state."""
+    """What a run has come to besides the learner's state: the best epochs, counted from 1, and their weights, by the monitors' names."""
 
     history: list[Record] = field(default_factory=list)
-    best_epoch: int = 0
-    best: Any = None
+    best_epoch: dict[str, int] = field(default_factory=dict)
+    best: dict[str, Any] = field(default_factory=dict)
 
 
 def _save(folder: PathLike, run: Mapping[str, Any], learner: Learner, kept: _Kept) -> None:
     state = learner.state()
     arrays = {f"state.{name}": array for name, array in state.arrays.items()}
-    arrays |= {f"best.{name}": array for name, array in (kept.best or {}).items()}
-    values = {"history": kept.history, "best_epoch": kept.best_epoch, "learner": state.values}
+    for number, weights in enumerate(kept.best.values()):
+        arrays |= {f"best{number}.{name}": array for name, array in weights.items()}
+    values = {"history": kept.history, "best_epoch": kept.best_epoch, "best": list(kept.best), "learner": state.values}
     save_checkpoint(folder, run, State(values, arrays))
 
 
@@ -206,9 +254,12 @@ def _restore(folder: PathLike, run: Mapping[str, Any], learner: Learner, epochs:
         return _Kept()
     try:
         learner.set_state(State(found.values["learner"], found.group("state")))
-        kept = _Kept(found.values["history"], int(found.values["best_epoch"]), found.group("best") or None)
-        if not 0 <= kept.best_epoch <= len(kept.history) or bool(kept.best_epoch) != bool(kept.best):
-            raise ValueError(f"its best epoch is {kept.best_epoch} of {len(kept.history)}")
+        best = {name: found.group(f"best{number}") for number, name in enumerate(found.values["best"])}
+        kept = _Kept(found.values["history"], {name: int(each) for name, each in found.values["best_epoch"].items()}, best)
+        if best.keys() != kept.best_epoch.keys() or not all(best.values()):
+            raise ValueError(f"it holds weights of {list(best)} and best epochs of {list(kept.best_epoch)}")
+        if wrong := [epoch for epoch in kept.best_epoch.values() if not 0 < epoch <= len(kept.history)]:
+            raise ValueError(f"its best epoch is {wrong[0]} of {len(kept.history)}")
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
         raise ModelError(f"{checkpoint_path(folder)} does not fit this network ({error}); delete it to train from the start") from error
     if len(kept.history) > epochs:

@@ -1,16 +1,40 @@
 """The one check of what fits together: a model with the data it is trained on, chosen with, asked about or tuned to."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from dcasekit.containers.heads import Head
 from dcasekit.core.units import FloatArray
+from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
 from dcasekit.features.base import FeatureExtractor
-from dcasekit.generator import Data, DataGenerator
+from dcasekit.generator import Arrays, Data, DataGenerator, Together
 from dcasekit.results import Results
 from dcasekit.scaler import Scaler
 from dcasekit.scores import Scores
+
+
+def source_of(data: Any, *, labels: Sequence[str] | None = None, task: Task | None = None) -> Data:
+    """Take what a container trains on: a `DataGenerator`, or arrays, whose labels and task may be given."""
+    if isinstance(data, DataGenerator | Arrays):
+        return data
+    x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
+    return Arrays(x, y, labels=labels, task=task)
+
+
+def head_of(data: Data) -> Head:
+    """Give the head that learns from data."""
+    front = (data.features, data.scaler) if isinstance(data, DataGenerator) else (None, None)
+    return Head(data.labels, data.shape, *front)
+
+
+def only_task(data: Together) -> Data:
+    """Give the data of the one task there is."""
+    if len(data.heads) > 1:
+        raise ModelError(f"fine_tune learns one task; these data are of {', '.join(data.heads)}: give the parts of one")
+    return next(iter(data.heads.values()))
 
 
 def fit_front_end(data: Data, *, dims: int, features: FeatureExtractor | None, scaler: Scaler | None) -> Data:

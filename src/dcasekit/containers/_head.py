@@ -12,8 +12,11 @@ from dcasekit.generator import Data
 Model = TypeVar("Model", bound=Backend)
 
 
-def replace_head(model: Model, data: Data, seed: int) -> tuple[Model, set[str]]:
-    """Give a copy of a model with new weights where their number depends on the labels, and the names of those."""
+def replace_head(model: Model, data: Data, seed: int, *, keep: bool = False) -> tuple[Model, set[str]]:
+    """Give a copy of a model with new weights where their number depends on the labels, and the names of those.
+
+    With `keep`, for data of the model's labels, these are copied, too.
+    """
     tuned = copy.copy(model).build(data.shape, data.labels, task=data.task, seed=seed)
     new, old, head = tuned.weights(), model.weights(), set(name_head(tuned))
     if not head:
@@ -23,7 +26,7 @@ def replace_head(model: Model, data: Data, seed: int) -> tuple[Model, set[str]]:
             f"windows of {data.shape} (frames, dims) need other weights than the {model.shape} the model was trained on: "
             f"{', '.join(misfits)}; use windows of the same length"
         )
-    tuned.set_weights({name: array if name in head else old[name] for name, array in new.items()})
+    tuned.set_weights({name: array if name in head and not keep else old[name] for name, array in new.items()})
     return tuned, head
 
 

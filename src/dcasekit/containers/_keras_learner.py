@@ -3,15 +3,16 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dcasekit.containers._backend import Weights
+from dcasekit.containers._backend import Record, Weights
 from dcasekit.containers._checkpoint import State
 from dcasekit.containers._epochs import Learner, LearningBatch, check_targets, learning_batches, pool_targets
 from dcasekit.containers._keras_layers import arrays_of, set_state, state_of, variables_of, warm_start_batch_norm
 from dcasekit.containers._keras_state import keras, seeded
+from dcasekit.containers.schedules import Moment
 from dcasekit.containers.training import Training
 from dcasekit.core.units import FloatArray
 from dcasekit.errors import DcasekitError, ModelError, first_line
-from dcasekit.generator import Data, batch_bounds
+from dcasekit.generator import Data, steps_of
 
 
 def _pool_sigmoid(logits: Any) -> Any:
@@ -66,23 +67,26 @@ class KerasLearner(Learner):
 
     def __init__(self, network: keras.Model, data: Data, training: Training, *, loss: str) -> None:
         self.network, self.data, self.training, self.loss = network, data, training, loss
-        self.steps = len(batch_bounds(data.size, training.batch_size))
-        self.rate = _learning_rate(training, self.steps * training.epochs)
-        network.compile(_optimizer(network, training, self.rate), _LOSSES[loss])
+        self.steps = steps_of(data, training.batch_size, drop_last=training.drop_last)
+        self.history: list[Record] = []
+        self._rate = float("nan")
+        network.compile(_optimizer(network, training), _LOSSES[loss])
         network.optimizer.build(network.trainable_variables)
         with seeded(training.seed):
             first = data.batches(0, training.batch_size, seed=training.seed)
             warm_start_batch_norm(network, lambda: next(iter(first)).x)
 
-    def learning_rate(self, epoch: int) -> float:
-        """Learning rate at the beginning of an epoch."""
-        return float(self.rate(epoch * self.steps) if callable(self.rate) else self.rate)
+    def learning_rate(self, epoch: int, step: int = 0) -> float:
+        """Learning rate at a step of an epoch."""
+        return self.training.rate(Moment(epoch * self.steps + step, self.steps, self.training.epochs, self.history))
 
     def learn(self, epoch: int) -> float:
         """Take a step for every batch; give back the mean loss over all known targets."""
         total, count = 0.0, 0
         with seeded(hash((self.training.seed, epoch)) % 2**31):
-            for batch in learning_batches(self.data, epoch, self.training, rows=self.loss == "cross_entropy"):
+            batches = learning_batches(self.data, epoch, self.training, rows=self.loss == "cross_entropy")
+            for step, batch in enumerate(batches):
+                self._set_rate(epoch, step)
                 y = self._targets(batch)
                 self.network.reset_metrics()  # else the loss is the mean since the last reset
                 try:
@@ -96,6 +100,12 @@ class KerasLearner(Learner):
                     ) from error
                 total, count = total + float(loss) * batch.known, count + batch.known
         return total / count
+
+    def _set_rate(self, epoch: int, step: int) -> None:
+        """Give the optimizer the learning rate of a step, where it changes."""
+        rate = self.learning_rate(epoch, step)
+        if rate != self._rate:
+            self.network.optimizer.learning_rate, self._rate = rate, rate
 
     def _targets(self, batch: LearningBatch) -> FloatArray:
         """Give targets of the shape that the network answers; Keras does not tell the steps of a network for any number of frames."""
@@ -126,16 +136,8 @@ class KerasLearner(Learner):
         set_state(self.network.optimizer.variables, state.group("optimizer"))
 
 
-def _learning_rate(training: Training, steps: int) -> float | Callable[[int], Any]:
-    """Give the learning rate, or its schedule over all steps of a run."""
-    decay, top = keras.optimizers.schedules.CosineDecay, training.learning_rate
-    if training.schedule == "one_cycle":
-        return decay(0.0, 0.9 * steps, warmup_target=top, warmup_steps=0.1 * steps)
-    return decay(top, steps) if training.schedule == "cosine" else top
-
-
-def _optimizer(network: keras.Model, training: Training, rate: float | Callable[[int], Any]) -> keras.Optimizer:
-    kinds = keras.optimizers
+def _optimizer(network: keras.Model, training: Training) -> keras.Optimizer:
+    kinds, rate = keras.optimizers, training.learning_rate
     if training.optimizer == "sgd":
         optimizer = kinds.SGD(rate, momentum=0.9, nesterov=True, weight_decay=training.weight_decay)
     else:

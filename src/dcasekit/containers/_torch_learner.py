@@ -1,62 +1,24 @@
-"""A PyTorch network while it learns: losses, optimizer, schedule, the running average of its weights."""
+"""A PyTorch network while it learns: optimizer, learning rate, the running average of its weights."""
 
 import copy
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dcasekit.containers._backend import Weights
+from dcasekit.containers import objectives
+from dcasekit.containers._backend import Record, Weights
 from dcasekit.containers._checkpoint import State
-from dcasekit.containers._epochs import Learner, LearningBatch, check_targets, learning_batches, pool_targets
+from dcasekit.containers._epochs import Learner, learning_steps
 from dcasekit.containers._torch_seed import seeded
+from dcasekit.containers._torch_step import Part, Step
+from dcasekit.containers.schedules import Moment
 from dcasekit.containers.training import Training
-from dcasekit.errors import DcasekitError, ModelError, first_line
-from dcasekit.generator import Data
-
-_Loss = Callable[[Tensor, Tensor], Tensor]
-
-_LOSSES: Mapping[str, _Loss] = {
-    "cross_entropy": nn.functional.cross_entropy,
-    "binary_cross_entropy": nn.functional.binary_cross_entropy_with_logits,
-    "mse": lambda logits, y: nn.functional.mse_loss(logits.sigmoid(), y),
-    "mse of answers": nn.functional.mse_loss,
-}
-
-
-def known_loss(logits: Tensor, y: Tensor, loss: str, *, complete: bool) -> Tensor:
-    """Compute the mean loss over what is known.
-
-    Parameters
-    ----------
-    logits, y : (windows, labels) or (windows, frames, labels); NaN in y: unknown. Of a network that answers frames, targets of whole
-        windows are those of the mean of its answers.
-    loss : a name of `Training.loss`, or ``"mse of answers"`` of a network that gives no logits.
-    complete : whether y holds no NaN, which is then not looked for.
-    """
-    if logits.ndim == y.ndim + 1:
-        logits = _pooled(logits, loss)
-    if loss == "cross_entropy":
-        logits, y = logits.flatten(0, -2), y.flatten(0, -2)
-    if not complete:
-        known = ~y.isnan().any(-1) if loss == "cross_entropy" else ~y.isnan()
-        logits, y = logits[known], y[known]
-        if not len(y):
-            return logits.sum()  # of nothing: a zero with a gradient
-    return _LOSSES[loss](logits, y)
-
-
-def _pooled(logits: Tensor, loss: str) -> Tensor:
-    """Give the logits of the mean answer over frames: (windows, frames, labels) -> (windows, labels)."""
-    if loss == "mse of answers":
-        return logits.mean(1)
-    if loss == "cross_entropy":
-        return logits.log_softmax(-1).logsumexp(1)  # of the sum, whose softmax is the mean's
-    return logits.sigmoid().mean(1).logit(eps=1e-6)
+from dcasekit.errors import ModelError
+from dcasekit.generator import Data, Together, steps_of
 
 
 class TorchLearner(Learner):
@@ -66,77 +28,85 @@ class TorchLearner(Learner):
     ----------
     network : trained in place, where it is.
     data, training : what it learns, and how.
-    loss : see `known_loss`.
-    steps : batches per epoch.
+    losses : task -> loss of its head, see `known_loss`.
+    heads : whether the network is asked for a task.
     """
 
-    def __init__(self, network: nn.Module, data: Data, training: Training, *, loss: str, steps: int) -> None:
-        self.network, self.data, self.training, self.loss, self.steps = network, data, training, loss, steps
+    def __init__(
+        self, network: nn.Module, data: Data | Together, training: Training, *, losses: Mapping[str, str], heads: bool = False
+    ) -> None:
+        self.network, self.data, self.training, self.losses, self.heads = network, data, training, losses, heads
+        self.steps = steps_of(data, training.batch_size, drop_last=training.drop_last)
         self.optimizer = _optimizer(network, training)
         self.device = next(network.parameters()).device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=training.precision == "float16")
+        self.weights_of_labels = _weigh_labels(data, training, self.device)
+        self.history: list[Record] = []
         self.done = 0
         self.average = copy.deepcopy(network.state_dict()) if training.average else {}
+        self._teacher: nn.Module | None = None
 
     def learning_rate(self, epoch: int, step: int = 0) -> float:
         """Learning rate at a step of an epoch."""
-        progress = (epoch * self.steps + step) / (self.training.epochs * self.steps)
-        factor = 1.0
-        if self.training.schedule == "cosine":
-            factor = (1 + math.cos(math.pi * progress)) / 2
-        elif self.training.schedule == "one_cycle":
-            rise = 0.1
-            factor = progress / rise if progress < rise else (1 + math.cos(math.pi * (progress - rise) / (1 - rise))) / 2
-        return self.training.learning_rate * factor
+        return self.training.rate(Moment(epoch * self.steps + step, self.steps, self.training.epochs, self.history))
 
     def learn(self, epoch: int) -> float:
-        """Take a step for every batch; give back the mean loss over all known targets."""
+        """Take a step for every batch; give back the mean loss over all known targets, of an objective of one's own over all steps."""
         self.network.train()
+        rows = [task for task, loss in self.losses.items() if loss == "cross_entropy"]
+        objective, rng = _find_objective(self.training.objective), np.random.default_rng((self.training.seed, epoch, 2))
         total, count = torch.zeros((), device=self.device), 0
         # Masks of dropout follow from seed and epoch, so that a resumed run draws those that an undisturbed one does.
         with seeded(hash((self.training.seed, epoch)) % 2**31):
-            for batch in learning_batches(self.data, epoch, self.training, rows=self.loss == "cross_entropy"):
-                loss = self._loss(batch)
+            for batches in learning_steps(self.data, epoch, self.training, rows=rows):
+                parts = {name: Part(batch, self.device) for name, batch in batches.items()}
+                loss = objective(self._step_of(parts, epoch, rng))
+                penalty: Callable[[], Tensor] | None = getattr(self.network, "penalty", None)
+                loss = loss if penalty is None else loss + penalty()
                 self._step(loss)
+                weight = 1 if self.training.objective or isinstance(self.data, Together) else parts[""].known
                 # The sum stays on the device: asking for each loss would make the device wait for us.
-                total, count = total + loss.detach() * batch.known, count + batch.known
+                total, count = total + loss.detach() * weight, count + weight
         return float(total) / count
 
-    def _loss(self, batch: LearningBatch) -> Tensor:
-        windows = torch.from_numpy(batch.x).to(self.device)
-        with torch.autocast(self.device.type, getattr(torch, self.training.precision), enabled=self.training.precision != "float32"):
-            logits = self._answer(windows)
-        y = pool_targets(batch.y, logits.shape[1]) if logits.ndim == batch.y.ndim == 3 else batch.y
-        check_targets(logits.shape, y.shape)
-        target = torch.from_numpy(y).to(self.device)
-        loss = known_loss(logits.float(), target, self.loss, complete=not np.isnan(batch.y).any())
-        penalty: Callable[[], Tensor] | None = getattr(self.network, "penalty", None)
-        return loss if penalty is None else loss + penalty()
+    def _step_of(self, parts: Mapping[str, Part], epoch: int, rng: np.random.Generator) -> Step:
+        return Step(
+            self.network, parts, self.done, self.steps, epoch, rng, self.training,
+            heads=self.heads, losses=self.losses, weights=self.weights_of_labels, find_teacher=self._find_teacher,
+        )  # fmt: skip
 
-    def _answer(self, windows: Tensor) -> Tensor:
-        try:
-            logits: Tensor = self.network(windows)
-        except DcasekitError:
-            raise
-        except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            raise ModelError(
-                f"the network cannot learn from {len(windows)} windows of {tuple(windows.shape[1:])} (frames, dims): {first_line(error)}; "
-                "cut windows of one length (sequence_time), of more frames if they are too short, and give more than one"
-            ) from error
-        return logits
+    def _find_teacher(self) -> nn.Module:
+        """Give a network whose weights are the average; its buffers, such as batch statistics, are its own from now on."""
+        if self._teacher is None:
+            if not self.average:
+                raise ModelError("this objective asks for step.teacher: train with average=, e.g. 0.999")
+            self._teach({name: self.average[name] for name, _ in self.network.named_parameters()})
+        return cast("nn.Module", self._teacher).train(self.network.training)
+
+    def _teach(self, weights: Mapping[str, Tensor]) -> None:
+        """Make the teacher, a copy of the network with these weights."""
+        self._teacher = copy.deepcopy(self.network).requires_grad_(False)
+        self._teacher.load_state_dict(weights, strict=False)
+        self.average = self._teacher.state_dict()  # the same memory: what is averaged is what teaches
 
     def _step(self, loss: Tensor) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.done // self.steps, self.done % self.steps)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
+        if self.training.clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.training.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.done += 1
         # The average begins as the plain mean, so that its start weighs nothing after a few steps.
         decay = min(self.training.average, self.done / (self.done + 9))
+        own = set() if self._teacher is None else {name for name, _ in self._teacher.named_buffers()}
         for name, tensor in self.network.state_dict().items() if self.average else ():
             kept = self.average[name]
+            if name in own:
+                continue
             if tensor.is_floating_point():
                 kept.lerp_(tensor, 1 - decay)
             else:
@@ -166,10 +136,13 @@ class TorchLearner(Learner):
     def state(self) -> State:
         """Give weights, average, and the state of the optimizer."""
         rows = self.optimizer.state_dict()["state"]
-        moments = {f"{index}.{key}": torch.as_tensor(value) for index, row in rows.items() for key, value in row.items()}
+        moments = {
+            f"{index}.{key}": torch.as_tensor(value) for index, row in rows.items() for key, value in row.items() if value is not None
+        }
         parts = {"network": self.network.state_dict(), "average": self.average, "optimizer": moments}
         arrays = {f"{part}.{name}": array for part, tensors in parts.items() for name, array in _arrays(tensors).items()}
-        return State({"done": self.done, "scaler": self.scaler.state_dict()}, arrays)
+        values = {"done": self.done, "scaler": self.scaler.state_dict(), "teacher": self._teacher is not None}
+        return State(values, arrays)
 
     def set_state(self, state: State) -> None:
         """Put back what `state` gave."""
@@ -180,6 +153,8 @@ class TorchLearner(Learner):
         self.network.load_state_dict(network)
         self.average, self.done = average, int(state.values["done"])
         self.scaler.load_state_dict(state.values["scaler"])
+        if state.values["teacher"]:
+            self._teach(average)
         rows: dict[int, dict[str, Any]] = {}
         trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         for name, tensor in moments.items():
@@ -194,6 +169,34 @@ def _arrays(tensors: Mapping[str, Tensor]) -> Weights:
     return {name: tensor.detach().cpu().contiguous().clone().numpy() for name, tensor in tensors.items()}
 
 
+def _find_objective(objective: Any) -> Callable[[Step], Tensor]:
+    found: Callable[[Step], Tensor] = objective if callable(objective) else getattr(objectives, objective or "supervised")
+    return found
+
+
+def _weigh_labels(data: Data | Together, training: Training, device: torch.device) -> dict[str, Tensor]:
+    """Give the weights of each task's labels (labels,), as far as there are any."""
+    if training.class_weights is None:
+        return {}
+    if training.class_weights != "balanced":
+        known = {label for source in _sources(data).values() for label in source.labels}
+        if unknown := [label for label in training.class_weights if label not in known]:
+            raise ModelError(f"class_weights name {', '.join(unknown)}; the labels are {', '.join(sorted(known))}")
+    found = {}
+    for task, source in _sources(data).items():
+        if training.class_weights == "balanced":
+            counts = np.nansum(source.reference()["truth"], axis=0)
+            weights = np.where(counts > 0, counts.sum() / (len(counts) * np.maximum(counts, 1e-9)), 1.0)
+        else:
+            weights = np.array([training.class_weights.get(label, 1.0) for label in source.labels])
+        found[task] = torch.tensor(weights, dtype=torch.float32, device=device)
+    return found
+
+
+def _sources(data: Data | Together) -> dict[str, Data]:
+    return {task: source for task, source in data.heads.items()} if isinstance(data, Together) else {data.task: data}  # noqa: C416
+
+
 def _optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
     # Kernels decay; biases, and the scales of normalisation layers, do not.
     groups = [
@@ -202,6 +205,9 @@ def _optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
     ]
     fused = next(network.parameters()).device.type in ("cpu", "cuda")  # one pass over all weights
     settings: dict[str, Any] = {"lr": training.learning_rate, "fused": fused}
+    if callable(training.optimizer):
+        made: torch.optim.Optimizer = training.optimizer(groups, lr=training.learning_rate)
+        return made
     if training.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=0.9, nesterov=True, **settings)
     kind = torch.optim.AdamW if training.optimizer == "adamw" else torch.optim.Adam

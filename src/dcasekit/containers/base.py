@@ -5,13 +5,15 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from dcasekit.containers._backend import Backend, Record, Weights
-from dcasekit.containers._fitting import check_finite, check_labels, fit_front_end, results_of
+from dcasekit.containers._fitting import check_finite, check_labels, fit_front_end, head_of, only_task, results_of, source_of
 from dcasekit.containers._head import fit_weights, replace_head
 from dcasekit.containers._keras_weights import layers_of, to_torch
+from dcasekit.containers._validation import Validation
 from dcasekit.containers._weight_files import read
+from dcasekit.containers.heads import Head
 from dcasekit.containers.saving import Allowed, read_model, write_model
 from dcasekit.containers.training import Training
 from dcasekit.core.settings import Settings
@@ -19,7 +21,7 @@ from dcasekit.core.units import FloatArray, PathLike
 from dcasekit.datasets.base import Task
 from dcasekit.errors import DcasekitError, ModelError, first_line
 from dcasekit.features.base import FeatureExtractor
-from dcasekit.generator import Arrays, ClipWindows, Data, DataGenerator, answer_clips, file_windows
+from dcasekit.generator import ClipWindows, Data, DataGenerator, Together, answer_clips, file_windows
 from dcasekit.results import Results
 from dcasekit.scaler import Scaler
 from dcasekit.scores import Scores
@@ -54,6 +56,8 @@ class ModelContainer(Settings, Backend):
     labels, task, shape : what it answers, and the (frames, dims) of a window; set by `build`.
     features, scaler : the front end it was trained with; it travels with the model.
     history : one record per epoch.
+    heads : task -> `Head`, of a network with several; the first is what `labels`, `task`, `shape`, `features` and `scaler` are of.
+    kept : monitor -> weights of the epoch that it found best, after training with several monitors; for `set_weights`.
     published_front_end : name of the preset of features the network was published with, see `FeatureExtractor.preset`; ``None``: none.
     """
 
@@ -70,32 +74,48 @@ class ModelContainer(Settings, Backend):
         self.scaler: Scaler | None = None
         self.history: list[Record] = []
         self.training: dict[str, Any] = {}
+        self.heads: dict[Task, Head] = {}
+        self.kept: dict[str, Weights] = {}
 
     def train(self, data: Any, validation: Any = None, **settings: Any) -> list[Record]:
         """Train on data, from new weights.
 
         Parameters
         ----------
-        data : a `DataGenerator`, or ``(X, Y)`` as its `get_data` gives.
-        validation : the same, to choose the best epoch with; its weights are kept. ``None``: the last epoch's are.
+        data : a `DataGenerator`, ``(X, Y)`` as its `get_data` gives, or several generators, `Together`; those of different tasks are
+            learned by a head each.
+        validation : a `DataGenerator` or ``(X, Y)`` to choose the best epoch with; its weights are kept. Or a function of the model that
+            gives numbers by name, measured its own way. ``None``: the last epoch's weights are kept.
         **settings : see `Training`, which lists all of them with their defaults and refuses any other.
 
         Returns
         -------
         list of dict : per epoch ``epoch``, ``loss``, ``learning_rate``, ``seconds``, and with validation ``val_loss`` and the task's main
-        number. Also kept as ``history``.
+        number, or the function's numbers after ``val_``. Also kept as ``history``.
         """
         training = Training.of(settings)
-        source = _source(data)
-        self.build(source.shape, source.labels, task=source.task, seed=training.seed)
-        self.features, self.scaler = (data.features, data.scaler) if isinstance(data, DataGenerator) else (None, None)
-        checked = None if validation is None else self._fitted(validation, labels=source.labels)
+        source = data if isinstance(data, Together) else source_of(data)
+        heads = {each.task: head_of(each) for each in (source.heads.values() if isinstance(source, Together) else [source])}
+        task, only = next(iter(heads.items()))
+        if len(heads) > 1:
+            self.build_heads(heads, seed=training.seed)
+        else:
+            self.build(only.shape, only.labels, task=task, seed=training.seed)
+        self.features, self.scaler = only.features, only.scaler
+        checked = self._validation(validation)
         self.training = training.to_dict()
         self.history = self.fit(source, checked, training)
         return self.history
 
     def fine_tune(
-        self, data: Any, validation: Any = None, *, labels: Sequence[str] | None = None, freeze: str = "all", **settings: Any
+        self,
+        data: Any,
+        validation: Any = None,
+        *,
+        labels: Sequence[str] | None = None,
+        freeze: str = "all",
+        head: Literal["new", "same"] = "new",
+        **settings: Any,
     ) -> list[Record]:
         """Train on other data from the weights there are, with a new head: the weights whose number depends on the labels.
 
@@ -106,6 +126,7 @@ class ModelContainer(Settings, Backend):
         labels : of the columns of Y; ``None``: as for `train`.
         freeze : what stays as it is, batch normalisation's running statistics included: ``"all"`` but the head, ``"none"``, or a layer of
             `layers`: all that the forward pass has used when this layer is done.
+        head : ``"same"`` goes on with the head there is, for data of the model's own labels.
         **settings : see `Training`.
 
         Returns
@@ -119,21 +140,25 @@ class ModelContainer(Settings, Backend):
         training = Training.of(settings)
         self._need_network()
         self._need_layer(None if freeze in ("all", "none") else freeze)
-        source = _source(data, labels=labels)
+        given = data if isinstance(data, Together) else source_of(data, labels=labels)
+        source = given if not isinstance(given, Together) else only_task(given)
         check_labels(source, source.labels if labels is None else labels)
         source = self._front_end(source)
-        checked = None if validation is None else self._fitted(validation, labels=source.labels, task=source.task)
-        tuned, head = replace_head(self, source, training.seed)
-        frozen = tuple(name for name in tuned.weights() if freeze == "all" and name not in head)
+        if head == "same":
+            check_labels(source, self.labels)
+        tuned, own = replace_head(self, source, training.seed, keep=head == "same")
+        checked = tuned._validation(validation)
+        frozen = tuple(name for name in tuned.weights() if freeze == "all" and name not in own)
         if freeze not in ("all", "none"):
             frozen = tuned.weights_until(freeze)
-        if head.intersection(frozen):
-            raise ModelError(f"freeze={freeze!r} would keep the new head ({', '.join(sorted(head))}) from learning; name an earlier layer")
+        if own.intersection(frozen):
+            raise ModelError(f"freeze={freeze!r} would keep the head ({', '.join(sorted(own))}) from learning; name an earlier layer")
         if isinstance(source, DataGenerator):
             tuned.features, tuned.scaler = source.features, source.scaler
         vars(self).update(vars(tuned))
         self.training = {**training.to_dict(), "freeze": freeze}
-        self.history = self.fit(source, checked, training, frozen=frozen)
+        learned = given.changed(self._front_end) if isinstance(given, Together) else source
+        self.history = self.fit(learned, checked, training, frozen=frozen)
         return self.history
 
     def predict(self, data: Any) -> list[Scores]:
@@ -194,8 +219,14 @@ class ModelContainer(Settings, Backend):
         Data may know fewer labels than the model; see `results_of` for what becomes of the others.
         """
         self._need_network()
+        if isinstance(data, DataGenerator) and data.task != self.task and data.task in self.heads:
+            return self.head(data.task).evaluate(data)
         source = self._fitted(data)
         return results_of(source, self.labels, self.task, self.predict(source))
+
+    def head(self, task: Task) -> Self:
+        """Give a model of one task alone, a copy, with the weights that this head uses."""
+        raise ModelError(f"this {type(self).__name__} has one head, for {self.task}; {task} needs a model of its own")
 
     def save(self, folder: PathLike) -> Path:
         """Write ``model.json`` and ``weights.safetensors``; nothing in them can run code. `load` reads them again.
@@ -274,12 +305,21 @@ class ModelContainer(Settings, Backend):
             raise ModelError(f"{cls.__name__} makes its network itself; leave network out")
         return cls(**settings)
 
-    def _fitted(self, data: Any, *, labels: Sequence[str] | None = None, task: Task | None = None) -> Data:
-        """Take data as this model takes them; with `labels`, data of those labels alone."""
-        source = _source(data, labels=labels or self.labels, task=task or self.task)
-        if labels is not None:
-            check_labels(source, labels)
-        return self._front_end(source)
+    def _fitted(self, data: Any) -> Data:
+        """Take data as this model takes them."""
+        return self._front_end(source_of(data, labels=self.labels, task=self.task))
+
+    def _validation(self, validation: Any) -> Validation | None:
+        """Take what is measured after each epoch: data of the model's labels, or a function."""
+        if validation is None or callable(validation):
+            return validation
+        if len(self.heads) > 1:
+            raise ModelError(
+                "a network with several heads is validated by a function of the model: validation=lambda model: {'name': number}"
+            )
+        checked = self._fitted(validation)
+        check_labels(checked, self.labels)
+        return checked
 
     def _front_end(self, data: Data) -> Data:
         return fit_front_end(data, dims=self.shape[1], features=self.features, scaler=self.scaler)
@@ -342,14 +382,6 @@ def load(folder: PathLike, *, allow: Allowed = (), network: Any = None) -> Model
     ModelError : a file is missing, damaged, not the one that was saved, or names code that is not allowed.
     """
     return read_model(Path(folder), ModelContainer, allow=allow, network=network)  # type: ignore[type-abstract]
-
-
-def _source(data: Any, *, labels: Sequence[str] | None = None, task: Task | None = None) -> Data:
-    """Take what a container trains on: a `DataGenerator`, or arrays, whose labels and task may be given."""
-    if isinstance(data, DataGenerator | Arrays):
-        return data
-    x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
-    return Arrays(x, y, labels=labels, task=task)
 
 
 def _checked(found: Found | DcasekitError) -> Found:

@@ -11,7 +11,7 @@ import numpy as np
 
 from dcasekit.containers._backend import Record, Weights
 from dcasekit.containers._checkpoint import hash_weights
-from dcasekit.containers._epochs import train_epochs
+from dcasekit.containers._epochs import refuse_settings, train_epochs
 from dcasekit.containers._keras_layers import (
     arrays_of,
     check,
@@ -27,13 +27,14 @@ from dcasekit.containers._keras_layers import (
 from dcasekit.containers._keras_learner import KerasLearner
 from dcasekit.containers._keras_state import keras, make, on_device
 from dcasekit.containers._keras_weights import role, to_torch
+from dcasekit.containers._validation import Validation, measuring, name_validation
 from dcasekit.containers.base import ModelContainer
-from dcasekit.containers.training import Training, validation_record
+from dcasekit.containers.training import Training
 from dcasekit.core import discover
 from dcasekit.core.units import FloatArray
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
-from dcasekit.generator import Data
+from dcasekit.generator import Data, Together
 
 
 @dataclass(kw_only=True, eq=False)
@@ -75,10 +76,11 @@ class KerasModelContainer(ModelContainer):
         self.shape, self.labels, self.task = (shape[0], shape[1]), tuple(labels), task
         return self
 
-    def fit(self, data: Data, validation: Data | None, training: Training, *, frozen: Sequence[str] | None = None) -> list[Record]:
+    def fit(
+        self, data: Data | Together, validation: Validation | None, training: Training, *, frozen: Sequence[str] | None = None
+    ) -> list[Record]:
         """Train epoch by epoch; keep the best on validation data, or the last."""
-        if training.average:
-            raise ModelError(f"average={training.average!r}: Keras models are trained without; leave it out, or use the PyTorch model")
+        data = refuse_settings(training, data, "Keras")
         if training.keep_memory and keras.backend.backend() == "torch":
             from dcasekit.containers._torch_speed import keep_memory
 
@@ -96,21 +98,28 @@ class KerasModelContainer(ModelContainer):
             freeze(trained.network, frozen or ())
             history = trained._fit(data, validation, training, frozen)
             weights = trained.weights()
+        self.kept = trained.kept
         self.set_weights(weights)
         return history
 
-    def _fit(self, data: Data, validation: Data | None, training: Training, frozen: Sequence[str] | None) -> list[Record]:
+    def _fit(self, data: Data, validation: Validation | None, training: Training, frozen: Sequence[str] | None) -> list[Record]:
         loss = self._loss_name(training)
-        run = {"model": [discover.address(type(self)), self.settings], "backend": keras.backend.backend(), "labels": self.labels}
-        run |= {"data": data.identity, "validation": None if validation is None else validation.identity}
+        run: dict[str, Any] = {
+            "model": [discover.address(type(self)), self.settings],
+            "backend": keras.backend.backend(),
+            "labels": self.labels,
+        }
+        run |= {"data": data.identity, "validation": name_validation(validation, training)}
         run["start"] = None if frozen is None else hash_weights(self.weights(), frozen)
-        return train_epochs(
+        history, kept = train_epochs(
             KerasLearner(self._need(), data, training, loss="mse of answers" if _direct(self._need()) else loss),
             training,
             name=type(self).__name__,
             run=run,
-            validate=None if validation is None else lambda: validation_record(self.evaluate(validation), loss),
+            validate=measuring(self, data, validation, training, loss=loss),
         )
+        self.kept = {name: weights for name, weights in kept.items() if name}
+        return history
 
     def answer(self, windows: FloatArray) -> FloatArray:
         """Answer windows with probabilities: softmax for classification, sigmoid else, unless the network has none."""

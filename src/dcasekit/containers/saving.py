@@ -15,6 +15,7 @@ import numpy as np
 
 import dcasekit
 from dcasekit.containers._backend import Backend, Weights
+from dcasekit.containers.heads import Head
 from dcasekit.core import discover
 from dcasekit.core.files import check_place, place, read_json, replacing, write_json
 from dcasekit.errors import DcasekitError, ModelError, first_line
@@ -36,6 +37,7 @@ _OWN = ("dcasekit.containers.", "dcasekit.features.", "dcasekit.models.", "sklea
 # More frames, dims, labels or units of a layer than this are no model's.
 _MOST = 10_000_000
 _TRIED = 2_000_000  # values of a window
+_TASKS = ("classification", "tagging", "detection")
 _KEYS = ("class", "settings", "labels", "task", "shape", "features", "scaler", "training", "history", "weights_sha256", "versions")
 
 
@@ -45,19 +47,16 @@ def write_model(model: Any, folder: Path) -> Path:
 
     check_constructor(type(model))
     weights = {name: np.require(array, requirements="C") for name, array in model.weights().items()}
-    features = model.features and {"class": discover.address(type(model.features)), "settings": model.features.settings}
     description = plain(
         {
             "class": discover.address(type(model)),
             "settings": model.settings,
-            "labels": model.labels,
             "task": model.task,
-            "shape": model.shape,
-            "features": features,
-            "scaler": model.scaler and model.scaler.to_dict(),
+            **_describe_head(model),
             "training": model.training,
             "history": model.history,
             "weights_sha256": "0" * 64,
+            **({"heads": {task: _describe_head(head) for task, head in model.heads.items()}} if model.heads else {}),
             "versions": {"dcasekit": dcasekit.__version__, "python": platform.python_version(), "numpy": np.__version__},
         }
     )
@@ -81,6 +80,12 @@ def write_model(model: Any, folder: Path) -> Path:
     return folder
 
 
+def _describe_head(head: Any) -> dict[str, Any]:
+    """Write the labels and front end of a head, or of a model."""
+    features = head.features and {"class": discover.address(type(head.features)), "settings": head.features.settings}
+    return {"labels": head.labels, "shape": head.shape, "features": features, "scaler": head.scaler and head.scaler.to_dict()}
+
+
 def read_model(folder: Path, kind: type[Model], *, allow: Allowed = (), network: Any = None) -> Model:
     """Read a model container of a kind; see `load`."""
     from safetensors import SafetensorError
@@ -93,15 +98,16 @@ def read_model(folder: Path, kind: type[Model], *, allow: Allowed = (), network:
     try:
         weights = _read_weights(folder, found["weights_sha256"])
         container = _class("models", found["class"], kind, allow)._made_from(found["settings"], network)
-        shape, labels = tuple(found["shape"]), tuple(found["labels"])
-        _check_sizes(container._allocate(shape, labels, task=found["task"]), weights, path)
-        container.build(shape, labels, task=found["task"])
+        head = _read_head(found, allow)
+        heads = {task: _read_head(one, allow) for task, one in found.get("heads", {}).items()}
+        _check_sizes(container._allocate(head.shape, head.labels, task=found["task"], heads=heads), weights, path)
+        if heads:
+            container.build_heads(heads)
+        else:
+            container.build(head.shape, head.labels, task=found["task"])
         container.set_weights(weights)
         _try(container)
-        if found["features"]:
-            feature = _class("features", found["features"]["class"], FeatureExtractor, allow)
-            container.features = feature.from_settings(found["features"]["settings"])
-        container.scaler = found["scaler"] and Scaler.from_dict(found["scaler"])
+        container.features, container.scaler = head.features, head.scaler
         container.history, container.training = found["history"], found["training"]
     except ModelError as error:
         if str(folder) in str(error):
@@ -122,6 +128,14 @@ def read_model(folder: Path, kind: type[Model], *, allow: Allowed = (), network:
             f"{folder} does not hold a complete model ({type(error).__name__}: {first_line(error)[:300]}); save or copy it again"
         ) from error
     return container
+
+
+def _read_head(found: Mapping[str, Any], allow: Allowed) -> Head:
+    features, front = None, found["features"]
+    if front:
+        features = _class("features", front["class"], FeatureExtractor, allow).from_settings(front["settings"])
+    scaler = found["scaler"] and Scaler.from_dict(found["scaler"])
+    return Head(tuple(found["labels"]), (found["shape"][0], found["shape"][1]), features, scaler)
 
 
 def _refuse_run(folder: Path) -> None:
@@ -153,27 +167,40 @@ def _problem(found: Any) -> str:
         return "it is no JSON object"
     if missing := [key for key in _KEYS if key not in found]:
         return f"it has no {', '.join(missing)}"
-    labels, shape, front = found["labels"], found["shape"], found["features"]
+    heads = found.get("heads", {})
+    demands = {
+        "class is no text": isinstance(found["class"], str),
+        f"task is {found['task']!r}": found["task"] in _TASKS,
+        "weights_sha256 is no SHA-256 sum": isinstance(sum_ := found["weights_sha256"], str) and re.fullmatch("[0-9a-f]{64}", sum_),
+        "settings, training or versions are no objects": all(_is_object(found[key]) for key in ("settings", "training", "versions")),
+        "history is no list of objects": isinstance(found["history"], list) and all(map(_is_object, found["history"])),
+        "heads are no objects by task": _is_object(heads) and set(heads) <= set(_TASKS) and all(map(_is_object, heads.values())),
+    }
+    if demands["heads are no objects by task"]:
+        demands |= {what: False for head in (found, *heads.values()) if (what := _head_problem(head))}
+    wrong = [what for what, kept in demands.items() if not kept]
+    for name, value in _leaves(found):
+        limited = (name.startswith(".settings.") or ".features.settings." in name) and isinstance(value, int)
+        if (isinstance(value, float) and not math.isfinite(value)) or (limited and abs(value) >= _MOST):
+            wrong.append(f"{name.strip('.')} is {value}")
+    return next(iter(wrong), "")
+
+
+def _head_problem(head: Mapping[str, Any]) -> str:
+    """Say what is wrong with the labels and the front end of a head; "" if nothing is."""
+    if missing := [key for key in ("labels", "shape", "features", "scaler") if key not in head]:
+        return f"a head has no {', '.join(missing)}"
+    labels, shape, front = head["labels"], head["shape"], head["features"]
     texts = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
     sizes = isinstance(shape, list) and all(type(size) is int and 0 < size < _MOST for size in shape)
     demands = {
-        "class is no text": isinstance(found["class"], str),
-        f"task is {found['task']!r}": found["task"] in ("classification", "tagging", "detection"),
-        "weights_sha256 is no SHA-256 sum": isinstance(sum_ := found["weights_sha256"], str) and re.fullmatch("[0-9a-f]{64}", sum_),
-        "settings, training or versions are no objects": all(_is_object(found[key]) for key in ("settings", "training", "versions")),
         "labels are no texts, each once": texts and 0 < len(labels) == len(set(labels)) < _MOST,
         f"shape is not two whole numbers above 0, frames and dims, but {shape!r}": sizes and len(shape) == 2,
         "features have no class and settings": front is None
         or (_is_object(front) and isinstance(front.get("class"), str) and _is_object(front.get("settings"))),
-        "scaler is no object": found["scaler"] is None or _is_object(found["scaler"]),
-        "history is no list of objects": isinstance(found["history"], list) and all(map(_is_object, found["history"])),
+        "scaler is no object": head["scaler"] is None or _is_object(head["scaler"]),
     }
-    wrong = [what for what, kept in demands.items() if not kept]
-    for name, value in _leaves(found):
-        limited = name.startswith((".settings.", ".features.settings.")) and isinstance(value, int)
-        if (isinstance(value, float) and not math.isfinite(value)) or (limited and abs(value) >= _MOST):
-            wrong.append(f"{name.strip('.')} is {value}")
-    return next(iter(wrong), "")
+    return next((what for what, kept in demands.items() if not kept), "")
 
 
 def _is_object(value: Any) -> bool:
@@ -237,8 +264,9 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 def _addresses(description: Mapping[str, Any]) -> list[str]:
     """Name the classes in a description that are not leaves of this package."""
-    front = description["features"] or {"class": "", "settings": {}}
-    named = [description["class"], front["class"], *(value for _, value in _leaves([description["settings"], front["settings"]]))]
+    fronts = [head["features"] for head in (description, *description.get("heads", {}).values()) if head["features"]]
+    inner = [description["settings"], *(front["settings"] for front in fronts)]
+    named = [description["class"], *(front["class"] for front in fronts), *(value for _, value in _leaves(inner))]
     return [name for name in named if isinstance(name, str) and _ADDRESS.fullmatch(name) and not name.startswith(_OWN)]
 
 

@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 
 from dcasekit.annotations import HARD
 from dcasekit.containers._backend import Record, Weights
-from dcasekit.containers._epochs import Learner, learning_batches, train_epochs
+from dcasekit.containers._epochs import Learner, learning_batches, refuse_settings, train_epochs
 from dcasekit.containers._sklearn_arrays import Arrays, Matrix, answers, check, extract_arrays, operations, probabilities
+from dcasekit.containers._validation import Validation, measuring, sum_loss
 from dcasekit.containers.base import ModelContainer
-from dcasekit.containers.training import Training, sum_loss, validation_record
+from dcasekit.containers.training import Training
 from dcasekit.core import discover
 from dcasekit.core.units import FloatArray
 from dcasekit.datasets.base import Task
 from dcasekit.errors import MissingExtraError, ModelError
-from dcasekit.generator import Data
+from dcasekit.generator import Data, Together
 from dcasekit.scaler import Scaler
 
 _STATISTICS: Mapping[str, Callable[..., Matrix]] = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max}
@@ -90,8 +91,16 @@ class SklearnModelContainer(ModelContainer):
         self._rescaling, self._parts = None, []
         return self
 
-    def fit(self, data: Data, validation: Data | None, training: Training, *, frozen: Sequence[str] | None = None) -> list[Record]:  # noqa: ARG002
+    def fit(
+        self,
+        data: Data | Together,
+        validation: Validation | None,
+        training: Training,
+        *,
+        frozen: Sequence[str] | None = None,  # noqa: ARG002
+    ) -> list[Record]:  # noqa: ARG002
         """Train the estimators: once, or epoch by epoch, keeping the best on validation data, or the last."""
+        data = refuse_settings(training, data, "scikit-learn")
         estimators = [self._new(training.seed) for _ in (self.labels[:1] if self.task == "classification" else self.labels)]
         by_batches = hasattr(estimators[0], "partial_fit")
         if by_batches and self.standardise:
@@ -99,14 +108,15 @@ class SklearnModelContainer(ModelContainer):
             for rows, _ in self._pooled(data, 0, training):
                 self._rescaling.partial_fit(rows)
         loss = training.loss
-        return train_epochs(
+        history, _ = train_epochs(
             _SklearnLearner(self, estimators, data, training),
             replace(training, resume=None),
             name=type(self).__name__,
             run={},
-            validate=None if validation is None else lambda: validation_record(self.evaluate(validation), loss),
+            validate=measuring(self, data, validation, training, loss=loss),
             epochs=None if by_batches else 1,
         )
+        return history
 
     def answer(self, windows: FloatArray) -> FloatArray:
         """Answer windows with probabilities (windows, labels)."""

@@ -1,36 +1,35 @@
 """The PyTorch container: a network, what it answers, its layers and weights."""
 
+import copy
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dcasekit.containers._backend import Record, Weights
 from dcasekit.containers._checkpoint import hash_weights
 from dcasekit.containers._epochs import train_epochs
 from dcasekit.containers._torch_freeze import freeze, warm_start_batch_norm
-from dcasekit.containers._torch_layers import layer_output, layer_shapes, weights_until
+from dcasekit.containers._torch_inside import TorchInside
 from dcasekit.containers._torch_learner import TorchLearner
 from dcasekit.containers._torch_seed import seeded
 from dcasekit.containers._torch_speed import keep_memory, place
-from dcasekit.containers.base import ModelContainer
-from dcasekit.containers.training import Training, validation_record
+from dcasekit.containers._validation import Validation, measuring, name_validation
+from dcasekit.containers.heads import Head
+from dcasekit.containers.training import Training
 from dcasekit.core import discover
 from dcasekit.core.units import FloatArray
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
-from dcasekit.generator import Data, batch_bounds
-
-# Windows answered at once when predicting: bounds memory, changes nothing else.
-_WINDOWS_PER_ANSWER = 256
+from dcasekit.generator import Data, Together
 
 
 @dataclass(kw_only=True, eq=False)
-class TorchModelContainer(ModelContainer):
+class TorchModelContainer(TorchInside):
     """A PyTorch network with its training. A new model writes `network_for`.
 
     Attributes
@@ -40,47 +39,72 @@ class TorchModelContainer(ModelContainer):
         ``"none"`` gives answers, not logits: they learn by the squared error, unclipped, and are clipped to [0, 1] when it is asked.
     """
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.network: nn.Module | None = None
-
     @abstractmethod
     def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> nn.Module:
         """Make the network for windows of (frames, dims)."""
 
+    def network_with(self, labels: Mapping[Task, int]) -> nn.Module:
+        """Make the network with a head for each task; a model that has several heads writes it.
+
+        Parameters
+        ----------
+        labels : task -> number of labels.
+
+        Returns
+        -------
+        `torch.nn.Module` : called as ``network(x, task)``; its weights are named as those of a network with one of the heads.
+        """
+        raise ModelError(f"{type(self).__name__} has one head; {', '.join(labels)} together need a network of several, such as DcaseNet")
+
     def build(self, shape: tuple[int, int], labels: Sequence[str], *, task: Task = "classification", seed: int = 0) -> Self:
         """Make the network, with new weights; see `ModelContainer.build`."""
-        try:
-            with seeded(seed):
-                self.network = place(self.network_for(*shape, len(labels), task), torch.device("cpu"))
-        except (TypeError, ValueError, IndexError, RuntimeError) as error:
-            if isinstance(error, ModelError):
-                raise
-            raise ModelError(f"{type(self).__name__} cannot be built with the settings {self.settings}: {error}") from error
-        self.shape, self.labels, self.task = (shape[0], shape[1]), tuple(labels), task
+        self._make(lambda: self.network_for(*shape, len(labels), task), seed)
+        self.shape, self.labels, self.task, self.heads = (shape[0], shape[1]), tuple(labels), task, {}
         return self
 
-    def fit(self, data: Data, validation: Data | None, training: Training, *, frozen: Sequence[str] | None = None) -> list[Record]:
+    def build_heads(self, heads: Mapping[Task, Head], *, seed: int = 0) -> Self:
+        """Make the network with several heads, with new weights; without `head` it answers as the first of them."""
+        self._make(lambda: self.network_with({task: len(head.labels) for task, head in heads.items()}), seed)
+        task, first = next(iter(heads.items()))
+        self.shape, self.labels, self.task, self.heads = first.shape, first.labels, task, dict(heads)
+        self.features, self.scaler = first.features, first.scaler
+        return self
+
+    def head(self, task: Task) -> Self:
+        """Give a model of one task alone, a copy, with the weights that this head uses."""
+        if task not in self.heads:
+            raise ModelError(f"this {type(self).__name__} has no head for {task}; it has: {', '.join(self.heads) or self.task}")
+        one, chosen, weights = copy.copy(self), self.heads[task], self.weights()
+        one.build(chosen.shape, chosen.labels, task=task)
+        one.features, one.scaler, one.kept = chosen.features, chosen.scaler, {}
+        one.set_weights({name: weights[name] for name in one.weights()})
+        return one
+
+    def fit(
+        self, data: Data | Together, validation: Validation | None, training: Training, *, frozen: Sequence[str] | None = None
+    ) -> list[Record]:
         """Train epoch by epoch; keep the best on validation data, or the last."""
         if training.keep_memory:
             keep_memory()
         with freeze(self._need(), frozen or ()), warm_start_batch_norm(self._need()):
             return self._fit(data, validation, training, frozen)
 
-    def _fit(self, data: Data, validation: Data | None, training: Training, frozen: Sequence[str] | None) -> list[Record]:
-        network, loss = self._on(_device(training.device)), self._loss_name(training)
+    def _fit(self, data: Data | Together, validation: Validation | None, training: Training, frozen: Sequence[str] | None) -> list[Record]:
+        network = self._on(_device(training.device))
         run: dict[str, Any] = {"model": [discover.address(type(self)), self.settings], "data": data.identity, "labels": self.labels}
         run["start"] = None if frozen is None else hash_weights(self.weights(), frozen)
-        run["validation"] = None if validation is None else validation.identity
-        measured = "mse of answers" if _answers_directly(network) else loss
-        steps = len(batch_bounds(data.size, training.batch_size))
-        return train_epochs(
-            TorchLearner(network, data, training, loss=measured, steps=steps),
+        run["validation"] = name_validation(validation, training)
+        losses: dict[str, str] = {task: self._loss_name(training, task) for task in (*self.heads, self.task)}
+        measured = dict.fromkeys(losses, "mse of answers") if _answers_directly(network) else losses
+        history, kept = train_epochs(
+            TorchLearner(network, data, training, losses=measured, heads=bool(self.heads)),
             training,
             name=type(self).__name__,
             run=run,
-            validate=None if validation is None else lambda: validation_record(self.evaluate(validation), loss),
+            validate=measuring(self, data, validation, training, loss=losses[self.task]),
         )
+        self.kept = {name: weights for name, weights in kept.items() if name}
+        return history
 
     def answer(self, windows: FloatArray) -> FloatArray:
         """Answer windows with probabilities: softmax for classification, sigmoid else, unless the network has none."""
@@ -97,26 +121,28 @@ class TorchModelContainer(ModelContainer):
                 answers.append(answer.cpu().numpy())
         return np.concatenate(answers)
 
-    def layers(self) -> dict[str, tuple[int, ...]]:
-        """Name the modules that give a tensor with the windows as its first axis; see `Backend.layers`."""
-        return layer_shapes(self._need(), *(next(self._parts(np.zeros((count, *self.shape), np.float32))) for count in (2, 3)))
-
-    def activations(self, windows: FloatArray, layer: str) -> FloatArray:
-        """Give what a module gives for windows; see `Backend.activations`."""
-        return np.concatenate([layer_output(self._need(), part, layer).float().cpu().numpy() for part in self._parts(windows)])
-
-    def weights_until(self, layer: str) -> tuple[str, ...]:
-        """Name the tensors of the modules that are done when a layer is."""
-        return weights_until(self._need(), next(self._parts(np.zeros((2, *self.shape), np.float32))), layer)
-
-    def _allocate(self, shape: tuple[int, int], labels: Sequence[str], *, task: Task) -> Mapping[str, tuple[int, ...]] | None:
+    def _allocate(
+        self, shape: tuple[int, int], labels: Sequence[str], *, task: Task, heads: Mapping[Task, Head] | None = None
+    ) -> Mapping[str, tuple[int, ...]] | None:
         """Tell names and shapes of the weights, made where they take no memory; see `Backend._allocate`."""
         try:
             with torch.device("meta"):
-                network = self.network_for(*shape, len(labels), task)
+                if heads:
+                    network = self.network_with({each: len(head.labels) for each, head in heads.items()})
+                else:
+                    network = self.network_for(*shape, len(labels), task)
         except (RuntimeError, NotImplementedError):  # it computes with its numbers while it is made
             return None
         return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
+    def _make(self, make: Callable[[], nn.Module], seed: int) -> None:
+        try:
+            with seeded(seed):
+                self.network = place(make(), torch.device("cpu"))
+        except (TypeError, ValueError, IndexError, RuntimeError) as error:
+            if isinstance(error, ModelError):
+                raise
+            raise ModelError(f"{type(self).__name__} cannot be built with the settings {self.settings}: {error}") from error
 
     def weights(self) -> Weights:
         """Give the network's state dict as arrays."""
@@ -129,47 +155,24 @@ class TorchModelContainer(ModelContainer):
         except RuntimeError as error:
             raise ModelError(f"the weights do not fit this {type(self).__name__}: {error}") from error
 
-    def cost(self) -> dict[str, int]:
-        """Count trainable parameters, and multiply-accumulates for one window (convolutions, products, recurrences; no additions)."""
-        from torch.utils.flop_counter import FlopCounterMode
-
-        network = self._need().eval()
-        window = torch.zeros(1, *self.shape, device=next(network.parameters()).device)
-        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-            network(window)
-        parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
-        return {"parameters": parameters, "macs": counter.get_total_flops() // 2}
-
     def _outputs(self, windows: FloatArray) -> FloatArray:
         """Give what the network gives, logits or answers."""
         network = self._need().eval()
         with torch.inference_mode():
             return np.concatenate([network(part).float().cpu().numpy() for part in self._parts(windows)])
 
-    def _parts(self, windows: FloatArray) -> Iterator[Tensor]:
-        """Give as many windows as are answered at once, where the network is."""
-        device = next(self._need().parameters()).device
-        for first in range(0, len(windows), _WINDOWS_PER_ANSWER):
-            yield torch.from_numpy(windows[first : first + _WINDOWS_PER_ANSWER].astype(np.float32)).to(device)
-
-    def _loss_name(self, training: Training) -> str:
+    def _loss_name(self, training: Training, task: str) -> str:
         """Name the loss that was chosen, or that follows from the network and the task."""
         if _answers_directly(self._need()):
             if training.loss not in (None, "mse"):
                 raise ModelError(
-                    f"the output of {type(self).__name__} for {self.task} has no activation; it learns by loss='mse', not {training.loss!r}"
+                    f"the output of {type(self).__name__} for {task} has no activation; it learns by loss='mse', not {training.loss!r}"
                 )
             return "mse"
-        return training.loss or ("cross_entropy" if self.task == "classification" else "binary_cross_entropy")
+        return training.loss or ("cross_entropy" if task == "classification" else "binary_cross_entropy")
 
     def _on(self, device: torch.device) -> nn.Module:
         self.network = place(self._need(), device)
-        return self.network
-
-    def _need(self) -> nn.Module:
-        self._need_network()
-        if self.network is None:
-            raise ModelError("the network is missing; call build()")
         return self.network
 
 

@@ -4,35 +4,60 @@ import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, Self
+from functools import partial
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
-import numpy as np
-
-from dcasekit.annotations import events_to_roll
 from dcasekit.batch_augmentations import BatchAugmentation
+from dcasekit.containers._named import check_named, name_function
+from dcasekit.containers.schedules import OPEN_ENDED, SCHEDULES, Moment, Schedule
 from dcasekit.core.settings import Settings
-from dcasekit.core.units import FloatArray, PathLike
+from dcasekit.core.units import PathLike
 from dcasekit.errors import DcasekitError, ModelError
 from dcasekit.results import Results
+
+Monitor: TypeAlias = str | Callable[[Results], float]
+Objective: TypeAlias = Callable[[Any], Any]
+
+# Names of `dcasekit.containers.objectives`, which imports PyTorch; a test compares.
+_OBJECTIVES = ("supervised", "mixup", "mean_teacher", "distillation")
+_OPTIMIZERS = ("adam", "adamw", "sgd")
+_FUNCTIONS = ("objective", "schedule", "optimizer", "early_stopping", "monitor")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training(Settings):
     """How to train. `ModelContainer.train` takes these as keywords.
 
+    Functions must be importable by name, or `functools.partial` of such ones, where a run is to be resumed: its record names them, and
+    another one is refused.
+
     Parameters
     ----------
-    epochs : passes over the training windows. A run resumed with more epochs goes on, if its schedule is constant.
+    epochs : passes over the training windows. A run resumed with more epochs goes on, if its schedule does not depend on them.
     learning_rate, weight_decay : of the optimizer.
     batch_size : windows per step.
-    optimizer : ``"adam"`` (the paper's), ``"adamw"`` or ``"sgd"`` (Nesterov momentum 0.9).
-    schedule : ``"constant"`` (the paper's), ``"cosine"`` (to zero), or ``"one_cycle"``: up in the first tenth, then cosine to zero.
+    drop_last : leave out windows at an epoch's end that fill no batch; by default they make a smaller one.
+    optimizer : ``"adam"`` (the paper's), ``"adamw"`` or ``"sgd"`` (Nesterov momentum 0.9); or, for PyTorch, a class of `torch.optim` or
+        another function of groups of parameters and ``lr``.
+    schedule : name of one of `dcasekit.containers.schedules` (``"constant"``, the paper's, ``"cosine"``, ``"one_cycle"`` ...), or a
+        function of a `Moment` that gives a factor of the learning rate.
     loss : ``None`` follows the task: ``"cross_entropy"`` for classification, ``"binary_cross_entropy"`` else; ``"mse"`` for soft labels.
+    objective : what a step minimises: name of one of `dcasekit.containers.objectives`, or a function of a `Step` that gives a loss.
+        ``None``: the loss of the network's answers, summed over the parts of a `Together`. PyTorch alone.
+    class_weights : label -> how much its errors count, 1 where a label is left out; ``"balanced"``: inversely to how often it occurs in the
+        training clips. PyTorch alone.
+    clip_norm : scale gradients down whose norm over all weights is larger; ``None``: never. PyTorch alone.
     augment : functions of a batch, applied in order before each step (`dcasekit.batch_augmentations`).
     average : decay of a running average of the weights, which is what is validated and kept, e.g. 0.99; 0: none.
-    monitor : what decides on validation data which epoch is best: ``"metric"``, the main number of the task, or ``"loss"``.
-    early_stopping : stop after so many epochs without improvement; ``None``: never.
+    monitor : what decides on validation data which epoch is best: ``"metric"``, the main number of the task, ``"loss"``, the name of
+        another number of the epoch's record without its ``val_`` (the larger the better, unless it ends in "loss" or begins with "error"),
+        or a function of `Results` that gives such a number. A mapping name -> one of these keeps the weights of several epochs, see
+        `ModelContainer.kept`; the first is the model's own.
+    best_from : the first epoch, counted from 1, that may be the best.
+    early_stopping : stop after so many epochs without improvement; ``None``: never; or a function of the history, see
+        `dcasekit.containers.stopping`, that tells whether to stop.
     considered_improvement : a smaller improvement, absolute, does not count.
+    train_metric : measure the task's main number after each epoch on the training data, too.
     seed : of initial weights, order, augmentation and dropout. Two runs with one seed on one machine give the same weights.
     device : ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"auto"``: the fastest there is.
     precision : ``"float32"``, ``"bfloat16"`` or ``"float16"`` (mixed, the last with loss scaling; for GPUs).
@@ -47,14 +72,20 @@ class Training(Settings):
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     batch_size: int = 32
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    schedule: Literal["constant", "cosine", "one_cycle"] = "constant"
+    drop_last: bool = False
+    optimizer: str | Callable[..., Any] = "adam"
+    schedule: str | Schedule = "constant"
     loss: Literal["cross_entropy", "binary_cross_entropy", "mse"] | None = None
+    objective: str | Objective | None = None
+    class_weights: Literal["balanced"] | Mapping[str, float] | None = None
+    clip_norm: float | None = None
     augment: Sequence[BatchAugmentation] = ()
     average: float = 0.0
-    monitor: Literal["metric", "loss"] = "metric"
-    early_stopping: int | None = None
+    monitor: Monitor | Mapping[str, Monitor] = "metric"
+    best_from: int = 1
+    early_stopping: int | Callable[[Sequence[Mapping[str, float]]], bool] | None = None
     considered_improvement: float = 0.0
+    train_metric: bool = False
     seed: int = 0
     device: str = "auto"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -67,17 +98,25 @@ class Training(Settings):
 
     def __post_init__(self) -> None:
         self._make_plain()
-        choices = {
-            "optimizer": ("adam", "adamw", "sgd"),
-            "schedule": ("constant", "cosine", "one_cycle"),
+        if isinstance(self.optimizer, str):
+            object.__setattr__(self, "optimizer", self.optimizer.lower())  # the paper writes "Adam"
+        choices: dict[str, tuple[Any, ...]] = {
+            "optimizer": _OPTIMIZERS,
+            "schedule": tuple(SCHEDULES),
+            "objective": (None, *_OBJECTIVES),
             "loss": (None, "cross_entropy", "binary_cross_entropy", "mse"),
-            "monitor": ("metric", "loss"),
             "precision": ("float32", "bfloat16", "float16"),
         }
         for name, allowed in choices.items():
-            if (value := getattr(self, name)) not in allowed:
-                raise ModelError(f"{name} must be one of {', '.join(map(str, allowed))}; got {value!r}")
+            value = getattr(self, name)
+            if value not in allowed and not (name in _FUNCTIONS and callable(value)):
+                also = ", or a function" if name in _FUNCTIONS else ""
+                raise ModelError(f"{name} must be one of {', '.join(map(str, allowed))}{also}; got {value!r}")
         _check_numbers(self)
+        if self.resume is not None:
+            named = {name: getattr(self, name) for name in _FUNCTIONS} | {f"augment[{n}]": one for n, one in enumerate(self.augment)}
+            check_named(**{name: value for name, value in named.items() if callable(value)})
+            check_named(**{f"monitor {name!r}": value for name, value in self.monitors.items() if callable(value)})
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
@@ -90,22 +129,79 @@ class Training(Settings):
                 raise ModelError(f"train() has no setting {name!r}.{hint} Known: {', '.join(known)}")
         return cls(**settings)
 
-    def better(self, now: Mapping[str, float], best: Mapping[str, float] | None) -> bool:
+    @property
+    def monitors(self) -> Mapping[str, Monitor]:
+        """The monitors by name; one alone has none, ``""``."""
+        return self.monitor if isinstance(self.monitor, Mapping) else {"": self.monitor}
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether nothing that is learned depends on the number of epochs, so that a run can be extended."""
+        schedule: Any = self.schedule.func if isinstance(self.schedule, partial) else self.schedule
+        return schedule in (*OPEN_ENDED, *(SCHEDULES[name] for name in OPEN_ENDED))
+
+    def rate(self, moment: Moment) -> float:
+        """Give the learning rate of a step."""
+        schedule = SCHEDULES[self.schedule] if isinstance(self.schedule, str) else self.schedule
+        return self.learning_rate * float(schedule(moment))
+
+    def better(self, now: Mapping[str, float], best: Mapping[str, float] | None, monitor: str = "") -> bool:
         """Whether an epoch is better on validation data than the best before it, if there was one; without validation data it is."""
-        if best is None or "val_loss" not in now:
+        if not any(key.startswith("val_") for key in now):
             return True
-        least = self.considered_improvement
-        name = next(key for key in now if key.startswith("val_") and key != "val_loss")
+        key, least = self._watched(monitor, now), self.considered_improvement
+        if best is None or best.get("epoch", self.best_from) < self.best_from:
+            return True
+        if now.get("epoch", self.best_from) < self.best_from:
+            return False
         # Validation data without a single event or tag have no metric; their loss can still choose.
-        if self.monitor == "loss" or math.isnan(now[name]):
-            return now["val_loss"] < best["val_loss"] - least or math.isnan(best["val_loss"])
-        return now[name] > best[name] + least or (now[name] == best[name] and not least and now["val_loss"] < best["val_loss"])
+        if math.isnan(now[key]) and "val_loss" in now:
+            key = "val_loss"
+        sign = -1 if key.endswith("loss") or key.startswith("val_error") else 1
+        gained = sign * (now[key] - best[key])
+        if key == "val_loss":
+            return gained > least or math.isnan(best[key])
+        even = gained == 0 and not least and now.get("val_loss", 0.0) < best.get("val_loss", 0.0)
+        return gained > least or even or math.isnan(best[key])
+
+    def _watched(self, monitor: str, record: Mapping[str, float]) -> str:
+        """Name the number of an epoch's record that a monitor watches."""
+        chosen = self.monitors[monitor]
+        if callable(chosen):
+            return f"val_{monitor or _short_name(chosen)}"
+        if chosen == "metric":
+            return next((key for key in record if key.startswith("val_") and key != "val_loss"), "val_loss")
+        if f"val_{chosen}" not in record:
+            known = ", ".join(key.removeprefix("val_") for key in record if key.startswith("val_"))
+            raise ModelError(f"monitor={chosen!r} is no number of an epoch on these validation data; there are: metric, {known}")
+        return f"val_{chosen}"
+
+    def stops(self, history: Sequence[Mapping[str, float]], best_epoch: int) -> bool:
+        """Whether early stopping ends the run after these epochs, of which the best is counted from 1."""
+        if not history or self.early_stopping is None:
+            return False
+        if callable(self.early_stopping):
+            return bool(self.early_stopping(history))
+        return len(history) - best_epoch >= self.early_stopping
+
+    def watch(self, results: Results) -> dict[str, float]:
+        """Compute what functions among the monitors give, as entries of an epoch's record."""
+        functions = {name: chosen for name, chosen in self.monitors.items() if callable(chosen)}
+        return {f"val_{name or _short_name(function)}": float(function(results)) for name, function in functions.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Give what determines the result, as JSON values."""
-        left_out = ("augment", "keep_memory", "resume", "progress", "callbacks", "device")
+        left_out = ("augment", "keep_memory", "resume", "progress", "callbacks", "device", "monitor", "train_metric")
         kept = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_out}
-        return {**kept, "augment": [_describe(function) for function in self.augment]}
+        named = {name: name_function(value) if callable(value) else value for name, value in kept.items()}
+        monitors = {name: name_function(value) if callable(value) else value for name, value in self.monitors.items()}
+        augment = [name_function(function) for function in self.augment]
+        return {**named, "monitor": monitors if isinstance(self.monitor, Mapping) else monitors[""], "augment": augment}
+
+
+def _short_name(function: Any) -> str:
+    """Name a function in an epoch's record."""
+    return str(getattr(function.func if isinstance(function, partial) else function, "__name__", type(function).__name__)).strip("<>")
 
 
 def describe(record: Mapping[str, float]) -> str:
@@ -121,39 +217,8 @@ def describe(record: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.3f}" for name, value in shown.items())
 
 
-def validation_record(results: Results, loss: str | None) -> dict[str, float]:
-    """Sum up an epoch on validation data: ``val_loss``, as in training but of what the clips were answered, and the main number.
-
-    The loss is of what is known: of each frame where a clip's events are, else of the clip's tags and its largest scores.
-    """
-    total, count = 0.0, 0
-    for clip, vector, scores in zip(results.clips, results.truth, results.scores, strict=True):
-        truth, values = np.broadcast_to(vector, scores.values.shape), scores.values
-        if results.events is not None:
-            events = results.events.get(clip, ())
-            truth = vector[None] if events is None else events_to_roll(events, results.labels, scores.edges)
-            values = values.max(axis=0, keepdims=True) if events is None else values
-        loss_here, known = sum_loss(truth, values, loss, results.task)
-        total, count = total + loss_here, count + known
-    return {"val_loss": total / count if count else math.nan, f"val_{results.headline}": results.numbers[results.headline]}
-
-
-def sum_loss(truth: FloatArray, values: FloatArray, loss: str | None, task: str) -> tuple[float, int]:
-    """Sum the loss of answers (rows, labels) over what is known, and count it: values; rows where labels exclude each other."""
-    known = ~np.isnan(truth)
-    if loss != "mse" and (loss or task) in ("cross_entropy", "classification"):
-        rows = known.all(axis=1)
-        p = np.clip(values[rows].astype(np.float64), 1e-7, 1)
-        return float(-(truth[rows] * np.log(p)).sum()), int(rows.sum())
-    y, p = truth[known], values[known].astype(np.float64)
-    if loss == "mse":
-        return float(np.square(y - p).sum()), len(y)
-    p = np.clip(p, 1e-7, 1 - 1e-7)
-    return float(-(y * np.log(p) + (1 - y) * np.log(1 - p)).sum()), len(y)
-
-
 def _check_numbers(training: Training) -> None:
-    for name in ("epochs", "batch_size"):
+    for name in ("epochs", "batch_size", "best_from"):
         if type(value := getattr(training, name)) is not int or value < 1:
             raise ModelError(f"{name} must be a positive int; got {value!r}")
     if type(training.seed) is not int or training.seed < 0:
@@ -164,7 +229,10 @@ def _check_numbers(training: Training) -> None:
         "weight_decay >= 0": _number(training.weight_decay) and training.weight_decay >= 0,
         "0 <= average < 1": _number(training.average) and 0 <= training.average < 1,
         "considered_improvement >= 0": _number(training.considered_improvement) and training.considered_improvement >= 0,
-        "early_stopping >= 1, whole epochs, or None (never)": patience is None or (type(patience) is int and patience >= 1),
+        "early_stopping >= 1, whole epochs, a function, or None (never)": patience is None
+        or callable(patience)
+        or (type(patience) is int and patience >= 1),
+        "clip_norm > 0 or None": training.clip_norm is None or (_number(training.clip_norm) and training.clip_norm > 0),
     }
     for rule, kept in rules.items():
         if not kept:
@@ -174,10 +242,3 @@ def _check_numbers(training: Training) -> None:
 
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _describe(function: Any) -> str:
-    """Name a function, and what `functools.partial` fixed of it."""
-    fixed = ", ".join(f"{name}={value!r}" for name, value in getattr(function, "keywords", {}).items())
-    inner = getattr(function, "func", function)
-    return f"{getattr(inner, '__name__', type(inner).__name__)}({fixed})"

@@ -65,11 +65,11 @@ class Arrays:
             digest.update(np.ascontiguousarray(part).data)
         return digest.hexdigest()
 
-    def batches(self, epoch: int, batch_size: int, *, seed: int, drop_last: bool = False) -> Iterator[Batch]:
+    def batches(self, epoch: int, batch_size: int, *, seed: int, drop_last: bool = False, first: int = 0) -> Iterator[Batch]:
         """Give shuffled batches; the same seed and epoch give the same ones."""
         x, y, tags, clips = self._joined
         order = np.random.default_rng((seed, epoch)).permutation(len(x))
-        for bounds in batch_bounds(len(x), batch_size, drop_last=drop_last):
+        for bounds in batch_bounds(len(x), batch_size, drop_last=drop_last)[first:]:
             chosen = order[bounds]
             mask = np.ones((len(chosen), x.shape[1]), np.bool_)
             yield Batch(x[chosen], y[chosen], mask, tuple(clips[index] for index in chosen), tags[chosen])

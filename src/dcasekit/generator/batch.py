@@ -46,7 +46,7 @@ class Data(Protocol):
     def size(self) -> int: ...  # noqa: D102
     @property
     def identity(self) -> str: ...  # noqa: D102
-    def batches(self, epoch: int, batch_size: int, *, seed: int, drop_last: bool = False) -> Iterator[Batch]: ...  # noqa: D102
+    def batches(self, epoch: int, batch_size: int, *, seed: int, drop_last: bool = False, first: int = 0) -> Iterator[Batch]: ...  # noqa: D102
     def clip_windows(self) -> Iterator[ClipWindows]: ...  # noqa: D102
     def reference(self) -> dict[str, Any]: ...  # noqa: D102
 

@@ -140,12 +140,12 @@ class DataGenerator:
         """Leave out what is read again when it is needed."""
         return {name: value for name, value in vars(self).items() if name != "_truth"} | {"_targets": {}}
 
-    def batches(self, epoch: int, batch_size: int, *, seed: int, drop_last: bool = False) -> Iterator[Batch]:
-        """Give the batches of an epoch; the same seed and epoch give the same batches, whatever went before."""
+    def batches(self, epoch: int, batch_size: int, *, seed: int, drop_last: bool = False, first: int = 0) -> Iterator[Batch]:
+        """Give the batches of an epoch, from a first one on; the same seed and epoch give the same batches, whatever went before."""
         rng = np.random.default_rng((seed, epoch))
         order = rng.permutation(self.size) if self.train else np.arange(self.size)
         places = self._places if self.windows != "random" else self._draw_places(rng)
-        for bounds in batch_bounds(len(order), batch_size, drop_last=drop_last):
+        for bounds in batch_bounds(len(order), batch_size, drop_last=drop_last)[first:]:
             yield self._batch(places[order[bounds]])
 
     def get_data(self) -> tuple[Any, Any]:

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator, Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from typing import Self, TypeAlias, cast
 
 from dcasekit.datasets.base import Task
 from dcasekit.errors import DatasetError
@@ -67,6 +67,11 @@ class Together:
         facts = [[name, part.identity, self.sizes[name]] for name, part in self.parts.items()]
         return hashlib.sha256(json.dumps([facts, self.steps]).encode()).hexdigest()
 
+    def changed(self, change: Callable[[Data], Data]) -> Self:
+        """Give the same with each part changed."""
+        parts = {name: (cast("Source", change(part)), self.sizes[name]) for name, part in self.parts.items()}
+        return type(self)(parts, steps=self.steps)
+
     def batches(self, epoch: int, *, seed: int) -> Iterator[dict[str, Batch]]:
         """Give the batches of each step of an epoch, by the parts' names; the same whatever went before."""
         streams = {name: self._stream(name, epoch * self.steps, seed) for name in self.parts}
@@ -74,14 +79,12 @@ class Together:
             yield {name: next(stream) for name, stream in streams.items()}
 
     def _stream(self, name: str, done: int, seed: int) -> Iterator[Batch]:
-        """Give a part's batches for ever, without those of the steps that are done."""
-        number, skipped = divmod(done, self._rounds[name])
+        """Give a part's batches for ever, from the step on that comes next."""
+        number, first = divmod(done, self._rounds[name])
         own = seed + zlib.crc32(name.encode())  # parts of the same clips are shuffled apart
         while True:
-            for place, batch in enumerate(self.parts[name].batches(number, self.sizes[name], seed=own, drop_last=True)):
-                if place >= skipped:
-                    yield batch
-            number, skipped = number + 1, 0
+            yield from self.parts[name].batches(number, self.sizes[name], seed=own, drop_last=True, first=first)
+            number, first = number + 1, 0
 
 
 def steps_of(data: Data | Together, batch_size: int, *, drop_last: bool = False) -> int:

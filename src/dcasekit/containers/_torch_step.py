@@ -1,0 +1,163 @@
+"""A step of training as an objective sees it: the network, the batches of each source, the averaged teacher."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dcasekit.containers._epochs import LearningBatch, check_targets
+from dcasekit.containers.training import Training
+from dcasekit.errors import DcasekitError, ModelError, first_line
+
+_LOSSES: Mapping[str, Callable[..., Tensor]] = {
+    "cross_entropy": nn.functional.cross_entropy,
+    "binary_cross_entropy": nn.functional.binary_cross_entropy_with_logits,
+    "mse": lambda logits, y, **how: nn.functional.mse_loss(logits.sigmoid(), y, **how),
+    "mse of answers": nn.functional.mse_loss,
+}
+
+
+class Part:
+    """The batch of one source, on the device.
+
+    Attributes
+    ----------
+    x : (windows, frames, dims).
+    y : (windows, labels) or (windows, frames, labels); NaN where nothing is known.
+    mask : (windows, frames); False where frames were filled up.
+    tags : (windows, labels): what is known of the whole clips; NaN where nothing is.
+    clips : id of each window's clip.
+    task : of the source, and so of the head that answers.
+    complete : whether y holds no NaN.
+    """
+
+    def __init__(self, batch: LearningBatch, device: torch.device) -> None:
+        self._batch, self._device = batch, device
+        self.clips, self.task, self.known = batch.clips, batch.task, batch.known
+        self.complete = not np.isnan(batch.y).any()
+        self.x, self.y = torch.from_numpy(batch.x).to(device), torch.from_numpy(batch.y).to(device)
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """See above."""
+        return torch.from_numpy(self._batch.mask).to(self._device)
+
+    @cached_property
+    def tags(self) -> Tensor:
+        """See above."""
+        return torch.from_numpy(self._batch.tags).to(self._device)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A step of training.
+
+    Attributes
+    ----------
+    network : that learns; called as ``network(x)``, with several heads as ``network(x, task)``, it gives logits.
+    batches : the sources' parts by name; of one source alone under ``""``.
+    number : steps taken before this one, of the whole training.
+    steps : steps of an epoch.
+    epoch : epochs before this one.
+    rng : for whatever is random; the same in a resumed run.
+    training : all settings.
+    """
+
+    network: nn.Module
+    batches: Mapping[str, Part]
+    number: int
+    steps: int
+    epoch: int
+    rng: np.random.Generator
+    training: Training
+    heads: bool
+    losses: Mapping[str, str]
+    weights: Mapping[str, Tensor]
+    find_teacher: Callable[[], nn.Module]
+
+    @property
+    def teacher(self) -> nn.Module:
+        """The network with the running average of its weights so far; its batch statistics are its own. It asks for ``average``."""
+        return self.find_teacher()
+
+    def answer(self, part: Part, x: Tensor | None = None, *, network: nn.Module | None = None) -> Tensor:
+        """Give the logits (windows, labels) or (windows, frames, labels) for a part's windows, or for others of its kind.
+
+        Parameters
+        ----------
+        x : instead of the part's own windows.
+        network : instead of the one that learns, such as `teacher`.
+        """
+        windows, network = part.x if x is None else x, network or self.network
+        precision = self.training.precision
+        try:
+            with torch.autocast(windows.device.type, getattr(torch, precision), enabled=precision != "float32"):
+                logits: Tensor = network(windows, part.task) if self.heads else network(windows)
+        except DcasekitError:
+            raise
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            raise ModelError(
+                f"the network cannot learn from {len(windows)} windows of {tuple(windows.shape[1:])} (frames, dims): {first_line(error)}; "
+                "cut windows of one length (sequence_time), of more frames if they are too short, and give more than one"
+            ) from error
+        return logits.float()
+
+    def loss(self, logits: Tensor, part: Part, y: Tensor | None = None) -> Tensor:
+        """Give the mean loss of logits over what is known of a part's targets, or of others of its kind; a zero if nothing is."""
+        complete, target = part.complete, part.y if y is None else y
+        if logits.ndim == target.ndim == 3:
+            target = pool_targets(target, logits.shape[1])
+        check_targets(tuple(logits.shape), tuple(target.shape))
+        return known_loss(logits, target, self.losses[part.task], complete=complete, weights=self.weights.get(part.task))
+
+
+def known_loss(logits: Tensor, y: Tensor, loss: str, *, complete: bool, weights: Tensor | None = None) -> Tensor:
+    """Compute the mean loss over what is known.
+
+    Parameters
+    ----------
+    logits, y : (windows, labels) or (windows, frames, labels); NaN in y: unknown. Of a network that answers frames, targets of whole
+        windows are those of the mean of its answers.
+    loss : a name of `Training.loss`, or ``"mse of answers"`` of a network that gives no logits.
+    complete : whether y holds no NaN, which is then not looked for.
+    weights : of the labels (labels,); the mean is weighted by them.
+    """
+    if logits.ndim == y.ndim + 1:
+        logits = pool_logits(logits, loss)
+    rows = loss == "cross_entropy"
+    if rows:
+        logits, y = logits.flatten(0, -2), y.flatten(0, -2)
+    counted = None if weights is None else weights.expand_as(y)
+    if not complete:
+        known = ~y.isnan().any(-1) if rows else ~y.isnan()
+        logits, y, counted = logits[known], y[known], None if counted is None else counted[known]
+        if not len(y):
+            return logits.sum()  # of nothing: a zero with a gradient
+    if counted is None:
+        return _LOSSES[loss](logits, y)
+    if rows:
+        return _LOSSES[loss](logits, y, weight=weights, reduction="sum") / (y * counted).sum()
+    return (_LOSSES[loss](logits, y, reduction="none") * counted).sum() / counted.sum()
+
+
+def pool_logits(logits: Tensor, loss: str) -> Tensor:
+    """Give the logits of the mean answer over frames: (windows, frames, labels) -> (windows, labels)."""
+    if loss == "mse of answers":
+        return logits.mean(1)
+    if loss == "cross_entropy":
+        return logits.log_softmax(-1).logsumexp(1)  # of the sum, whose softmax is the mean's
+    return logits.sigmoid().mean(1).logit(eps=1e-6)
+
+
+def pool_targets(y: Tensor, steps: int) -> Tensor:
+    """Give frame targets (windows, frames, labels) to a network that answers fewer steps: the largest known value of each step's frames."""
+    frames = y.shape[1]
+    if steps >= frames or not steps:
+        return y
+    step_of = (torch.arange(frames, device=y.device) * steps // frames)[None, :, None].expand_as(y)
+    lowest = y.new_full((len(y), steps, y.shape[2]), -torch.inf)
+    largest = lowest.scatter_reduce(1, step_of, y.nan_to_num(-torch.inf), "amax")
+    return largest.masked_fill(largest == -torch.inf, torch.nan)

@@ -1,0 +1,139 @@
+"""Schedules of the learning rate: functions of a moment of training that give a factor of it.
+
+`train(schedule=...)` takes the name of one of these, a function, or `functools.partial` of one for other settings than its defaults.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A step of a training, before it is taken.
+
+    Parameters
+    ----------
+    step : steps taken so far, of the whole training.
+    steps : steps of an epoch.
+    epochs : that are planned.
+    history : the record of each epoch so far.
+    """
+
+    step: int
+    steps: int
+    epochs: int
+    history: Sequence[Mapping[str, float]] = ()
+
+    @property
+    def progress(self) -> float:
+        """The part of the training that is done, from 0 to 1."""
+        return self.step / (self.steps * self.epochs)
+
+
+Schedule: TypeAlias = Callable[[Moment], float]
+
+
+def constant(moment: Moment) -> float:  # noqa: ARG001
+    """Keep the learning rate as it is."""
+    return 1.0
+
+
+def cosine(moment: Moment) -> float:
+    """Let the learning rate fall to zero along half a cosine over the whole training (Loshchilov and Hutter 2017, without restarts)."""
+    return (1 + math.cos(math.pi * moment.progress)) / 2
+
+
+def one_cycle(moment: Moment, *, rise: float = 0.1) -> float:
+    """Raise the learning rate from zero, then let it fall to zero along half a cosine (Smith 2018).
+
+    Parameters
+    ----------
+    rise : part of the training in which it rises.
+    """
+    if moment.progress < rise:
+        return moment.progress / rise
+    return (1 + math.cos(math.pi * (moment.progress - rise) / (1 - rise))) / 2
+
+
+def restarts(moment: Moment, *, cycles: int = 2, floor: float = 1e-3) -> float:
+    """Let the learning rate fall along half a cosine several times, each time from the top (Loshchilov and Hutter 2017).
+
+    Parameters
+    ----------
+    cycles : of equal length, in the whole training. DcaseNet has 2 of 80 epochs.
+    floor : part of the learning rate that it falls to. DcaseNet's falls from 1e-3 to 1e-6.
+
+    Examples
+    --------
+    >>> [round(restarts(Moment(step, 10, 4)), 3) for step in (0, 10, 19, 20)]
+    [1.0, 0.501, 0.007, 1.0]
+    """
+    period = moment.steps * moment.epochs / cycles
+    return floor + (1 - floor) * (1 + math.cos(math.pi * (moment.step % period) / period)) / 2
+
+
+def ramp_up(moment: Moment, *, epochs: float = 50.0) -> float:
+    """Raise the learning rate to its value as exp(-5 (1 - t)^2), t being the part of the first epochs that is done, and keep it.
+
+    The start of mean teachers (Tarvainen and Valpola 2017; the DCASE 2023 task 4A baseline).
+
+    Parameters
+    ----------
+    epochs : in which it rises.
+
+    Examples
+    --------
+    >>> round(ramp_up(Moment(0, 118, 200)), 4), ramp_up(Moment(5900, 118, 200))
+    (0.0067, 1.0)
+    """
+    return math.exp(-5 * (1 - min(moment.step / (epochs * moment.steps), 1)) ** 2)
+
+
+def inverse_decay(moment: Moment, *, decay: float = 1e-3) -> float:
+    """Divide the learning rate by 1 + d t, t being the steps taken: Keras' former ``decay``, with which the scene tutorial trains.
+
+    Parameters
+    ----------
+    decay : d, per step.
+
+    Examples
+    --------
+    >>> [float(f"{1e-3 * inverse_decay(Moment(259 * epochs, 259, 100)):.3g}") for epochs in (1, 10, 50, 100)]
+    [0.000794, 0.000279, 7.17e-05, 3.72e-05]
+    """
+    return 1 / (1 + decay * moment.step)
+
+
+def plateau(moment: Moment, *, patience: int = 45, factor: float = 0.1, key: str = "val_loss") -> float:
+    """Multiply the learning rate by a factor whenever a loss has not fallen for a while.
+
+    As the DCASE 2023 task 4B baseline counts: epochs since the last improvement or reduction, the improving one among them.
+
+    Parameters
+    ----------
+    patience : epochs; one more than these without improvement lowers the rate.
+    key : of the epochs' records; the smaller, the better.
+
+    Examples
+    --------
+    >>> history = [{"val_loss": loss} for loss in (3.0, 2.0, 2.0, 2.0, 2.0)]
+    >>> [plateau(Moment(epoch, 1, 10, history[:epoch]), patience=2) for epoch in range(6)]
+    [1.0, 1.0, 1.0, 1.0, 0.1, 0.1]
+    """
+    rate, best, waited = 1.0, float("inf"), 0
+    for record in moment.history:
+        if record[key] < best:
+            best, waited = record[key], 0
+        waited += 1
+        if waited > patience:
+            rate, waited = rate * factor, 0
+    return rate
+
+
+SCHEDULES: Mapping[str, Schedule] = {
+    function.__name__: function for function in (constant, cosine, one_cycle, restarts, ramp_up, inverse_decay, plateau)
+}
+# Those that do not depend on how many epochs are planned: a run of theirs can be extended.
+OPEN_ENDED = ("constant", "ramp_up", "inverse_decay", "plateau")
