@@ -163,7 +163,7 @@ def test_augmentations_are_used():
     plain.train(data())
     mixed.train(data(), augment=[mixup])
     assert not np.allclose(plain.weights()["0.coef"], mixed.weights()["0.coef"], atol=0.01)
-    assert mixed.training["augment"] == ["mixup()"]
+    assert mixed.training["augment"] == ["dcasekit.batch_augmentations:mixup"]
 
 
 def test_before_training_all_answers_are_equal():
