@@ -101,11 +101,8 @@ def read_model(folder: Path, kind: type[Model], *, allow: Allowed = (), network:
         head = _read_head(found, allow)
         heads = {task: _read_head(one, allow) for task, one in found.get("heads", {}).items()}
         _check_sizes(container._allocate(head.shape, head.labels, task=found["task"], heads=heads), weights, path)
-        if heads:
-            container.build_heads(heads)
-        else:
-            container.build(head.shape, head.labels, task=found["task"])
-        container.set_weights(weights)
+        made = container.build_heads(heads) if heads else container.build(head.shape, head.labels, task=found["task"])
+        made.set_weights(weights)
         _try(container)
         container.features, container.scaler = head.features, head.scaler
         container.history, container.training = found["history"], found["training"]
