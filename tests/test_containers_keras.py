@@ -429,9 +429,7 @@ def test_an_edited_checkpoint_is_refused_by_name(tmp_path):
     with safe_open(path, framework="numpy") as file:
         metadata = file.metadata()
     save_file({"optimizer.0": np.zeros(3)}, path, metadata=metadata)
-    with pytest.raises(
-        ModelError, match=r"checkpoint.safetensors is no checkpoint that can be read \(its checksum is not that of what it holds\)"
-    ):
+    with pytest.raises(ModelError, match=r"checkpoint.safetensors is no checkpoint that can be read \(its checksum"):
         MLP(**SMALL).train(data(), **settings)
     path.write_bytes(b"damaged")
     with pytest.raises(ModelError, match="checkpoint.safetensors is no checkpoint that can be read"):
