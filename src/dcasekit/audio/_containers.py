@@ -89,7 +89,7 @@ def look(file: Bytes, total: int, path: PathLike) -> Contents | None:
         described = _caf(form)
     else:
         described = _wav(form, path, kind.head.format[0])
-    return Contents(start, end, described and _counted(*described, start, end))
+    return Contents(start, end, described and _count(*described, start, end))
 
 
 def _look_au(file: Bytes, head: bytes, total: int, path: PathLike) -> Contents:
@@ -97,7 +97,7 @@ def _look_au(file: Bytes, head: bytes, total: int, path: PathLike) -> Contents:
     start, size, coding, sr, channels = struct.unpack(f"{order}5I", head[4:24].ljust(20, b"\0"))
     end = _end(file, None, start, size, total, path)
     dtype = {2: "i1", 3: "i2", 4: "i3", 5: "i4", 6: "f4", 7: "f8"}.get(coding)
-    return Contents(start, end, dtype and _counted(order + dtype, sr, channels, start, end) or None)
+    return Contents(start, end, dtype and _count(order + dtype, sr, channels, start, end) or None)
 
 
 def _look_sphere(file: Bytes, total: int, path: PathLike) -> Contents | None:
@@ -110,10 +110,10 @@ def _look_sphere(file: Bytes, total: int, path: PathLike) -> Contents | None:
     end = _end(file, None, start, count * channels * width, total, path)
     order = "<" if said.get(b"sample_byte_format") == b"01" else ">"
     plain = said.get(b"sample_coding", b"pcm") == b"pcm" and f"i{width}" in _SUBTYPES
-    return Contents(start, end, _counted(f"{order}i{width}", sr, channels, start, end) if plain else None)
+    return Contents(start, end, _count(f"{order}i{width}", sr, channels, start, end) if plain else None)
 
 
-def _counted(dtype: str, sr: int, channels: int, start: int, end: int) -> AudioInfo | None:
+def _count(dtype: str, sr: int, channels: int, start: int, end: int) -> AudioInfo | None:
     width = int(dtype[-1]) * channels
     return AudioInfo(max(0, end - start) // width, sr, channels, _SUBTYPES[dtype[-2:]], start, dtype) if width else None
 

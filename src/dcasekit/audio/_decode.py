@@ -90,7 +90,7 @@ def _decode_plain(path: PathLike, head: AudioInfo, first: int, last: int, size: 
         raw = read_bytes(path, (head.data_start or 0) + begin * head.channels * width, count * head.channels * width)
         refuse_fewer(path, len(raw) // (width * head.channels), count)
         audio = _numbers(raw, head.dtype).reshape(-1, head.channels)
-        yield _checked(path, audio) if head.dtype[1] == "f" else audio
+        yield _check_finite(path, audio) if head.dtype[1] == "f" else audio
 
 
 def _numbers(raw: Any, dtype: str) -> FloatArray:
@@ -127,7 +127,7 @@ def _decode_part(path: PathLike, head: AudioInfo, part: Part, first: int, last: 
             refuse_fewer(path, len(audio), count)
             if len(audio) > count:
                 raise AudioError(f"{printable(path)} holds more samples than its header says: it is damaged; {AGAIN}")
-            yield _checked(path, audio)
+            yield _check_finite(path, audio)
 
 
 def count_samples(path: PathLike, part: Part) -> int:
@@ -144,7 +144,7 @@ def refuse_fewer(path: PathLike, found: int, expected: int) -> None:
         raise AudioError(f"{printable(path)} is truncated: {found} of {expected} samples can be read; {AGAIN}")
 
 
-def _checked(path: PathLike, audio: FloatArray) -> FloatArray:
+def _check_finite(path: PathLike, audio: FloatArray) -> FloatArray:
     if not np.isfinite(audio).all():
         raise AudioError(
             f"{printable(path)}: {np.count_nonzero(~np.isfinite(audio))} samples are NaN or infinite; "

@@ -44,7 +44,7 @@ def inspect(path: PathLike) -> AudioInfo:
             raise AudioError(f"{printable(path)} is a pipe, a device or a socket; expected a file: record to one first")
         if status.st_size == 0:
             raise AudioError(f"{printable(path)} is empty (0 bytes); {AGAIN}")
-        return _kept(_inspect, _Id(name, status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino))
+        return _remember(_inspect, _Id(name, status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino))
 
 
 @lru_cache(maxsize=1)  # who asks how long a file is reads it next
@@ -74,7 +74,7 @@ def _look(file: Bytes, one: _Id) -> AudioInfo | None:
             return None
         if contents.info:
             return contents.info
-        head = _asked(file, path, (Part(),))
+        head = _ask(file, path, (Part(),))
         return _of_mpeg(file, one, contents.start, contents.end) if head.subtype.startswith("MPEG") else head
     begin = _tags.after(file, 0, total)
     end = _tags.before(file, begin, total)
@@ -84,7 +84,7 @@ def _look(file: Bytes, one: _Id) -> AudioInfo | None:
         return _of_flac(file, one, whole, begin, end)
     if magic == b"OggS":
         links = _ogg.links(file, begin, end, path)
-        return _asked(file, path, [Part(*link, seeks=False) for link in links] if len(links) > 1 else [Part(*whole[:2], seeks=False)])
+        return _ask(file, path, [Part(*link, seeks=False) for link in links] if len(links) > 1 else [Part(*whole[:2], seeks=False)])
     return _of_mpeg(file, one, begin, end)
 
 
@@ -95,7 +95,7 @@ def _of_flac(file: Bytes, one: _Id, whole: Part, begin: int, end: int) -> AudioI
         _flac.refuse_joined(one.path, begin)
         if promised and max(ends, default=0) > promised:  # libsndfile would stop there
             raise AudioError(f"{printable(one.path)} goes on after the {promised} samples that its header promises; write the file anew")
-        samples = _kept(_count_samples, one, whole)
+        samples = _remember(_count_samples, one, whole)
         refuse_fewer(one.path, samples, promised)
     return AudioInfo(samples, sr, channels, subtype, parts=(whole._replace(samples=samples, seeks=promised > 0),))
 
@@ -113,7 +113,7 @@ def _of_mpeg(file: Bytes, one: _Id, begin: int, end: int) -> AudioInfo | None:
     if first is None:
         return None
     part = _mpeg.whole(file, first, end, one.path)
-    return _asked(file, one.path, [part] if part else _kept(_split_mpeg, one, first, end))
+    return _ask(file, one.path, [part] if part else _remember(_split_mpeg, one, first, end))
 
 
 @lru_cache(maxsize=1024)
@@ -122,13 +122,13 @@ def _split_mpeg(one: _Id, first: int, end: int) -> list[Part]:
         return _mpeg.split(file, first, end, one.path)
 
 
-def _kept(function: Callable[..., T], one: _Id, *arguments: Any) -> T:
+def _remember(function: Callable[..., T], one: _Id, *arguments: Any) -> T:
     """Call a function that keeps its answers, unless the file is so new that it may change without its time doing so."""
     settled = time.time_ns() - one.changed > _SETTLED
     return (function if settled else function.__wrapped__)(one, *arguments)  # type: ignore[attr-defined]
 
 
-def _asked(file: Bytes, path: str, parts: Sequence[Part]) -> AudioInfo:
+def _ask(file: Bytes, path: str, parts: Sequence[Part]) -> AudioInfo:
     """Ask libsndfile what the parts of a file are, and how long where that is not known yet."""
     known, heads = [], set()
     for part in parts:

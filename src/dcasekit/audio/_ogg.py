@@ -37,7 +37,7 @@ def links(file: Bytes, begin: int, total: int, path: PathLike) -> list[tuple[int
             raise AudioError(
                 f"{printable(path)} goes on behind the last page of an ogg stream: files were joined; split it at byte {where}"
             )
-        if not _sound(page):
+        if not _is_sound(page):
             raise AudioError(f"{printable(path)} is damaged: the last page of an ogg stream does not match its checksum; {AGAIN}")
     return found
 
@@ -47,7 +47,7 @@ def _length(page: bytes) -> int:
     return 27 + page[26] + sum(page[27 : 27 + page[26]]) if len(page) > 26 else _PAGE
 
 
-def _sound(page: bytes) -> bool:
+def _is_sound(page: bytes) -> bool:
     """Check a page's sum, a CRC-32 from the highest bit on; zlib's begins with the lowest. libsndfile leaves out what does not match."""
     crc = ~zlib.crc32((page[:22] + bytes(4) + page[26:]).translate(_MIRROR), 0xFFFFFFFF) & 0xFFFFFFFF
     return int(f"{crc:032b}"[::-1], 2) == int.from_bytes(page[22:26], "little")
