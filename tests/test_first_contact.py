@@ -91,3 +91,9 @@ def test_a_duration_is_not_told_to_be_called_offset(tmp_path):
     recording(tmp_path / "a.wav")
     (tmp_path / "a.tsv").write_text("onset\tduration\tlabel\n0\t1\tdog\n")
     assert "add a column 'offset', onset + duration" in run("datasets", "stats", "folder", "--data", tmp_path, code=1)
+
+
+def test_a_list_that_is_not_there_is_not_told_to_be_of_another_encoding(tmp_path):
+    said = run("score", "--reference", tmp_path / "none.tsv", "--estimate", tmp_path / "none.tsv", code=1)
+    assert "none.tsv does not exist; check how it is spelled" in said
+    assert "UTF-8" not in said

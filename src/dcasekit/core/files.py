@@ -372,6 +372,8 @@ def read_rows(path: PathLike, *, error: type[Exception]) -> Rows:
     """
     try:
         text = read_utf8(path)
+    except FileNotFoundError:
+        raise error(f"{path} does not exist; check how it is spelled, and the folder") from None
     except (OSError, ValueError) as problem:  # also: not UTF-8, a NUL in the name
         raise error(f"cannot read {path} as a UTF-8 table: {problem}") from problem
     lines = _QUOTED.sub(r"\1", text[:65536]).split("\n")

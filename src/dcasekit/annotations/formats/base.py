@@ -49,6 +49,10 @@ def read_text(path: PathLike) -> str:
 
 
 def _unreadable(path: PathLike, problem: Exception) -> AnnotationError:
+    if isinstance(problem, FileNotFoundError):
+        return AnnotationError(f"{path} does not exist; check how it is spelled, and the folder")
+    if isinstance(problem, OSError):
+        return AnnotationError(f"cannot read {path} ({problem.strerror}); check what it is, and its permissions")
     return AnnotationError(f"cannot read {path}: {problem}; an annotation file is UTF-8 text, save it as such")
 
 
