@@ -87,6 +87,17 @@ def wide_zip():
     return bytes(content)
 
 
+def thick(method):
+    """A zip file of some hundred bytes that becomes 300 MiB."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive, archive.open("x", "w") as member:
+        for _ in range(300):
+            member.write(bytes(2**20))
+    content = bytearray(buffer.getvalue())
+    struct.pack_into("<L", content, content.index(b"PK\1\2") + 24, 2**26)  # it says less than it holds
+    return bytes(content)
+
+
 def overlapping():
     """Many names for the same bytes."""
     whole = zip_bytes({"0": bytes(100_000)}, zipfile.ZIP_DEFLATED)
@@ -142,6 +153,7 @@ HOSTILE = {
     "multi-volume.tar": (lambda: header("x", 0, b"M") + END, "link or a device"),
     "dictionary.tar.xz": (lambda: wide_xz(FILE + END), r"more than \d+ bytes of memory"),
     "dictionary.zip": (wide_zip, r"needs 4294967295 bytes of memory"),
+    "thick bzip2.zip": (lambda: thick(zipfile.ZIP_BZIP2), "wrong checksum"),
     "overlapping.zip": (overlapping, "overlaps another"),
     "directory.zip": (wide_directory, r"directory of \d+ bytes"),
     "wrong sum.tar.gz": (lambda: gzip.compress(FILE + END)[:-8] + bytes(8), "damaged"),

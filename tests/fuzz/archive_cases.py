@@ -198,12 +198,14 @@ def attempts(folder: Path, name: str, content: bytes) -> Iterator[Callable[[], o
 def unpacked(archive: Path, flatten: str | None) -> None:
     """Unpack an archive and look at what has come of it."""
     before, out = set(archive.parent.rglob("*")), archive.parent / f"out-{flatten}"
+    placed: set[Path] = set()
+    refusal = None
     try:
         placed = set(unpack(archive, out, flatten=flatten, max_bytes=MOST))
-    except DcasekitError:
-        placed = set()
-        raise
-    finally:
-        files = {path for path in set(archive.parent.rglob("*")) - before if not path.is_dir()}
-        assert files == placed, f"{len(files)} files, {len(placed)} placed"
-        assert sum(path.stat().st_size for path in files) <= MOST
+    except DcasekitError as error:
+        refusal = error
+    files = {path for path in set(archive.parent.rglob("*")) - before if not path.is_dir()}
+    assert files == placed, f"{len(files)} files, {len(placed)} placed"
+    assert sum(path.stat().st_size for path in files) <= MOST
+    if refusal:
+        raise refusal

@@ -157,13 +157,15 @@ def attempts(folder: Path, name: str, content: bytes) -> Iterator[Callable[[], o
 def fetched(file: RemoteFile, work: Path, content: bytes, ending: str) -> None:
     """Fetch a file and look at what has come of it."""
     server().answers, server().ending = content.split(NEXT), ending
+    path = refusal = None
     try:
         path = fetch(file, work, limits=LIMITS)
-    except DcasekitError:
+    except DcasekitError as error:
+        refusal = error
+    assert {one.name for one in work.iterdir()} <= {"a.zip", "a.zip.part", "a.zip.part.json", "a.zip.bad"}
+    assert sum(one.stat().st_size for one in work.iterdir()) <= MOST + 5000
+    if refusal:
         assert not (work / "a.zip").exists()
-        raise
-    finally:
-        assert {one.name for one in work.iterdir()} <= {"a.zip", "a.zip.part", "a.zip.part.json", "a.zip.bad"}
-        assert sum(one.stat().st_size for one in work.iterdir()) <= MOST + 5000
+        raise refusal
     assert file.checksum is None or path.read_bytes() == BODY
     assert file.size in (None, path.stat().st_size)

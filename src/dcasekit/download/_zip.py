@@ -1,15 +1,19 @@
 """Read zip archives of strangers, split ones too; the size of everything that is read at once is checked first."""
 
+import bz2
 import io
+import lzma
 import stat
 import struct
 import zipfile
+import zlib
 from bisect import bisect_right
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from dcasekit.download._tar import CHUNK, MEMORY, Member
 from dcasekit.errors import DownloadError
@@ -37,17 +41,46 @@ def zip_members(archive: Path, max_members: int) -> Generator[Member]:
             if info.is_dir():
                 yield info.orig_filename, 0, iter(())
                 continue
-            if info.compress_type == zipfile.ZIP_LZMA:
-                _refuse_dictionary(archive, source, info)
+            if info.compress_type in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+                yield info.orig_filename, info.file_size, _unpacked(archive, source, info)
+                continue
             with zipped.open(info) as content:
-                yield info.orig_filename, info.file_size, _chunks(content, info)
+                yield info.orig_filename, info.file_size, iter(partial(content.read, CHUNK), b"")
 
 
-def _chunks(content: IO[bytes], info: zipfile.ZipInfo) -> Iterator[bytes]:
-    # Of bzip2 and lzma zipfile unpacks all that it has read, however much it becomes.
-    size = CHUNK if info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) else 2**12
-    while chunk := content.read(size):
+def _unpacked(archive: Path, source: IO[bytes], info: zipfile.ZipInfo) -> Iterator[bytes]:
+    """Unpack bzip2 and lzma in chunks; zipfile unpacks all that it has read, and 50 bytes of bzip2 may become 45 MB."""
+    source.seek(info.header_offset)
+    mark, name, extra = struct.unpack("<4s22xHH", source.read(_HEADER))
+    if mark != b"PK\3\4":
+        raise zipfile.BadZipFile("a member is not where the directory says")
+    source.seek(name + extra, io.SEEK_CUR)
+    packed, left, crc = info.compress_size, info.file_size, 0
+    decompressor: Any = bz2.BZ2Decompressor()
+    if info.compress_type == zipfile.ZIP_LZMA:
+        packed -= 9
+        decompressor = _lzma_decompressor(archive, source.read(9), info)
+    while left:
+        content = source.read(min(CHUNK, max(packed, 0))) if decompressor.needs_input else b""
+        chunk = decompressor.decompress(content, min(CHUNK, left))
+        if not content and not chunk:
+            raise EOFError("the compressed data end too early")
+        packed, left, crc = packed - len(content), left - len(chunk), zlib.crc32(chunk, crc)
         yield chunk
+    if crc != info.CRC:
+        raise zipfile.BadZipFile(f"wrong checksum of {info.orig_filename[:200]!r}")
+
+
+def _lzma_decompressor(archive: Path, header: bytes, info: zipfile.ZipInfo) -> lzma.LZMADecompressor:
+    length, properties, dictionary = struct.unpack("<2xHBL", header)
+    if length != 5 or properties >= 9 * 5 * 5:
+        raise ValueError("lzma properties make no sense")
+    if dictionary > MEMORY:
+        raise DownloadError(
+            f"{archive}: member {info.orig_filename[:200]!r} needs {dictionary} bytes of memory to unpack; unpack it by hand"
+        )
+    settings = {"lc": properties % 9, "lp": properties // 9 % 5, "pb": properties // 45}
+    return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA1, "dict_size": dictionary, **settings}])
 
 
 def _refuse_directory(archive: Path, source: IO[bytes], max_members: int) -> None:
@@ -78,15 +111,6 @@ def _refuse_overlaps(archive: Path, infos: list[zipfile.ZipInfo], directory: int
     for info, end, start in zip(ordered, ends, starts, strict=True):
         if end > start or info.header_offset < 0:
             raise DownloadError(f"{archive}: member {info.orig_filename[:200]!r} overlaps another; do not trust this archive")
-
-
-def _refuse_dictionary(archive: Path, source: IO[bytes], info: zipfile.ZipInfo) -> None:
-    source.seek(info.header_offset + _HEADER - 4)
-    lengths = source.read(4)
-    source.seek(sum(struct.unpack("<HH", lengths)) + 4, io.SEEK_CUR)  # name, extra field, version and size of the properties
-    (size,) = struct.unpack("<xL", source.read(5))
-    if size > MEMORY:
-        raise DownloadError(f"{archive}: member {info.orig_filename[:200]!r} needs {size} bytes of memory to unpack; unpack it by hand")
 
 
 # A split zip (`zip -s`) is one zip cut into parts, except that every offset counts from the start of the part it lies in.
