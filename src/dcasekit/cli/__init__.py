@@ -254,7 +254,7 @@ def evaluate(  # noqa: PLR0913 - options of a command
 
 @app.command(
     epilog=_cli_output.examples(
-        "dcasekit predict dog.wav --model runs/esc10/model",
+        "dcasekit predict dog.wav --model esc10",
         "dcasekit predict recordings/*.wav --model runs/esc10/model --format tsv > labels.tsv",
     )
 )

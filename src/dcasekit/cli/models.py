@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,7 +11,7 @@ import typer
 
 from dcasekit.cli import leaves as _cli_leaves
 from dcasekit.cli import options as o
-from dcasekit.cli.output import card, document, examples, text
+from dcasekit.cli.output import card, document, examples, table, text
 from dcasekit.cli.settings import assignments, changed, keywords
 from dcasekit.core import discover
 from dcasekit.errors import ModelError, NameNotFoundError
@@ -45,11 +45,39 @@ def list_models(as_json: o.Json = False) -> None:
 
 
 @models.command(
+    epilog=examples("dcasekit models trained", "dcasekit models trained esc10", "dcasekit predict dog.wav --model esc10"),
+)
+def trained(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="One of them: its whole card, and whose recordings it learned from.", show_default=False),
+    ] = None,
+    as_json: o.Json = False,
+) -> None:
+    """List the trained models that come with dcasekit, or show the card of one. `--model NAME` takes them wherever it takes a folder.
+
+    JSON: a list of objects name, about, labels, task, figure (name, value, interval_95, clips, of), data (dataset, folds, clips, source,
+    citation), licence, protocol, limits, command, versions, bytes; of one model that object, with attribution (clip, title, url, author,
+    license).
+    """
+    from dcasekit.containers import trained as source
+
+    if name is not None:
+        return _show_card({**source.card(name), "attribution": source.attribution(name)}, as_json=as_json)
+    cards = [source.card(each) for each in source.names()]
+    if as_json:
+        return document(cards)
+    columns = ("name", "labels", "figure", "of", "trained on", "licence", "size")
+    return table(columns, [_row(each) for each in cards])
+
+
+@models.command(
     epilog=examples(
         "dcasekit models info crnn2023",
         "dcasekit models info sb_cnn -M dropout=0.3 --shape 64x128 --labels 50",
         "dcasekit models info a_crnn --task detection --features mel_spectrogram -F sr=16000 -F mel.bands=40 --json",
         "dcasekit models info runs/esc10/model",
+        "dcasekit models info esc10",
     )
 )
 def info(  # noqa: PLR0913 - options of a command
@@ -58,7 +86,7 @@ def info(  # noqa: PLR0913 - options of a command
         str,
         typer.Argument(
             metavar="NAME",
-            help="Name of a model, folder of a saved one, or 'package.module:Class' of your own.",
+            help="Name of a model, folder of a saved one, name of a trained one, or 'package.module:Class' of your own.",
             autocompletion=_complete,
             show_default=False,
         ),
@@ -89,10 +117,11 @@ def info(  # noqa: PLR0913 - options of a command
     (trained, kept, bytes), macs, macs_torchinfo, memory (bytes), receptive_field and local_receptive_field (frames, first, stop, whole,
     seconds), layers (name, kind, output, uses, trained, kept, macs); null: not known or not measured.
     """
+    from dcasekit.containers import trained as source
     from dcasekit.containers.summary import summary
 
     folder = Path(name)
-    if (folder / "model.json").exists() or (folder.is_dir() and len(folder.parts) > 1):
+    if (folder / "model.json").exists() or (folder.is_dir() and len(folder.parts) > 1) or name in source.names():
         if any(option is not None for option in (settings, shape, features, feature_settings, labels, task)):
             raise typer.BadParameter(f"{name} is a saved model: its settings, shape, front end and labels are those it was saved with")
         model = loaded(folder, allow)
@@ -114,7 +143,7 @@ def info(  # noqa: PLR0913 - options of a command
     )
 )
 def export(
-    folder: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder of a saved model.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a saved model, or name of a trained one.", show_default=False)],
     to: Annotated[Path, typer.Option(metavar="FILE", help="What to write: FILE.onnx or FILE.pt2.")],
     seconds: Annotated[
         float | None, typer.Option(help="Take recordings of this length only.  \\[default: of any]", show_default=False)
@@ -201,3 +230,33 @@ def _show(found: "Summary") -> None:
     if found.layers:
         text(f"{found.table()}\n")
     card(found.facts())
+
+
+def _row(found: Mapping[str, Any]) -> tuple[str, ...]:
+    """Give the row of a trained model in the list of them."""
+    figure, data = found["figure"], found["data"]
+    return (
+        found["name"],
+        str(len(found["labels"])),
+        f"{figure['name']} {figure['value']:.3f}",
+        figure["of"],
+        f"{data['dataset']}, {data['clips']} clips",
+        found["licence"],
+        f"{found['bytes'] / 1000:.0f} kB",
+    )
+
+
+def _show_card(found: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        return document(found)
+    figure, low_high = found["figure"], " to ".join(f"{edge:.3f}" for edge in found["figure"]["interval_95"])
+    stated = f"{figure['name']} {figure['value']:.3f} (95 % interval {low_high}), {figure['clips']} clips: {figure['of']}"
+    card({**{name: value for name, value in found.items() if name != "attribution"}, "figure": stated})
+    if found["attribution"]:
+        text("\nTrained on these recordings:\n")
+        table(("clip", "title", "author", "licence", "url"), [_credit(each) for each in found["attribution"]])
+    return None
+
+
+def _credit(recording: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(recording[name] for name in ("clip", "title", "author", "license", "url"))

@@ -73,7 +73,10 @@ FeatureSettings = Annotated[
 ModelName = Annotated[
     str, typer.Option("--model", help=f"Name of a model (`dcasekit models`), {_OWN}.", autocompletion=_complete("models"))
 ]
-ModelFolder = Annotated[Path, typer.Option("--model", metavar="MODEL_DIR", help="Folder of a saved model.")]
+ModelFolder = Annotated[
+    Path,
+    typer.Option("--model", metavar="MODEL_DIR", help="Folder of a saved model, or name of a trained one (`dcasekit models trained`)."),
+]
 ModelSettings = Annotated[
     list[str] | None, typer.Option("-M", metavar="KEY=VALUE", help="Setting of the model: dropout=0.3. Names: `dcasekit models`.")
 ]

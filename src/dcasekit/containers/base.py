@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
+from dcasekit.containers import trained
 from dcasekit.containers._backend import Backend, Record, Weights
 from dcasekit.containers._fitting import check_finite, check_labels, fit_front_end, head_of, only_task, results_of, source_of
 from dcasekit.containers._head import fit_weights, replace_head
@@ -228,8 +229,13 @@ class ModelContainer(Settings, Backend):
         """Give a model of one task alone, a copy, with the weights that this head uses."""
         raise ModelError(f"this {type(self).__name__} has one head, for {self.task}; {task} needs a model of its own")
 
-    def save(self, folder: PathLike) -> Path:
+    def save(self, folder: PathLike, *, half: bool = False) -> Path:
         """Write ``model.json`` and ``weights.safetensors``; nothing in them can run code. `load` reads them again.
+
+        Parameters
+        ----------
+        half : round the weights to float16, for a file of half the size; they are computed with in float32 all the same. Test the model
+            that is loaded from there, its answers differ a little.
 
         Raises
         ------
@@ -237,7 +243,7 @@ class ModelContainer(Settings, Backend):
         StorageError : a file of one of these names is there, and dcasekit did not write it.
         """
         self._need_network()
-        return write_model(self, Path(folder))
+        return write_model(self, Path(folder), half=half)
 
     def load_weights(self, path: PathLike, *, labels: Sequence[str] | None = None) -> Self:
         """Take over the weights of another system's file, after `build` for the windows, labels and task that it was made for.
@@ -367,13 +373,13 @@ class ModelContainer(Settings, Backend):
 
 
 def load(folder: PathLike, *, allow: Allowed = (), network: Any = None) -> ModelContainer:
-    """Load a model that was saved with `ModelContainer.save`; it predicts from audio files as it is.
+    """Load a model that was saved with `ModelContainer.save`, or one that comes with dcasekit; it predicts from audio files as it is.
 
     Nothing in the folder can run code: what ``model.json`` names must be part of dcasekit, or be allowed here.
 
     Parameters
     ----------
-    folder : as saved.
+    folder : as saved; or the name of a trained model, such as ``"esc10"``, see `dcasekit.containers.trained`. A folder of that name wins.
     allow : classes of your own, or names of modules that may be imported to find them (``"mylab.nets"``, with all below it).
     network : of a `TorchModel`, a network of the same layers; its weights become those that were saved.
 
@@ -381,7 +387,7 @@ def load(folder: PathLike, *, allow: Allowed = (), network: Any = None) -> Model
     ------
     ModelError : a file is missing, damaged, not the one that was saved, or names code that is not allowed.
     """
-    return read_model(Path(folder), ModelContainer, allow=allow, network=network)  # type: ignore[type-abstract]
+    return read_model(trained.find(folder), ModelContainer, allow=allow, network=network)  # type: ignore[type-abstract]
 
 
 def _checked(found: Found | DcasekitError) -> Found:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 import dcasekit
 from dcasekit.containers._backend import Backend, Weights
@@ -41,12 +42,12 @@ _TASKS = ("classification", "tagging", "detection")
 _KEYS = ("class", "settings", "labels", "task", "shape", "features", "scaler", "training", "history", "weights_sha256", "versions")
 
 
-def write_model(model: Any, folder: Path) -> Path:
+def write_model(model: Any, folder: Path, *, half: bool = False) -> Path:
     """Write a model container; see `ModelContainer.save`."""
     from safetensors.numpy import save_file
 
     check_constructor(type(model))
-    weights = {name: np.require(array, requirements="C") for name, array in model.weights().items()}
+    weights = {name: np.require(_halve(name, array) if half else array, requirements="C") for name, array in model.weights().items()}
     description = plain(
         {
             "class": discover.address(type(model)),
@@ -84,6 +85,17 @@ def _describe_head(head: Any) -> dict[str, Any]:
     """Write the labels and front end of a head, or of a model."""
     features = head.features and {"class": discover.address(type(head.features)), "settings": head.features.settings}
     return {"labels": head.labels, "shape": head.shape, "features": features, "scaler": head.scaler and head.scaler.to_dict()}
+
+
+def _halve(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    """Round an array to float16; whole numbers stay."""
+    if array.dtype.kind != "f":
+        return array
+    with np.errstate(over="ignore"):
+        halved = array.astype(np.float16)
+    if not np.isfinite(halved).all():
+        raise ModelError(f"{name} holds numbers up to {np.abs(array).max():.3g}, and float16 ends at 65504; save without half=True")
+    return halved
 
 
 def read_model(folder: Path, kind: type[Model], *, allow: Allowed = (), network: Any = None) -> Model:
@@ -211,7 +223,7 @@ def _read_weights(folder: Path, checksum: str) -> Weights:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != checksum:
         raise ModelError(f"{path} is not the file that was saved with {folder / 'model.json'}: its checksum differs; copy both again")
-    return load(content)
+    return {name: array.astype(np.float32) if array.dtype == np.float16 else array for name, array in load(content).items()}
 
 
 def _try(container: Backend) -> None:

@@ -7,14 +7,16 @@ statistics over time instead of their mean; 83.3 % with noise; 85.8 % with half 
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from dcasekit.annotations import Clip
 from dcasekit.batch_augmentations import add_noise, between_class, equalize, frequency_shift, random_crop, random_gain, spec_augment
 from dcasekit.containers.base import load
+from dcasekit.core.energy import measured
 from dcasekit.core.parallel import map_clips, usable_cores
 from dcasekit.datasets.esc10 import ESC10
 from dcasekit.features import Mel
@@ -59,6 +61,7 @@ FEATURES = LoopedMel(
 )
 
 
+@measured
 def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool = False) -> Report:
     """Cross-validate on the folds that are there, and save the networks and the report.
 
@@ -112,9 +115,15 @@ def remove_checkpoints(folder: Path) -> None:
 
 def train(config: Config, dataset: ESC10, out: Path, fold: str) -> None:
     """Train a network on all folds but one, and save it."""
+    model = train_on(config, dataset, dataset.split(fold, validation=False).train, resume=out / "checkpoints" / fold)
+    model.save(out / "models" / fold)
+
+
+def train_on(config: Config, dataset: ESC10, folds: Sequence[str] | Sequence[Clip], *, resume: Path) -> CompactCNN:
+    """Train a network on clips, or on all of some folds."""
     model = CompactCNN()
     model.train(
-        DataGenerator(dataset, FEATURES, folds=dataset.split(fold, validation=False).train, seed=config.seed),
+        DataGenerator(dataset, FEATURES, folds=folds, seed=config.seed),
         epochs=config.epochs,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
@@ -132,6 +141,6 @@ def train(config: Config, dataset: ESC10, out: Path, fold: str) -> None:
         ],
         seed=config.seed,
         device=config.device,
-        resume=out / "checkpoints" / fold,
+        resume=resume,
     )
-    model.save(out / "models" / fold)
+    return model
