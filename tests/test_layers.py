@@ -78,6 +78,7 @@ HEAVY = {
     **dict.fromkeys(["matplotlib", "PIL"], ["plots/*.py"]),
     "soundfile": ["audio/*.py", "report/__init__.py"],
     "soxr": ["audio/*.py"],
+    "codecarbon": ["core/energy.py"],
     "sox": ["augmentations/_sox.py"],
     "sklearn": ["containers/sklearn.py", "models/sklearn/*.py"],
     "pandas": ["core/frames.py"],

@@ -7,6 +7,7 @@ A recipe has
 - ``DATASETS``, the names of the datasets it takes;
 - ``run(config, data, out, *, progress=False)``: from folders, dataset name -> folder, to a `Report`, which it has saved in `out`, with the
   models. A dataset that is not given is made small, and the report's title says so: `_data.find`, `_data.title`.
+  `dcasekit.core.energy.measured` above it has the report say what electricity it took.
 """
 
 from dcasekit.core.threads import share_cores

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dcasekit.containers.base import ModelContainer, load
 from dcasekit.core import discover
+from dcasekit.core.energy import measured
 from dcasekit.core.parallel import map_clips, usable_cores
 from dcasekit.datasets.base import Dataset
 from dcasekit.datasets.esc10 import ESC10
@@ -49,6 +50,7 @@ FINE_TUNED = "SB-CNN fine-tuned"
 FEATURES = MelSpectrogram(sr=22050, audio_win=1024, audio_hop=512, sequence_time=3.0, sequence_hop_time=1.0, mel=Mel(bands=64))
 
 
+@measured
 def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool = False) -> Report:
     """Train and test every system on the folds that are there, and save models and report.
 

@@ -14,6 +14,7 @@ from typing import get_args
 import numpy as np
 
 from dcasekit.annotations import Event
+from dcasekit.core.energy import measured
 from dcasekit.core.parallel import map_clips, usable_cores
 from dcasekit.datasets.base import Task
 from dcasekit.datasets.synthetic_sounds import SyntheticSounds
@@ -49,6 +50,7 @@ SR = 16000
 WINDOW: dict[Task, float | None] = {"classification": None, "tagging": None, "detection": 1.0}
 
 
+@measured
 def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool = False) -> Report:
     """Make the sounds, train one network per task, evaluate, and save models and report.
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dcasekit import __version__
+from dcasekit.core.energy import Energy, so_far
 from dcasekit.core.files import check_place, place, write_json, write_text
 from dcasekit.core.frames import data_frame
 from dcasekit.core.tables import Table, markdown
@@ -21,7 +22,7 @@ from dcasekit.report import comparison as _comparison
 from dcasekit.report.pages import render
 from dcasekit.report.section import Published, Section, Sizes, facts, sentence, tables
 from dcasekit.report.section_page import view
-from dcasekit.report.words import settings_table, text
+from dcasekit.report.words import duration, electricity, settings_table, text
 from dcasekit.results import describe_left_out, plain
 
 __all__ = ["Published", "Report", "Section", "Sizes", "environment"]
@@ -47,6 +48,7 @@ class Report:
     sections : one or more experiments; those of the same clips are compared, pair by pair.
     environment : see `environment`.
     data : data set, its fingerprint, number of clips ...: what the run was fed with.
+    energy : what the run took; the default is what `core.energy.measure` has measured so far, if it is at work.
     """
 
     title: str
@@ -54,6 +56,7 @@ class Report:
     sections: Sequence[Section]
     environment: Mapping[str, str]
     data: Mapping[str, Any] = field(default_factory=dict)
+    energy: Energy | None = field(default_factory=so_far)
 
     def to_dict(self) -> dict[str, Any]:
         """Give everything as what JSON knows; undefined numbers are ``None``."""
@@ -62,6 +65,7 @@ class Report:
             "settings": self.settings,
             "data": self.data,
             "environment": self.environment,
+            "energy": None if self.energy is None else self.energy.to_dict(),
             "sections": [section.to_dict() for section in self.sections],
             "comparisons": _comparison.to_dict(self._pairs),
         }
@@ -74,16 +78,17 @@ class Report:
         for section in self.sections:
             main = "\n".join(f"- **{markdown(fact.value)}** {markdown(fact.caption)}".rstrip() for fact in facts(section))
             missing = markdown(describe_left_out(section.pooled.left_out))
-            notes = "\n".join(f"- {markdown(note)}" for note in section.notes)
+            notes = "\n".join(f"- {markdown(note)}" for note in section.remarks)
             parts += [f"## {markdown(section.name)}\n", f"{markdown(sentence(section))}\n", main + "\n"]
             parts += [f"{missing}\n" if missing else "", f"### Notes\n\n{notes}\n" if notes else ""]
             parts += [table.markdown() for table in tables(section)]
-        parts += ["## Run\n", *(table.markdown() for table in self._about()), HOW_TO_READ + "\n"]
+        run = [f"{markdown(line)}\n" for line in self._took()]
+        parts += ["## Run\n", *run, *(table.markdown() for table in self._about()), HOW_TO_READ + "\n"]
         return "\n".join(part for part in parts if part)
 
     def to_html(self) -> str:
         """Give one self-contained page: charts, tables, how to use the model, and clips to hear and see."""
-        about = [self.environment.get("date", ""), *(f"{name} {text(value)}" for name, value in self.data.items())]
+        about = [self.environment.get("date", ""), *(f"{name} {text(value)}" for name, value in self.data.items()), *self._took(short=True)]
         return render(
             "report.html",
             title=self.title,
@@ -91,6 +96,7 @@ class Report:
             trial=_TRIAL if self.trial else "",
             comparison=_comparison.cards(self.sections, self._pairs),
             sections=[view(section) for section in self.sections],
+            took=self._took(),
             run=self._about(),
             how_to_read=HOW_TO_READ,
         )
@@ -134,6 +140,13 @@ class Report:
     @cached_property
     def _pairs(self) -> _comparison.Pairs:
         return _comparison.pairs(self.sections)
+
+    def _took(self, *, short: bool = False) -> list[str]:
+        """Say how long the run took, and what electricity."""
+        if self.energy is None:
+            return []
+        time, used = duration(self.energy.seconds), electricity(self.energy, short=short)
+        return [f"took {time}", used] if short else [f"The run took {time}.", used]
 
     def _about(self) -> list[Table]:
         parts = (("Settings of the run", self.settings), ("Data", self.data), ("Environment", self.environment))

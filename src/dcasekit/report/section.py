@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from dcasekit.core.energy import NOT_INSTALLED, Energy
 from dcasekit.core.tables import Table
 from dcasekit.core.units import PathLike
 from dcasekit.errors import MetricError
 from dcasekit.metrics import psds
 from dcasekit.plots.svg import percent
 from dcasekit.report.pages import Fact
-from dcasekit.report.words import duration, name, settings_table, show, si, span
+from dcasekit.report.words import co2e, duration, kwh, name, settings_table, show, si, span
 from dcasekit.results import PER_LABEL, Results, plain
 
 History = list[dict[str, float]]
@@ -138,6 +139,20 @@ class Section:
         """All numbers of all clips."""
         return _numbers(self.pooled, self.rocs)
 
+    @cached_property
+    def energy(self) -> Energy | None:
+        """What training took by the epochs' records; ``None``: it was not asked for, see `Training`."""
+        records = [record for history in self.histories.values() for record in history if "kwh" in record]
+        if not records:
+            return None
+        seconds, used, kg = (sum(record.get(key, 0.0) for record in records) for key in ("seconds", "kwh", "kg_co2e"))
+        return Energy(seconds, used, kg, note=NOT_INSTALLED if np.isnan(used) else "")
+
+    @property
+    def remarks(self) -> list[str]:
+        """The notes, and why energy was not measured where it was asked for."""
+        return [*self.notes, *([self.energy.note] if self.energy and self.energy.note else [])]
+
     def spread(self, number: str) -> tuple[float, float]:
         """Give mean and standard deviation (of a sample) of a number over the folds; one fold has no deviation: NaN."""
         values = np.array([numbers[number] for numbers in self.numbers.values()])
@@ -156,6 +171,7 @@ class Section:
             "histories": self.histories,
             "model": self.model,
             "seconds": self.seconds,
+            "energy": None if self.energy is None else self.energy.to_dict(),
             "published": {name: asdict(one) for name, one in self.published.items()},
             "notes": list(self.notes),
             "sizes": {fold: asdict(sizes) for fold, sizes in self.sizes.items()},
@@ -219,7 +235,10 @@ def facts(section: Section) -> list[Fact]:
         size = [f"{model['parameters']:,} parameters"] if "parameters" in model else []
         size += [f"{si(model['macs'])} MACs"] if model.get("macs") else []
         facts.append(Fact(str(model.get("class", "model")), ", ".join(size)))
-    return [*facts, Fact(duration(section.seconds), "run time")] if section.seconds >= 0 else facts
+    facts += [Fact(duration(section.seconds), "run time")] if section.seconds >= 0 else []
+    if (used := section.energy) is not None and not used.note:
+        facts.append(Fact(kwh(used.kwh), f"to train, {co2e(used.kg_co2e)}"))
+    return facts
 
 
 def _measures(section: Section) -> list[Fact]:

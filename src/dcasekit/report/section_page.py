@@ -18,7 +18,7 @@ from dcasekit.report.words import name, writer_for
 from dcasekit.results import PER_LABEL, describe_left_out
 from dcasekit.scores import pool
 
-_NOT_CURVES = {"epoch", "seconds", "time", "lr", "learning_rate"}
+_NOT_CURVES = {"epoch", "seconds", "time", "lr", "learning_rate", "kwh", "kg_co2e"}
 _MOST_LABELS = 60  # of a confusion matrix that can still be read; the bars then show the worst of them
 _TALL = 24  # bars below each other; more are set in two columns
 _HALF = 560  # pixels of half a page
@@ -41,7 +41,7 @@ def view(section: Section) -> dict[str, Any]:
         "facts": facts(section),
         "left_out": describe_left_out(section.pooled.left_out),
         "first": [*_published_card(section, published), table_card(numbers)],
-        "notes": section.notes,
+        "notes": section.remarks,
         "cards": [card for card in cards if card not in broad],
         "wide": broad,
         "examples": examples(section.pooled),

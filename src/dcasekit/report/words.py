@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from dcasekit.core.energy import WORLD, Energy
 from dcasekit.core.tables import Table
 from dcasekit.plots.svg import percent
 
@@ -82,3 +83,23 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def electricity(used: Energy, *, short: bool = False) -> str:
+    """Say in one sentence what electricity was used, or why this is not known; in short its amount, or nothing."""
+    if short:
+        return "" if used.note else kwh(used.kwh)
+    if used.note:
+        return used.note
+    whose = "the world's average" if used.country == WORLD else f"that of {used.country}"
+    return f"It used {kwh(used.kwh)} of electricity, estimated by codecarbon; as {whose} this made {co2e(used.kg_co2e)}."
+
+
+def kwh(amount: float) -> str:
+    """Write electricity."""
+    return f"{amount:.3g} kWh" if amount >= 0.1 else f"{1000 * amount:.3g} Wh"
+
+
+def co2e(kg: float) -> str:
+    """Write an amount of greenhouse gases."""
+    return f"{kg:.3g} kg CO₂e" if kg >= 1 else f"{1000 * kg:.3g} g CO₂e"
