@@ -8,6 +8,7 @@ same command goes on. The models are written into the package (``--out`` names a
 """
 
 import argparse
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -52,6 +53,7 @@ def make_esc10(data: Path, work: Path, out: Path, config: esc10.Config, attribut
     keep(
         model,
         out / "esc10",
+        work,
         {
             "about": ABOUT["esc10"],
             "figure": figure(
@@ -83,6 +85,7 @@ def make_quickstart(work: Path, out: Path, config: quickstart.Config) -> None:
         keep(
             model,
             out / f"quickstart_{short}",
+            work,
             {
                 "about": ABOUT[short],
                 "figure": figure(results, "this network"),
@@ -96,11 +99,13 @@ def make_quickstart(work: Path, out: Path, config: quickstart.Config) -> None:
         )
 
 
-def keep(model: ModelContainer, folder: Path, card: Mapping[str, Any]) -> None:
-    """Save a model in half precision, without what differs from run to run, and its card."""
+def keep(model: ModelContainer, folder: Path, work: Path, card: Mapping[str, Any]) -> None:
+    """Save a model in half precision, without what differs from run to run, and its card; no mark that the folder is dcasekit's."""
     for record in model.history:
         record.pop("seconds", None)
-    model.save(folder, half=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in model.save(work / "kept" / folder.name, half=True).glob("[!.]*"):
+        shutil.copyfile(path, folder / path.name)
     versions = {name: value for name, value in environment().items() if name in ("dcasekit", "python", "numpy", "torch", "processor")}
     write_json(folder / "card.json", plain({"labels": model.labels, "task": model.task, **card, "versions": versions}))
 
