@@ -84,9 +84,9 @@ class TorchModel(TorchModelContainer):
             )
         return network
 
-    def save(self, folder: PathLike) -> Path:
+    def save(self, folder: PathLike, *, half: bool = False) -> Path:
         """Save as all models; the network's code stays where it is."""
-        written = super().save(folder)
+        written = super().save(folder, half=half)
         _log.warning("to load it again, make the network and pass it: load(%r, network=...)", str(written))
         return written
 
