@@ -10,7 +10,7 @@ from dcasekit.containers.heads import Head
 from dcasekit.containers.training import Training
 from dcasekit.core.units import FloatArray
 from dcasekit.datasets.base import Task
-from dcasekit.errors import ModelError
+from dcasekit.errors import DcasekitError, ModelError, first_line
 from dcasekit.generator import Data, Together
 
 Weights = Mapping[str, NDArray[Any]]
@@ -101,3 +101,12 @@ class Backend(ABC):
     def _outputs(self, windows: FloatArray) -> FloatArray:
         """Give what the network itself gives for windows: logits, or the answers of a network without activation."""
         raise ModelError(f"{type(self).__name__} has no network that gives logits")
+
+
+def name_clip(clip: str, error: Exception) -> DcasekitError:
+    """Say which clip an error is about, as an error of ours."""
+    if isinstance(error, DcasekitError) and (not isinstance(error, ModelError) or clip in str(error)):
+        return error
+    problem = ModelError(f"{clip}: {first_line(error)}")
+    problem.__cause__ = error
+    return problem

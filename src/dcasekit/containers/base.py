@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from dcasekit.containers import trained
-from dcasekit.containers._backend import Backend, Record, Weights
+from dcasekit.containers._backend import Backend, Record, Weights, name_clip
 from dcasekit.containers._fitting import check_finite, check_labels, fit_front_end, head_of, only_task, results_of, source_of
 from dcasekit.containers._head import fit_weights, replace_head
 from dcasekit.containers._keras_weights import layers_of, to_torch
@@ -193,7 +193,7 @@ class ModelContainer(Settings, Backend):
         self._need_network()
         for clip, found in answer_clips(self._clips(data), self._answer):
             try:
-                yield clip.name, _named(clip.name, found) if isinstance(found, Exception) else clip.join(found, self.labels)
+                yield clip.name, name_clip(clip.name, found) if isinstance(found, Exception) else clip.join(found, self.labels)
             except DcasekitError as error:  # the answers cannot be joined
                 yield clip.name, type(error)(f"{clip.name}: {error}")
 
@@ -212,7 +212,7 @@ class ModelContainer(Settings, Backend):
         self._need_network()
         self._need_layer(layer)
         looked = answer_clips(self._clips(data), lambda windows: self.activations(self._checked(windows), layer))
-        return [_checked(_named(clip.name, found) if isinstance(found, Exception) else found) for clip, found in looked]
+        return [_checked(name_clip(clip.name, found) if isinstance(found, Exception) else found) for clip, found in looked]
 
     def evaluate(self, data: Any) -> Results:
         """Score clips and compare with the truth: a `DataGenerator`, or ``(X, Y)``.
@@ -232,10 +232,7 @@ class ModelContainer(Settings, Backend):
     def save(self, folder: PathLike, *, half: bool = False) -> Path:
         """Write ``model.json`` and ``weights.safetensors``; nothing in them can run code. `load` reads them again.
 
-        Parameters
-        ----------
-        half : round the weights to float16, for a file of half the size; they are computed with in float32 all the same. Test the model
-            that is loaded from there, its answers differ a little.
+        With `half`, the weights are rounded to float16: half the size, and answers that differ a little; test the model that is loaded.
 
         Raises
         ------
@@ -394,12 +391,3 @@ def _checked(found: Found | DcasekitError) -> Found:
     if isinstance(found, DcasekitError):
         raise found
     return found
-
-
-def _named(clip: str, error: Exception) -> DcasekitError:
-    """Say which clip an error is about, as an error of ours."""
-    if isinstance(error, DcasekitError) and (not isinstance(error, ModelError) or clip in str(error)):
-        return error
-    problem = ModelError(f"{clip}: {first_line(error)}")
-    problem.__cause__ = error
-    return problem
