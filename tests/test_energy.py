@@ -10,9 +10,11 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
+from dcasekit import load
 from dcasekit.core import discover, energy
 from dcasekit.core.energy import Energy, laps, measure, measured, so_far
 from dcasekit.errors import StorageError
+from dcasekit.models import MLP
 from dcasekit.report import Report, Section, environment
 from dcasekit.results import Results
 from dcasekit.scores import Scores
@@ -206,3 +208,34 @@ def test_training_that_was_measured_is_told_by_its_section(no_codecarbon):
     assert "Energy was not measured" in unknown.to_markdown()
     assert "nan" not in json.dumps(unknown.to_dict())
     assert replace(made, sections=[replace(made.sections[0], histories={})]).sections[0].energy is None
+
+
+def learn(folder=None, **settings):
+    x = np.random.default_rng(0).standard_normal((8, 4, 3)).astype(np.float32)
+    model = MLP(hidden_layers_size=[4], dropout_rates=[0.0])
+    model.train((x, np.eye(2, dtype=np.float32)[[0, 1] * 4]), device="cpu", resume=folder, **settings)
+    return model
+
+
+def test_training_notes_what_each_epoch_took_and_learns_the_same(codecarbon, tmp_path):
+    model, plain = learn(epochs=3, energy=True), learn(epochs=3)
+    assert [record["kwh"] for record in model.history] == pytest.approx([0.001] * 3)
+    assert "kwh" not in plain.history[0]
+    for name, array in plain.weights().items():
+        assert (model.weights()[name] == array).all()
+    assert "energy" not in model.training
+    saved = load(model.save(tmp_path / "model"))
+    assert saved.history[2]["kwh"] == pytest.approx(0.001)
+
+
+def test_a_resumed_training_keeps_what_its_first_epochs_took(codecarbon, tmp_path):
+    learn(tmp_path, epochs=1, energy=True)
+    model = learn(tmp_path, epochs=3, energy=True)
+    assert sum(record["kwh"] for record in model.history) == pytest.approx(0.003)
+
+
+def test_training_without_the_extra_goes_on_and_says_so(no_codecarbon, tmp_path, caplog):
+    model = learn(epochs=1, energy=True)
+    assert math.isnan(model.history[0]["kwh"])
+    assert "pip install 'dcasekit[energy]'" in caplog.text
+    assert load(model.save(tmp_path)).history[0]["kwh"] is None

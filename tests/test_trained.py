@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dcasekit import DataGenerator, audio, cli, load
+from dcasekit.cli.training import evaluation_fold
 from dcasekit.containers import trained
 from dcasekit.datasets import ESC10
 from dcasekit.errors import DatasetError, ModelError
@@ -235,3 +236,11 @@ def test_the_network_of_all_folds_bears_the_figure_of_those_that_were_tested(mak
     assert f"{len(rows)} under CC-BY" in card["licence"]
     assert audio.info(data.clips[0].path).duration
     assert load(tmp_path / "out" / "esc10").labels == data.labels
+
+
+def test_evaluating_takes_a_fold_it_has_not_seen_and_warns_of_others(sounds, tmp_path, caplog):
+    folder, data = trained.FOLDER / "quickstart_scenes", sounds("classification")
+    assert evaluation_fold(folder, data, None) == "fold1"
+    assert caplog.text == ""
+    assert evaluation_fold(folder, data, "fold2") == "fold2"
+    assert "quickstart_scenes was trained on the clips of fold2: the number will be too good" in caplog.text

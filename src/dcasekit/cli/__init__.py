@@ -238,10 +238,11 @@ def evaluate(  # noqa: PLR0913 - options of a command
     JSON: an object task, clips, independent_units, headline (name, value, interval_95), numbers, labels, confusion.
     """
     from dcasekit.cli import training as work
+    from dcasekit.containers import trained
     from dcasekit.report import Report
 
     container, source = _cli_models.loaded(model, allow), _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings)
-    fold = work.evaluation_fold(model, source, fold)
+    fold = work.evaluation_fold(trained.find(model), source, fold)
     if out is not None:
         Report.check_folder(out)
     work.front_end(container).extract(source, jobs=jobs, on_error=on_error, progress=_cli_output.bars(quiet))

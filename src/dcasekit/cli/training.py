@@ -17,6 +17,7 @@ import numpy as np
 
 from dcasekit import features
 from dcasekit.cli import output
+from dcasekit.containers import trained
 from dcasekit.containers.base import ModelContainer
 from dcasekit.containers.saving import FILES as MODEL_FILES
 from dcasekit.containers.saving import KIND as MODEL_KIND
@@ -253,6 +254,12 @@ def fold_of(dataset: Dataset, fold: str | None) -> str:
 
 def evaluation_fold(folder: Path, dataset: Dataset, fold: str | None) -> str:
     """Name the fold to evaluate a saved model on: by default the one that its run kept for this; warn if it is another one."""
+    if folder.parent == trained.FOLDER and (seen := trained.card(folder.name)["data"])["dataset"] == dataset.name:
+        unseen = [each for each in dataset.protocol.rounds(dataset.present_folds) if each not in seen["folds"]]
+        found = fold_of(dataset, fold or next(iter(unseen), None))
+        if found in seen["folds"]:
+            _log.warning("%s was trained on the clips of %s: the number will be too good; its card gives an honest one", folder.name, found)
+        return found
     path = folder.parent / RUN
     run = _read_run(path) if path.exists() else {}
     kept = run.get("fold") if run.get("dataset") == dataset.name else None

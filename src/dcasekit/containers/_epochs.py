@@ -16,6 +16,7 @@ from dcasekit.containers._backend import Record
 from dcasekit.containers._checkpoint import State, checkpoint_path, load_checkpoint, save_checkpoint
 from dcasekit.containers._fitting import check_finite
 from dcasekit.containers.training import Training, describe
+from dcasekit.core.energy import laps
 from dcasekit.core.parallel import follow, prefetch
 from dcasekit.core.units import FloatArray, PathLike
 from dcasekit.datasets.base import Task
@@ -184,7 +185,7 @@ def train_epochs(
     kept = _Kept() if training.resume is None else _restore(training.resume, identity(training, run), learner, last)
     history = learner.history = kept.history
     first = next(iter(training.monitors))
-    with follow(f"Training {name}", last, shown=training.progress) as told:
+    with follow(f"Training {name}", last, shown=training.progress) as told, laps(training.energy) as used:
         while len(history) < last and not training.stops(history, kept.best_epoch.get(first, 0)):
             began = time.perf_counter()
             epoch = len(history)
@@ -201,7 +202,7 @@ def train_epochs(
                 if validate is not None:
                     record |= validate()
                 _keep_best(kept, learner, training, record)
-            record["seconds"] = time.perf_counter() - began
+            record |= {"seconds": time.perf_counter() - began, **used()}
             history.append(record)
             if training.resume is not None:
                 _save(training.resume, identity(training, run), learner, kept)

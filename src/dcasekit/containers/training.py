@@ -64,6 +64,7 @@ class Training(Settings):
     keep_memory : on Linux, have the C library keep freed memory for the next step instead of giving it back to the kernel, which nearly
         doubles the speed of convolutional networks on a CPU (PyTorch; process-wide, from the start of training on). ``False``: leave it.
     resume : folder for a checkpoint after every epoch; training goes on from the one that is there. ``None``: no checkpoints.
+    energy : note the electricity of each epoch in its record, ``kwh`` and ``kg_co2e``, see `dcasekit.core.energy` (extra ``energy``).
     progress : show a progress bar.
     callbacks : called with the record of each epoch; one that gives ``True`` stops training.
     """
@@ -91,6 +92,7 @@ class Training(Settings):
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     keep_memory: bool = True
     resume: PathLike | None = None
+    energy: bool = False
     progress: bool = False
     callbacks: Sequence[Callable[[Mapping[str, float]], bool | None]] = ()
 
@@ -191,7 +193,7 @@ class Training(Settings):
 
     def to_dict(self) -> dict[str, Any]:
         """Give what determines the result, as JSON values."""
-        left_out = ("augment", "keep_memory", "resume", "progress", "callbacks", "device", "monitor", "train_metric")
+        left_out = ("augment", "keep_memory", "resume", "energy", "progress", "callbacks", "device", "monitor", "train_metric")
         kept = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_out}
         named = {name: name_function(value) if callable(value) else value for name, value in kept.items()}
         monitors = {name: name_function(value) if callable(value) else value for name, value in self.monitors.items()}
