@@ -203,7 +203,7 @@ def test_training_that_was_measured_is_told_by_its_section(no_codecarbon):
     assert "<b>0.75 kWh</b><span>to train, 7.5 kg CO₂e</span>" in made.to_html()
     assert "**0.75 kWh** to train, 7.5 kg CO₂e" in made.to_markdown()
     assert "Learning curve: kwh" not in made.to_html()
-    unknown = report({"fold1": [{**epoch, "kwh": math.nan, "kg_co2e": math.nan}]})
+    unknown = report({"fold1": [{**epoch, "kwh": math.nan, "kg_co2e": math.nan}, {**epoch, "kwh": None, "kg_co2e": None}]})
     assert "Energy was not measured" in unknown.to_html()
     assert "Energy was not measured" in unknown.to_markdown()
     assert "nan" not in json.dumps(unknown.to_dict())

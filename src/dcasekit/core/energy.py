@@ -201,6 +201,7 @@ def laps(asked: bool) -> Iterator[Callable[[], dict[str, float]]]:
     with measure() as meter:
         if note := meter.read().note:
             _log.warning(note)
+        meter.lap()
         yield meter.lap
 
 

@@ -1,6 +1,7 @@
 """One experiment of a report: what it holds, what was done, its main facts, its tables."""
 
 import json
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -26,6 +27,7 @@ _FOLD_NUMBERS = {
     "tagging": ("average_precision/macro", "auc/macro", "lwlrap", "f1/micro", "f1/macro"),
     "detection": ("f1/micro", "f1/macro", "error_rate/micro", "error_rate/macro", "psds1", "psds2", "clip/average_precision/macro"),
 }
+_ENERGY = ("seconds", "kwh", "kg_co2e")
 _PSDS = {"psds1": psds.PSDS1, "psds2": psds.PSDS2}
 _AIMS = {
     "classification": "tell {} classes apart",
@@ -145,7 +147,9 @@ class Section:
         records = [record for history in self.histories.values() for record in history if "kwh" in record]
         if not records:
             return None
-        seconds, used, kg = (sum(record.get(key, 0.0) for record in records) for key in ("seconds", "kwh", "kg_co2e"))
+        # In the history of a model that was loaded, what is unknown is None.
+        numbers = [[math.nan if (value := record.get(key, 0.0)) is None else value for record in records] for key in _ENERGY]
+        seconds, used, kg = map(sum, numbers)
         return Energy(seconds, used, kg, note=NOT_INSTALLED if np.isnan(used) else "")
 
     @property
