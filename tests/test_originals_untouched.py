@@ -283,17 +283,32 @@ cli.main()
 """
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_answers_that_find_no_room_are_one_line():
+    command = [sys.executable, "-c", LIMITED, str(2**30), "features"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "error: cannot write to standard output: the disk is full; free some space, or send the answers elsewhere\n"
+    )
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("room", "command", "file"),
     [
         (2000, ["extract", *SMALL], "part-"),
+        (2000, ["extract", *SMALL, "--backend", "dask", "--jobs", "2"], "part-"),
         (2000, ["augment", "-A", "gain:min_db=3,max_db=3"], ".wav"),
         (20_000, ["train", *MLP, "--out", "out"], "safetensors"),
         (100, ["train", *MLP, "--out", "out"], ".json"),
     ],
-    ids=["extract", "augment", "train", "train at once"],
+    ids=["extract", "extract on Dask", "augment", "train", "train at once"],
 )
 def test_a_full_disk_is_one_line_of_every_command(world, room, command, file):
+    if "dask" in command:
+        pytest.importorskip("dask.distributed")
     testing.make_dataset("esc50", world / "data", clips=20, seconds=0.6, sr=8000)
     before = snapshot(world)
     if command[0] == "train":

@@ -1,5 +1,6 @@
 """What the command line says: documents and tables on standard output, everything else on standard error."""
 
+import errno
 import json
 import logging
 import sys
@@ -14,7 +15,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from dcasekit.core.tables import Table, visible
-from dcasekit.errors import DcasekitError
+from dcasekit.errors import DcasekitError, StorageError
 
 if TYPE_CHECKING:
     from dcasekit.report import Report, Section
@@ -45,6 +46,8 @@ class Root(TyperGroup):
         except (DcasekitError, OSError, ModuleNotFoundError) as error:
             if ctx.params["debug"] or isinstance(error, BrokenPipeError):
                 raise
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+                error = StorageError("cannot write to standard output: the disk is full; free some space, or send the answers elsewhere")
             show_error(error)
             raise typer.Exit(1) from error
         except Exception as error:
