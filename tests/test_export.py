@@ -17,6 +17,7 @@ from dcasekit import Scaler, audio, export
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.errors import FeatureError, MissingExtraError, ModelError
 from dcasekit.export.front_end import _Cut, _Join, front_end
+from dcasekit.export.transforms import Energy, ProductEnergy, use_products
 from dcasekit.features import MFCC, STFT, Decibels, FramesAudio, LoopedMel, Mel, MelSpectrogram, NaturalLog, RawAudio, Spectrogram
 from dcasekit.models import A_CRNN, CRNN2018, CRNN2023, MLP, SB_CNN, SB_CNN_SED, CompactCNN, Concatenated, SceneCNN, SMel
 
@@ -75,6 +76,32 @@ def test_the_front_end_computes_what_the_library_does(name):
         assert found.shape == expected.shape
         # Levels are within 1e-4 dB; cepstra, sums of many of them, and energies in proportion.
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4 if feature_in_decibels(feature) else 1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_the_front_end_computes_the_same_by_products(name):
+    """ONNX Runtime's own transform is slow where a length is no power of two."""
+    plain, products = front_end(FEATURES[name]), front_end(FEATURES[name])
+    use_products(products)
+    for samples in (12_345, 1601):
+        wave = torch.from_numpy(sound(samples))[None]
+        torch.testing.assert_close(products(wave), plain(wave), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 6, 25, 333, 441, 501, 17640])
+def test_a_transform_by_products_is_exact(length):
+    rng = torch.Generator().manual_seed(0)
+    audio, window = (torch.rand(*shape, dtype=torch.float64, generator=rng) for shape in ((2, 3 * length + 1), (length,)))
+    expected = Energy(length, 1 + length // 3)(audio, window)
+    torch.testing.assert_close(ProductEnergy(length, 1 + length // 3)(audio, window), expected, rtol=1e-12, atol=1e-14 * length**2)
+
+
+@pytest.mark.parametrize(("length", "products"), [(512, False), (480, True), (17640, True), (1103, False)])
+def test_products_replace_the_transforms_that_onnx_runtime_is_slow_at(length, products):
+    """Not those of a prime number of samples: there is nothing to part."""
+    module = front_end(Spectrogram(sr=SR, audio_win=length, audio_hop=200))
+    use_products(module)
+    assert isinstance(module.spectra.energy, ProductEnergy) == products
 
 
 def feature_in_decibels(feature):

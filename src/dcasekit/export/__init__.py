@@ -81,6 +81,9 @@ def onnx(model: ModelContainer, path: PathLike, *, seconds: Seconds | None = Non
     for package in ("onnx", "onnxscript", "onnxruntime"):
         _imported(package, "onnx")
     network, metadata = _taken(model, seconds)
+    from dcasekit.export.transforms import use_products
+
+    use_products(network)
     if sum(tensor.nbytes for tensor in network.state_dict().values()) >= _ONNX_BYTES:
         raise ModelError(f"the weights of this {type(model).__name__} are more than the 2 GB of an ONNX file; use export.program")
     with _quiet():

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.errors import ModelError
+from dcasekit.export.transforms import Energy
 from dcasekit.features import MFCC, STFT, FeatureExtractor, FramesAudio, LoopedMel, MelSpectrogram, NaturalLog, RawAudio, Spectrogram
 from dcasekit.scaler import LEAST_DEVIATION, LEAST_RANGE, Scaler
 
@@ -81,6 +82,7 @@ class _Spectra(nn.Module):
     def __init__(self, stft: STFT, audio_win: int, audio_hop: int) -> None:
         super().__init__()
         self.stft, self.hop, self.n_fft = stft, audio_hop, stft.length(audio_win)
+        self.energy: nn.Module = Energy(self.n_fft, audio_hop)
         window = torch.ones(audio_win, dtype=torch.float64)
         if make := _WINDOWS.get(stft.window):
             window = make(audio_win, periodic=stft.periodic, dtype=torch.float64)
@@ -99,8 +101,7 @@ class _Spectra(nn.Module):
         return audio
 
     def forward(self, audio: Tensor) -> Tensor:
-        spectrum = torch.stft(self.prepare(audio), self.n_fft, self.hop, window=self.window, center=False, return_complex=True)
-        energy = torch.view_as_real(spectrum).square().sum(-1).transpose(1, 2)
+        energy: Tensor = self.energy(self.prepare(audio), self.window)
         return (energy.sqrt() if self.stft.power == 1 else energy).float()
 
 
