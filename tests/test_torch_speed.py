@@ -11,7 +11,7 @@ from torch import nn
 
 import dcasekit
 from dcasekit.containers._torch_freeze import freeze, warm_start_batch_norm
-from dcasekit.models import SB_CNN, CompactCNN, DcaseNet
+from dcasekit.models import CRNN2023, SB_CNN, CompactCNN, DcaseNet
 
 SOURCE = Path(dcasekit.__file__).parent
 
@@ -86,6 +86,7 @@ def test_training_leaves_the_methods_of_a_network_as_they_are(model):
     [
         (SB_CNN(), (64, 64), "AVX2", True),
         (SB_CNN(), (64, 64), "AVX512", True),
+        (CRNN2023(filters=(4, 4, 4)), (20, 64), "AVX2", True),
         (DcaseNet(filters=4), (80, 16), "AVX512", True),
         (DcaseNet(filters=4), (80, 16), "AVX2", False),
         (DcaseNet(filters=4), (80, 16), "DEFAULT", False),

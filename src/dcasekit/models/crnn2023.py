@@ -58,11 +58,12 @@ class CRNN2023(TorchModelContainer):
 class _Network(nn.Module):
     def __init__(self, settings: CRNN2023, dims: int, outputs: int, task: Task) -> None:
         super().__init__()
-        self.pool_size = settings.pool_size
+        self.blocks = len(settings.filters)
         self.activation = "none" if task == "detection" else None
         for number, ((before, after), pool) in enumerate(zip(pairwise((1, *settings.filters)), settings.pool_size, strict=True), 1):
             self.add_module(f"conv{number}", nn.Conv2d(before, after, 3, padding=1))
             self.add_module(f"batch_norm{number}", nn.BatchNorm2d(after))
+            self.add_module(f"max_pool{number}", nn.MaxPool2d((1, pool)))
             dims //= pool
         self.dropout = nn.Dropout(settings.dropout)
         if not dims:
@@ -74,9 +75,9 @@ class _Network(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         maps = x[:, None]  # (windows, channels, frames, frequency)
-        for number, pool in enumerate(self.pool_size, 1):
+        for number in range(1, self.blocks + 1):
             maps = self.get_submodule(f"batch_norm{number}")(self.get_submodule(f"conv{number}")(maps))
-            maps = self.dropout(nn.functional.max_pool2d(maps, (1, pool)).relu())  # as relu before max_pool2d, of fewer values
+            maps = self.dropout(self.get_submodule(f"max_pool{number}")(maps).relu())  # as relu before the pooling, of fewer values
         sequence = read(self.gru1, maps.transpose(1, 2).flatten(2))  # channel by channel, as published
         answers: Tensor = self.linear2(self.linear1(sequence))
         return answers if self.pool is None else self.pool(answers)
