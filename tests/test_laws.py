@@ -83,6 +83,14 @@ def test_clips_of_other_lengths_are_answered_between_each_other_in_order():
     assert len(seen) == 6  # neighbours of one length go together: 3, 5, 3 3, 7, 5, 3
 
 
+def test_what_is_one_batch_waits_for_no_thread(monkeypatch):
+    """A thread takes as long to start as a short file to answer."""
+    monkeypatch.setattr(stream, "prefetch", None)  # may not be called
+    clips = [ClipWindows(str(n), [np.full((2, 3, 1), n, np.float32)], None) for n in range(2)]
+    assert [answers.ravel().tolist() for _, answers in stream.answer_clips(clips, lambda x: x.mean(axis=1))] == [[0, 0], [1, 1]]
+    assert list(stream.answer_clips([], np.mean)) == []
+
+
 def test_batches_are_read_ahead_in_their_order():
     x = np.arange(23, dtype=np.float32)[:, None, None]
     data = Arrays(x, np.eye(2, dtype=np.float32)[np.arange(23) % 2])

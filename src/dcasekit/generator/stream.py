@@ -3,12 +3,12 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
 from typing import TypeAlias
 
 import numpy as np
 
 from dcasekit import audio
+from dcasekit.core.memory import reuse_memory
 from dcasekit.core.parallel import prefetch
 from dcasekit.core.units import FloatArray, PathLike, Seconds
 from dcasekit.features.base import FeatureExtractor
@@ -63,10 +63,9 @@ def answer_clips(clips: Iterable[ClipWindows], answer: Callable[[FloatArray], Fl
     ----------
     answer : windows (windows, frames, dims) -> (windows, ...), each window by itself.
     """
+    reuse_memory()
     order: deque[_Waiting] = deque()
-    batches = _batches(clips)
-    # The first batch, which is all of a short file, waits for no thread.
-    for batch in chain(islice(batches, 1), prefetch(batches, _AHEAD)):
+    for batch in _read_ahead(_batches(clips)):
         parts = [(waiting, part) for waiting, part in batch if isinstance(part, np.ndarray)]
         for waiting, part in batch:
             if not order or order[-1] is not waiting:
@@ -82,19 +81,26 @@ def answer_clips(clips: Iterable[ClipWindows], answer: Callable[[FloatArray], Fl
 _Part: TypeAlias = "tuple[_Waiting, FloatArray | Exception | None]"
 
 
-def _batches(clips: Iterable[ClipWindows]) -> Iterator[list[_Part]]:
-    """Gather parts of clips whose windows have one shape, as many as are answered at once."""
+def _read_ahead(batches: Iterator[tuple[list[_Part], bool]]) -> Iterator[list[_Part]]:
+    """Pass batches on, read by a thread of its own; the first, which is all of a short file, waits for none."""
+    first, more = next(batches, ([], False))
+    yield first
+    if more:
+        yield from (batch for batch, _ in prefetch(batches, _AHEAD))
+
+
+def _batches(clips: Iterable[ClipWindows]) -> Iterator[tuple[list[_Part], bool]]:
+    """Gather parts of clips whose windows have one shape, as many as are answered at once; say with each whether more follow."""
     batch: list[_Part] = []
     windows, shape = 0, None
     for waiting, part in _parts(clips):
         if isinstance(part, np.ndarray):
             if windows and (part.shape[1:] != shape or windows + len(part) > _at_once(part)):
-                yield batch
+                yield batch, True
                 batch, windows = [], 0
             windows, shape = windows + len(part), part.shape[1:]
         batch.append((waiting, part))
-    if batch:
-        yield batch
+    yield batch, False
 
 
 def _parts(clips: Iterable[ClipWindows]) -> Iterator[_Part]:
@@ -111,7 +117,7 @@ def _parts(clips: Iterable[ClipWindows]) -> Iterator[_Part]:
 
 
 def _at_once(windows: FloatArray) -> int:
-    return int(np.clip(_BYTES_AT_ONCE // max(1, windows[0].nbytes), 1, _WINDOWS_AT_ONCE))
+    return min(max(1, _BYTES_AT_ONCE // max(1, windows[0].nbytes)), _WINDOWS_AT_ONCE)
 
 
 def _answer(parts: Sequence[tuple[_Waiting, FloatArray]], answer: Callable[[FloatArray], FloatArray]) -> None:
@@ -174,8 +180,8 @@ class FileWindows:
         self.grid = self.features.grid(computed, duration)
         frames = np.concatenate(buffer)
         if rest := self.grid.starts[given:]:
-            parts = [frames[start - first : start - first + self.grid.real(start)] for start in rest]
-            yield self._scaled(np.stack([self.grid.fill(part) for part in parts]))
+            parts = [self.grid.fill(frames[start - first : start - first + self.grid.real(start)]) for start in rest]
+            yield self._scaled(parts[0][None] if len(parts) == 1 else np.stack(parts))
 
     def join(self, answers: FloatArray, labels: Sequence[str]) -> Scores:
         """Join answers to scores."""
