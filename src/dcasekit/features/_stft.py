@@ -27,8 +27,8 @@ _COSINES = {
     "rectangular": (1.0, 0.0, 0.0),
 }
 
-# As many samples of frames as keep one block's arrays (about two MB) near the processor.
-_BLOCK = 1 << 18
+# As many samples of frames as keep one block's arrays (half a MB) near the processor; as few frames as the transform treats together.
+_BLOCK, _LEAST = 1 << 16, 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +109,7 @@ def cut_frames(blocks: Iterable[FloatArray], *, stft: STFT, audio_win: int, audi
     for piece in _regroup(_preprocess(blocks, stft), stft, audio_win, n_fft, audio_hop):
         shape, stride = (_count_frames(len(piece), n_fft, audio_hop), n_fft), piece.strides[0]
         frames = as_strided(piece, shape, (audio_hop * stride, stride), writeable=False)
-        step = max(1, _BLOCK // n_fft)
+        step = max(_LEAST, _BLOCK // n_fft)
         for first in range(0, len(frames), step):
             yield frames[first : first + step] * window
 
