@@ -162,7 +162,7 @@ ENDING, SUFFIXES = ".colons", (".colons",)
 def recognise(first): return 2
 def read(path, *, several=False):
     onset, offset, label = Path(path).read_text().split(":")
-    return [Row("line 1", Event(float(onset), float(offset), label))]
+    return [Row(Event(float(onset), float(offset), label))]
 def write(path, events, duration):
     Path(path).write_text(":".join(str(part) for one in events for part in (one.onset, one.offset, one.label)))
     return Path(path)

@@ -663,7 +663,15 @@ def honest_modes(monkeypatch):
             raise PermissionError(13, "Permission denied", str(path))
         return original(path, *arguments, **keywords)
 
+    original_of_system = os.open
+
+    def opened_by_system(path, *arguments, **keywords):
+        if os.path.exists(path) and not os.stat(path).st_mode & 0o444:
+            raise PermissionError(13, "Permission denied", path)
+        return original_of_system(path, *arguments, **keywords)
+
     monkeypatch.setattr(Path, "open", opened)
+    monkeypatch.setattr(os, "open", opened_by_system)
 
 
 @pytest.mark.usefixtures("honest_modes")

@@ -1,8 +1,8 @@
 """Annotation files of one recording, and lists of the events of several: read and written."""
 
+import os
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path, PurePath
 from types import ModuleType
@@ -60,12 +60,15 @@ def read_annotation(path: PathLike, *, format: str | None = None, annotator: str
     Labels lose the blanks around them. Sources: the manuals of Audacity and Raven Pro; Humphrey et al., "JAMS", ISMIR 2014; Salamon et
     al., "Scaper", WASPAA 2017.
     """
-    rows = choose_annotator(path, _read(path, format), annotator)
-    if len(files := sorted({row.file for row in rows})) > 1:
-        raise AnnotationError(
-            f"{path} lists {len(files)} recordings ({', '.join(files[:3])} ...), not one; split it, or read it with read_events"
-        )
-    return [row.event for row in rows if row.event is not None]
+    files, events = set(), []
+    for event, file, _ in choose_annotator(path, _read(path, format), annotator):
+        files.add(file)
+        if event is not None:
+            events.append(event)
+    if len(files) > 1:
+        some = ", ".join(sorted(files)[:3])
+        raise AnnotationError(f"{path} lists {len(files)} recordings ({some} ...), not one; split it, or read it with read_events")
+    return events
 
 
 def write_annotation(path: PathLike, events: Iterable[Event], *, format: str | None = None, duration: Seconds | None = None) -> Path:
@@ -121,10 +124,10 @@ def read_events(path: PathLike, *, format: str | None = None, annotator: str | N
         chosen; the message gives file and line.
     """
     found: dict[str, list[Event]] = {}
-    for row in choose_annotator(path, _read(path, format or _recognise(path) or "tsv", several=True), annotator):
-        events = found.setdefault(row.file or _name_recording(path), [])
-        if row.event is not None:
-            events.append(row.event)
+    for event, file, _ in choose_annotator(path, _read(path, format or _recognise(path) or "tsv", several=True), annotator):
+        events = found.setdefault(file or _name_recording(path), [])
+        if event is not None:
+            events.append(event)
     return found
 
 
@@ -146,7 +149,7 @@ def read_events_folder(folder: PathLike, *, annotator: str | None = None) -> dic
     folder, found, source = Path(folder), dict[str, list[Event]](), dict[str, Path]()
     for path in (folder / name for name in list_tree(folder).files):
         if path.suffix.lower() in suffixes:
-            rows = choose_annotator(path, _read(path, None), annotator)
+            rows = list(choose_annotator(path, _read(path, None), annotator))
             own = (path.parent.relative_to(folder) / _name_recording(path)).as_posix()
             is_list = not {PurePath(row.file).stem for row in rows} <= {"", PurePath(own).name}
             listed: dict[str, list[Event]] = {} if is_list else {own: []}
@@ -185,28 +188,30 @@ def write_events(path: PathLike, events: Mapping[str, Iterable[Event]], *, sprea
     return write_rows(path, table, spreadsheet=spreadsheet)
 
 
-def choose_annotator(path: PathLike, rows: list[Row], annotator: str | None) -> list[Row]:
-    """Keep the rows of one annotator; of all, if none is chosen and no recording has several."""
-    if annotator is not None:
-        if rows and annotator not in (known := sorted({row.annotator for row in rows})):
-            raise AnnotationError(
-                f"{path} has no annotator {annotator!r}; its annotators are: {', '.join(filter(None, known)) or 'not named'}"
-            )
-        return [row for row in rows if row.annotator == annotator]
-    annotators = defaultdict[str, set[str]](set)
+def choose_annotator(path: PathLike, rows: Iterable[Row], annotator: str | None) -> Iterator[Row]:
+    """Pass on the rows of one annotator; of all, if none is chosen and no recording has several."""
+    if annotator is None:
+        whose: dict[str, str] = {}
+        for row in rows:
+            _, file, who = row
+            if (first := whose.setdefault(file, who)) != who:
+                raise several_annotators(path, file, {first, who, *(other.annotator for other in rows if other.file == file)})
+            yield row
+        return
+    known = set()
     for row in rows:
-        annotators[row.file].add(row.annotator)
-    for file, names in annotators.items():
-        if len(names) > 1:
-            raise several_annotators(path, file, names)
-    return rows
+        known.add(row.annotator)
+        if row.annotator == annotator:
+            yield row
+    if known and annotator not in known:
+        names = ", ".join(filter(None, sorted(known))) or "not named"
+        raise AnnotationError(f"{path} has no annotator {annotator!r}; its annotators are: {names}")
 
 
-def _read(path: PathLike, format: str | None, *, several: bool = False) -> list[Row]:
+def _read(path: PathLike, format: str | None, *, several: bool = False) -> Iterator[Row]:
     if format is None and (format := _recognise(path)) is None:
         raise AnnotationError(f"{path}: no format has the suffix {Path(path).suffix!r}; give format=, one of: {', '.join(_load_formats())}")
-    found: list[Row] = _find_format(format).read(path, several=several)
-    return found
+    return iter(_find_format(format).read(path, several=several))
 
 
 @cache
@@ -222,7 +227,7 @@ def _find_format(name: str) -> ModuleType:
 
 def _recognise(path: PathLike) -> str | None:
     """Ask the formats that know a file's suffix which of them it is, by its first line."""
-    suffix = Path(path).suffix.lower()
+    suffix = os.path.splitext(path)[1].lower()
     fitting = [name for name, format in _load_formats().items() if suffix in format.SUFFIXES]
     if len(fitting) < 2:
         return next(iter(fitting), None)

@@ -44,15 +44,20 @@ class Event:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.label or self.label.isspace():
-            raise AnnotationError(f"the event at {self.onset} s has the label {self.label!r}, which is empty; say what sounds")
-        if not 0 <= self.onset <= self.offset <= LONGEST:
-            raise AnnotationError(
-                f"event {shorten(self.label)}: need 0 <= onset <= offset <= {LONGEST:.0f} in seconds, "
-                f"got onset={self.onset}, offset={self.offset}"
-            )
-        if not 0 <= self.weight <= 1:
-            raise AnnotationError(f"event {shorten(self.label)} at {self.onset} s: weight must be in [0, 1], got {self.weight}")
+        in_order = 0 <= self.onset <= self.offset <= LONGEST
+        if not (in_order and 0 <= self.weight <= 1 and self.label and not self.label.isspace()):  # one test: lists are long
+            raise _wrong(self, in_order=in_order)
+
+
+def _wrong(event: Event, *, in_order: bool) -> AnnotationError:
+    """Say what is wrong with an event."""
+    if not event.label or event.label.isspace():
+        return AnnotationError(f"the event at {event.onset} s has the label {event.label!r}, which is empty; say what sounds")
+    name = shorten(event.label)
+    if not in_order:
+        span = f"onset={event.onset}, offset={event.offset}"
+        return AnnotationError(f"event {name}: need 0 <= onset <= offset <= {LONGEST:.0f} in seconds, got {span}")
+    return AnnotationError(f"event {name} at {event.onset} s: weight must be in [0, 1], got {event.weight}")
 
 
 @dataclass(frozen=True, slots=True)

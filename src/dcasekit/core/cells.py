@@ -2,7 +2,6 @@
 
 import math
 import reprlib
-from contextlib import suppress
 from typing import Any
 
 _DEEPEST = 100  # lists and objects of JSON within each other
@@ -27,18 +26,30 @@ def parse_number(cell: str, *, otherwise: float | None = None) -> float:
     ...
     ValueError: '1_000' is not a number
     """
-    number = math.nan
-    if "_" not in cell and cell.isascii():  # Python reads 1_0, and digits of every script
+    try:
+        number = float(cell)
+    except ValueError:
         try:
-            number = float(cell)
+            number = float(cell.replace(",", ".", 1))
         except ValueError:
-            with suppress(ValueError):
-                number = float(cell.replace(",", ".", 1))
-    if math.isfinite(number):
+            number = math.nan
+    if math.isfinite(number) and "_" not in cell and cell.isascii():  # Python reads 1_0, and digits of every script
         return number
     if otherwise is None:
         raise ValueError(f"{cell[:100]!r} is not a number")
     return otherwise
+
+
+def parse_span(onset: str, offset: str) -> tuple[float, float]:
+    """Read two numbers, each as `parse_number` does, in less time where both are written plainly."""
+    both = onset + offset
+    try:
+        found = float(onset), float(offset)
+        if math.isfinite(found[0] + found[1]) and "_" not in both and both.isascii():
+            return found
+    except ValueError:
+        pass
+    return parse_number(onset), parse_number(offset)
 
 
 def shorten(value: object) -> str:
@@ -46,8 +57,15 @@ def shorten(value: object) -> str:
     return _SHORT.repr(value)
 
 
-def refuse_deep(value: Any) -> None:
-    """Refuse JSON so deep that going through it may end in a RecursionError, with ValueError."""
+def refuse_deep(value: Any, text: str | None = None) -> None:
+    """Refuse JSON so deep that going through it may end in a RecursionError, with ValueError.
+
+    Parameters
+    ----------
+    text : that the value was read from, where it is at hand: with few brackets in it, nobody needs to look further.
+    """
+    if text is not None and text.count("[") + text.count("{") <= _DEEPEST:
+        return
     level = [value]
     for _ in range(_DEEPEST):
         level = [

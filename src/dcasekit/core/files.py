@@ -321,8 +321,9 @@ def read_utf8(path: PathLike) -> str:
 def read_json(path: PathLike, *, error: type[Exception], mend: str = "it may be damaged: delete it and make it again") -> Any:
     """Read a JSON file; raise `error`, naming the file and how to `mend` it, if it is missing, not JSON, or deeper than Python can read."""
     try:
-        found = json.loads(read_utf8(path))
-        refuse_deep(found)
+        text = read_utf8(path)
+        found = json.loads(text)
+        refuse_deep(found, text)
         return found
     except FileNotFoundError:
         raise error(f"{path} does not exist") from None
@@ -376,11 +377,12 @@ def read_rows(path: PathLike, *, error: type[Exception]) -> Rows:
         raise error(f"{path} does not exist; check how it is spelled, and the folder") from None
     except (OSError, ValueError) as problem:  # also: not UTF-8, a NUL in the name
         raise error(f"cannot read {path} as a UTF-8 table: {problem}") from problem
-    lines = _QUOTED.sub(r"\1", text[:65536]).split("\n")
-    first = next((line for line in lines if any(mark in line for mark in "\t;,")), "")
+    head = text[:65536]
+    lines = (_QUOTED.sub(r"\1", head) if '"' in head else head).split("\n")
+    first = next((line for line in lines if "\t" in line or "," in line or ";" in line), "")
     delimiter = "\t" if "\t" in first else ";" if "," not in first and first else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        return Rows(((reader.line_num, row) for row in reader if row), delimiter)
+        return Rows([(reader.line_num, row) for row in reader if row], delimiter)
     except csv.Error as problem:
         raise error(f"{path}, line {reader.line_num}: {problem}; a cell in quotation marks must end with one") from problem

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 
 from dcasekit.annotations.formats.base import Row, is_number
 from dcasekit.annotations.nouns import Event
-from dcasekit.core.cells import parse_number, shorten
+from dcasekit.core.cells import parse_number, parse_span, shorten
 from dcasekit.core.files import Rows
 from dcasekit.core.units import PathLike
 from dcasekit.errors import AnnotationError
@@ -28,6 +30,10 @@ _NAMES = {
 }
 
 
+# Name -> the kind of column that it may be, and how preferred it is there.
+_KINDS = {name: [(kind, known.index(name)) for kind, known in _NAMES.items() if name in known] for name in chain(*_NAMES.values())}
+
+
 @dataclass(frozen=True)
 class Columns:
     """Where a table has what; ``most`` is how many cells a row may have."""
@@ -41,12 +47,18 @@ class Columns:
     annotator: int | None = None
 
 
+_LONGEST = 100  # characters; no name of a column has so many
 _SECONDS = re.compile(r"[ _]*[\[(](s|sec|seconds)[\])]$|[ _](s|sec|secs|seconds)$")
 _RECORDING = re.compile(r"\S.*\.(wav|flac|mp3|ogg|opus|m4a|aiff?|caf|au)", re.IGNORECASE)
 
 
 def normalise(cell: str) -> str:
     """Write the name of a column as names are compared: ``"Begin Time (s)"`` is ``"begin_time"``."""
+    return _normalise(cell) if len(cell) < _LONGEST else cell
+
+
+@lru_cache(maxsize=1024)  # many files have one header
+def _normalise(cell: str) -> str:
     return _SECONDS.sub("", cell.strip().lower()).replace(" ", "_")
 
 
@@ -57,9 +69,12 @@ def is_recording(cell: str) -> bool:
 
 def find_columns(header: Sequence[str]) -> dict[str, int]:
     """Find the columns that are known by name: kind -> index."""
-    names = [normalise(cell) for cell in header]
-    found = {kind: next((name for name in known if name in names), None) for kind, known in _NAMES.items()}
-    return {kind: names.index(name) for kind, name in found.items() if name is not None}
+    found: dict[str, tuple[int, int]] = {}
+    for index, cell in enumerate(header):
+        for kind, rank in _KINDS.get(normalise(cell), ()):
+            if kind not in found or rank < found[kind][0]:
+                found[kind] = rank, index
+    return {kind: found[kind][1] for kind in _NAMES if kind in found}
 
 
 def missing_column(path: PathLike, line: int, kind: str, header: Sequence[str]) -> AnnotationError:
@@ -117,34 +132,37 @@ def find_by_numbers(path: PathLike, rows: Rows, *, several: bool) -> Columns:
 def read_event_rows(path: PathLike, at: Columns, rows: Rows, expected: str) -> Iterator[Row]:
     """Read rows of cells; one that names a recording and nothing else says that nothing sounds in it."""
     width = max(at.onset, at.offset, at.label, at.file or 0, at.weight or 0) + 1
+    # Plain variables: this loop is gone through for every event of a list.
+    onset_at, offset_at, label_at, weight_at = at.onset, at.offset, at.label, at.weight
+    file_at, annotator_at, most = at.file, at.annotator, at.most
     for line, row in rows:
-        cells = row if len(row) >= width else [*row, *[""] * (width - len(row))]
-        onset, offset, label = cells[at.onset].strip(), cells[at.offset].strip(), cells[at.label].strip()
-        file = "" if at.file is None else cells[at.file].strip()
-        annotator = "" if at.annotator is None or at.annotator >= len(cells) else cells[at.annotator].strip()
+        count = len(row)
+        cells = row if count >= width else [*row, *[""] * (width - count)]
+        onset, offset, label = cells[onset_at].strip(), cells[offset_at].strip(), cells[label_at].strip()
+        file = "" if file_at is None else cells[file_at].strip()
+        annotator = "" if annotator_at is None or annotator_at >= len(cells) else cells[annotator_at].strip()
         silent = not (onset or offset or label)
         if silent and not any(map(str.strip, cells)):
             continue
-        if (len(row) > at.most and any(map(str.strip, row[at.most :]))) or (len(row) < width and not (silent and file)):
+        if (count > most and any(map(str.strip, row[most:]))) or (count < width and not (silent and file)):
             raise AnnotationError(
-                f"{path}, line {line}: expected {expected}, got {len(row)} fields: {shorten(row)}; put quotation marks around a cell "
+                f"{path}, line {line}: expected {expected}, got {count} fields: {shorten(row)}; put quotation marks around a cell "
                 "with a separator in it, write decimal points where commas separate, name further columns in a header"
             )
-        if at.file is not None and not file:
+        if file_at is not None and not file:
             raise AnnotationError(f"{path}, line {line}: no name in the column for the file; got {shorten(row)}")
         try:
-            event = None if silent else Event(parse_number(onset), parse_number(offset), label, _read_weight(cells, at.weight))
+            weight = 1.0 if weight_at is None or silent else _read_weight(cells[weight_at])
+            event = None if silent else Event(*parse_span(onset, offset), label, weight)
         except AnnotationError as error:
             raise AnnotationError(f"{path}, line {line}: {error}; mend the file") from error
         except ValueError as error:
             hint = "times in seconds; a header may name the columns in another order"
             raise AnnotationError(f"{path}, line {line}: {error}; expected {expected}, {hint}; got {shorten(row)}") from None
-        yield Row(f"line {line}", event, file, annotator)
+        yield Row(event, file, annotator)
 
 
-def _read_weight(cells: Sequence[str], at: int | None) -> float:
+def _read_weight(cell: str) -> float:
     """Read a weight; BirdNET and others write "87 %"."""
-    if at is None:
-        return 1.0
-    value = cells[at].strip()
+    value = cell.strip()
     return parse_number(value[:-1]) / 100 if value.endswith("%") else parse_number(value)

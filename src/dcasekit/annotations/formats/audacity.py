@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dcasekit.annotations.formats.base import Row, format_seconds, is_number, read_lines, refuse_lossy
 from dcasekit.annotations.nouns import Event
-from dcasekit.core.cells import parse_number, shorten
+from dcasekit.core.cells import parse_number, parse_span, shorten
 from dcasekit.core.files import write_text
 from dcasekit.core.units import PathLike, Seconds
 from dcasekit.errors import AnnotationError
@@ -28,20 +28,20 @@ def recognise(first: Sequence[str]) -> int:
 
 def read(path: PathLike, *, several: bool = False) -> list[Row]:
     """Read a label track; a label at one time is a point."""
-    return [Row(f"line {line}", _read_label(path, line, text)) for line, text in read_lines(path)]
+    return [Row(_read_label(path, line, text)) for line, text in read_lines(path)]
 
 
 def _read_label(path: PathLike, line: int, text: str) -> Event:
     cells = text.rstrip().split("\t")
     if len(cells) == 2 and not is_number(cells[1]):
         cells.insert(0, cells[0])  # Audacity reads "start label" as a point
-    start, end, label = (cell.strip() for cell in [*cells, "", ""][:3])
+    start, end, label = map(str.strip, cells if len(cells) == 3 else [*cells, "", ""][:3])
     try:
         if len(cells) > 3:
             raise ValueError(f"{len(cells)} cells")
-        marked = _WEIGHT.fullmatch(label)
+        marked = _WEIGHT.fullmatch(label) if label.endswith("]") else None
         label, weight = (marked[1], parse_number(marked[2])) if marked else (label, 1.0)
-        return Event(parse_number(start), parse_number(end), label, weight)
+        return Event(*parse_span(start, end), label, weight)
     except ValueError as error:
         expected = "start, end and label with a tab between, times in seconds"
         raise AnnotationError(f"{path}, line {line}: {error}; expected {expected}, got {shorten(text)}") from None

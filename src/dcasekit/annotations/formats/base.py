@@ -6,7 +6,8 @@ A format is one file beside this one, and nothing else knows of it. It holds
 - ``SUFFIXES``: those of files that it may be the format of, in lower case;
 - ``recognise(first)``: how sure it is to be that, of a file with these tab-separated cells in its first line: 0 no,
   1 it takes what no one else claims, 2 by its own mark;
-- ``read(path, *, several)``: the `Row` s of a file; with ``several`` each row is expected to name its recording, if the format knows a way;
+- ``read(path, *, several)``: the `Row` s of a file, one by one or in a list; with ``several`` each row is expected to name its recording,
+  if the format knows a way;
 - ``write(path, events, duration)``: the events of one recording.
 
 Text is UTF-8, with or without a byte order mark. Times may be written with a decimal comma ("1,25": Audacity and Raven in some countries).
@@ -22,19 +23,19 @@ from dcasekit.core.files import read_utf8
 from dcasekit.core.units import PathLike, Seconds
 from dcasekit.errors import AnnotationError
 
+_HEAD = 1 << 12  # bytes in which the first line ends, as a rule
+
 
 class Row(NamedTuple):
     """What one row of a file says.
 
     Parameters
     ----------
-    where : in the file, e.g. ``"line 3"``.
     event : ``None``: the row says that nothing sounds in the recording.
     file : the recording, as the row names it; empty: it names none.
     annotator : who says so; empty: the row does not tell.
     """
 
-    where: str
     event: Event | None
     file: str = ""
     annotator: str = ""
@@ -59,6 +60,11 @@ def _unreadable(path: PathLike, problem: Exception) -> AnnotationError:
 def read_first_line(path: PathLike) -> str:
     """Read the first line that is not blank."""
     try:
+        with open(path, "rb", buffering=0) as raw:  # as a rule, one call of the system is enough
+            head = raw.read(_HEAD)
+        lines = head[: head.rfind(b"\n") + 1].decode("utf-8-sig").replace("\r", "\n").split("\n")
+        if first := next(filter(str.strip, lines), ""):
+            return first
         with open(path, encoding="utf-8-sig") as file:
             return next((line.rstrip("\n") for line in iter(lambda: file.readline(2**16), "") if line.strip()), "")
     except (OSError, ValueError) as problem:

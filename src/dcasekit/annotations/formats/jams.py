@@ -60,15 +60,15 @@ def _read_data(path: PathLike, index: int, data: Any, annotator: str) -> list[Ro
     found = []
     # An annotator who heard nothing says so: the row without an event.
     for position, observation in enumerate(data if isinstance(data, list) else [data]) if data else [(0, None)]:
-        where = f"annotation {index}, observation {position}"
         try:
             event = None if not data else _read_observation(observation)
         except (KeyError, TypeError, ValueError, OverflowError) as problem:
+            where = f"annotation {index}, observation {position}"
             raise AnnotationError(
                 f"{path}, {where}: {type(problem).__name__} {problem}; expected time and duration in seconds, a value that is the "
                 f"label or has a 'label', and a confidence in [0, 1] or null; got {shorten(observation)}"
             ) from problem
-        found.append(Row(where, event, annotator=annotator))
+        found.append(Row(event, "", annotator))
     return found
 
 
@@ -83,12 +83,16 @@ def _read_observation(observation: Any) -> Event | None:
         label = label["label"]
     if not isinstance(label, str):
         raise TypeError(f"the label {shorten(label)} is not text")
-    onset, duration = _read_number(observation["time"]), _read_number(observation["duration"])
+    onset, duration = observation["time"], observation["duration"]
+    if not type(onset) is type(duration) is float:
+        onset, duration = _read_number(onset), _read_number(duration)
     # The sum is not the decimal number that the annotator saw: 0.1 + 0.2 ends at 0.3.
     return Event(round(onset, 9), round(onset + duration, 9), label.strip(), 1.0 if confidence is None else _read_number(confidence))
 
 
 def _read_number(value: Any) -> float:
+    if type(value) is float:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{shorten(value)} is not a number")
     return float(value)

@@ -45,10 +45,14 @@ def read(path: PathLike, *, several: bool = False) -> list[Row]:
     rows = _shorten_names(list(read_event_rows(path, columns, Rows(cells, "\t"), ", ".join(header)[:300])))
     if "file_offset" in at:
         offsets = [_cell(row, at["file_offset"]) for _, row in cells]
-        rows = [_count_from_file(path, row, offset) for row, offset in zip(rows, offsets, strict=True)]
+        lines = (line for line, _ in cells)
+        rows = [_count_from_file(path, line, row, offset) for line, row, offset in zip(lines, rows, offsets, strict=True)]
     else:
         _refuse_a_sequence(path, rows)
-    selections = [_cell(row, at["selection"]) if "selection" in at else str(line) for line, row in cells]
+    at_selection = at.get("selection")
+    selections = [] if at_selection is None else [_cell(row, at_selection) for _, row in cells]
+    if len(selections) == len(set(selections)):
+        return rows
     found: dict[tuple[str, str, Event | None], Row] = {}
     for selection, row in zip(selections, rows, strict=True):
         found.setdefault((selection, row.file, row.event), row)
@@ -59,7 +63,7 @@ def _cell(row: Sequence[str], index: int) -> str:
     return row[index].strip() if index < len(row) else ""
 
 
-def _count_from_file(path: PathLike, row: Row, offset: str) -> Row:
+def _count_from_file(path: PathLike, line: int, row: Row, offset: str) -> Row:
     """Count the times of a selection from the beginning of its file."""
     if row.event is None:
         return row
@@ -68,12 +72,14 @@ def _count_from_file(path: PathLike, row: Row, offset: str) -> Row:
         # The sum is not the decimal number that Raven showed: 0.1 + 0.2 ends at 0.3.
         event = replace(row.event, onset=onset, offset=round(onset + row.event.offset - row.event.onset, 9))
     except ValueError as error:
-        raise AnnotationError(f"{path}, {row.where}: {error}; expected seconds in the column 'File Offset (s)'; mend the file") from error
+        raise AnnotationError(f"{path}, line {line}: {error}; expected seconds in the column 'File Offset (s)'; mend the file") from error
     return row._replace(event=event)
 
 
 def _refuse_a_sequence(path: PathLike, rows: Sequence[Row]) -> None:
     """Refuse times that may count from the beginning of all files; those of files that overlap can only count from their own."""
+    if len({row.file for row in rows}) < 2:
+        return
     onsets: dict[str, list[Seconds]] = defaultdict(list)
     for row in rows:
         if row.event is not None:
@@ -86,14 +92,14 @@ def _refuse_a_sequence(path: PathLike, rows: Sequence[Row]) -> None:
         )
 
 
-def _shorten_names(rows: Sequence[Row]) -> list[Row]:
+def _shorten_names(rows: list[Row]) -> list[Row]:
     """Call files by the ends of their absolute paths, as long as needed to tell them apart."""
-    names = {row.file: row.file.replace("\\", "/") for row in rows}
+    names = {file: file.replace("\\", "/") for file in {row.file for row in rows}}
     parts = {file: name.split("/") for file, name in names.items() if name.startswith("/") or name[1:3] == ":/"}
     twice = max(Counter(part[-1] for part in parts.values()).values(), default=1) > 1
     common = len(os.path.commonprefix([part[:-1] for part in parts.values()]))
     names |= {file: "/".join(part[common:]) if twice else part[-1] for file, part in parts.items()}
-    return [row._replace(file=names[row.file]) for row in rows]
+    return [row._replace(file=names[row.file]) for row in rows] if any(name != file for file, name in names.items()) else rows
 
 
 def write(path: PathLike, events: Sequence[Event], duration: Seconds | None) -> Path:

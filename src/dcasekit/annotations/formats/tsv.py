@@ -3,7 +3,7 @@
 Source: the task descriptions of dcase.community and the data themselves; a cell is quoted as in RFC 4180.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dcasekit.annotations.formats._table import find_by_header, find_by_numbers, find_columns, read_event_rows
@@ -23,7 +23,7 @@ def recognise(first: Sequence[str]) -> int:
     return 1
 
 
-def read(path: PathLike, *, several: bool = False) -> list[Row]:
+def read(path: PathLike, *, several: bool = False) -> Iterator[Row]:
     """Read a table with a header in any order, or without one: ``onset offset label [weight]``, ``file [scene] onset offset label ...``."""
     rows = read_rows(path, error=AnnotationError)
     line, header = rows[0] if rows else (1, [])
@@ -36,7 +36,7 @@ def read(path: PathLike, *, several: bool = False) -> list[Row]:
                 f"{path}, line {line}: got 1 fields: {shorten(header)}; names alone are no list of events, a header tells what they are"
             )
     expected = "filename onset offset event_label" if several else "onset offset label, or onset offset label weight"
-    return list(read_event_rows(path, at, rows, expected))
+    return read_event_rows(path, at, rows, expected)
 
 
 def write(path: PathLike, events: Sequence[Event], duration: Seconds | None) -> Path:
