@@ -60,15 +60,13 @@ def read_annotation(path: PathLike, *, format: str | None = None, annotator: str
     Labels lose the blanks around them. Sources: the manuals of Audacity and Raven Pro; Humphrey et al., "JAMS", ISMIR 2014; Salamon et
     al., "Scaper", WASPAA 2017.
     """
-    files, events = set(), []
-    for event, file, _ in choose_annotator(path, _read(path, format), annotator):
-        files.add(file)
-        if event is not None:
-            events.append(event)
-    if len(files) > 1:
-        some = ", ".join(sorted(files)[:3])
-        raise AnnotationError(f"{path} lists {len(files)} recordings ({some} ...), not one; split it, or read it with read_events")
-    return events
+    rows = list(_read(path, format))
+    if annotator is not None or len({(file, who) for _, file, who in rows}) > 1:
+        rows = list(choose_annotator(path, iter(rows), annotator))
+        if len(files := sorted({row.file for row in rows})) > 1:
+            some = ", ".join(files[:3])
+            raise AnnotationError(f"{path} lists {len(files)} recordings ({some} ...), not one; split it, or read it with read_events")
+    return [event for event, _, _ in rows if event is not None]
 
 
 def write_annotation(path: PathLike, events: Iterable[Event], *, format: str | None = None, duration: Seconds | None = None) -> Path:

@@ -130,12 +130,14 @@ def find_by_numbers(path: PathLike, rows: Rows, *, several: bool) -> Columns:
 
 
 def read_event_rows(path: PathLike, at: Columns, rows: Rows, expected: str) -> Iterator[Row]:
-    """Read rows of cells; one that names a recording and nothing else says that nothing sounds in it."""
+    """Read rows of cells, and take them from `rows`; one that names a recording and nothing else says that nothing sounds in it."""
     width = max(at.onset, at.offset, at.label, at.file or 0, at.weight or 0) + 1
     # Plain variables: this loop is gone through for every event of a list.
     onset_at, offset_at, label_at, weight_at = at.onset, at.offset, at.label, at.weight
     file_at, annotator_at, most = at.file, at.annotator, at.most
-    for line, row in rows:
+    rows.reverse()
+    while rows:  # each row is let go of when its event is made, so that Python's collector has little to look through
+        line, row = rows.pop()
         count = len(row)
         cells = row if count >= width else [*row, *[""] * (width - count)]
         onset, offset, label = cells[onset_at].strip(), cells[offset_at].strip(), cells[label_at].strip()

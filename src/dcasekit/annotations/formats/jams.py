@@ -76,23 +76,23 @@ def _read_observation(observation: Any) -> Event | None:
     """Read one observation; Scaper's background is no event."""
     if not isinstance(observation, dict):
         raise TypeError("an observation is an object")
-    label, confidence = observation["value"], observation.get("confidence")
+    label = observation["value"]
     if isinstance(label, dict):  # Scaper: the whole recipe of the sound
         if label.get("role", "foreground") != "foreground":
             return None
         label = label["label"]
     if not isinstance(label, str):
         raise TypeError(f"the label {shorten(label)} is not text")
-    onset, duration = observation["time"], observation["duration"]
+    onset, duration, confidence = observation["time"], observation["duration"], observation.get("confidence")
+    if type(confidence) is not float:
+        confidence = 1.0 if confidence is None else _read_number(confidence)
     if not type(onset) is type(duration) is float:
         onset, duration = _read_number(onset), _read_number(duration)
     # The sum is not the decimal number that the annotator saw: 0.1 + 0.2 ends at 0.3.
-    return Event(round(onset, 9), round(onset + duration, 9), label.strip(), 1.0 if confidence is None else _read_number(confidence))
+    return Event(round(onset, 9), round(onset + duration, 9), label.strip(), confidence)
 
 
 def _read_number(value: Any) -> float:
-    if type(value) is float:
-        return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{shorten(value)} is not a number")
     return float(value)
