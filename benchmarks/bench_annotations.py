@@ -10,7 +10,6 @@ machine slows all; the figures are medians of the processor's time, which others
 import argparse
 import csv
 import json
-import random
 import statistics
 import tempfile
 import time
@@ -18,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -29,10 +29,12 @@ ENDINGS = {"tsv": ".tsv", "audacity": ".txt", "raven": ".selections.txt", "jams"
 TIMES = {"tsv": ("onset", "offset", "event_label"), "raven": ("Begin Time (s)", "End Time (s)", "Annotation")}
 
 
-def draw(rng: random.Random) -> list[Event]:
+def draw(rng: np.random.Generator) -> list[Event]:
     """Draw the events of one recording, times to the millisecond."""
-    onsets = sorted(round(rng.uniform(0, 60), 3) for _ in range(EVENTS))
-    return [Event(onset, round(onset + rng.uniform(0.1, 5), 3), rng.choice(LABELS)) for onset in onsets]
+    onsets, lengths = np.sort(rng.uniform(0, 60, EVENTS)).round(3), rng.uniform(0.1, 5, EVENTS)
+    labels = rng.integers(len(LABELS), size=EVENTS)
+    spans = zip(onsets.tolist(), (onsets + lengths).round(3).tolist(), labels, strict=True)
+    return [Event(onset, offset, LABELS[label]) for onset, offset, label in spans]
 
 
 def peer(path: Path, format: str) -> list[tuple[float, float, str]]:
@@ -58,7 +60,7 @@ def peer_list(path: Path) -> dict[str, list[tuple[float, float, str]]]:
 
 def ways(folder: Path, files: int, rows: int) -> dict[str, tuple[int, dict[str, Callable[[], object]]]]:
     """Write what is read; give of each the number of its events, and who reads it."""
-    rng = random.Random(0)
+    rng = np.random.default_rng(0)
     found: dict[str, tuple[int, dict[str, Callable[[], object]]]] = {}
     for format, ending in ENDINGS.items():
         (folder / format).mkdir()
