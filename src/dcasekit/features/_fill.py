@@ -62,7 +62,7 @@ def fill(
         _log.warning("%s %s; its clips are computed again", store.folder / name, wrong)
     ready = _still_right(index.without(lost).entries, clips)
     if len(ready) == len(clips):
-        if any(ready[clip.id] != index.entries[clip.id] for clip in clips):
+        if any(ready[clip.id] is not index.entries[clip.id] for clip in clips):
             _renew(store.folder, ready)
         if any(store.folder.glob("part-*")):  # a kill came between the index and their removal
             with suppress(StorageError), locked(store.folder):

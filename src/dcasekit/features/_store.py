@@ -27,6 +27,7 @@ from dcasekit.errors import FeatureError, first_line
 
 INDEX, KIND = "index.json", "features"
 _FRAMES = re.compile(r"frames-[0-9a-f]{16}\.npy")
+_MOST = 1 << 63  # what a file or a time may have in bytes, frames, nanoseconds
 _REMEDY = "run features.extract(dataset): it makes again what was lost"
 
 
@@ -48,13 +49,19 @@ class Entry(NamedTuple):
     @classmethod
     def from_row(cls, file: str, row: list[Any]) -> "Entry":
         """Make the entry again; raise `TypeError` or `ValueError` if it cannot be one."""
-        first, frames, dims, duration, channel, *origin = row
-        whole = (first, frames, dims, *origin[:3], *(() if channel is None else (channel,)))
-        if not (all(type(number) is int and abs(number) < 1 << 63 for number in whole) and min(first, frames, dims) >= 0):
+        first, frames, dims, duration, channel, size, mtime, ctime, digest = row
+        place = 0 if channel is None else channel
+        if not type(first) is type(frames) is type(dims) is type(size) is type(mtime) is type(ctime) is type(place) is int:
             raise ValueError("a number of an entry is none")
-        if not (type(duration) in (int, float) and 0 <= duration <= LONGEST and isinstance(origin[-1], str)):
+        if (
+            min(first, frames, dims) < 0
+            or min(size, mtime, ctime, place) <= -_MOST
+            or max(first, frames, dims, size, mtime, ctime, place) >= _MOST
+        ):
+            raise ValueError("a number of an entry is none")
+        if not (type(duration) in (int, float) and 0 <= duration <= LONGEST and isinstance(digest, str)):
             raise ValueError("a duration or checksum of an entry is none")
-        return cls(file, first, frames, dims, duration, channel, Origin(*origin))
+        return cls(file, first, frames, dims, duration, channel, Origin(size, mtime, ctime, digest))
 
 
 @dataclass(frozen=True)
