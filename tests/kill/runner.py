@@ -21,6 +21,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,9 @@ def ended(pid: int, after: float, *, group: bool) -> bool:
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             return finish(pid) == 0
         time.sleep(0.002)
-    (os.killpg if group else os.kill)(pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):  # it has no group of its own yet
+        os.killpg(pid, signal.SIGKILL if group else 0)
+    os.kill(pid, signal.SIGKILL)
     return finish(pid) == 0
 
 
