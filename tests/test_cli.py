@@ -22,7 +22,7 @@ import dcasekit
 from dcasekit import audio, cli
 from dcasekit.annotations import read_annotation, read_events
 from dcasekit.augmentations import PitchShift, WhiteNoise
-from dcasekit.cli.settings import assignments, changed
+from dcasekit.cli.settings import apply_settings, assignments
 from dcasekit.cli.training import FrontEnd, front_end_for
 from dcasekit.core import discover
 from dcasekit.datasets import ESC10
@@ -866,7 +866,7 @@ class Outer:
 )  # fmt: skip
 def test_settings_are_typed(text, value):
     name = text.partition("=")[0]
-    found = getattr(changed(Outer(), assignments([text], option="-x"), option="-x"), name)
+    found = getattr(apply_settings(Outer(), assignments([text], option="-x"), option="-x"), name)
     assert found == value
     assert type(found) is type(value)
 
@@ -882,26 +882,26 @@ def test_settings_are_typed(text, value):
 )  # fmt: skip
 def test_settings_of_other_types_are_refused(text, message):
     with pytest.raises(typer.BadParameter, match=message):
-        changed(Outer(), assignments([text], option="-x"), option="-x")
+        apply_settings(Outer(), assignments([text], option="-x"), option="-x")
 
 
 def test_settings_of_features():
     texts = assignments(["log.top_db=80", "stft.n_fft=2048", "sequence_time=none", "mel.norm=null"], option="-F")
-    found = changed(MelSpectrogram(), texts, option="-F")
+    found = apply_settings(MelSpectrogram(), texts, option="-F")
     assert found.log == Decibels(top_db=80.0)
     assert (found.stft.n_fft, found.sequence_time, found.mel.norm) == (2048, None, None)
-    assert changed(MelSpectrogram(), {"log": "none"}, option="-F").log is None
-    assert changed(MelSpectrogram(), {"log": "NaturalLog", "log.floor": "1"}, option="-F").log == NaturalLog(floor=1.0)
+    assert apply_settings(MelSpectrogram(), {"log": "none"}, option="-F").log is None
+    assert apply_settings(MelSpectrogram(), {"log": "NaturalLog", "log.floor": "1"}, option="-F").log == NaturalLog(floor=1.0)
 
 
 def test_functions_are_named_by_address():
     from dcasekit.batch_augmentations import mixup
     from dcasekit.containers.training import Training
 
-    found = changed(Training(), {"augment": '["dcasekit.batch_augmentations:mixup"]'}, option="-T")
+    found = apply_settings(Training(), {"augment": '["dcasekit.batch_augmentations:mixup"]'}, option="-T")
     assert found.augment == (mixup,)
     with pytest.raises(typer.BadParameter, match=r"a list \[...\] of a function"):
-        changed(Training(), {"augment": "mixup"}, option="-T")
+        apply_settings(Training(), {"augment": "mixup"}, option="-T")
 
 
 def test_console_script_is_installed():

@@ -46,7 +46,7 @@ def tree(request, tmp_path_factory):
 def test_every_recording_is_a_clip(tree):
     name, dataset, sounds = tree
     there = {path for path in dataset.root.rglob("*") if path.suffix.lower() in audio.READABLE}
-    assert {clip.path for clip in dataset.clips} | set(dataset._shared()) == there
+    assert {clip.path for clip in dataset.clips} | set(dataset._list_shared()) == there
     assert name in WITHOUT or there == {*sounds.label, *sounds.events_of}
     assert len(dataset.clips) == PUBLISHED.get(name, CLIPS)
     assert dataset.missing == ()

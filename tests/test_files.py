@@ -31,7 +31,7 @@ from dcasekit.core.files import (
     write_rows,
     write_text,
 )
-from dcasekit.core.locks import locked
+from dcasekit.core.locks import lock
 from dcasekit.core.origin import origin, recognize
 from dcasekit.errors import AnnotationError, AudioError, FeatureError, StorageError
 
@@ -159,7 +159,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match=r"cannot write .*file/a.txt: .* or let it go elsewhere"):
         write_text(tmp_path / "file" / "a.txt", "x")
-    with pytest.raises(StorageError, match=r"cannot write .*file/.lock"), locked(tmp_path / "file"):
+    with pytest.raises(StorageError, match=r"cannot write .*file/.lock"), lock(tmp_path / "file"):
         pass
 
 
@@ -169,14 +169,14 @@ def test_a_file_system_without_locks_is_named_with_the_way_on(tmp_path, monkeypa
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("fcntl.flock", flock)
-    with pytest.raises(StorageError, match=r"\.lock cannot be locked.*knows no locks.*local disk.*--cache"), locked(tmp_path):
+    with pytest.raises(StorageError, match=r"\.lock cannot be locked.*knows no locks.*local disk.*--cache"), lock(tmp_path):
         pass
 
 
 def test_the_lock_follows_no_link_to_a_file_elsewhere(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / ".lock").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(StorageError, match=r"\.lock"), locked(tmp_path / "folder"):
+    with pytest.raises(StorageError, match=r"\.lock"), lock(tmp_path / "folder"):
         pass
     assert not (tmp_path / "elsewhere").exists()
 
@@ -424,8 +424,8 @@ def test_a_missing_json_file_and_a_folder_are_named(tmp_path):
 
 HOLDER = """
 import sys
-from dcasekit.core.locks import locked
-with locked(sys.argv[1], shared=sys.argv[2] == "shared"):
+from dcasekit.core.locks import lock
+with lock(sys.argv[1], shared=sys.argv[2] == "shared"):
     print("held", flush=True)
     sys.stdin.readline()
 print("released", flush=True)
@@ -488,7 +488,7 @@ def test_the_lock_of_a_killed_holder_is_free(tmp_path, hold):
 
 def test_an_error_inside_releases_the_lock_and_makes_the_folder(tmp_path):
     def fail():
-        with locked(tmp_path / "new"):
+        with lock(tmp_path / "new"):
             assert probe(tmp_path / "new") == "busy"
             raise Broken
 

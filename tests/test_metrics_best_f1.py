@@ -10,7 +10,7 @@ from sklearn.metrics import roc_curve
 
 from dcasekit.annotations import Event
 from dcasekit.errors import MetricError
-from dcasekit.metrics import drawn, event, intersection, segment
+from dcasekit.metrics import event, intersection, segment, statistics
 from dcasekit.metrics._events import tabulate
 from dcasekit.metrics._scored import merge
 from dcasekit.scores import Scores, to_events
@@ -288,10 +288,10 @@ def test_a_reference_without_events_is_nan_throughout(metric):
     scores = {"a": Scores([[0.1, 0.2], [0.3, 0.4]], [0, 1, 2], ("x", "y"))}
     assert np.isnan(list(metric({"a": []}, scores, {"a": 2.0}).values())).all()
     drawing = {
-        intersection.best_f1: drawn.best_intersection_f1,
-        event.best_f1: drawn.best_event_f1,
-        segment.best_f1: drawn.best_segment_f1,
-        segment.auroc: drawn.segment_auroc,
+        intersection.best_f1: statistics.best_intersection_f1,
+        event.best_f1: statistics.best_event_f1,
+        segment.best_f1: statistics.best_segment_f1,
+        segment.auroc: statistics.segment_auroc,
     }[metric]
     assert np.isnan(drawing({"a": []}, scores, {"a": 2.0})(np.ones((2, 1), np.float32))).all()
 
@@ -299,13 +299,13 @@ def test_a_reference_without_events_is_nan_throughout(metric):
 @pytest.mark.parametrize(
     ("function", "setting", "says"),
     [
-        (drawn.segment_auroc, {"max_fpr": 0}, "max_fpr"),
-        (drawn.segment_auroc, {"max_fpr": 1.5}, "max_fpr"),
-        (drawn.best_event_f1, {"onset_collar": -1}, "onset_collar"),
-        (drawn.best_event_f1, {"offset_rate": math.inf}, "offset_rate"),
-        (drawn.best_intersection_f1, {"dtc": 0}, "dtc"),
-        (drawn.best_segment_f1, {"resolution": 0}, "resolution"),
-        (drawn.psds, {"dtc": 0, "gtc": 1}, "dtc"),
+        (statistics.segment_auroc, {"max_fpr": 0}, "max_fpr"),
+        (statistics.segment_auroc, {"max_fpr": 1.5}, "max_fpr"),
+        (statistics.best_event_f1, {"onset_collar": -1}, "onset_collar"),
+        (statistics.best_event_f1, {"offset_rate": math.inf}, "offset_rate"),
+        (statistics.best_intersection_f1, {"dtc": 0}, "dtc"),
+        (statistics.best_segment_f1, {"resolution": 0}, "resolution"),
+        (statistics.psds, {"dtc": 0, "gtc": 1}, "dtc"),
     ],
 )
 def test_intervals_refuse_what_their_metrics_refuse(function, setting, says):

@@ -212,7 +212,7 @@ def test_results_end_with_the_clip_not_with_the_last_frame():
     late = replace(cut, events={"a": [Event(8, 12, "dog")]})
     assert late.numbers["f1/micro"] == 1
     assert late.left_out["cut"] == 1
-    assert Results.pooled([cut, replace(cut, clips=("b",), events={"b": []})]).durations == (10.0, 10.0)
+    assert Results.pool([cut, replace(cut, clips=("b",), events={"b": []})]).durations == (10.0, 10.0)
 
 
 @pytest.mark.parametrize(("offset", "cut"), [(10.0, 0), (10 + 1e-6, 0), (10 + 3e-6, 1)])

@@ -20,7 +20,7 @@ from dcasekit.annotations import Event
 from dcasekit.metrics.calibration import Reliability
 from dcasekit.metrics.calibration import reliability as measured
 from dcasekit.metrics.psds import Roc
-from dcasekit.plots.svg import shortened
+from dcasekit.plots.svg import shorten
 
 NAN = float("nan")
 NOTHING = np.array([])
@@ -199,7 +199,7 @@ def test_long_labels_are_cut_but_can_be_read():
     label = "Child_speech_and_kid_speaking (40)"
     text = svg(lambda ax: plots.label_bars({label: 0.5}, ax=ax))
     assert label in hints(text)
-    assert shortened(label) == "Child_speech_and…king (40)" in texts(text)
+    assert shorten(label) == "Child_speech_and…king (40)" in texts(text)
 
 
 def test_a_label_is_text_and_no_formula():

@@ -119,7 +119,7 @@ def test_interval_holds_the_headline(make):
 @pytest.mark.parametrize("make", TASKS)
 def test_resampling_every_clip_once_gives_the_headline(make):
     results = make()
-    assert results._resampled(np.ones((1, len(results.clips)))) == pytest.approx([results.numbers[results.headline]])
+    assert results._resample(np.ones((1, len(results.clips)))) == pytest.approx([results.numbers[results.headline]])
 
 
 def test_groups_are_drawn_together():
@@ -154,11 +154,11 @@ def test_mistakes_are_sorted_by_confidence_and_know_their_audio():
 
 def test_pooled_is_one_test_set():
     first, second = classified(seed=1), classified(seed=2, prefix="other", groups=("g",) * 30)
-    both = Results.pooled([first, second])
+    both = Results.pool([first, second])
     np.testing.assert_array_equal(both.confusion, first.confusion + second.confusion)
     assert both.groups == ("",) * 30 + ("g",) * 30
-    assert Results.pooled([first]) is first
-    detection = Results.pooled([detected(), detected()])
+    assert Results.pool([first]) is first
+    detection = Results.pool([detected(), detected()])
     assert detection.numbers == pytest.approx(detected().numbers, nan_ok=True)
     assert detection.to_dict()["independent_units"] == 4
 
@@ -177,9 +177,9 @@ def test_what_does_not_fit_together_is_refused():
         with pytest.raises(MetricError, match=message):
             Results(**{"task": "classification", **parts, **change})
     with pytest.raises(MetricError, match="pooled"):
-        Results.pooled([good, tagged()])
+        Results.pool([good, tagged()])
     with pytest.raises(MetricError, match="pooled"):
-        Results.pooled([])
+        Results.pool([])
 
 
 def test_plain_knows_what_json_knows():

@@ -13,7 +13,7 @@ from dcasekit import cli, to_events
 from dcasekit.annotations import Event, read_events, write_annotation, write_events
 from dcasekit.cli.settings import METRIC_NAMES
 from dcasekit.errors import AnnotationError, MetricError, NameNotFoundError
-from dcasekit.metrics import bootstrap, drawn, event, intersection, psds, segment
+from dcasekit.metrics import bootstrap, event, intersection, psds, segment, statistics
 from dcasekit.results import scoring
 from dcasekit.results.scoring import METRICS, Material
 from dcasekit.scores import Scores, write_scores
@@ -118,7 +118,7 @@ def test_an_interval_of_psds_is_about_the_psds_of_endless_clips():
     found = []
     for _ in range(12):
         data = alike(40, rng)
-        found.append([drawn.psds(*data, **setting, alpha_st=1.0, unbiased=unbiased)(ones)[0] for unbiased in (False, True)])
+        found.append([statistics.psds(*data, **setting, alpha_st=1.0, unbiased=unbiased)(ones)[0] for unbiased in (False, True)])
         assert found[-1][1] > found[-1][0] == psds.psds(*data, **setting, alpha_st=1.0)["psds"]
     figure, unbiased = np.abs(np.mean(found, axis=0) - true)
     assert unbiased < figure / 3
@@ -127,7 +127,7 @@ def test_an_interval_of_psds_is_about_the_psds_of_endless_clips():
 def test_without_a_penalty_for_differing_labels_there_is_no_chance_to_take_off(material):
     weights = np.random.default_rng(0).integers(3, size=(5, 40)).astype(np.float32)
     data, setting = (material.reference, material.scores, material.durations), {"dtc": 0.5, "gtc": 0.5}
-    plain, freed = (drawn.psds(*data, **setting, unbiased=unbiased)(weights) for unbiased in (False, True))
+    plain, freed = (statistics.psds(*data, **setting, unbiased=unbiased)(weights) for unbiased in (False, True))
     assert np.array_equal(plain, freed)
 
 
@@ -141,7 +141,7 @@ def test_one_clip_with_events_beside_two_without_has_an_interval(name):
 
 def test_kept_thresholds_are_bounded(material, monkeypatch):
     full = drawing("psds1", material)(np.ones((1, 40), np.float32))
-    monkeypatch.setattr(drawn, "LEVELS", 20)
+    monkeypatch.setattr(statistics, "LEVELS", 20)
     assert drawing("psds1", material)(np.ones((1, 40), np.float32)) == pytest.approx(full, abs=0.02)
 
 
@@ -178,7 +178,7 @@ def test_what_a_metric_cannot_have_is_refused(material):
         scoring.score("psds1", material, settings={"thresholds": [0.5]}, repeats=10)
     for key in ("f1/cat", "accuracy", "psds"):
         with pytest.raises(MetricError, match="no interval is known for"):
-            drawn.figure_of(event.counts(material.reference, material.estimate, labels=LABELS), key)
+            statistics.figure_of(event.counts(material.reference, material.estimate, labels=LABELS), key)
 
 
 # ---- files
@@ -422,5 +422,5 @@ def test_what_is_freed_of_bias_is_not_freed_of_it_again(material):
     """BCa would correct draws of PSDS that are about the figure of endless clips already."""
     data, clips = (material.reference, material.scores, material.durations), len(material.reference)
     for name, method in (("psds1", "percentile"), ("psds_2020", "widened")):
-        statistic = drawn.psds(*data, **scoring.find_metric(name).settings, unbiased=True)
+        statistic = statistics.psds(*data, **scoring.find_metric(name).settings, unbiased=True)
         assert scoring.score(name, material, repeats=100).interval == bootstrap.interval(statistic, clips, repeats=100, method=method)

@@ -16,7 +16,7 @@ from dcasekit.annotations import Clip, Event, events_to_tags, present
 from dcasekit.augmentations.base import Augmentation
 from dcasekit.core.discover import address
 from dcasekit.core.files import inside, place, read_json, write_json
-from dcasekit.core.locks import locked
+from dcasekit.core.locks import lock
 from dcasekit.core.origin import Origin, origin, recognize
 from dcasekit.core.parallel import map_clips, total_size
 from dcasekit.core.units import PathLike
@@ -142,8 +142,8 @@ class AugmentedDataset(Dataset):
                 clip.id: record for clip, record in zip(clips, map_clips(work, clips, jobs=jobs, size=size, progress=bar), strict=True)
             }
             settings = {"type": address(type(augmentation)), **augmentation.settings}
-            with locked(folder):  # datasets that share a cache, as ESC-10 and ESC-50 may, share the folder: add to what is listed
-                listed = {**_listed(folder), **records}
+            with lock(folder):  # datasets that share a cache, as ESC-10 and ESC-50 may, share the folder: add to what is listed
+                listed = {**_read_records(folder), **records}
                 write_json(place(folder, "complete.json", kind=_KIND), {"augmentation": settings, "seed": self.seed, "copies": listed})
         self._forget()
 
@@ -204,9 +204,9 @@ class AugmentedDataset(Dataset):
             test=tuple(own[clip.id] for clip in parts.test),
         )
 
-    def _shared(self) -> Iterable[Path]:
+    def _list_shared(self) -> Iterable[Path]:
         """Give what the wrapped dataset's folders hold of another dataset."""
-        return self.dataset._shared()  # noqa: SLF001 - a dataset asks a dataset
+        return self.dataset._list_shared()  # noqa: SLF001 - a dataset asks a dataset
 
     @property
     def _home(self) -> Path:
@@ -217,7 +217,7 @@ class AugmentedDataset(Dataset):
 
     def _copies(self, name: str) -> Iterator[Clip]:
         folder = self._folder(name)
-        listed = _listed(folder)
+        listed = _read_records(folder)
         for clip in self.dataset.clips:
             record = listed.get(clip.id)
             if record is None or record["source"]["labels"] != _labels(clip, self.task):
@@ -248,12 +248,12 @@ def _write_copy(clip: Clip, *, folder: Path, augmentation: Augmentation, seed: i
         record: dict[str, Any] = read_json(about, error=DatasetError)
         whole = _is_record(record) and record["bytes"] == path.stat().st_size
         if whole and (source := _find_source(record["source"], clip, files, task)):
-            return _kept({**record, "source": source})
+            return _choose_facts({**record, "source": source})
     path, about = (place(folder, name, kind=_KIND) for name in names)
     source = {"files": list(map(origin, files)), "channel": clip.channel, "labels": _labels(clip, task)}
     samples, sr = audio_files.read(clip.path, channel=clip.channel)
     result, heard = augmentation.apply(samples, clip.events or (), params, sr=sr)
-    tags, events = _moved(clip, heard or (), task)
+    tags, events = _move_labels(clip, heard or (), task)
     peak = np.abs(result).max()
     audio_files.write(path, result / peak if peak > 1 else result, sr, subtype="PCM_16")
     record = {
@@ -266,7 +266,7 @@ def _write_copy(clip: Clip, *, folder: Path, augmentation: Augmentation, seed: i
         "source": source,
     }
     write_json(about, record)
-    return _kept(record)
+    return _choose_facts(record)
 
 
 def _find_source(source: Mapping[str, Any], clip: Clip, files: Sequence[Path], task: Task) -> dict[str, Any] | None:
@@ -278,11 +278,11 @@ def _find_source(source: Mapping[str, Any], clip: Clip, files: Sequence[Path], t
     return {"files": found, "channel": clip.channel, "labels": labels} if all(found) else None
 
 
-def _kept(record: Mapping[str, Any]) -> dict[str, Any]:
+def _choose_facts(record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: record[name] for name in ("duration", "tags", "events", "source")}
 
 
-def _moved(clip: Clip, heard: Sequence[Event], task: Task) -> tuple[dict[str, float | None] | None, Sequence[Event] | None]:
+def _move_labels(clip: Clip, heard: Sequence[Event], task: Task) -> tuple[dict[str, float | None] | None, Sequence[Event] | None]:
     """Give a copy's tags and events, from those `heard` in it: what became of its parent's (of none, if unknown), and what joined."""
     before = events_to_tags(clip.events or ())
     if task == "classification":  # one class, whatever else is heard
@@ -303,7 +303,7 @@ def _moved(clip: Clip, heard: Sequence[Event], task: Task) -> tuple[dict[str, fl
     return tags, None if clip.events is None else heard
 
 
-def _listed(folder: Path) -> dict[str, Any]:
+def _read_records(folder: Path) -> dict[str, Any]:
     """Read the records of the copies; those that are not as we write them are left out, so that the copies count as missing."""
     with suppress(DatasetError, KeyError, TypeError, AttributeError):
         copies = read_json(folder / "complete.json", error=DatasetError)["copies"]

@@ -55,7 +55,7 @@ def stretch(audio: FloatArray, factor: float, *, sr: Hz) -> FloatArray:
     for first in range(0, count, _BLOCK):
         some = starts[first : first + _BLOCK]
         now, earlier = (rfft(frames[at] * window, axis=1) for at in (some + hop, some))
-        result = np.stack(list(_turned(now, earlier, last, factor)))
+        result = np.stack(list(_turn_phases(now, earlier, last, factor)))
         last = result[-1]
         _overlap_add(out[first:], irfft(result, size, axis=1) * window)
     weights = np.zeros_like(out)
@@ -64,7 +64,7 @@ def stretch(audio: FloatArray, factor: float, *, sr: Hz) -> FloatArray:
     return out.reshape(-1)[size // 2 :][:length]
 
 
-def _turned(now: Spectra, earlier: Spectra, last: Spectra | None, factor: float) -> Iterator[Spectra]:
+def _turn_phases(now: Spectra, earlier: Spectra, last: Spectra | None, factor: float) -> Iterator[Spectra]:
     """Yield the spectra (bins,) of the output, from those of the input (frames, bins), there and one output hop earlier."""
     peaks = _nearest_peaks(np.abs(now))
     fresh, delays = _attacks(now, factor)

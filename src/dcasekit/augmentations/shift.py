@@ -48,11 +48,11 @@ class Shift(Augmentation):
         """Roll audio and events by the same whole number of samples."""
         by = round(params["share"] * len(audio)) % len(audio)
         duration = len(audio) / sr
-        moved = events and tuple(part for event in cut(events, 0.0, duration) for part in _rolled(event, by / sr, duration))
+        moved = events and tuple(part for event in cut(events, 0.0, duration) for part in _roll(event, by / sr, duration))
         return np.roll(audio, by), moved
 
 
-def _rolled(event: Event, by: Seconds, duration: Seconds) -> Iterator[Event]:
+def _roll(event: Event, by: Seconds, duration: Seconds) -> Iterator[Event]:
     length = event.offset - event.onset
     onset = (event.onset + by) % duration
     if duration - onset < TIME_TOLERANCE:  # rounding: it begins with the clip

@@ -18,7 +18,7 @@ from dcasekit.cli import models as _cli_models
 from dcasekit.cli import options as o
 from dcasekit.cli import output as _cli_output
 from dcasekit.cli import recipes as _cli_recipes
-from dcasekit.cli.settings import METRIC_NAMES, assignments, changed
+from dcasekit.cli.settings import METRIC_NAMES, apply_settings, assignments
 from dcasekit.core.threads import share_cores
 
 app = typer.Typer(
@@ -191,20 +191,20 @@ def train(  # noqa: PLR0913 - options of a command
 
     given = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "device": device}
     common = {name: str(value) for name, value in given.items() if value is not None}
-    training = changed(Training(seed=seed), {**common, **assignments(training_settings, option="-T")}, option="-T")
+    training = apply_settings(Training(seed=seed), {**common, **assignments(training_settings, option="-T")}, option="-T")
     source, container = _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings), _cli_models.make(model, model_settings)
     container = work.trainable(container)
     front_end = work.front_end_for(container, feature)
     run = work.TrainingRun(
         dataset=source,
-        features=changed(front_end.features, assignments(feature_settings, option="-F"), option="-F"),
+        features=apply_settings(front_end.features, assignments(feature_settings, option="-F"), option="-F"),
         model=container,
         training=training,
         fold=work.fold_of(source, fold),
         validation=not no_validation,
         scaler=front_end.scaler if scaler is None else None if scaler == "none" else scaler,
         target=target,
-    ).checked()
+    ).check()
     progress = _cli_output.bars(quiet)
     run.features.extract(source, jobs=jobs, on_error=on_error, progress=progress)
     report = run.run(out, progress=not quiet, scores=scores)
@@ -241,7 +241,7 @@ def evaluate(  # noqa: PLR0913 - options of a command
     from dcasekit.containers import trained
     from dcasekit.report import Report
 
-    container, source = _cli_models.loaded(model, allow), _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings)
+    container, source = _cli_models.load_model(model, allow), _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings)
     fold = work.evaluation_fold(trained.find(model), source, fold)
     if out is not None:
         Report.check_folder(out)
@@ -287,7 +287,7 @@ def predict(  # noqa: PLR0913 - options of a command
     """
     from dcasekit.cli import answers as work
 
-    container = _cli_models.loaded(model, allow)
+    container = _cli_models.load_model(model, allow)
     events = container.task == "detection" if events is None else events
     answers = work.answers(container, files, threshold=threshold if events else None, top=top, progress=_cli_output.bars(quiet))
     if work.show(answers, form or ("tsv" if events else "table"), events=events):
@@ -356,7 +356,7 @@ app.command(
 def _feature(name: str, settings: list[str] | None) -> Any:
     from dcasekit.features import make_feature
 
-    return changed(make_feature(name), assignments(settings, option="-F"), option="-F")
+    return apply_settings(make_feature(name), assignments(settings, option="-F"), option="-F")
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def split(  # noqa: PLR0913 - options of a command
     parts = {"train": found.train, "validation": found.validation, "test": found.test}
     if out is not None:
         for part, clips in parts.items():
-            write_rows(place(out, f"{part}.tsv", kind="labels"), _labelled(clips, data))
+            write_rows(place(out, f"{part}.tsv", kind="labels"), _tabulate_labels(clips, data))
         if unknown := sum(clip.tags is None for clips in parts.values() for clip in clips):
             note(f"nothing is known of the labels of {unknown} clips; their cells are empty")
     if as_json:
@@ -220,7 +220,7 @@ def validate(
         raise typer.Exit(1)
 
 
-def _labelled(clips: Sequence["Clip"], root: Path) -> list[tuple[str, ...]]:
+def _tabulate_labels(clips: Sequence["Clip"], root: Path) -> list[tuple[str, ...]]:
     """Give clips and their labels as the rows of a list that reads back; a label of value 0 is none."""
     known = [
         ((clip.id, _relative(clip.path, root), clip.group), {label: value for label, value in (clip.tags or {}).items() if value != 0})

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def leaves(family: str) -> list[dict[str, Any]]:
     """Give name, first docstring line and settings of each leaf of a family; its file is read, not run, so no extra is needed."""
     folder = Path(__file__).parent.parent
-    return [{"name": name, **_described(folder.joinpath(family, *name.split(".")).with_suffix(".py"))} for name in discover.names(family)]
+    return [{"name": name, **_describe(folder.joinpath(family, *name.split(".")).with_suffix(".py"))} for name in discover.names(family)]
 
 
 def show_leaves(family: str, *, as_json: bool) -> None:
@@ -53,10 +53,10 @@ def facts(name: str, dataset: "Dataset") -> dict[str, Any]:
     return {
         "name": name,
         "about": _first_line(dataset.__doc__),
-        "task": _stated(dataset, "task"),
-        "labels": list(_stated(dataset, "labels") or ()),
-        "folds": list(_stated(dataset, "folds") or ()),
-        "protocol": type(protocol).__name__ if (protocol := _stated(dataset, "protocol")) else None,
+        "task": _read_fact(dataset, "task"),
+        "labels": list(_read_fact(dataset, "labels") or ()),
+        "folds": list(_read_fact(dataset, "folds") or ()),
+        "protocol": type(protocol).__name__ if (protocol := _read_fact(dataset, "protocol")) else None,
         "licence": dataset.licence,
         "citation": dataset.citation,
     }
@@ -125,7 +125,7 @@ def recipe(name: str) -> ModuleType:
     return found
 
 
-def _stated(dataset: "Dataset", fact: str) -> Any:
+def _read_fact(dataset: "Dataset", fact: str) -> Any:
     """Give a fact; ``None`` where it is read from files, as for a dataset of one's own, and there are no files."""
     try:
         return getattr(dataset, fact)
@@ -133,7 +133,7 @@ def _stated(dataset: "Dataset", fact: str) -> Any:
         return None
 
 
-def _described(path: Path) -> dict[str, Any]:
+def _describe(path: Path) -> dict[str, Any]:
     """Read a leaf's first docstring line and the fields of its class, or of a recipe's Config; those of its bases in the package, too."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     nodes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}

@@ -12,7 +12,7 @@ import typer
 from dcasekit.cli import leaves as _cli_leaves
 from dcasekit.cli import options as o
 from dcasekit.cli.output import card, document, examples, table, text
-from dcasekit.cli.settings import assignments, changed, keywords
+from dcasekit.cli.settings import apply_settings, assignments, keywords
 from dcasekit.core import discover
 from dcasekit.errors import ModelError, NameNotFoundError
 
@@ -124,7 +124,7 @@ def info(  # noqa: PLR0913 - options of a command
     if (folder / "model.json").exists() or (folder.is_dir() and len(folder.parts) > 1) or name in source.names():
         if any(option is not None for option in (settings, shape, features, feature_settings, labels, task)):
             raise typer.BadParameter(f"{name} is a saved model: its settings, shape, front end and labels are those it was saved with")
-        model = loaded(folder, allow)
+        model = load_model(folder, allow)
     else:
         model = make(name, settings)
         _build(model, shape=shape, features=features, feature_settings=feature_settings, labels=labels, task=task)
@@ -161,10 +161,10 @@ def export(
     if to.suffix.lower() not in write:
         raise typer.BadParameter(f"the name of the file must end in {' or '.join(write)}; got {to.name!r}", param_hint="--to")
     with placing(to.parent, to.name, kind="exported model") as path:
-        text(f"{folder} is now in {write[to.suffix.lower()](loaded(folder, allow), path, seconds=seconds)}")
+        text(f"{folder} is now in {write[to.suffix.lower()](load_model(folder, allow), path, seconds=seconds)}")
 
 
-def loaded(folder: Path, allow: Sequence[str] | None) -> "ModelContainer":
+def load_model(folder: Path, allow: Sequence[str] | None) -> "ModelContainer":
     """Load a model, with the modules that may be imported for it."""
     from dcasekit import load
 
@@ -187,7 +187,7 @@ def make(name: str, settings: Sequence[str] | None) -> "ModelContainer":
     start |= keywords(kind, {key: texts[key] for key in needed if key in texts}, option="-M")
     if missing := [key for key in needed if key not in start]:
         raise typer.BadParameter(f"{kind.__name__} needs the settings {', '.join(missing)}; see its documentation", param_hint="-M")
-    return changed(kind(**start), texts, option="-M")
+    return apply_settings(kind(**start), texts, option="-M")
 
 
 def _build(
@@ -209,7 +209,7 @@ def _build(
         raise typer.BadParameter("settings of a feature need --features", param_hint="-F")
     stated = published(type(model))
     if features is not None:
-        model.features = changed(make_feature(features), assignments(feature_settings, option="-F"), option="-F")
+        model.features = apply_settings(make_feature(features), assignments(feature_settings, option="-F"), option="-F")
         window = model.features.get_shape()[1:]
     elif shape is not None:
         if (match := re.fullmatch(r"0*([1-9]\d{0,8})\s*[x,]\s*0*([1-9]\d{0,8})", shape.strip(), re.IGNORECASE)) is None:

@@ -11,7 +11,7 @@ import typer
 from dcasekit.cli import leaves
 from dcasekit.cli import options as o
 from dcasekit.cli.output import bars, results_of
-from dcasekit.cli.settings import assignments, changed
+from dcasekit.cli.settings import apply_settings, assignments
 
 Recipe = Annotated[
     str,
@@ -73,7 +73,7 @@ def config_of(module: ModuleType, *, quick: bool, given: Mapping[str, Any], sett
         if value is not None and name not in known:
             raise typer.BadParameter(f"{module.__name__} has no setting {name!r}; it has: {', '.join(known)}", param_hint=f"--{name}")
     texts = assignments(settings, option="--set") | {name: str(value) for name, value in given.items() if value is not None}
-    return changed(config, texts, option="--set")
+    return apply_settings(config, texts, option="--set")
 
 
 def folders_of(module: ModuleType, texts: Sequence[str] | None) -> dict[str, Path]:

@@ -39,7 +39,7 @@ def assignments(pairs: Sequence[str] | None, *, option: str) -> dict[str, str]:
     return {key.strip(): text.strip() for key, _, text in (pair.partition("=") for pair in pairs)}
 
 
-def changed(settings: Settings, texts: Mapping[str, str], *, option: str, prefix: str = "") -> Settings:
+def apply_settings(settings: Settings, texts: Mapping[str, str], *, option: str, prefix: str = "") -> Settings:
     """Give a copy of a settings object with some fields changed.
 
     Parameters
@@ -68,7 +68,7 @@ def changed(settings: Settings, texts: Mapping[str, str], *, option: str, prefix
         current = values.get(name, getattr(settings, name))
         if not is_dataclass(current):
             raise typer.BadParameter(f"{prefix}{name} is {current!r}, which has no settings of its own", param_hint=option)
-        values[name] = changed(current, inner, option=option, prefix=f"{prefix}{name}.")
+        values[name] = apply_settings(current, inner, option=option, prefix=f"{prefix}{name}.")
     try:
         return replace(settings, **values)  # type: ignore[type-var] # a dataclass; TypeVar bounds cannot say so
     except (TypeError, ValueError) as error:
@@ -128,7 +128,7 @@ def _fit(value: Any, hint: Any) -> Any:
         return _fit_any(value, arguments)
     if isinstance(value, list) and _is_kind(origin, Sequence):
         return _fit_items(value, origin, arguments)
-    if isinstance(value, str) and (named := _named(value, hint)) is not None:
+    if isinstance(value, str) and (named := _make_named(value, hint)) is not None:
         return named
     if hint is float and type(value) is int:
         return float(value)
@@ -138,7 +138,7 @@ def _fit(value: Any, hint: Any) -> Any:
     raise _MisfitError
 
 
-def _named(name: str, hint: Any) -> Any:
+def _make_named(name: str, hint: Any) -> Any:
     """Make what a text can stand for: a path, a nested settings class with its defaults, a function."""
     if hint is Path:
         return Path(name)

@@ -64,7 +64,7 @@ class TrainingRun:
     scaler: Normalizer | None = "standard"
     target: Target | None = None
 
-    def checked(self) -> Self:
+    def check(self) -> Self:
         """Make sure, before anything is extracted, that the network takes the windows; give the run with what it is to answer decided."""
         shape = self.features.get_shape()[1:]  # of the windows, or of a clip of 10 s
         model = copy.copy(self.model).build(shape, self.dataset.labels, task=self.dataset.task)

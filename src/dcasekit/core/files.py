@@ -161,7 +161,7 @@ def check_place(folder: PathLike, *names: str, kind: str) -> Path:
     StorageError : as `place`.
     """
     for path, name in [(inside(folder, name), name) for name in names]:
-        if os.path.lexists(path) and not is_ours(folder, kind) and f"{kind}\t{name}" not in _marked(folder):
+        if os.path.lexists(path) and not is_ours(folder, kind) and f"{kind}\t{name}" not in _read_mark(folder):
             raise StorageError(f"{path} exists and dcasekit did not write it, so it is left as it is; move it, or give another folder")
     return path
 
@@ -175,7 +175,7 @@ def is_ours(folder: PathLike, kind: str) -> bool:
         return file.readline().strip("\n") in (kind, "")
 
 
-def _marked(folder: PathLike) -> frozenset[str]:
+def _read_mark(folder: PathLike) -> frozenset[str]:
     mark = Path(folder, MARK)
     try:
         about = mark.stat()
@@ -352,10 +352,10 @@ def write_rows(path: PathLike, rows: Iterable[Sequence[str]], *, spreadsheet: bo
 
 def format_rows(rows: Iterable[Sequence[str]]) -> str:
     """Give the text of a TSV table as `write_rows` writes it."""
-    return "".join("\t".join(_quoted(cell, alone=len(row) == 1) for cell in row) + "\n" for row in rows)
+    return "".join("\t".join(_quote(cell, alone=len(row) == 1) for cell in row) + "\n" for row in rows)
 
 
-def _quoted(cell: str, *, alone: bool) -> str:
+def _quote(cell: str, *, alone: bool) -> str:
     # Alone in its row, a cell without a tab is read as one of a comma-separated table.
     marked = _MARKS.search(cell) or (alone and (not cell or "," in cell or ";" in cell))
     return '"' + cell.replace('"', '""') + '"' if marked else cell

@@ -14,7 +14,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.
 
 
 @contextmanager
-def locked(folder: PathLike, *, shared: bool = False) -> Iterator[None]:
+def lock(folder: PathLike, *, shared: bool = False) -> Iterator[None]:
     """Hold a folder's lock: many may share it, or one has it alone. It ends with the process that holds it.
 
     Raises

@@ -113,7 +113,7 @@ class DatasetFiles(ABC):
                 raise
             return [Problem("labels", str(self.root), str(error))]
         # Copies of our own lie in a folder which datasets that share it fill together: nothing there is extra.
-        known = None if self._resampled is not None else self._shared()
+        known = None if self._resampled is not None else self._list_shared()
         return [*find_problems(clips, known, step=self.label_step, content=content, jobs=jobs, progress=bar), *self._doubts()]
 
     def change_sampling_rate(self, sr: Hz, *, jobs: int | None = None, progress: bool = False) -> None:
@@ -159,7 +159,7 @@ class DatasetFiles(ABC):
         for name in ("clips", "listed", "missing"):
             self.__dict__.pop(name, None)
 
-    def _shared(self) -> Iterable[Path]:
+    def _list_shared(self) -> Iterable[Path]:
         """Give the audio in the dataset's folders that belongs to another dataset."""
         return ()
 

@@ -29,9 +29,9 @@ def hold_out(clips: Sequence[Clip], amount: float, *, balance: Balance | None, s
     rng = random.Random(seed)  # noqa: S311 - a published order of draws
     ordered = sorted(clips, key=lambda clip: (clip.path.name, clip.id))
     if balance is None:
-        held = {name for ids in _first(_shuffled(_wholes(ordered), rng), amount, key=list) for name in ids}
+        held = {name for ids in _first(_shuffle(_wholes(ordered), rng), amount, key=list) for name in ids}
     elif balance == "class":
-        held = {name for _, group in _by_label(ordered) for name in _first(_shuffled(group, rng), amount, key=_id)}
+        held = {name for _, group in _by_label(ordered) for name in _first(_shuffle(group, rng), amount, key=_id)}
     elif balance in _UNITS:
         held = set()
         for _, group in _by_label(ordered):
@@ -68,7 +68,7 @@ def _wholes(clips: Iterable[Clip]) -> list[list[str]]:
     return list(groups.values())
 
 
-def _shuffled(items: Iterable[Item], rng: random.Random) -> list[Item]:
+def _shuffle(items: Iterable[Item], rng: random.Random) -> list[Item]:
     """Shuffle a copy, one draw of ``rng.random()`` per step from the end (Fisher and Yates)."""
     found = list(items)
     for last in range(len(found) - 1, 0, -1):
@@ -130,7 +130,7 @@ def _closest(blocks: list[list[list[str]]], amount: float, rng: random.Random, a
     total = sum(len(ids) for block in blocks for ids in block)
     best: tuple[float, set[str]] = (math.inf, set())
     for _ in range(attempts):
-        drawn = [ids for block in blocks for ids in _first(_shuffled(block, rng), amount, key=list)]
+        drawn = [ids for block in blocks for ids in _first(_shuffle(block, rng), amount, key=list)]
         held = {name for ids in drawn for name in ids}
         best = min(best, (abs(len(held) / total - amount), held), key=lambda found: found[0])
     return best[1]

@@ -100,7 +100,7 @@ class _Names:
 
     def __init__(self, names: list[str]) -> None:
         self._all = names
-        self._exact = _keyed(names)
+        self._exact = _key_names(names)
 
     def find(self, name: str) -> list[str]:
         """Find the recordings of this path, with or without its ending."""
@@ -111,7 +111,7 @@ class _Names:
         return self._look(name, ("name", "short name"))
 
     @cached_property
-    def _folded(self) -> dict[tuple[str, str], list[str]]:
+    def _by_folded_name(self) -> dict[tuple[str, str], list[str]]:
         folded: dict[tuple[str, str], list[str]] = defaultdict(list)
         for (kind, key), names in self._exact.items():
             folded[kind, _fold(key)] += names
@@ -119,7 +119,7 @@ class _Names:
 
     def _look(self, name: str, kinds: Iterable[str]) -> list[str]:
         exact = (self._exact.get((kind, name)) for kind in kinds)
-        return next(filter(None, exact), None) or next(filter(None, (self._folded.get((kind, _fold(name))) for kind in kinds)), [])
+        return next(filter(None, exact), None) or next(filter(None, (self._by_folded_name.get((kind, _fold(name))) for kind in kinds)), [])
 
 
 def _fold(name: str) -> str:
@@ -127,7 +127,7 @@ def _fold(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _keyed(names: Iterable[str]) -> dict[tuple[str, str], list[str]]:
+def _key_names(names: Iterable[str]) -> dict[tuple[str, str], list[str]]:
     keyed = defaultdict(list)
     for path in names:
         name = path.rpartition("/")[2]

@@ -90,7 +90,7 @@ def mix(
         if first is None or not len(source):
             continue
         last = min(first + len(source), size)
-        source = _faded(source[: last - first], sr)
+        source = _fade(source[: last - first], sr)
         sound[first:last] += source * np.float32(_rms(quiet[first:last]) * 10 ** (snr / 20) / max(_rms(source), 1e-9))
         placed.append(Placed(Event(first / sr, last / sr, label), clip.id, start, snr))
     return sound / max(1.0, float(np.abs(sound).max())), sorted(placed, key=lambda one: one.event)
@@ -138,7 +138,7 @@ def _background(clips: Sequence[Clip], size: int, sr: Hz, rng: np.random.Generat
     return np.take(sound, np.arange(first, first + size), mode="wrap")
 
 
-def _faded(sound: FloatArray, sr: Hz) -> FloatArray:
+def _fade(sound: FloatArray, sr: Hz) -> FloatArray:
     size = min(round(_FADE * sr), len(sound) // 4)
     ramp = np.ones(len(sound), np.float32)
     ramp[:size] = np.arange(1, size + 1) / (size + 1)

@@ -49,7 +49,7 @@ def frequencies(n: int, sr: Hz) -> FloatArray:
     return np.arange(n // 2 + 1, dtype=np.float32) * np.float32(sr / n)
 
 
-def filtered(x: Array, sr: Hz, gain: Callable[[Array], Array]) -> FloatArray:
+def filter_sound(x: Array, sr: Hz, gain: Callable[[Array], Array]) -> FloatArray:
     """Apply the zero-phase gain ``gain(f)`` to a sound."""
     size = fft.next_fast_len(len(x) + sr // 20, real=True)
     y: FloatArray = fft.irfft(fft.rfft(x, size) * gain(frequencies(size, sr)), size)
@@ -69,7 +69,7 @@ def unit(x: Array) -> FloatArray:
     return np.asarray(x / (np.sqrt(np.mean(x * x)) + 1e-9), np.float32)
 
 
-def limited(x: Array) -> FloatArray:
+def limit_peak(x: Array) -> FloatArray:
     """Scale to a peak just below one."""
     return np.asarray(x * (0.99 / (np.abs(x).max() + 1e-9)), np.float32)
 
@@ -137,7 +137,7 @@ def hits(rng: Generator, n: int, sr: Hz, times: Array, kinds: Sequence[Array], s
     return out
 
 
-def recorded(dry: DrySound) -> Sound:
+def record(dry: DrySound) -> Sound:
     """Turn a dry sound into one heard from a distance, in a room, exactly `duration` long and with a peak of at most 1."""
 
     @wraps(dry)
@@ -151,7 +151,7 @@ def recorded(dry: DrySound) -> Sound:
         distance = band(frequencies(size, sr), 40, rng.uniform(2000, 12000), rng.uniform(-1, 2))
         x = fft.irfft(fft.rfft(dry(rng, n, sr), size) * fft.rfft(tail, size) * distance, size)[:n]
         ramp = np.arange(n, dtype=np.float32) / (FADE * sr)
-        return limited(x * np.minimum(1, np.minimum(ramp, ramp[::-1])))
+        return limit_peak(x * np.minimum(1, np.minimum(ramp, ramp[::-1])))
 
     return sound
 
@@ -199,7 +199,7 @@ def dog_bark(rng: Generator, n: int, sr: Hz) -> Array:
         envelope = hump(length, sr, rng.uniform(0.35, 0.6))
         voice = tone(pitch * rng.uniform(0.9, 1.1) * (0.7 + 0.6 * envelope), partials, sr)
         hoarse = voice + rng.uniform(0.2, 1.0) * rng.standard_normal(len(voice), dtype=np.float32)
-        return envelope * filtered(hoarse, sr, lambda f: bells(f, formants, 0.25))
+        return envelope * filter_sound(hoarse, sr, lambda f: bells(f, formants, 0.25))
 
     return hits(rng, n, sr, times, [bark(), bark(), bark()])
 
@@ -213,7 +213,7 @@ def engine(rng: Generator, n: int, sr: Hz) -> Array:
     partials[np.arange(1, len(partials) + 1) % cylinders > 0] *= rng.uniform(0.1, 0.5)  # all cylinders nearly alike
     pulse = tone(track / cylinders, partials, sr)
     pipes = rng.uniform(80, 900, 3)
-    body = filtered(pulse, sr, lambda f: 0.2 + bells(f, pipes, 0.4))
+    body = filter_sound(pulse, sr, lambda f: 0.2 + bells(f, pipes, 0.4))
     exhaust = noise(rng, n, sr, 60, rng.uniform(600, 3000), 4) * np.abs(unit(pulse))
     return unit(body) + rng.uniform(0.2, 0.8) * exhaust
 
@@ -268,7 +268,7 @@ def rain(rng: Generator, n: int, sr: Hz) -> Array:
     density = 10 ** rng.uniform(1.8, 3.2)  # drops per second
     strengths = (rng.random(n, dtype=np.float32) < density / sr) * rng.standard_exponential(n, dtype=np.float32)
     low, high = rng.uniform(500, 5000) * np.array([1.0, rng.uniform(1.5, 4)])
-    drops = unit(filtered(strengths, sr, lambda f: band(f, low, high)))
+    drops = unit(filter_sound(strengths, sr, lambda f: band(f, low, high)))
     hiss = rng.uniform(0.3, 1) * noise(rng, n, sr, rng.uniform(150, 1500), 9000, rng.uniform(0, 4))
     return (0.6 + 0.4 * drift(rng, n, sr, 0.5)) * (drops + hiss)
 
@@ -296,7 +296,7 @@ def speech(rng: Generator, n: int, sr: Hz) -> Array:
         vowel = size * rng.choice(VOWELS)
         voice = tone(pitch * rng.uniform(0.85, 1.2) * 2**glide, source, sr)
         opening = noise(rng, len(voice), sr, 2000, 7000) * hump(length, sr, 0.3) ** 8
-        return envelope * unit(filtered(voice, sr, lambda f: bells(f, vowel, 0.1))) + 0.5 * rng.integers(3) * opening
+        return envelope * unit(filter_sound(voice, sr, lambda f: bells(f, vowel, 0.1))) + 0.5 * rng.integers(3) * opening
 
     return hits(rng, n, sr, times, [syllable() for _ in range(8)], 6)
 
@@ -362,7 +362,7 @@ def seaside(rng: Generator, n: int, sr: Hz) -> Array:
     return rush(rng, n, sr, low, high)
 
 
-def placed(texture: DrySound) -> Sound:
+def lay_over_noise(texture: DrySound) -> Sound:
     """Lay the texture of a scene over a noise floor that is drawn alike for all scenes, so that its colour tells nothing."""
 
     @wraps(texture)
@@ -370,16 +370,16 @@ def placed(texture: DrySound) -> Sound:
         n = round(duration * sr)
         floor = noise(rng, n, sr, rng.uniform(30, 200), rng.uniform(1500, 8000), rng.uniform(2, 9))
         x = floor + 10 ** rng.uniform(-0.05, 0.6) * unit(texture(rng, n, sr))
-        return limited(x * (0.8 + 0.4 * drift(rng, n, sr, 0.5)))
+        return limit_peak(x * (0.8 + 0.4 * drift(rng, n, sr, 0.5)))
 
     return sound
 
 
 EVENTS: Mapping[str, Sound] = {
-    f.__name__: recorded(f)
+    f.__name__: record(f)
     for f in (alarm, bird_song, car_horn, dog_bark, door_knock, engine, footsteps, hammering, rain, siren, speech, wind)
 }
-SCENES: Mapping[str, Sound] = {f.__name__: placed(f) for f in (metro_station, office, park, seaside, street)}
+SCENES: Mapping[str, Sound] = {f.__name__: lay_over_noise(f) for f in (metro_station, office, park, seaside, street)}
 
 
 def event(label: str, rng: Generator, duration: Seconds, sr: Hz) -> FloatArray:

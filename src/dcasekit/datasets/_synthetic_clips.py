@@ -12,7 +12,7 @@ from numpy.random import Generator
 
 from dcasekit.annotations import Event
 from dcasekit.core.units import FloatArray, Hz, Seconds
-from dcasekit.datasets._synthesis import EVENTS, background, event, filtered
+from dcasekit.datasets._synthesis import EVENTS, background, event, filter_sound
 
 # Shortest and longest event of a class, seconds.
 DURATIONS: Mapping[str, tuple[Seconds, Seconds]] = {
@@ -98,7 +98,7 @@ def soundscape(
         sound = event(label, rng, (stop - start) / sr, sr)
         level = _rms(quiet[start:stop]) * 10 ** (rng.uniform(*snr) / 20)
         audio[start:stop] += np.float32(level / _rms(sound)) * sound
-    audio = filtered(audio, sr, response(device or rng))
+    audio = filter_sound(audio, sr, response(device or rng))
     loudness = 10 ** (rng.uniform(-36, -14) / 20) / _rms(audio)
     audio *= np.float32(min(loudness, 0.99 / np.abs(audio).max()))
     events = tuple(Event(start / sr, stop / sr, label) for start, stop, label in spans)

@@ -94,7 +94,7 @@ class Dataset(DatasetFiles, ABC):
     def listed(self) -> tuple[Clip, ...]:
         """What the label files list, whether the audio is there or not: `clips` and `missing`."""
         try:
-            return tuple(self._checked(self.load()))
+            return tuple(self._check(self.load()))
         except AnnotationError as error:
             raise DatasetError(f"{self.name} in {self.root}: {error}; download() fetches the label files anew") from error
 
@@ -220,7 +220,7 @@ class Dataset(DatasetFiles, ABC):
                 found[fold] = self.split(fold)
         return found
 
-    def _checked(self, clips: Iterable[Clip]) -> Iterable[Clip]:
+    def _check(self, clips: Iterable[Clip]) -> Iterable[Clip]:
         known, seen = set(self.labels), set()
         for clip in clips:
             if clip.id in seen:

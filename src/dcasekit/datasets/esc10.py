@@ -33,5 +33,5 @@ class ESC10(ESC50):
             if clip.extra["esc10"] == "True":
                 yield clip
 
-    def _shared(self) -> Iterable[Path]:
+    def _list_shared(self) -> Iterable[Path]:
         return (clip.path for clip in super().load())

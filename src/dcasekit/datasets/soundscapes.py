@@ -81,12 +81,12 @@ class Soundscapes(Dataset):
     @cached_property
     def labels(self) -> tuple[str, ...]:  # type: ignore[override] # a class of any foreground states it when it knows it
         """Those of the foreground."""
-        return self.foreground.labels if self.foreground else tuple(self._made["labels"])
+        return self.foreground.labels if self.foreground else tuple(self._record["labels"])
 
     @cached_property
     def folds(self) -> tuple[str, ...]:  # type: ignore[override]
         """Those of the foreground."""
-        return self.foreground.folds if self.foreground else tuple(self._made["folds"])
+        return self.foreground.folds if self.foreground else tuple(self._record["folds"])
 
     @cached_property
     def protocol(self) -> Protocol:  # type: ignore[override]
@@ -130,7 +130,7 @@ class Soundscapes(Dataset):
 
     def load(self) -> Iterable[Clip]:
         """Read ``settings.json`` and the annotation of every soundscape."""
-        made = self._made
+        made = self._record
         for index in range(made["clips"]):
             name, fold = _place(index, made["present"])
             events = tuple(read_annotation(self.root / "annotations" / f"{name}.tsv"))
@@ -138,7 +138,7 @@ class Soundscapes(Dataset):
             yield Clip(id=name, path=path, duration=made["seconds"], fold=fold, tags=events_to_tags(events), events=events)
 
     @property
-    def _made(self) -> Any:
+    def _record(self) -> Any:
         path = self.root / "settings.json"
         if not path.exists():
             raise DatasetError(f"{path} does not exist; make the soundscapes: Soundscapes(root, foreground=...).download()")

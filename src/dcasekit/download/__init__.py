@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dcasekit.core.files import hash_file, write_json, writing
-from dcasekit.core.locks import locked
+from dcasekit.core.locks import lock
 from dcasekit.core.units import PathLike
 from dcasekit.download import _http
 from dcasekit.download._answers import AGAIN
@@ -137,11 +137,11 @@ def download(
     """
     folder = Path(folder)
     groups = _groups(files)
-    wanted = {file.filename: _wanted(file, flatten) for file in files}
+    wanted = {file.filename: _describe_wanted(file, flatten) for file in files}
     marker, state = folder / MARKER, folder / _STATE
     if not force and _complete(marker, wanted):
         return False
-    with locked(folder):
+    with lock(folder):
         if not force and _complete(marker, wanted):  # by another process, while this one waited
             return False
         # A name that is known with other wishes than now is of another version: its unpinned file must not be reused.
@@ -171,12 +171,12 @@ def download(
 def is_complete(files: Sequence[RemoteFile], folder: PathLike, *, flatten: str | Sequence[str] | None = None) -> bool:
     """Tell whether a folder is marked as complete, by `download` or `mark_complete`."""
     marker = Path(folder) / MARKER
-    return marker.exists() and _complete(marker, {file.filename: _wanted(file, flatten) for file in files})
+    return marker.exists() and _complete(marker, {file.filename: _describe_wanted(file, flatten) for file in files})
 
 
 def mark_complete(files: Sequence[RemoteFile], folder: PathLike, *, flatten: str | Sequence[str] | None = None) -> None:
     """Mark a folder as complete whose files were put there by hand: `download` then fetches nothing."""
-    _mark(Path(folder) / MARKER, {file.filename: {**_wanted(file, flatten), "by": "hand"} for file in files})
+    _mark(Path(folder) / MARKER, {file.filename: {**_describe_wanted(file, flatten), "by": "hand"} for file in files})
 
 
 def _mark(marker: Path, files: Mapping[str, Any]) -> None:
@@ -196,7 +196,7 @@ def _groups(files: Sequence[RemoteFile]) -> list[list[RemoteFile]]:
     return [sorted(group, key=lambda file: file.filename) for group in groups.values()]
 
 
-def _wanted(file: RemoteFile, flatten: str | Sequence[str] | None) -> dict[str, Any]:
+def _describe_wanted(file: RemoteFile, flatten: str | Sequence[str] | None) -> dict[str, Any]:
     """Give what makes a fetched file the one that is asked for; a pinned one may move to another address."""
     tops = [flatten] if isinstance(flatten, str) else list(flatten or [])
     return {"source": file.checksum or file.url, "unpack": file.unpack, "flatten": tops} | ({"into": file.into} if file.into else {})

@@ -46,12 +46,14 @@ def refuse_other_answers(file: RemoteFile, response: HTTPResponse, part: Path) -
     """Refuse what is an answer, but not the file."""
     if response.status not in (200, 206):
         raise DownloadError(
-            f"{file.url}: the server answered {response.status} {shown(response.reason)}, without the file. {by_hand(part)}"
+            f"{file.url}: the server answered {response.status} {show_answer(response.reason)}, without the file. {by_hand(part)}"
         )
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     # Of a .gz file the compression is its own, whatever the server calls it.
     if encoding not in ("", "identity") and not (encoding in ("gzip", "x-gzip") and file.filename.endswith((".gz", ".tgz"))):
-        raise DownloadError(f"{file.url}: the server sent it compressed ({shown(encoding)}), which was not asked for. {by_hand(part)}")
+        raise DownloadError(
+            f"{file.url}: the server sent it compressed ({show_answer(encoding)}), which was not asked for. {by_hand(part)}"
+        )
     kind = response.headers.get_content_type()
     page = kind in ("text/html", "application/xhtml+xml") and not file.filename.endswith(_PAGES)
     message = (kind == "application/json" or kind.endswith("+json")) and not file.filename.endswith((*_JSONS, *_TEXTS))
@@ -83,7 +85,7 @@ def _instead(file: RemoteFile, what: str, part: Path) -> DownloadError:
     return DownloadError(f"{file.url}: the server sent {what}, not {file.filename}. {by_hand(part)}")
 
 
-def shown(text: object) -> str:
+def show_answer(text: object) -> str:
     """Show what a server says, in one short line."""
     line = " ".join((first_line(text) if isinstance(text, BaseException) else str(text)).split())
     return line if len(line) <= 200 and line.isprintable() else repr(line[:200])

@@ -18,7 +18,7 @@ from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, Reque
 
 from dcasekit.core.files import write_json, writing
 from dcasekit.core.units import Seconds
-from dcasekit.download._answers import AGAIN, by_hand, look_at_start, refuse_other_answers, refuse_size, shown
+from dcasekit.download._answers import AGAIN, by_hand, look_at_start, refuse_other_answers, refuse_size, show_answer
 from dcasekit.download._remote import Limits, RemoteFile, logger, read_state
 from dcasekit.errors import ChecksumError, DownloadError
 
@@ -109,7 +109,7 @@ def receive(file: RemoteFile, part: Path, limits: Limits, report: Report) -> Non
 def _request(file: RemoteFile, part: Path, meter: _Meter, report: Report) -> None:
     """Make one request and add what it brings to the part file."""
     state = Path(f"{part}.json")
-    known = _known(state)
+    known = _read_version(state)
     validator = _validator(known)
     # Without a validator or a checksum nobody could tell that the end belongs to the same version as the beginning.
     done = _size(part) if known["url"] == file.url and (validator or file.checksum) else 0
@@ -239,16 +239,16 @@ def _open(file: RemoteFile, part: Path, headers: dict[str, str], meter: _Meter) 
         raise
     except HTTPError as error:
         error.close()
-        message = f"{file.url}: the server answered {error.code} {shown(error.reason)}"
+        message = f"{file.url}: the server answered {error.code} {show_answer(error.reason)}"
         if error.code in (408, 429) or error.code >= 500:
             raise _TemporaryError(message, wait=_retry_after(error.headers.get("Retry-After", ""))) from None
         if error.code == 416:  # no such range: the remote file has become shorter
             raise _TemporaryError(message, restart=True) from None
         raise DownloadError(f"{message}. {by_hand(part)}") from None
     except (OSError, HTTPException) as error:
-        raise _TemporaryError(f"{file.url}: {shown(error if isinstance(error, OSError) else repr(error))}") from error
+        raise _TemporaryError(f"{file.url}: {show_answer(error if isinstance(error, OSError) else repr(error))}") from error
     except ValueError as error:
-        raise DownloadError(f"{file.url}: the server's answer makes no sense ({shown(error)}). {by_hand(part)}") from error
+        raise DownloadError(f"{file.url}: the server's answer makes no sense ({show_answer(error)}). {by_hand(part)}") from error
     meter.in_head = False
     return response
 
@@ -260,10 +260,10 @@ def _chunks(file: RemoteFile, response: HTTPResponse) -> Iterator[bytes]:
     except DownloadError:
         raise
     except (OSError, HTTPException, ValueError) as error:
-        raise _TemporaryError(f"{file.url}: the connection broke: {shown(repr(error))}") from error
+        raise _TemporaryError(f"{file.url}: the connection broke: {show_answer(repr(error))}") from error
 
 
-def _known(state: Path) -> dict[str, Any]:
+def _read_version(state: Path) -> dict[str, Any]:
     """Read which version a part is of; what is not of our making is unknown."""
     content = read_state(state)
     total = content.get("total")

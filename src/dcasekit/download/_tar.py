@@ -57,7 +57,7 @@ _DECOMPRESSORS: dict[str, Callable[[], Any]] = {
 }
 
 
-def _decompressed(file: IO[bytes], make: Callable[[], Any]) -> Generator[bytes]:
+def _decompress(file: IO[bytes], make: Callable[[], Any]) -> Generator[bytes]:
     """Decompress a file of one stream or several, in chunks of bounded size."""
     content = file.read(CHUNK)
     while content:
@@ -100,7 +100,7 @@ def tar_members(archive: Path, limit: int) -> Generator[Member]:
     """Give the files of a tar archive; `limit` is of the bytes of headers and behind the end, where a compressor's checksum is."""
     make = _DECOMPRESSORS.get(archive.suffix.lower())
     with archive.open("rb") as file:
-        chunks = _decompressed(file, make) if make else iter(lambda: file.read(CHUNK), b"")
+        chunks = _decompress(file, make) if make else iter(lambda: file.read(CHUNK), b"")
         stream = _Stream(chunks)
         said: dict[str, bytes] = {}  # by the headers before a member
         headers, spent = 0, 0

@@ -29,7 +29,7 @@ def zip_members(archive: Path, max_members: int) -> Generator[Member]:
         source: IO[bytes] = stack.enter_context(archive.open("rb")) if len(parts) == 1 else _join(parts, stack)
         _refuse_directory(archive, source, max_members)
         zipped = stack.enter_context(zipfile.ZipFile(source))
-        infos = zipped.infolist() if len(parts) == 1 else _moved(parts, zipped.infolist())
+        infos = zipped.infolist() if len(parts) == 1 else _move_members(parts, zipped.infolist())
         _refuse_overlaps(archive, infos, zipped.start_dir)
         for info in infos:
             kind = stat.S_IFMT(info.external_attr >> 16)
@@ -155,7 +155,7 @@ def _join(parts: list[Path], stack: ExitStack) -> IO[bytes]:
     return io.BufferedReader(_Joined([*zip(files, sizes, strict=True), (io.BytesIO(tail), len(tail))]))
 
 
-def _moved(parts: list[Path], infos: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
+def _move_members(parts: list[Path], infos: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
     # zipfile has added the start of the part in which the directory begins; each member wants that of its own part.
     with parts[-1].open("rb") as file:
         tail, end = _zip_end(file)

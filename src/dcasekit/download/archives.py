@@ -90,7 +90,7 @@ def unpack(
         with writing(staging, or_else=_AGAIN):
             staging.mkdir(parents=True)
         with closing(zip_members(archive, max_members) if is_zip else tar_members(archive, limit)) as members:
-            names = _extract(_watched(members, archive), archive, staging, limit, max_members)
+            names = _extract(_watch(members, archive), archive, staging, limit, max_members)
         targets = [folder.joinpath(*_strip(name, prefixes)) for name in names]
         if len(set(targets)) < len(targets):
             raise DownloadError(f"{archive}: stripping {flatten!r} gives two members the same name; unpack without `flatten`")
@@ -117,7 +117,7 @@ def _extract(members: Iterator[Member], archive: Path, staging: Path, limit: int
         _refuse_bomb(total, limit, archive)
         if text.endswith("/") and not PurePosixPath(text).parts:  # the root itself
             continue
-        name = _checked(text, archive)
+        name = _check_name(text, archive)
         if text.endswith("/"):
             continue
         key = unicodedata.normalize("NFC", str(name)).casefold()
@@ -135,7 +135,7 @@ def _extract(members: Iterator[Member], archive: Path, staging: Path, limit: int
                 raise DownloadError(f"{archive}: member {text!r} would overwrite another member; nothing was unpacked") from None
             written = 0
             with sink:
-                for chunk in _watched(content, archive):
+                for chunk in _watch(content, archive):
                     written += sink.write(chunk)
         if written != size:
             raise DownloadError(f"{archive} is damaged: member {text!r} has another size than it says; delete it and download it again")
@@ -143,7 +143,7 @@ def _extract(members: Iterator[Member], archive: Path, staging: Path, limit: int
     return names
 
 
-def _checked(text: str, archive: Path) -> PurePosixPath:
+def _check_name(text: str, archive: Path) -> PurePosixPath:
     name = PurePosixPath(text)
     why = unsafe(str(name))
     if not why and any(part[1:2] == ":" for part in name.parts):
@@ -203,7 +203,7 @@ def _reading(archive: Path) -> Iterator[None]:
         raise DownloadError(f"{archive} is damaged or cut short ({first_line(error)[:300]}); delete it and download it again") from error
 
 
-def _watched(items: Iterator[_T], archive: Path) -> Generator[_T]:
+def _watch(items: Iterator[_T], archive: Path) -> Generator[_T]:
     """Give all items; what goes wrong while one is read is the archive's fault."""
     while True:
         with _reading(archive):

@@ -79,15 +79,15 @@ def onnx(model: ModelContainer, path: PathLike, *, seconds: Seconds | None = Non
     MissingExtraError : onnx, onnxscript or onnxruntime is not installed.
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
-        _imported(package, "onnx")
-    network, metadata = _taken(model, seconds)
+        _import(package, "onnx")
+    network, metadata = _choose_module(model, seconds)
     from dcasekit.export.transforms import use_products
 
     use_products(network)
     if sum(tensor.nbytes for tensor in network.state_dict().values()) >= _ONNX_BYTES:
         raise ModelError(f"the weights of this {type(model).__name__} are more than the 2 GB of an ONNX file; use export.program")
     with _quiet():
-        exported = _translated(_traced(network, _example(model, seconds), model, fixed=seconds is not None))
+        exported = _translate(_trace(network, _example(model, seconds), model, fixed=seconds is not None))
         exported.model.metadata_props.update({name: json.dumps(value) for name, value in metadata.items()})
         with replacing(path) as temporary:
             exported.save(temporary, external_data=False)
@@ -114,11 +114,11 @@ def program(model: ModelContainer, path: PathLike, *, seconds: Seconds | None = 
     ------
     ModelError : as `onnx`.
     """
-    network, metadata = _taken(model, seconds)
+    network, metadata = _choose_module(model, seconds)
     import torch
 
     with _quiet():
-        traced = _traced(network, _example(model, seconds), model, fixed=seconds is not None)
+        traced = _trace(network, _example(model, seconds), model, fixed=seconds is not None)
         with replacing(path) as temporary:
             torch.export.save(traced, temporary, extra_files={"dcasekit.json": json.dumps(metadata)})
             loaded = _function(torch.export.load(temporary))
@@ -135,9 +135,9 @@ def _function(exported: "ExportedProgram") -> Callable[["Tensor"], "Tensor"]:
     return found
 
 
-def _taken(model: ModelContainer, seconds: Seconds | None) -> tuple["nn.Module", dict[str, Any]]:
+def _choose_module(model: ModelContainer, seconds: Seconds | None) -> tuple["nn.Module", dict[str, Any]]:
     """Give the module to export, and what is told about it; refuse what cannot be exported."""
-    _imported("torch", "torch")
+    _import("torch", "torch")
     from dcasekit.export.front_end import WaveformModel, WindowModel
 
     model = _in_torch(model)
@@ -221,7 +221,7 @@ def _lengths(model: ModelContainer, features: FeatureExtractor) -> Sequence[int]
     return several, max(window * 3 // 5, shortest + 1), several + shortest // 3, several + window // 2 + 1
 
 
-def _traced(network: "nn.Module", example: "Tensor", model: ModelContainer, *, fixed: bool) -> "ExportedProgram":
+def _trace(network: "nn.Module", example: "Tensor", model: ModelContainer, *, fixed: bool) -> "ExportedProgram":
     """Record what the network does with an example, for its shape alone or for all like it."""
     import torch
 
@@ -242,7 +242,7 @@ def _traced(network: "nn.Module", example: "Tensor", model: ModelContainer, *, f
     return traced
 
 
-def _translated(traced: "ExportedProgram") -> Any:
+def _translate(traced: "ExportedProgram") -> Any:
     """Translate a program to ONNX."""
     import torch
 
@@ -347,7 +347,7 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-def _imported(package: str, extra: str) -> Any:
+def _import(package: str, extra: str) -> Any:
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:

@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from dcasekit.core import discover
 from dcasekit.core.files import hash_file
-from dcasekit.core.locks import locked
+from dcasekit.core.locks import lock
 from dcasekit.core.units import FloatArray, Seconds
 from dcasekit.download import RemoteFile, fetch
 from dcasekit.errors import FeatureError, ModelError
@@ -109,7 +109,7 @@ class EmbeddingFeature(FeatureExtractor):
         ------
         DownloadError : a file cannot be fetched, or is not the one that was published.
         """
-        with locked(_folder()):
+        with lock(_folder()):
             return tuple(fetch(self.published[name], _folder(), progress=progress) for name in self.published if not getattr(self, name))
 
     def get_shape(self, length_sec: Seconds = 10.0) -> tuple[int, int, int]:

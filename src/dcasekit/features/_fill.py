@@ -24,7 +24,7 @@ import numpy as np
 from dcasekit import audio
 from dcasekit.annotations import Clip
 from dcasekit.core.files import check_place, place, replacing, sweep, temporary_name, writing
-from dcasekit.core.locks import locked
+from dcasekit.core.locks import lock
 from dcasekit.core.memory import reuse_memory
 from dcasekit.core.origin import Origin, origin, recognize
 from dcasekit.core.units import FloatArray, Seconds
@@ -65,15 +65,15 @@ def fill(
         if any(ready[clip.id] is not index.entries[clip.id] for clip in clips):
             _renew(store.folder, ready)
         if any(store.folder.glob("part-*")):  # a kill came between the index and their removal
-            with suppress(StorageError), locked(store.folder):
+            with suppress(StorageError), lock(store.folder):
                 _pack(store.folder, clips, {})
         return FeatureStore(store.folder)
     sweep(store.folder)
-    with locked(store.folder, shared=True):
+    with lock(store.folder, shared=True):
         parts = _still_right(_parts(store.folder), clips)
     missing = [clip for clip in clips if clip.id not in ready and clip.id not in parts]
     skipped = _compute(missing, compute, store.folder, mapper=mapper, on_error=on_error)
-    with locked(store.folder):
+    with lock(store.folder):
         _pack(store.folder, clips, skipped)
     if skipped:
         _log.warning("%d of %d clips were skipped", len(skipped), len(clips))
@@ -127,7 +127,7 @@ def _extract_clip(clip: Clip, *, compute: Callable[..., Iterator[FloatArray]], f
     try:
         duration, made_of = audio.info(clip.path).duration, origin(clip.path)
         # The matrices are small: BLAS threads would only wait for each other and for the other workers.
-        with _tuned_process().limit(limits=1, user_api="blas"), locked(folder, shared=True):
+        with _tuned_process().limit(limits=1, user_api="blas"), lock(folder, shared=True):
             _append(folder, clip, compute(clip.path, channel=clip.channel), duration, made_of)
     except DcasekitError as error:
         return error
@@ -198,7 +198,7 @@ def _still_right(entries: Mapping[str, Entry], clips: Iterable[Clip]) -> dict[st
 
 def _renew(folder: Path, ready: Mapping[str, Entry]) -> None:
     """Note the times of files that were moved or copied, so that their content need not be looked at again."""
-    with suppress(StorageError), locked(folder):  # where nothing may be written, it is looked at again
+    with suppress(StorageError), lock(folder):  # where nothing may be written, it is looked at again
         index, lost = read_index(folder)
         same = {clip: entry for clip, entry in ready.items() if index.entries.get(clip, entry)._replace(origin=entry.origin) == entry}
         Index(index.sizes, {**index.entries, **same}, index.skipped).without(lost).write(folder)

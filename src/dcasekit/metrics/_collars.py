@@ -100,7 +100,7 @@ def _match_block(changes: Changes, padded: Levels, edges: Array, wanted: Wanted)
     changes.add(HITS, level, change, lambda: clips[crossed])
     order = np.flatnonzero(~alone)[np.argsort(group[event[~alone]], kind="stable")]
     for member in np.split(order, np.flatnonzero(np.diff(group[event[order]])) + 1):
-        level, change = _matched(which[member], event[member], each.birth[member], each.death[member])
+        level, change = _follow_matching(which[member], event[member], each.birth[member], each.death[member])
         changes.add(HITS, level, change, partial(np.full, len(level), clips[event[member[0]]] if len(member) else 0))
 
 
@@ -113,7 +113,7 @@ def _groups(which: Index, event: Index, events: int) -> Index:
     return np.append(0, (joined.cumsum()[: events - 1] == 0).cumsum())[:events]
 
 
-def _matched(which: Index, event: Index, birth: Levels, death: Levels) -> tuple[Levels, Array]:
+def _follow_matching(which: Index, event: Index, birth: Levels, death: Levels) -> tuple[Levels, Array]:
     """Find the scores at which the largest matching of a few events and detections grows or shrinks, and by how much.
 
     Parameters

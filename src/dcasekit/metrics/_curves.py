@@ -75,7 +75,7 @@ class ChangesOfClips(Changes):
         super().add(quantity, level, amount, clip)
         self._clips[quantity].append(clip())
 
-    def sampled(self, levels: Array, clips: int) -> Array:
+    def sample(self, levels: Array, clips: int) -> Array:
         """Count each clip's share with a threshold just below each of `levels`, which fall: (quantities, clips, levels)."""
         counts = np.zeros((len(self._parts), clips, len(levels)))
         for count, parts, owners in zip(counts, self._parts, self._clips, strict=True):

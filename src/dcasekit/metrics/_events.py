@@ -178,8 +178,8 @@ def shared_figures(
     hits, reference, estimate = found.hits, found.reference, found.estimate
     if len(labels) != len(hits):
         raise MetricError(f"{len(labels)} labels were given for counts of {len(hits)}")
-    each = _detected(hits, reference, estimate, empty_output, absent)
-    micro = _detected(hits.sum(), reference.sum(), estimate.sum(), empty_output, absent)
+    each = _measure_detection(hits, reference, estimate, empty_output, absent)
+    micro = _measure_detection(hits.sum(), reference.sum(), estimate.sum(), empty_output, absent)
     numbers: dict[str, float] = {}
     for name, values in each.items():
         numbers |= {f"{name}/micro": float(micro[name]), **name_figures(name, values, labels)}
@@ -194,7 +194,9 @@ def check_choice(name: str, value: object, known: object) -> None:
         raise MetricError(f"{name} must be one of {', '.join(map(repr, get_args(known)))}; got {value!r}")
 
 
-def _detected(hits: ArrayLike, reference: ArrayLike, estimate: ArrayLike, empty_output: EmptyOutput, absent: Absent) -> dict[str, Array]:
+def _measure_detection(
+    hits: ArrayLike, reference: ArrayLike, estimate: ArrayLike, empty_output: EmptyOutput, absent: Absent
+) -> dict[str, Array]:
     """Compute F1, precision and recall, and say what they are where nothing was estimated."""
     values = detection(hits, reference, estimate)
     silent = np.asarray(estimate) == 0

@@ -170,7 +170,7 @@ def _reference(events: EventTable, grid: Grid) -> Reference:
     return Reference(events.label[index], row, onset, offset, enter, leave)
 
 
-def _covered(reference: Reference, low: Index, high: Index, edges: Array) -> Array:
+def _sum_covered(reference: Reference, low: Index, high: Index, edges: Array) -> Array:
     """Sum the time that events cover before each edge, (rows, frames + 2), from the event that is on there, if any."""
     length = np.append(0.0, (reference.offset - reference.onset).cumsum())
     onset = np.append(reference.onset, 0.0)
@@ -181,7 +181,7 @@ def _find_events(changes: Changes, block: Block, own: Reference, criteria: Crite
     """Say which of a block's detections are valid, and count the reference events they find."""
     found, clips = block.found, block.clips
     low, high = ranges(own.row, own.enter, own.leave, block.edges.shape)
-    covered, edge = _covered(own, low, high, block.edges).ravel(), block.edges.ravel()
+    covered, edge = _sum_covered(own, low, high, block.edges).ravel(), block.edges.ravel()
     length = edge.take(found.end) - edge.take(found.begin)
     valid = found.distinct & (np.rint(covered.take(found.end) - covered.take(found.begin)) >= np.rint(criteria.dtc * length))
     right = found.where(valid)
@@ -237,7 +237,7 @@ def _cover(reference: Reference, grid: Grid) -> Cover:
         part = reference.part(chosen, row[chosen] - begin)
         edges = grid.edges[owner[begin : begin + size] % clips]
         low, high = ranges(part.row, part.enter, part.leave, edges.shape)
-        before[begin : begin + len(edges)] = _covered(part, low, high, edges)
+        before[begin : begin + len(edges)] = _sum_covered(part, low, high, edges)
     order = np.argsort(owner % clips, kind="stable")
     clip = (owner % clips)[order]
     rank = np.arange(len(clip)) - np.searchsorted(clip, clip)

@@ -115,7 +115,7 @@ class _Neighbours:
         self.begin = np.searchsorted(events, np.arange(events[-1] + 2))
         self.events, self.others = events, others
 
-    def turned(self) -> "_Neighbours":
+    def turn(self) -> "_Neighbours":
         """Give the same pairs seen from the other side."""
         return _Neighbours(*_sort(self.others, self.events))
 
@@ -142,7 +142,7 @@ class _Neighbours:
 
 def _largest(estimates_of: _Neighbours) -> Counts:
     """Match as many as can be: J. Hopcroft, R. Karp, SIAM J. Comput. 2(4), 1973, after a first-fit start; by reference."""
-    references_of = estimates_of.turned()
+    references_of = estimates_of.turn()
     partner, start = np.full(len(estimates_of.begin) - 1, -1), references_of.first_fit()
     matched = np.flatnonzero(start >= 0)
     partner[start[matched]] = matched

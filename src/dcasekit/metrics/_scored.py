@@ -70,7 +70,7 @@ def gather(reference: Events, scores: ScoresOf, durations: Mapping[str, Seconds]
         _refuse_strange(reference, known)
     ends = np.array([durations[clip] for clip in scores], dtype=np.float64)
     return Scored(
-        scores=tuple(_ended(each, clip, end) for (clip, each), end in zip(scores.items(), ends.tolist(), strict=True)),
+        scores=tuple(_end_with_clip(each, clip, end) for (clip, each), end in zip(scores.items(), ends.tolist(), strict=True)),
         durations=ends,
         labels=chosen,
         columns=tuple(known.index(label) for label in chosen),
@@ -87,7 +87,7 @@ def _refuse_strange(reference: Events, known: Sequence[str]) -> None:
             )
 
 
-def _ended(scores: Scores, clip: str, end: Seconds) -> Scores:
+def _end_with_clip(scores: Scores, clip: str, end: Seconds) -> Scores:
     """Take off what a model answered behind the end of its clip."""
     if scores.edges[-1] <= end:
         return scores

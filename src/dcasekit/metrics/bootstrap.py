@@ -112,7 +112,7 @@ def interval(
         return float("nan"), float("nan")
     if equal(np.append(values, left_out[0]), 1).all():
         return float(ends[0] ** (1 / n_units)), 1.0
-    low, high = _at(values, *_widened(ends, values, left_out[0], left_out[1:], n_units))
+    low, high = _at(values, *_widen(ends, values, left_out[0], left_out[1:], n_units))
     return float(low), float(high)
 
 
@@ -164,7 +164,7 @@ def equal(values: ArrayLike, other: ArrayLike) -> NDArray[np.bool_]:
     return np.isclose(values, other, rtol=1e-6, atol=1e-7)
 
 
-def _widened(
+def _widen(
     ends: NDArray[np.float64], values: NDArray[np.float64], figure: float, left_out: NDArray[np.float64], n_units: int
 ) -> tuple[NDArray[np.float64], float]:
     """Find how many standard deviations from the median draw the interval ends, were draws normal; and how many the bias is."""

@@ -51,7 +51,7 @@ def counts(
     tables = tabulate_pair(reference, estimate, labels, durations)
     true, found = merge(tables.reference), merge(tables.estimate)
     line, other = _lines(true, found)
-    first, second, shared = _shared(true, found, line, other)
+    first, second, shared = _measure_overlaps(true, found, line, other)
     instant, moment = are_points(true), are_points(found)
     covering = np.rint(np.bincount(second, shared, len(found.onset))) >= np.maximum(np.rint(dtc * _length(found)), 1)
     covered = np.bincount(first, shared * covering[second], len(true.onset))
@@ -191,7 +191,7 @@ def _holders(instants: _Line, events: _Line) -> Index:
     return np.where((instants.onset < offset) | (instants.onset == onset), before, -1)
 
 
-def _shared(true: EventTable, found: EventTable, line: _Line, other: _Line) -> tuple[Index, Index, Array]:
+def _measure_overlaps(true: EventTable, found: EventTable, line: _Line, other: _Line) -> tuple[Index, Index, Array]:
     """List pairs of one clip and label that overlap, and the microseconds they share.
 
     Both tables are merged, so those that overlap an event are neighbours: there are no more pairs than events.

@@ -44,7 +44,7 @@ def average_precision(truth: ArrayLike, scores: ArrayLike, *, weights: ArrayLike
     truth, scores = check_arrays(truth, scores)
     by_clip, draws = _by_clip(weights, len(truth))
     values = np.full((by_clip.shape[1], truth.shape[1]), np.nan)
-    for label, (positive, score, weight) in enumerate(_known(truth, scores, by_clip)):
+    for label, (positive, score, weight) in enumerate(_choose_known(truth, scores, by_clip)):
         if positive.any():
             steps = _steps(positive, score)
             seen = _sums(steps.order[: steps.end[-1]], np.append(0, steps.end[:-1]), weight).cumsum(axis=0)
@@ -69,7 +69,7 @@ def auc(truth: ArrayLike, scores: ArrayLike, *, weights: ArrayLike | None = None
     truth, scores = check_arrays(truth, scores)
     by_clip, draws = _by_clip(weights, len(truth))
     values = np.full((by_clip.shape[1], truth.shape[1]), np.nan)
-    for label, (positive, score, weight) in enumerate(_known(truth, scores, by_clip)):
+    for label, (positive, score, weight) in enumerate(_choose_known(truth, scores, by_clip)):
         if positive.any():
             steps, total = _steps(positive, score), weight.sum(axis=0, dtype=np.float64)
             step = _sums(steps.hits, steps.first, weight)
@@ -185,7 +185,7 @@ def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], thre
     return numbers
 
 
-def _known(truth: Array, scores: Array, by_clip: NDArray[np.generic]) -> Iterator[tuple[Flags, Array, NDArray[np.generic]]]:
+def _choose_known(truth: Array, scores: Array, by_clip: NDArray[np.generic]) -> Iterator[tuple[Flags, Array, NDArray[np.generic]]]:
     """Give, label by label, the clips whose truth is known: whether they hold it, their scores, their weights (clips, draws)."""
     positive, known = binarize(truth)
     for label in range(truth.shape[1]):

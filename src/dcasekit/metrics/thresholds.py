@@ -46,7 +46,7 @@ def best_f1(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], grid:
     if tried is not None and (tried.ndim != 1 or not tried.size or not np.isfinite(tried).all()):
         raise MetricError(f"the grid must be one or more finite thresholds, got {grid!r}")
     chosen = dict.fromkeys(labels, float("nan"))
-    for label, positive, score in _known(truth, scores, labels):
+    for label, positive, score in _choose_known(truth, scores, labels):
         if positive.any():
             limits, hits, predicted = _counts(positive, score, tried)
             chosen[label] = float(limits[np.argmax(2 * hits / (positive.sum() + predicted))])
@@ -80,14 +80,14 @@ def for_precision(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str],
     if not 0 < precision <= 1:
         raise MetricError(f"precision must be above 0 and at most 1, got {precision}")
     chosen = dict.fromkeys(labels, float("nan"))
-    for label, positive, score in _known(truth, scores, labels):
+    for label, positive, score in _choose_known(truth, scores, labels):
         if positive.any():
             limits, hits, predicted = _counts(positive, score, None)
             chosen[label] = float(limits[hits / predicted >= precision].min(initial=np.inf))
     return chosen
 
 
-def _known(truth: Array, scores: Array, labels: Sequence[str]) -> Iterator[tuple[str, Flags, Array]]:
+def _choose_known(truth: Array, scores: Array, labels: Sequence[str]) -> Iterator[tuple[str, Flags, Array]]:
     """Give each label, whether the clips that know of it hold it, and their scores."""
     positive, known = binarize(truth)
     for label, present, certain, score in zip(labels, positive.T, known.T, scores.T, strict=True):

@@ -51,16 +51,16 @@ class Concatenated(TorchModelContainer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.first, self.second = _described(self.first), _described(self.second)
+        self.first, self.second = _describe(self.first), _describe(self.second)
 
     def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> nn.Module:
         """Make both networks, the second for what the first answers."""
-        first = _container(self.first).network_for(frames, dims, self.bands, task)
+        first = _make_container(self.first).network_for(frames, dims, self.bands, task)
         with torch.no_grad():
             answer = first.eval()(torch.zeros(1, frames, dims))
         if answer.ndim != 3:
             raise ModelError(f"the first of two models in series must answer (windows, frames, dims); {self.first} answers {answer.shape}")
-        return _Network(first, _container(self.second).network_for(answer.shape[1], self.bands, outputs, task), self)
+        return _Network(first, _make_container(self.second).network_for(answer.shape[1], self.bands, outputs, task), self)
 
 
 class _Network(nn.Module):
@@ -82,7 +82,7 @@ class _Network(nn.Module):
         return sum((getattr(network, "penalty", float)() for network in (self.first, self.second)), start=0.0)
 
 
-def _described(model: TorchModelContainer | Mapping[str, Any]) -> Mapping[str, Any]:
+def _describe(model: TorchModelContainer | Mapping[str, Any]) -> Mapping[str, Any]:
     """Write a model as it stands in a model file."""
     if isinstance(model, TorchModelContainer):
         return {"class": discover.address(type(model)), "settings": model.settings}
@@ -91,7 +91,7 @@ def _described(model: TorchModelContainer | Mapping[str, Any]) -> Mapping[str, A
     raise ModelError(f"a model in series is a model or {{'class': name, 'settings': {{...}}}}; got {model!r}")
 
 
-def _container(described: Any) -> TorchModelContainer:
+def _make_container(described: Any) -> TorchModelContainer:
     """Make the model; nothing but a model may be called."""
     kind = discover.load("models", described["class"])
     if not (isinstance(kind, type) and issubclass(kind, TorchModelContainer)):

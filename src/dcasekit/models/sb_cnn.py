@@ -74,7 +74,7 @@ class _Network(nn.Module):
                 f"windows of {frames} frames and {dims} dims are too small for filters {kernel} and pools {settings.pool_size}; "
                 "use a longer sequence_time, more bands, or smaller pools"
             ) from None
-        used = [_used(*each) for each in zip((frames, dims), kernel, zip(*settings.pool_size, strict=True), strict=True)]
+        used = [_count_used(*each) for each in zip((frames, dims), kernel, zip(*settings.pool_size, strict=True), strict=True)]
         # Batch normalisation sees even what the next pooling leaves over.
         self.used = (frames, dims) if settings.batch_norm else (used[0], used[1])
         self.dense = nn.Linear(flat, settings.n_dense)
@@ -92,7 +92,7 @@ class _Network(nn.Module):
         return self.l2_reg * l2(self.dense.weight, self.dense.bias, self.out.weight, self.out.bias)
 
 
-def _used(size: int, kernel: int, pools: Sequence[int]) -> int:
+def _count_used(size: int, kernel: int, pools: Sequence[int]) -> int:
     """Count the frames, or bands, of a window that reach the end: none sees what a pooling leaves over."""
     pools = (*pools, 1)
     for pool in pools:

@@ -65,7 +65,7 @@ class VGGish(TorchModelContainer):
         that writes and reads such files; none was seen.
         """
         own = self.weights()
-        found = {_translated(name): array.reshape(-1) if name.endswith("pca_means") else array for name, array in arrays.items()}
+        found = {_translate(name): array.reshape(-1) if name.endswith("pca_means") else array for name, array in arrays.items()}
         pca = {name for name in found if name.endswith(("pca_matrix", "pca_means"))}
         if pca == set(found):
             return {**{name: array for name, array in own.items() if not name.startswith("out.")}, **found}
@@ -88,7 +88,7 @@ _PCA = {"pca_eigen_vectors": "embedding.postprocess.pca_matrix", "pca_means": "e
 _TOP = re.compile(r"(?:^|[/._])fc\d")
 
 
-def _translated(name: str) -> str:
+def _translate(name: str) -> str:
     """Give a tensor of torchvggish or a part of Google's PCA its name here; all others keep theirs, among them Keras'."""
     layer, point, tensor = name.rpartition(".")
     return _PCA.get(name) or _TORCHVGGISH.get(layer, layer) + point + tensor

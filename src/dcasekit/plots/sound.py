@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dcasekit.annotations import Event
 from dcasekit.core.units import FloatArray, Hz, Seconds
-from dcasekit.plots.svg import BLUE, ORANGE, hint, name_ticks, own_axes, shortened
+from dcasekit.plots.svg import BLUE, ORANGE, hint, name_ticks, own_axes, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +42,7 @@ def spectrogram(audio: FloatArray, sr: Hz, *, events: Iterable[Event] = (), colu
         top = high * (0.96 - 0.11 * (lanes.index(event.label) % 8))
         span = ax.axvspan(event.onset, event.offset, color="white", alpha=0.12, linewidth=0)
         ax.plot([event.onset, event.offset], [top, top], color="white", linewidth=2, solid_capstyle="butt")
-        ax.text(event.onset, top, f" {shortened(event.label)}", color="white", va="top", parse_math=False, clip_on=True, bbox=_SHADE)
+        ax.text(event.onset, top, f" {shorten(event.label)}", color="white", va="top", parse_math=False, clip_on=True, bbox=_SHADE)
         hint(span, f"{event.label} {event.onset:.2f} to {event.offset:.2f} s")
     ticks = [hz for hz in _KILOHERTZ_AT if hz <= sr / 2]
     ax.set_yticks([float(_mel(hz)) for hz in ticks], [f"{hz / 1000:g}" for hz in ticks])

@@ -86,7 +86,7 @@ def hint(artist: "Artist", text: str) -> None:
 
 def name_ticks(axis: Any, labels: Sequence[str], **settings: Any) -> None:
     """Write labels at 0, 1, 2 ... of an axis, as text and not as formulas; long ones are cut."""
-    axis.set_ticks(range(len(labels)), [shortened(label) for label in labels], parse_math=False, **settings)
+    axis.set_ticks(range(len(labels)), [shorten(label) for label in labels], parse_math=False, **settings)
     for tick, label in zip(axis.get_ticklabels(), labels, strict=True):
         if len(label) > _LONGEST:
             hint(tick, label)
@@ -97,10 +97,10 @@ def shares(axis: Any) -> None:
     axis.set_ticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
 
 
-def shortened(label: str) -> str:
+def shorten(label: str) -> str:
     """Leave out the middle of a long label.
 
-    >>> shortened("Child_speech_and_kid_speaking")
+    >>> shorten("Child_speech_and_kid_speaking")
     'Child_speech_and…_speaking'
     """
     label = visible(label)

@@ -67,7 +67,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
     pretrain(config, sounds, out)
     jobs = list(product([*SYSTEMS, FINE_TUNED], dataset.present_folds))
     bar = "Training systems and folds" if progress else None
-    done = map_clips(partial(tested, config, dataset, out), jobs, jobs=min(len(jobs), usable_cores()), progress=bar)
+    done = map_clips(partial(train_and_test, config, dataset, out), jobs, jobs=min(len(jobs), usable_cores()), progress=bar)
     tests = dict(zip(jobs, done, strict=True))
     sections = [
         replace(
@@ -85,7 +85,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
     return report
 
 
-def tested(config: Config, dataset: Dataset, out: Path, job: tuple[str, str]) -> Section:
+def train_and_test(config: Config, dataset: Dataset, out: Path, job: tuple[str, str]) -> Section:
     """Train a system on all folds but one, test it on that one, and save it."""
     (system, fold), began = job, time.perf_counter()
     split = dataset.split(fold, validation=False)

@@ -50,7 +50,7 @@ def examples(results: Results) -> list[Shown]:
     if results.task == "classification":
         mistakes = results.mistakes(6)
         answers = ([Answer(one.predicted, percent(one.confidence), False)] for one in mistakes)
-        return [_shown(one.clip, one.path, said, [one.true]) for one, said in zip(mistakes, answers, strict=True)]
+        return [_show(one.clip, one.path, said, [one.true]) for one, said in zip(mistakes, answers, strict=True)]
     if results.task == "tagging":
         return [_tags(results, position) for position in _most_wrong(results, 6)]
     paths = dict(zip(results.clips, results.paths, strict=False))
@@ -71,14 +71,14 @@ def _tags(results: Results, position: int) -> Shown:
     right = [None if np.isnan(truth[index]) else bool(truth[index] > HARD) for index in said]
     answers = [Answer(results.labels[index], percent(float(scores[index])), one) for index, one in zip(said, right, strict=True)]
     true = [label for label, value in zip(results.labels, truth, strict=True) if value > HARD]
-    return _shown(results.clips[position], results.paths[position] if results.paths else None, answers, true)
+    return _show(results.clips[position], results.paths[position] if results.paths else None, answers, true)
 
 
 def _clip_scores(results: Results) -> FloatArray:
     return np.concatenate([pool(scores, how="mean").values for scores in results.scores])
 
 
-def _shown(clip: str, path: Path | None, answers: Sequence[Answer], true: Sequence[str]) -> Shown:
+def _show(clip: str, path: Path | None, answers: Sequence[Answer], true: Sequence[str]) -> Shown:
     samples, sound, problem = _read(path, _HEARD, _HEARD)
     picture = "" if samples is None else figure(f"Spectrogram of {clip}", partial(plots.spectrogram, samples, _RATE), width=360, height=150)
     return Shown(clip, picture, sound, problem, answers, true)

@@ -124,7 +124,7 @@ class Section:
     @cached_property
     def pooled(self) -> Results:
         """All folds' clips as one test set."""
-        return Results.pooled(list(self.folds.values()))
+        return Results.pool(list(self.folds.values()))
 
     @cached_property
     def rocs(self) -> Mapping[str, psds.Roc]:
@@ -266,7 +266,13 @@ def _headline(section: Section) -> list[Fact]:
 def tables(section: Section) -> list[Table]:
     """Give every table of a section, in the order of reading; an empty one is left out."""
     settings = section.model.get("settings") or {}
-    tables = (_published(section), _folds(section), _labels(section), _confused(section), settings_table("Model settings", settings))
+    tables = (
+        _tabulate_published(section),
+        _folds(section),
+        _labels(section),
+        _tabulate_confusions(section),
+        settings_table("Model settings", settings),
+    )
     return [table for table in tables if table.rows]
 
 
@@ -303,7 +309,7 @@ def _numbers(results: Results, rocs: Mapping[str, psds.Roc]) -> dict[str, float]
     return results.numbers | {name: rocs[name].area if name in rocs else float("nan") for name in wanted}
 
 
-def _published(section: Section) -> Table:
+def _tabulate_published(section: Section) -> Table:
     if len(section.measured) > 1 or section.measures:
         return beside(section.measured, section.published)
     number = section.headline
@@ -349,7 +355,7 @@ def _labels(section: Section) -> Table:
     return Table(("label", "clips", *map(name, keys)), rows, title="Numbers of each label")
 
 
-def _confused(section: Section, count: int = 8) -> Table:
+def _tabulate_confusions(section: Section, count: int = 8) -> Table:
     """List the commonest confusions."""
     counts, labels = section.pooled.confusion, section.pooled.labels
     if counts is None:

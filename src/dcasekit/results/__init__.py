@@ -103,7 +103,7 @@ class Results:
                 raise MetricError(f"clip {clip} has events of label {min(strange)!r}; the labels are: {', '.join(self.labels)}")
 
     @classmethod
-    def pooled(cls, results: Sequence["Results"]) -> "Results":
+    def pool(cls, results: Sequence["Results"]) -> "Results":
         """Join the results of several folds as if it were one test set.
 
         Raises
@@ -116,21 +116,21 @@ class Results:
         if not others:
             return first
 
-        def joined(name: str) -> tuple[Any, ...]:
+        def join(name: str) -> tuple[Any, ...]:
             parts = [getattr(one, name) for one in results]
             return tuple(chain.from_iterable(parts)) if all(parts) else ()
 
         return cls(
             task=first.task,
             labels=first.labels,
-            clips=joined("clips"),
+            clips=join("clips"),
             truth=np.concatenate([one.truth for one in results]),
-            scores=joined("scores"),
+            scores=join("scores"),
             events=None if first.events is None else {clip: e for one in results for clip, e in (one.events or {}).items()},
-            paths=joined("paths"),
+            paths=join("paths"),
             groups=tuple(chain.from_iterable(one.groups or ("",) * len(one.clips) for one in results)),
             threshold=first.threshold,
-            durations=joined("durations"),
+            durations=join("durations"),
         )
 
     @property
@@ -170,7 +170,7 @@ class Results:
 
         NaN if there are fewer than two groups.
         """
-        return bootstrap.interval(self._resampled, self._counted.size, groups=self._units)
+        return bootstrap.interval(self._resample, self._counted.size, groups=self._units)
 
     @cached_property
     def confusion(self) -> NDArray[np.int64] | None:
@@ -237,7 +237,7 @@ class Results:
             raise MetricError("two systems are compared on the same clips, in one order, with the same labels and truth; these differ")
         # A swap puts clips of both into one ranking: a system's ranks are on the other's scale, its scores need not be.
         systems = [one if self.headline in ("accuracy", "f1/micro") else one._ranked() for one in (self, other)]
-        stacked, clips = Results.pooled(systems)._resampled, self._counted.size
+        stacked, clips = Results.pool(systems)._resample, self._counted.size
         difference, low, high = paired.bootstrap(stacked, clips, groups=self._units)
         return Comparison(difference, (low, high), paired.permutation(stacked, clips, groups=self._units))
 
@@ -346,7 +346,7 @@ class Results:
         shares = np.stack(ranks, axis=1) / len(self.clips)
         return replace(self, scores=tuple(Scores(row[None], np.array([0.0, 1.0]), self.labels) for row in shares))
 
-    def _resampled(self, weights: FloatArray) -> NDArray[np.float64]:
+    def _resample(self, weights: FloatArray) -> NDArray[np.float64]:
         """Compute the headline for each draw of the clips it is made of: weights (draws, clips) -> (draws,)."""
         if self.task == "classification":
             correct = self._clip_scores.argmax(axis=1) == (self.truth == 1).argmax(axis=1)

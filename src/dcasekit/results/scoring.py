@@ -16,7 +16,7 @@ import numpy as np
 from dcasekit.annotations import TIME_TOLERANCE, events_to_tags, tags_to_vector
 from dcasekit.core.units import FloatArray
 from dcasekit.errors import MetricError, NameNotFoundError
-from dcasekit.metrics import Array, binarize, bootstrap, drawn, event, intersection, psds, ratio, segment, tagging
+from dcasekit.metrics import Array, binarize, bootstrap, event, intersection, psds, ratio, segment, statistics, tagging
 from dcasekit.metrics.bootstrap import Statistic
 from dcasekit.results.material import Material, read
 
@@ -172,7 +172,9 @@ def _statistic_of_events(metric: Metric, material: Material, settings: Mapping[s
     known = inspect.signature(function).parameters
     timed = {"durations": material.durations} if "durations" in known else {}
     counted = {key: value for key, value in settings.items() if key in known}
-    return drawn.figure_of(function(material.reference, material.estimate, labels=material.labels, **{**timed, **counted}), metric.headline)
+    return statistics.figure_of(
+        function(material.reference, material.estimate, labels=material.labels, **{**timed, **counted}), metric.headline
+    )
 
 
 def _statistic_of_tags(metric: Metric, material: Material, settings: Mapping[str, Any]) -> Statistic:  # noqa: ARG001
@@ -211,11 +213,11 @@ _COUNTS: Mapping[Callable[..., Any], Callable[..., Any]] = {
     intersection.f1: intersection.counts,
 }
 _DRAWN: Mapping[Callable[..., Any], Callable[..., Statistic]] = {
-    psds.psds: partial(drawn.psds, unbiased=True),
-    segment.best_f1: drawn.best_segment_f1,
-    event.best_f1: drawn.best_event_f1,
-    intersection.best_f1: drawn.best_intersection_f1,
-    segment.auroc: drawn.segment_auroc,
+    psds.psds: partial(statistics.psds, unbiased=True),
+    segment.best_f1: statistics.best_segment_f1,
+    event.best_f1: statistics.best_event_f1,
+    intersection.best_f1: statistics.best_intersection_f1,
+    segment.auroc: statistics.segment_auroc,
 }
 _STATISTICS: Mapping[str, Callable[[Metric, Material, Mapping[str, Any]], Statistic]] = {
     "events": _statistic_of_events,

@@ -14,7 +14,7 @@ def need(holds: object, sentence: str) -> None:
 
 
 @contextmanager
-def refused(error: type[Exception], what: str, *, says: str = "") -> Iterator[None]:
+def expect_refusal(error: type[Exception], what: str, *, says: str = "") -> Iterator[None]:
     try:
         yield
     except error as found:

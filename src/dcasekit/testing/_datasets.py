@@ -14,7 +14,7 @@ import numpy as np
 from dcasekit import audio
 from dcasekit.datasets.base import Dataset
 from dcasekit.errors import DatasetError
-from dcasekit.testing._contract import need, refused
+from dcasekit.testing._contract import expect_refusal, need
 from dcasekit.testing._oracle import check_oracle
 
 _TEXTS = (".csv", ".tsv", ".txt", ".ann", ".json", ".jams", ".yaml")  # label files
@@ -39,14 +39,14 @@ def _check_facts(kind: type[Dataset]) -> None:
     bare = kind("no/such/folder")
     found = [fact for fact in ("labels", "folds", "task", "protocol") if isinstance(getattr(kind, fact, None), property | cached_property)]
     for fact in found:  # of a dataset of one's own: they are read from files
-        with refused(DatasetError, f"asking for the {fact} where there are no files"):
+        with expect_refusal(DatasetError, f"asking for the {fact} where there are no files"):
             getattr(bare, fact)
     for fact in {"licence", "citation", "labels", "folds", "task", "protocol"} - set(found):
         need(getattr(bare, fact, None), f"{kind.__name__} states its {fact}, without any files")
     need(len((kind.__doc__ or "").strip()) > 80, f"{kind.__name__} has a docstring that is its card: what it is, its folds, its layout")
     for fact in {"labels", "folds"} - set(found):
         need(len(set(getattr(bare, fact))) == len(getattr(bare, fact)), f"the {fact} are named once")
-    with refused(DatasetError, "reading clips where there are no files", says="download()" if kind.archives else ""):
+    with expect_refusal(DatasetError, "reading clips where there are no files", says="download()" if kind.archives else ""):
         _ = bare.clips
     need(not Path("no").exists(), "constructing writes nothing")
 
@@ -145,7 +145,7 @@ def _check_label_files(dataset: Dataset, folder: Path) -> None:
 def _check_label_text(twin: Dataset, file: Path, text: str, labels: Sequence[str]) -> None:
     whole_word = r"(?<![-\w]){}(?![-\w])"
     if known := [label for label in labels if re.search(whole_word.format(re.escape(label)), text)]:
-        with refused(DatasetError, f"an unknown label in {file.name}", says="no_such_label"):
+        with expect_refusal(DatasetError, f"an unknown label in {file.name}", says="no_such_label"):
             _reread(twin, file, re.sub(whole_word.format(re.escape(known[0])), "no_such_label", text))
     ids = _reread(twin, file, text)
     delimiter = "\t" if "\t" in text else ","
@@ -162,7 +162,7 @@ def _check_label_text(twin: Dataset, file: Path, text: str, labels: Sequence[str
         _reread(twin, file, text.rstrip("\n") + "\nno such row\n")
         need(twin.listed != before, f"{file.name} is read to its last row: one that means nothing is refused")
     if file.suffix.lower() in (".csv", ".tsv"):
-        with refused(DatasetError, f"a cell too many in {file.name}", says=file.name):
+        with expect_refusal(DatasetError, f"a cell too many in {file.name}", says=file.name):
             _reread(twin, file, text.rstrip("\n") + f"{delimiter}surplus\n")
     with suppress(DatasetError):
         twice = _reread(twin, file, text.rstrip("\n") + "\n" + text.splitlines()[-1] + "\n")

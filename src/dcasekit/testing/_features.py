@@ -9,7 +9,7 @@ import numpy as np
 
 from dcasekit.errors import FeatureError
 from dcasekit.features.base import FeatureExtractor
-from dcasekit.testing._contract import need, refused
+from dcasekit.testing._contract import expect_refusal, need
 
 
 def check_feature(feature: FeatureExtractor) -> None:
@@ -29,7 +29,7 @@ def _check_values(feature: FeatureExtractor) -> None:
         need((sound == before).all(), "compute() leaves its argument as it was")
     need((feature.compute(noise) == feature.compute(noise)).all(), "the same audio gives the same numbers")
     for name, wrong in {"two channels": np.zeros((len(noise), 2)), "NaN": np.full(len(noise), np.nan), "no samples": noise[:0]}.items():
-        with refused(FeatureError, f"audio with {name}"):
+        with expect_refusal(FeatureError, f"audio with {name}"):
             feature.compute(wrong)
     for samples in (1, feature.audio_win // 2 + 1, feature.audio_win - 1):
         with suppress(FeatureError):
@@ -72,5 +72,5 @@ def _check_settings(feature: FeatureExtractor) -> None:
     need(replace(feature, sequence_time=2.0).fingerprint == feature.fingerprint, "how windows are cut does not change the fingerprint")
     need(re.fullmatch(r"[\w.-]+", feature.fingerprint) is not None, f"the fingerprint is a file name; got {feature.fingerprint!r}")
     for name, wrong in {"no_such_setting": 1, "audio_hop": 0.01, "sr": -1, "sequence_time": 0.0}.items():
-        with refused(FeatureError, f"{name}={wrong}", says=name):
+        with expect_refusal(FeatureError, f"{name}={wrong}", says=name):
             kind.from_settings({**settings, name: wrong})

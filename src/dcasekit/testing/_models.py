@@ -16,7 +16,7 @@ from dcasekit.containers.base import ModelContainer, load
 from dcasekit.containers.saving import check_constructor
 from dcasekit.core.units import FloatArray
 from dcasekit.errors import ModelError
-from dcasekit.testing._contract import ContractError, need, refused
+from dcasekit.testing._contract import ContractError, expect_refusal, need
 
 
 def check_model(
@@ -48,9 +48,9 @@ def check_model(
         raise ContractError(f"does not hold: a model can be loaded again. {error}") from None
     model = type(container)(**json.loads(json.dumps(container.settings)))
     need(json.dumps(model.settings) == json.dumps(container.settings), "settings survive JSON")
-    with refused(ModelError, "an unknown setting", says="no_such_setting"):
+    with expect_refusal(ModelError, "an unknown setting", says="no_such_setting"):
         type(container)(**{**container.settings, "no_such_setting": 1})
-    with refused(ModelError, "an unknown setting of train()", says="epoch"):
+    with expect_refusal(ModelError, "an unknown setting of train()", says="epoch"):
         model.train((np.zeros((2, *shape)), np.eye(2)), epoch=1)
     x, y = _separable(shape, len(labels))
     if loss == "mse":
@@ -85,7 +85,7 @@ def _check_training(model: ModelContainer, x: FloatArray, y: FloatArray, how: Ma
     need(losses[-1] < [*guess, *losses][0], f"training lowers the loss on windows that are easy to tell apart; got {losses}")
     broken = x.copy()
     broken[-1, -1, -1] = np.nan
-    with refused(ModelError, "training on windows one of which holds NaN", says="NaN"):
+    with expect_refusal(ModelError, "training on windows one of which holds NaN", says="NaN"):
         copy.copy(model).train((broken, y), epochs=1, **how)
     need(min(model.cost().values()) > 0, f"cost() counts parameters and multiply-accumulates; got {model.cost()}")
     seeded = [copy.copy(model).build(model.shape, model.labels, seed=seed).weights() for seed in (3, 3, 4)]
@@ -99,9 +99,9 @@ def _check_training(model: ModelContainer, x: FloatArray, y: FloatArray, how: Ma
 
 
 def _check_without_layers(model: ModelContainer, x: FloatArray, y: FloatArray) -> None:
-    with refused(ModelError, "embed of a model without layers", says="no layers"):
+    with expect_refusal(ModelError, "embed of a model without layers", says="no layers"):
         model.embed("x", x)
-    with refused(ModelError, "fine_tune of a model without layers", says="no layers"):
+    with expect_refusal(ModelError, "fine_tune of a model without layers", says="no layers"):
         model.fine_tune((x, y), epochs=1)
 
 
@@ -113,7 +113,7 @@ def _check_layers(model: ModelContainer, x: FloatArray, layers: Sequence[str]) -
             found == [((count, *shapes[layer]), "float32") for count in (2, 1)],
             f"embed gives for each clip the windows' outputs, of the shape of {layer} in layers(); got {found}",
         )
-    with refused(ModelError, "a layer that is not there", says=layers[-1]):
+    with expect_refusal(ModelError, "a layer that is not there", says=layers[-1]):
         model.embed("no such layer", x)
 
 
@@ -125,28 +125,28 @@ def _check_fine_tuning(model: ModelContainer, x: FloatArray, y: FloatArray, laye
     first = y[..., 0]
     data = (x, np.stack([first, 1 - first, 0 * first][: len(labels)], axis=-1))
 
-    def tuned(freeze: str) -> ModelContainer:
+    def tune(freeze: str) -> ModelContainer:
         found = copy.copy(model)
         found.fine_tune(data, labels=labels, freeze=freeze, epochs=1, seed=1, **how)
         need(found.predict(x[:1])[0].labels == labels, "fine_tune replaces the labels")
         return found
 
-    weights = tuned("all").weights()
+    weights = tune("all").weights()
     new = {name.rpartition(".")[0] for name, array in weights.items() if name not in before or array.shape != before[name].shape}
     head = {name for name in weights if name.rpartition(".")[0] in new}
     need(bool(head), "fine_tune replaces the head")
     moved = [name for name, array in weights.items() if name not in head and not np.array_equal(array, before[name])]
     need(not moved, f"fine_tune with freeze='all' trains the head alone; it changed {', '.join(moved)}")
     if head.isdisjoint(kept := model.weights_until(layers[0])):
-        weights = tuned(layers[0]).weights()
-        need(_same(weights, tuned(layers[0]).weights()), "fine_tune with the same seed gives the same weights")
+        weights = tune(layers[0]).weights()
+        need(_same(weights, tune(layers[0]).weights()), "fine_tune with the same seed gives the same weights")
         moved = [name for name, array in weights.items() if name not in head and not np.array_equal(array, before[name])]
         need(not set(kept).intersection(moved), f"fine_tune with freeze={layers[0]!r} keeps {', '.join(kept)}")
         need(bool(moved), f"fine_tune with freeze={layers[0]!r} trains what comes after that layer")
     need(_same(model.weights(), before), "fine_tune of a copy leaves the model alone")
-    with refused(ModelError, "freezing up to a layer that is not there", says="no such layer"):
+    with expect_refusal(ModelError, "freezing up to a layer that is not there", says="no such layer"):
         model.fine_tune(data, freeze="no such layer")
-    with refused(ModelError, "fine-tuning on windows of other dims"):
+    with expect_refusal(ModelError, "fine-tuning on windows of other dims"):
         model.fine_tune((x[..., :-1], y), epochs=1)
 
 
@@ -164,9 +164,9 @@ def _check_answers(container: ModelContainer, model: ModelContainer, x: FloatArr
             one_label = task == "classification" and not levels
             need(not one_label or np.allclose(scores.values.sum(axis=1), 1, atol=1e-4), "answers to classification sum to 1")
     _check_batches(model, x)
-    with refused(ModelError, "a window of other dims"):
+    with expect_refusal(ModelError, "a window of other dims"):
         model.predict(np.zeros((1, model.shape[0], model.shape[1] + 1), np.float32))
-    with refused(ModelError, "predicting before training"):
+    with expect_refusal(ModelError, "predicting before training"):
         type(container)(**container.settings).predict(x)
 
 
@@ -212,7 +212,7 @@ def _check_damaged(saved: Path) -> None:
     good, found = weights.read_bytes(), json.loads(about.read_text(encoding="utf-8"))
     for what, content in {"changed weights": good[:-1] + bytes([good[-1] ^ 1]), "cut weights": good[:-10], "no weights": b""}.items():
         weights.write_bytes(content)
-        with refused(ModelError, f"a model with {what}"):
+        with expect_refusal(ModelError, f"a model with {what}"):
             load(saved)
     weights.write_bytes(good)
     feature = {"class": "mel_spectrogram", "settings": {"stft": {"class": "Nothing"}}}
@@ -221,5 +221,5 @@ def _check_damaged(saved: Path) -> None:
     texts = [json.dumps({**found, key: value}) for key, value in wrong.items()]
     for text in (*texts, json.dumps({**found, "class": "no_such_model"}), "{", "[]"):
         about.write_text(text, encoding="utf-8")
-        with refused(ModelError, f"the model file {text[:200]!r}"):
+        with expect_refusal(ModelError, f"the model file {text[:200]!r}"):
             load(saved)

@@ -13,7 +13,7 @@ Pooling: TypeAlias = Literal["mean", "max", "autopool"]
 PoolingOfLogits: TypeAlias = Literal["logits", "mean", "max", "autopool"]
 
 
-def convolved(
+def convolve(
     x: keras.KerasTensor, filters: Sequence[int], kernel: Sequence[int], pools: Sequence[Sequence[int]], *, batch_norm: bool = True
 ) -> keras.KerasTensor:
     """Convolve windows (windows, frames, dims) with ``conv1``, ``conv2`` ..., pool after all but the last; (windows, values)."""
@@ -42,7 +42,7 @@ def front_end(windows: keras.KerasTensor, levels: keras.KerasTensor) -> keras.Mo
     return network
 
 
-def pooled(logits: keras.KerasTensor, pooling: PoolingOfLogits, task: Task) -> keras.KerasTensor:
+def pool_logits(logits: keras.KerasTensor, pooling: PoolingOfLogits, task: Task) -> keras.KerasTensor:
     """Pool answers of frames (windows, frames, labels) -> (windows, labels), logits; as `Pool` of `dcasekit.models`."""
     ops = keras.ops
     if pooling == "logits":
@@ -53,10 +53,10 @@ def pooled(logits: keras.KerasTensor, pooling: PoolingOfLogits, task: Task) -> k
         return AutoPool(task, dtype="float32", name="autopool")(logits)
     if pooling != "mean":
         raise ModelError(f"pooling must be 'mean', 'max' or 'autopool'; got {pooling!r}")
-    return _weighted(logits, 0.0, task)
+    return _weigh(logits, 0.0, task)
 
 
-def _weighted(logits: Any, alpha: Any, task: Task) -> Any:
+def _weigh(logits: Any, alpha: Any, task: Task) -> Any:
     """Average answers over frames, with weights softmax(alpha x answer): the logit of that average."""
     ops = keras.ops
     if task == "classification":
@@ -78,7 +78,7 @@ class AutoPool(keras.layers.Layer):  # type: ignore[misc] # Keras has no types
         self.alpha = self.add_weight(shape=(shape[-1],), initializer="ones", name="alpha")
 
     def call(self, logits: Any) -> Any:
-        return _weighted(logits, self.alpha, self.task)
+        return _weigh(logits, self.alpha, self.task)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "task": self.task}

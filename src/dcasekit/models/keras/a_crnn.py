@@ -10,7 +10,7 @@ from dcasekit.containers.keras import KerasModelContainer
 from dcasekit.containers.summary import Published
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
-from dcasekit.models.keras._layers import PoolingOfLogits, pooled
+from dcasekit.models.keras._layers import PoolingOfLogits, pool_logits
 
 
 @dataclass(kw_only=True, eq=False)
@@ -78,7 +78,7 @@ class A_CRNN(KerasModelContainer):  # noqa: N801 - the published spelling
             x = layers.Dropout(self.dropout, name=f"dropout{len(self.pool_size) + number}")(x)
         logits = layers.Dense(outputs, dtype="float32", name="out")(x)
         per_frame = self.target == "frame" or (self.target is None and task == "detection")
-        return keras.Model(windows, logits if per_frame else pooled(logits, self.pooling, task))
+        return keras.Model(windows, logits if per_frame else pool_logits(logits, self.pooling, task))
 
     def _recurrent(self, units: int, name: str) -> keras.Layer:
         """Make a gated recurrent layer. Mixed precision would gain nothing in it, and lose digits at every frame."""

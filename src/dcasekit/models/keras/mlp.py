@@ -10,7 +10,7 @@ from dcasekit.containers.keras import KerasModelContainer
 from dcasekit.containers.summary import Published
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
-from dcasekit.models.keras._layers import Pooling, pooled
+from dcasekit.models.keras._layers import Pooling, pool_logits
 
 
 @dataclass(kw_only=True, eq=False)
@@ -47,4 +47,4 @@ class MLP(KerasModelContainer):
             hidden = layers.Dropout(rate, name=f"dropout{number}")(hidden)
         logits = layers.Dense(outputs, kernel_regularizer=penalty, dtype="float32", name="out")(hidden)  # (windows, frames, labels)
         # The published model averages probabilities, not logits: give back the logit of that average.
-        return keras.Model(windows, pooled(logits, self.pooling, task))
+        return keras.Model(windows, pool_logits(logits, self.pooling, task))

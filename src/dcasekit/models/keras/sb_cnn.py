@@ -9,7 +9,7 @@ import keras
 from dcasekit.containers.keras import KerasModelContainer
 from dcasekit.containers.summary import Published
 from dcasekit.datasets.base import Task
-from dcasekit.models.keras._layers import convolved
+from dcasekit.models.keras._layers import convolve
 
 
 @dataclass(kw_only=True, eq=False)
@@ -45,7 +45,7 @@ class SB_CNN(KerasModelContainer):  # noqa: N801 - the paper's spelling
         """Make the network for windows of exactly this shape."""
         layers, penalty = keras.layers, keras.regularizers.L2(self.l2_reg)
         windows = keras.Input((frames, dims))
-        values = convolved(windows, self.filters, self.filter_size, self.pool_size, batch_norm=self.batch_norm)
+        values = convolve(windows, self.filters, self.filter_size, self.pool_size, batch_norm=self.batch_norm)
         values = layers.Dropout(self.dropout, name="dropout1")(values)
         dense = layers.Dense(self.n_dense, activation="relu", kernel_regularizer=penalty, bias_regularizer=penalty, name="dense1")
         values = layers.Dropout(self.dropout, name="dropout2")(dense(values))

@@ -9,7 +9,7 @@ import keras
 from dcasekit.containers.keras import KerasModelContainer
 from dcasekit.containers.summary import Published
 from dcasekit.datasets.base import Task
-from dcasekit.models.keras._layers import convolved
+from dcasekit.models.keras._layers import convolve
 
 
 @dataclass(kw_only=True, eq=False)
@@ -45,7 +45,7 @@ class SB_CNN_SED(KerasModelContainer):  # noqa: N801 - the paper's spelling
         windows = x = keras.Input((frames, dims))
         if self.input_norm:
             x = layers.BatchNormalization(name="input_norm")(x)
-        values = convolved(x, [self.filters] * 3, self.filter_size, [self.pool_size] * 2)
+        values = convolve(x, [self.filters] * 3, self.filter_size, [self.pool_size] * 2)
         for number, size in enumerate(self.n_dense, start=1):
             values = layers.Dropout(self.dropout, name=f"dropout{number}")(values)
             values = layers.Dense(size, activation="relu", name=f"dense{number}")(values)

@@ -54,7 +54,7 @@ class SMel(LevelsModel, KerasModelContainer):
         ops, samples = keras.ops, self.audio_win or dims
         started = self._twin().build((frames, dims), tuple(map(str, range(outputs)))).weights()["conv.weight"]  # (bands, 1, samples)
         windows = keras.Input((None, dims))
-        cut = windows if self.audio_win is None else _framed(windows, self.audio_win)  # (windows, frames, samples)
+        cut = windows if self.audio_win is None else _frame(windows, self.audio_win)  # (windows, frames, samples)
         # Half precision cannot hold these energies: a filter's output may be 1e-5, and its square is what counts.
         conv = keras.layers.Conv1D(outputs, samples, strides=16, padding="same", dtype="float32", name="conv")
         filtered = conv(ops.reshape(cut, (-1, samples, 1)))  # (windows * frames, samples / 16, bands)
@@ -75,7 +75,7 @@ class SMel(LevelsModel, KerasModelContainer):
         return discover.load("models", "smel")(**self.settings)
 
 
-def _framed(windows: keras.KerasTensor, audio_win: int) -> keras.KerasTensor:
+def _frame(windows: keras.KerasTensor, audio_win: int) -> keras.KerasTensor:
     """Cut (windows, frames, hop) into as many windowed frames (windows, frames, audio_win), centred on the begin of each row."""
     audio = keras.layers.Flatten(name="audio")(windows)
     audio = keras.ops.pad(audio, ((0, 0), (audio_win // 2, audio_win // 2)), mode="reflect")

@@ -265,7 +265,7 @@ def _keep(changes: ChangesOfClips, clips: int, wrong: Callable[[Array], Array]) 
     size = max(2, min(LEVELS, _NUMBERS // (clips * len(counts))))
     even = np.linspace(0, len(level) - 1, size).astype(np.intp)
     chosen = np.unique(np.concatenate([turns if len(turns) <= 2 * size else turns[:: len(turns) // size], even]))
-    return changes.sampled(level[chosen[chosen > 0]], clips).astype(np.float32)
+    return changes.sample(level[chosen[chosen > 0]], clips).astype(np.float32)
 
 
 def _sum_draws(weights: FloatArray, kept: FloatArray) -> Array:
