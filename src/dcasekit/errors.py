@@ -80,5 +80,5 @@ class MissingExtraError(DcasekitError, ImportError):
 
 
 def first_line(error: BaseException) -> str:
-    """Sum up another library's error for a message: its first line, or its kind if it says nothing."""
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    """Sum up another library's error for a message: its first line, 300 characters at most, or its kind if it says nothing."""
+    return next(iter(str(error).strip().splitlines()), "")[:300] or type(error).__name__

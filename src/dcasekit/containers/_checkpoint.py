@@ -90,9 +90,7 @@ def load_checkpoint(folder: PathLike, run: Mapping[str, Any]) -> State | None:
         if not all(_is_record(record, epoch) for epoch, record in enumerate(values["history"], 1)):
             raise TypeError("its history is not a record for each epoch")
     except (OSError, LookupError, TypeError, ValueError, AttributeError, RecursionError, MemoryError, SafetensorError) as error:
-        raise ModelError(
-            f"{path} is no checkpoint that can be read ({first_line(error)[:300]}); delete it to train from the start"
-        ) from error
+        raise ModelError(f"{path} is no checkpoint that can be read ({first_line(error)}); delete it to train from the start") from error
     if changed := [name for name in {**other, **run} if other.get(name) != run.get(name)]:
         told = "; ".join(_difference(name, other.get(name), run.get(name)) for name in sorted(changed))
         raise ModelError(f"{path} belongs to another run: {told}; delete it, or resume in another folder")

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from dcasekit.containers._backend import Weights
 from dcasekit.containers._keras_weights import role
 from dcasekit.core.units import PathLike
-from dcasekit.errors import MissingExtraError, ModelError
+from dcasekit.errors import MissingExtraError, ModelError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -157,8 +157,9 @@ def _need_numbers(path: Path, name: str, kind: Any) -> None:
 
 
 def _damaged(path: Path, error: Exception) -> ModelError:
-    first = (str(error).splitlines() or [type(error).__name__])[0]
-    return ModelError(f"{path} is damaged, or not of the kind its name says ({first}); download it again and compare its size or checksum")
+    return ModelError(
+        f"{path} is damaged, or not of the kind its name says ({first_line(error)}); download it again and compare its size or checksum"
+    )
 
 
 # ---- Keras
@@ -184,7 +185,7 @@ def _read_keras(source: Path | io.BytesIO, budget: _Budget) -> Arrays:
             return dict(_read_layers(_open_inside(file, "model_weights", budget.path) if "model_weights" in file else file, budget))
     except ModelError:
         raise
-    except (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+    except (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError) as error:
         raise _damaged(budget.path, error) from error
 
 
@@ -258,8 +259,8 @@ def _read_torch(path: Path, budget: _Budget) -> Arrays:
     except Exception as error:  # what unpickling raises has no base class but this one
         if wanted := re.search(r"GLOBAL \S+|Unsupported class \S+|TorchScript", str(error)):
             raise ModelError(
-                f"{path} holds more than tensors ({wanted[0]}), and reading it would run code that it names: refused. If you trust it, "
-                "open it elsewhere and save the tensors of its state_dict() with safetensors.torch.save_file"
+                f"{path} holds more than tensors ({wanted[0][:100]}), and reading it would run code that it names: refused. If you "
+                "trust it, open it elsewhere and save the tensors of its state_dict() with safetensors.torch.save_file"
             ) from error
         raise _damaged(path, error) from error
     return {name: _to_array(name, tensor, budget) for name, tensor in _find_state_dict(found, path).items()}

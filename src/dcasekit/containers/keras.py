@@ -31,9 +31,10 @@ from dcasekit.containers._validation import Validation, measuring, name_validati
 from dcasekit.containers.base import ModelContainer
 from dcasekit.containers.training import Training
 from dcasekit.core import discover
+from dcasekit.core.cells import shorten
 from dcasekit.core.units import FloatArray
 from dcasekit.datasets.base import Task
-from dcasekit.errors import ModelError
+from dcasekit.errors import ModelError, first_line
 from dcasekit.generator import Data, Together
 
 
@@ -70,7 +71,9 @@ class KerasModelContainer(ModelContainer):
         except (TypeError, ValueError, IndexError, RuntimeError) as error:
             if isinstance(error, ModelError):
                 raise
-            raise ModelError(f"{type(self).__name__} cannot be built with the settings {self.settings}: {error}") from error
+            raise ModelError(
+                f"{type(self).__name__} cannot be built with the settings {shorten(self.settings)}: {first_line(error)}"
+            ) from error
         check(network)
         self.network = network
         self.shape, self.labels, self.task = (shape[0], shape[1]), tuple(labels), task

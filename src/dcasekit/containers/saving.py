@@ -18,6 +18,7 @@ import dcasekit
 from dcasekit.containers._backend import Backend, Weights
 from dcasekit.containers.heads import Head
 from dcasekit.core import discover
+from dcasekit.core.cells import shorten
 from dcasekit.core.files import check_place, place, read_json, replacing, write_json
 from dcasekit.errors import DcasekitError, ModelError, first_line
 from dcasekit.features.base import FeatureExtractor
@@ -121,7 +122,7 @@ def read_model(folder: Path, kind: type[Model], *, allow: Allowed = (), network:
     except ModelError as error:
         if str(folder) in str(error):
             raise
-        raise ModelError(f"{folder} cannot be loaded as a model: {error}") from error
+        raise ModelError(f"{folder} cannot be loaded as a model: {first_line(error)}") from error
     except (
         DcasekitError,
         OSError,
@@ -130,11 +131,12 @@ def read_model(folder: Path, kind: type[Model], *, allow: Allowed = (), network:
         ValueError,
         AttributeError,
         RuntimeError,
+        ArithmeticError,
         MemoryError,
         SafetensorError,
     ) as error:
         raise ModelError(
-            f"{folder} does not hold a complete model ({type(error).__name__}: {first_line(error)[:300]}); save or copy it again"
+            f"{folder} does not hold a complete model ({type(error).__name__}: {first_line(error)}); save or copy it again"
         ) from error
     return container
 
@@ -179,7 +181,7 @@ def _problem(found: Any) -> str:
     heads = found.get("heads", {})
     demands = {
         "class is no text": isinstance(found["class"], str),
-        f"task is {found['task']!r}": found["task"] in _TASKS,
+        f"task is {shorten(found['task'])}": found["task"] in _TASKS,
         "weights_sha256 is no SHA-256 sum": isinstance(sum_ := found["weights_sha256"], str) and re.fullmatch("[0-9a-f]{64}", sum_),
         "settings, training or versions are no objects": all(_is_object(found[key]) for key in ("settings", "training", "versions")),
         "history is no list of objects": isinstance(found["history"], list) and all(map(_is_object, found["history"])),
@@ -191,7 +193,7 @@ def _problem(found: Any) -> str:
     for name, value in _leaves(found):
         limited = (name.startswith(".settings.") or ".features.settings." in name) and isinstance(value, int)
         if (isinstance(value, float) and not math.isfinite(value)) or (limited and abs(value) >= _MOST):
-            wrong.append(f"{name.strip('.')} is {value}")
+            wrong.append(f"{shorten(name.strip('.'))} is {shorten(value)}")
     return next(iter(wrong), "")
 
 
@@ -204,7 +206,7 @@ def _head_problem(head: Mapping[str, Any]) -> str:
     sizes = isinstance(shape, list) and all(type(size) is int and 0 < size < _MOST for size in shape)
     demands = {
         "labels are no texts, each once": texts and 0 < len(labels) == len(set(labels)) < _MOST,
-        f"shape is not two whole numbers above 0, frames and dims, but {shape!r}": sizes and len(shape) == 2,
+        f"shape is not two whole numbers above 0, frames and dims, but {shorten(shape)}": sizes and len(shape) == 2,
         "features have no class and settings": front is None
         or (_is_object(front) and isinstance(front.get("class"), str) and _is_object(front.get("settings"))),
         "scaler is no object": head["scaler"] is None or _is_object(head["scaler"]),

@@ -22,9 +22,10 @@ from dcasekit.containers._validation import Validation, measuring, name_validati
 from dcasekit.containers.heads import Head
 from dcasekit.containers.training import Training
 from dcasekit.core import discover
+from dcasekit.core.cells import shorten
 from dcasekit.core.units import FloatArray
 from dcasekit.datasets.base import Task
-from dcasekit.errors import ModelError
+from dcasekit.errors import ModelError, first_line
 from dcasekit.generator import Data, Together
 
 

@@ -47,7 +47,9 @@ class UrbanScenes(Dataset):
         listed = self._list("fold1_train", "train")
         for name, found in self._list("fold1_evaluate", "test").items():
             if name in listed:
-                raise DatasetError(f"{self.root / 'evaluation_setup'}: {name} is in both fold1_train and fold1_evaluate; mend the lists")
+                raise DatasetError(
+                    f"{self.root / 'evaluation_setup'}: {shorten(name)} is in both fold1_train and fold1_evaluate; mend the lists"
+                )
             listed[name] = found
         meta = self.root / "meta.csv"
         for row in read_table(meta, _COLUMNS):
@@ -66,7 +68,7 @@ class UrbanScenes(Dataset):
                 extra={"city": place.rpartition("-")[0], "device": row["source_label"]},
             )
         for name, (*_, where) in listed.items():
-            raise DatasetError(f"{where}: {name} is not in {meta}; mend one of them, or run download() anew")
+            raise DatasetError(f"{where}: {shorten(name)} is not in {meta}; mend one of them, or run download() anew")
 
     def _list(self, stem: str, fold: str) -> dict[str, tuple[str, str, str]]:
         """Read one list: file name -> fold, scene, and where that is written."""
@@ -78,6 +80,6 @@ class UrbanScenes(Dataset):
         found: dict[str, tuple[str, str, str]] = {}
         for name, scene, where in rows:
             if name in found:
-                raise DatasetError(f"{where}: {name} is listed twice; remove one of the rows")
+                raise DatasetError(f"{where}: {shorten(name)} is listed twice; remove one of the rows")
             found[name] = (fold, scene, where)
         return found
