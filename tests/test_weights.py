@@ -967,3 +967,12 @@ def test_networks_that_are_not_twins_are_refused():
     lstm = {f"lstm.{name}": np.zeros(shape, np.float32) for name, shape in (("weight_ih_l0", (8, 3)), ("weight_hh_l0", (8, 2)))}
     with pytest.raises(ModelError, match="'lstm', needs weight_ih_l0"):
         to_torch({"gru_1": drawn({"gru_1": gru(3, 2)})["gru_1"]}, lstm)
+
+
+def test_numbers_of_hdf5_that_python_cannot_hold_are_named(tmp_path):
+    """Of an unzipped file, which Python reads for the library of HDF5."""
+    content = bytearray(write(tmp_path / "w.h5", {"dense": drawn({"dense": conv(3, 2)})["dense"]}).read_bytes())
+    content[41:49] = b"\xff" * 7 + b"\x7f"
+    (tmp_path / "w.h5.gz").write_bytes(gzip.compress(content))
+    with pytest.raises(ModelError, match="damaged"):
+        MLP(hidden_layers_size=(), dropout_rates=()).build((3, 4), ("a", "b")).load_weights(tmp_path / "w.h5.gz")

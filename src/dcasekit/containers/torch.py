@@ -143,7 +143,9 @@ class TorchModelContainer(TorchInside):
         except (TypeError, ValueError, IndexError, RuntimeError) as error:
             if isinstance(error, ModelError):
                 raise
-            raise ModelError(f"{type(self).__name__} cannot be built with the settings {self.settings}: {error}") from error
+            raise ModelError(
+                f"{type(self).__name__} cannot be built with the settings {shorten(self.settings)}: {first_line(error)}"
+            ) from error
 
     def weights(self) -> Weights:
         """Give the network's state dict as arrays."""
