@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from dcasekit import audio
-from dcasekit.cli.settings import changed
+from dcasekit.cli.settings import apply_settings
 from dcasekit.core import discover
 from dcasekit.errors import FeatureError
 from dcasekit.features import (
@@ -148,8 +148,10 @@ def test_settings_that_contradict_each_other_are_refused_where_they_are_set(make
 
 def test_the_command_line_says_so_before_it_reads_a_recording():
     with pytest.raises((FeatureError, typer.BadParameter), match="fmax <= sr / 2 = 8000.0 Hz"):
-        changed(MelSpectrogram(), {"sr": "16000", "mel.fmax": "20000"}, option="-F")
-    together = changed(MelSpectrogram(), {"mel.bands": "200", "stft.n_fft": "4096", "resampler": "sinc", "least_real": "0.5"}, option="-F")
+        apply_settings(MelSpectrogram(), {"sr": "16000", "mel.fmax": "20000"}, option="-F")
+    together = apply_settings(
+        MelSpectrogram(), {"mel.bands": "200", "stft.n_fft": "4096", "resampler": "sinc", "least_real": "0.5"}, option="-F"
+    )
     assert (together.mel.bands, together.resampler, together.least_real) == (200, "sinc", 0.5)
 
 
