@@ -155,7 +155,7 @@ class Scaler:
             scaler._count, scaler._low, scaler._high = int(values["count"]), float(values["low"]), float(values["high"])
             scaler._mean, scaler._squares = (np.array(values[name], np.float64, ndmin=1) for name in ("mean", "squares"))
             finite = np.isfinite([*scaler._mean, *scaler._squares, scaler._low, scaler._high]).all()
-            if not (finite and scaler._count > 0 and scaler._mean.shape == scaler._squares.shape == (scaler._mean.size,)):
+            if not (finite and 0 < scaler._count < 1 << 63 and scaler._mean.shape == scaler._squares.shape == (scaler._mean.size,)):
                 raise ValueError("numbers are missing, or not finite")
         except (LookupError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"this is not what Scaler.to_dict gave ({error!r:.300}); fit the scaler and save it again") from error

@@ -1,5 +1,6 @@
 """Find what is wrong with a dataset's audio files, and with labels that people wrote by hand."""
 
+import os
 import re
 import unicodedata
 from collections import defaultdict
@@ -113,7 +114,7 @@ def _check(path: Path, *, content: bool) -> _Checked:
             return _Checked(None, duration=duration)
         silent = not any([np.any(block) for block in audio.blocks(path)])  # a list: the whole file is to be decoded
     except AudioError as error:
-        if not path.exists():
+        if not os.path.exists(path):
             return _Checked(
                 Problem("missing", str(path), "listed in the label file, not on disk; put it there, or download the dataset again")
             )
