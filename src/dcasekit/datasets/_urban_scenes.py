@@ -57,7 +57,7 @@ class UrbanScenes(Dataset):
             fold, same, where = listed.pop(name, ("unused", scene, ""))
             if same != scene:
                 raise DatasetError(
-                    f"{where}: {shorten(name)} is {shorten(same)}, in {meta} it is {shorten(scene)}; mend one of them, or run download() anew"
+                    f"{where}: {shorten(name)} is {shorten(same)}, in {meta} it is {shorten(scene)}; mend one, or run download() anew"
                 )
             yield Clip(
                 id=PurePosixPath(name).stem,
