@@ -74,7 +74,7 @@ def match(first: Counts, second: Counts, *, greedy: bool) -> Flags:
     if not chosen.all():
         rest = np.flatnonzero(~chosen)
         references, estimates = _number(first[rest]), _number(second[rest])
-        of_references = _Neighbours(references, estimates)
+        of_references = _Neighbours(*_sort(references, estimates))
         partner = of_references.first_fit() if greedy else _largest(of_references)
         chosen[rest] = partner[references] == estimates
     return chosen
