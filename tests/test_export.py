@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, replace
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -160,6 +161,15 @@ def looped():
 def windowed():
     features = MelSpectrogram(sr=SR, audio_win=512, audio_hop=128, sequence_time=1.0, sequence_hop_time=0.4, mel=Mel(bands=40))
     return ready(SB_CNN(filters=(4, 4, 4)), features, "classification", scaler="standard")
+
+
+def test_products_are_run_by_onnx_runtime_before_those_with_bands(tmp_path):
+    """ONNX Runtime crashes where it moves a transposition from behind the first product into the second."""
+    features = MelSpectrogram(sr=SR, audio_win=480, audio_hop=240, sequence_time=0.9, sequence_hop_time=0.9, mel=Mel(bands=20))
+    model = ready(MLP(hidden_layers_size=(4,), dropout_rates=(0.1,)), features, "classification")
+    session = onnxruntime.InferenceSession(export.onnx(model, tmp_path / "model.onnx"))  # which compares it with the model
+    assert not {"STFT", "DFT"} & {node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node}
+    assert session.run(None, {"waveform": sound(9000)[None]})[0].shape[-1] == len(LABELS)
 
 
 def detector(scaler="minmax"):

@@ -62,7 +62,7 @@ class ProductEnergy(nn.Module):
         cosine, sine = self.turn.unbind()
         turned = torch.cat([real * cosine - imaginary * sine, real * sine + imaginary * cosine], -1)
         real, imaginary = torch.matmul(turned, self.out).split(self.b, 3)
-        return (real.square() + imaginary.square()).flatten(2)[:, :, self.places]
+        return (real.square() + imaginary.square()).flatten(2).index_select(2, self.places)
 
 
 def split(length: int) -> tuple[int, int]:
