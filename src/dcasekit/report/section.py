@@ -84,6 +84,7 @@ class Section:
     saved : folder of the model, of the first of several folds.
     measures : what a recipe measured its own way, in order; the first is the section's headline, in place of that of the task.
     intervals : measure -> its 95 % interval, for those that have one.
+    own_tables : that a recipe adds, such as of its data.
 
     Raises
     ------
@@ -101,6 +102,7 @@ class Section:
     saved: PathLike | None = None
     measures: Mapping[str, float] = field(default_factory=dict)
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    own_tables: Sequence[Table] = ()
 
     def __post_init__(self) -> None:
         named = {one.measure for one in self.published.values() if one.measure} - {*self.measures}
@@ -266,14 +268,8 @@ def _headline(section: Section) -> list[Fact]:
 def tables(section: Section) -> list[Table]:
     """Give every table of a section, in the order of reading; an empty one is left out."""
     settings = section.model.get("settings") or {}
-    tables = (
-        _tabulate_published(section),
-        _folds(section),
-        _labels(section),
-        _tabulate_confusions(section),
-        settings_table("Model settings", settings),
-    )
-    return [table for table in tables if table.rows]
+    numbers = (_tabulate_published(section), _folds(section), _labels(section), _tabulate_confusions(section))
+    return [table for table in (*numbers, *section.own_tables, settings_table("Model settings", settings)) if table.rows]
 
 
 def _clips(section: Section) -> Fact:
