@@ -22,7 +22,7 @@ from dcasekit.annotations import Clip
 from dcasekit.containers.schedules import inverse_decay
 from dcasekit.core.tables import Table
 from dcasekit.core.units import Seconds
-from dcasekit.datasets.base import Dataset, Split
+from dcasekit.datasets import Dataset, Split
 from dcasekit.datasets.tut_urban_acoustic_scenes_2018 import TUTUrbanAcousticScenes2018
 from dcasekit.features.mel_spectrogram import MelSpectrogram
 from dcasekit.generator import DataGenerator
