@@ -20,6 +20,7 @@ from pathlib import Path
 
 from dcasekit.annotations import Clip
 from dcasekit.containers.schedules import inverse_decay
+from dcasekit.core.energy import measured
 from dcasekit.core.tables import Table
 from dcasekit.core.units import Seconds
 from dcasekit.datasets import Dataset, Split
@@ -61,6 +62,7 @@ PUBLISHED = {
 BANDS = {"accuracy/macro": (0.59, 0.63)}
 
 
+@measured
 def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool = False) -> Report:
     """Tell of the data, split, train, evaluate, and save network and report.
 
