@@ -79,24 +79,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
     began = time.perf_counter()
     of = partial(DataGenerator, dataset, features)
-    model = SceneCNN()
-    model.train(
-        of(folds=split.train),
-        of(folds=split.validation, train=False),
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        schedule=partial(inverse_decay, decay=config.decay),
-        monitor="accuracy",
-        considered_improvement=1e-9,  # of two equal epochs the first is kept
-        best_from=config.best_from,
-        train_metric=True,
-        seed=config.seed,
-        device=config.device,
-        resume=out / "checkpoint",
-        progress=progress,
-    )
-    model.save(out / "model")
+    model = _train(config, of(folds=split.train), of(folds=split.validation, train=False), out, progress=progress)
     results = model.evaluate(of(folds=split.test, train=False))
     section = Section(
         name="TUT Urban Acoustic Scenes 2018, fold 1",
@@ -116,6 +99,28 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
     report = Report(title=title, settings=asdict(config), sections=[section], environment=environment())
     report.save(out)
     return report
+
+
+def _train(config: Config, train: DataGenerator, validation: DataGenerator, out: Path, *, progress: bool) -> SceneCNN:
+    model = SceneCNN()
+    model.train(
+        train,
+        validation,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        schedule=partial(inverse_decay, decay=config.decay),
+        monitor="accuracy",
+        considered_improvement=1e-9,  # of two equal epochs the first is kept
+        best_from=config.best_from,
+        train_metric=True,
+        seed=config.seed,
+        device=config.device,
+        resume=out / "checkpoint",
+        progress=progress,
+    )
+    model.save(out / "model")
+    return model
 
 
 def count_scenes(dataset: Dataset) -> Table:
