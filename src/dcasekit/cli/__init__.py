@@ -348,9 +348,16 @@ app.command(
     epilog=_cli_output.examples(
         "dcasekit run quickstart",
         "dcasekit run esc10 --data data/ESC-50 --quick",
+        "dcasekit run esc10 --data data/ESC-50 --runs 5",
         "dcasekit run esc10 --data data/ESC-50 --set epochs=20 --seed 1 --out runs/esc10-short",
     )
 )(_cli_recipes.run)
+app.command(
+    epilog=_cli_output.examples(
+        "dcasekit reproduce esc10 --data data/ESC-50",
+        "dcasekit reproduce esc10 --run runs/esc10",
+    )
+)(_cli_recipes.reproduce)
 
 
 def _feature(name: str, settings: list[str] | None) -> Any:

@@ -1,4 +1,4 @@
-"""``dcasekit recipes``, ``run``: published systems and baselines."""
+"""``dcasekit recipes``, ``run``, ``reproduce``: published systems and baselines."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -10,7 +10,7 @@ import typer
 
 from dcasekit.cli import leaves
 from dcasekit.cli import options as o
-from dcasekit.cli.output import bars, results_of
+from dcasekit.cli.output import bars, document, results_of, table, text
 from dcasekit.cli.settings import apply_settings, assignments
 
 Recipe = Annotated[
@@ -29,6 +29,10 @@ Data = Annotated[
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the report.  \\[default: runs/RECIPE]", show_default=False)]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed, in place of the recipe's.", show_default=False)]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.  \\[default: the fastest there is]", show_default=False)]
+Runs = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Run with N seeds; report mean and deviation.", show_default=False),
+]
 Quick = Annotated[bool, typer.Option("--quick", help="Use the recipe's small settings, which prove nothing.")]
 
 
@@ -45,25 +49,79 @@ def run(  # noqa: PLR0913 - options of a command
     seed: Seed = None,
     device: Device = None,
     quick: Quick = False,
+    runs: Runs = None,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe.")] = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Run a recipe: a published system or a baseline, from data to report; interrupted, the same command goes on.
 
-    JSON: an object title, sections (name, number, value, interval_95, clips, folds, measures), report.
+    JSON: an object title, sections (name, number, value, interval_95, clips, folds, measures), report; of several runs as report.json.
     """
-    from dcasekit.report import Report
+    from dcasekit.recipes import _runs
 
     module = leaves.recipe(recipe)
-    config = config_of(module, quick=quick, given={"seed": seed, "device": device}, settings=settings)
-    folders, out = folders_of(module, data), out or Path("runs") / module.__name__.rpartition(".")[2]
-    Report.check_folder(out)
-    report = module.run(config, folders, out, progress=bars(quiet))
-    results_of(report, as_json=as_json, page=out / "report.html")
+    config = config_of(module, quick=quick, given={"seed": seed, "device": device}, settings=settings, runs=runs)
+    folders, out = folders_of(module, data), out or _default_out(module)
+    if runs is None:
+        report = _runs.run_once(module, config, folders, out, progress=bars(quiet))
+        return results_of(report, as_json=as_json, page=out / "report.html")
+    joined = _runs.run_seeds(module, config, folders, out, runs=runs, progress=bars(quiet))
+    if as_json:
+        return document(joined.to_dict() | {"report": str(out / "report.html")})
+    rows = [
+        (section.name, key, one.value, section.deviation(key), " to ".join(f"{end:.3f}" for end in one.interval))
+        for section in joined.sections
+        for key, one in section.measured.items()
+    ]
+    table(("", "number", "mean", "± deviation", "95 % interval"), rows)
+    return text(f"report: {out / 'report.html'}")
 
 
-def config_of(module: ModuleType, *, quick: bool, given: Mapping[str, Any], settings: Sequence[str] | None = None) -> Any:
+def reproduce(  # noqa: PLR0913 - options of a command
+    *,
+    recipe: Recipe,
+    data: Data = None,
+    finished: Annotated[Path | None, typer.Option("--run", metavar="DIR", help="Folder of a finished run, to be checked as it is.")] = None,
+    out: Out = None,
+    seed: Seed = None,
+    device: Device = None,
+    quick: Quick = False,
+    runs: Runs = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Run a recipe, or take a finished run, and check it against the published figures; write a certificate beside the report.
+
+    Exit codes: 0 every measure lies in its band; 1 one does not, or an error; 3 it is no reproduction: small settings, made sounds.
+
+    JSON: an object verdict, reasons, checks (measure, value, low, high, holds), run, certificate.
+    """
+    from dcasekit.recipes import _certificate, _runs
+
+    module = leaves.recipe(recipe)
+    if finished is None:
+        config = config_of(module, quick=quick, given={"seed": seed, "device": device}, runs=runs)
+        folders, finished = folders_of(module, data), out or _default_out(module)
+        _runs.finish(module, config, folders, finished, runs=runs, progress=bars(quiet))
+    elif data or out or quick or runs or device or seed is not None:
+        raise typer.BadParameter("a finished run is taken as it is; leave the other options out", param_hint="--run")
+    found = _certificate.certify(module, _runs.read(finished))
+    page = found.save(finished)
+    if as_json:
+        document(found.to_dict() | {"certificate": str(page)})
+    else:
+        text("\n".join([f"{module.__name__.rpartition('.')[2]}: {found.verdict}", *found.reasons, f"certificate: {page}"]))
+    raise typer.Exit({"passed": 0, "failed": 1}.get(found.verdict, 3))
+
+
+def _default_out(module: ModuleType) -> Path:
+    return Path("runs") / module.__name__.rpartition(".")[2]
+
+
+def config_of(
+    module: ModuleType, *, quick: bool, given: Mapping[str, Any], settings: Sequence[str] | None = None, runs: int | None = None
+) -> Any:
     """Make the settings of a recipe: its own or its small ones, with what was given in place of them."""
     if quick and not hasattr(module, "QUICK"):
         raise typer.BadParameter(f"{module.__name__} has no small settings QUICK", param_hint="--quick")
@@ -72,6 +130,8 @@ def config_of(module: ModuleType, *, quick: bool, given: Mapping[str, Any], sett
     for name, value in given.items():
         if value is not None and name not in known:
             raise typer.BadParameter(f"{module.__name__} has no setting {name!r}; it has: {', '.join(known)}", param_hint=f"--{name}")
+    if runs and "seed" not in known:
+        raise typer.BadParameter(f"{module.__name__} has no setting 'seed', so several runs would be the same", param_hint="--runs")
     texts = assignments(settings, option="--set") | {name: str(value) for name, value in given.items() if value is not None}
     return apply_settings(config, texts, option="--set")
 
@@ -80,15 +140,15 @@ def folders_of(module: ModuleType, texts: Sequence[str] | None) -> dict[str, Pat
     """Read ``PATH`` or ``NAME=PATH`` of a recipe's datasets: name -> folder."""
     names: Sequence[str] = getattr(module, "DATASETS", ())
     found: dict[str, Path] = {}
-    for text in texts or ():
-        head, equals, tail = text.partition("=")
-        name, path = (head, tail) if equals and head in names else (names[0] if len(names) == 1 else "", text)
+    for given in texts or ():
+        head, equals, tail = given.partition("=")
+        name, path = (head, tail) if equals and head in names else (names[0] if len(names) == 1 else "", given)
         if not names:
             raise typer.BadParameter(f"{module.__name__} takes no data: it has no DATASETS", param_hint="--data")
-        if not name or (equals and name != head and not Path(text).exists()):
-            said = f"no dataset {head!r}." if equals else f"of which dataset is {text!r}?"
+        if not name or (equals and name != head and not Path(given).exists()):
+            said = f"no dataset {head!r}." if equals else f"of which dataset is {given!r}?"
             raise typer.BadParameter(f"{said} Give NAME=PATH; the recipe takes: {', '.join(names)}", param_hint="--data")
         if name in found or not path:
-            raise typer.BadParameter(f"expected one folder of {name}; got {text!r}", param_hint="--data")
+            raise typer.BadParameter(f"expected one folder of {name}; got {given!r}", param_hint="--data")
         found[name] = Path(path).expanduser()
     return found

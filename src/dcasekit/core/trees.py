@@ -1,11 +1,14 @@
 """The files of a folder, however deep, with links followed: every directory is listed once."""
 
+import hashlib
 import os
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
 from dcasekit.core.files import MARK, is_ours
+from dcasekit.core.origin import origin
+from dcasekit.core.units import PathLike
 
 _DERIVED = ("features", "augmented audio", "resampled audio")  # what dcasekit makes of recordings and puts beside them
 
@@ -24,6 +27,18 @@ class Tree:
 
     files: dict[str, str]
     left_out: list[LeftOut]
+
+
+def fingerprint(root: PathLike) -> tuple[int, str]:
+    """Count the files below a folder, and give a checksum of their names, sizes, beginnings, middles and ends; as `list_tree` finds them.
+
+    It is the same wherever the folder lies and whenever it was copied.
+    """
+    digest, files = hashlib.sha256(), list_tree(Path(root)).files
+    for name, path in files.items():
+        found = origin(path)
+        digest.update(f"{name}\0{found.size}\0{found.digest}\n".encode("utf-8", "surrogateescape"))
+    return len(files), digest.hexdigest()
 
 
 def list_tree(root: Path) -> Tree:

@@ -14,21 +14,18 @@ import numpy as np
 
 from dcasekit import __version__
 from dcasekit.core.energy import Energy, so_far
-from dcasekit.core.files import check_place, place, write_json, write_text
 from dcasekit.core.frames import data_frame
 from dcasekit.core.tables import Table, markdown
 from dcasekit.core.units import PathLike
 from dcasekit.report import comparison as _comparison
-from dcasekit.report.pages import render
+from dcasekit.report.pages import TRIAL, check_folder, render, save
+from dcasekit.report.runs import RunsReport, RunsSection
 from dcasekit.report.section import Published, Section, Sizes, facts, sentence, tables
 from dcasekit.report.section_page import view
 from dcasekit.report.words import duration, electricity, settings_table, text
 from dcasekit.results import describe_left_out, plain
 
-__all__ = ["Published", "Report", "Section", "Sizes", "environment"]
-
-_FILES, _KIND = ("report.json", "report.md", "report.html"), "report"
-_TRIAL = "A trial run with small settings: it shows that everything works; its numbers prove nothing."
+__all__ = ["Published", "Report", "RunsReport", "RunsSection", "Section", "Sizes", "environment"]
 
 HOW_TO_READ = (
     "Intervals are 95 % bootstrap intervals over clips (1000 draws; the clips of one recording are drawn together where "
@@ -73,7 +70,7 @@ class Report:
 
     def to_markdown(self) -> str:
         """Give the numbers as Markdown tables."""
-        parts = [f"# {markdown(self.title)}\n", f"**{_TRIAL}**\n" if self.trial else ""]
+        parts = [f"# {markdown(self.title)}\n", f"**{TRIAL}**\n" if self.trial else ""]
         parts += [table.markdown() for table in _comparison.tables(self.sections, self._pairs)]
         for section in self.sections:
             main = "\n".join(f"- **{markdown(fact.value)}** {markdown(fact.caption)}".rstrip() for fact in facts(section))
@@ -93,7 +90,7 @@ class Report:
             "report.html",
             title=self.title,
             about=[part for part in about if part],
-            trial=_TRIAL if self.trial else "",
+            trial=TRIAL if self.trial else "",
             comparison=_comparison.cards(self.sections, self._pairs),
             sections=[view(section) for section in self.sections],
             took=self._took(),
@@ -126,16 +123,12 @@ class Report:
         ------
         StorageError : a file of one of these names is there, and dcasekit did not write it.
         """
-        self.check_folder(folder)
-        data, text, page = (place(folder, name, kind=_KIND) for name in _FILES)
-        write_json(data, self.to_dict())
-        write_text(text, self.to_markdown())
-        return write_text(page, self.to_html())
+        return save(self, folder)
 
     @staticmethod
     def check_folder(folder: PathLike) -> None:
         """Refuse a folder that `save` would refuse, before there is anything to save."""
-        check_place(folder, *_FILES, kind=_KIND)
+        check_folder(folder)
 
     @cached_property
     def _pairs(self) -> _comparison.Pairs:

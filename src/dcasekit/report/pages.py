@@ -3,9 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
+from dcasekit.core.files import check_place, place, write_json, write_text
 from dcasekit.core.tables import Table, visible
+from dcasekit.core.units import PathLike
 from dcasekit.plots import to_svg
 
 if TYPE_CHECKING:
@@ -15,6 +18,32 @@ Draw = Callable[..., object]
 
 _PHONE = 330  # pixels that a card has there for its content
 _BAR = 24  # pixels of a row
+
+
+FILES, _KIND = ("report.json", "report.md", "report.html"), "report"
+TRIAL = "A trial run with small settings: it shows that everything works; its numbers prove nothing."
+
+
+class Writable(Protocol):
+    """What is written as three files."""
+
+    def to_dict(self) -> dict[str, Any]: ...  # noqa: D102
+    def to_markdown(self) -> str: ...  # noqa: D102
+    def to_html(self) -> str: ...  # noqa: D102
+
+
+def save(report: Writable, folder: PathLike) -> Path:
+    """Write ``report.json``, ``report.md`` and ``report.html``, each atomically; give back the path of the last."""
+    check_folder(folder)
+    data, text, page = (place(folder, name, kind=_KIND) for name in FILES)
+    write_json(data, report.to_dict())
+    write_text(text, report.to_markdown())
+    return write_text(page, report.to_html())
+
+
+def check_folder(folder: PathLike) -> None:
+    """Refuse a folder that `save` would refuse."""
+    check_place(folder, *FILES, kind=_KIND)
 
 
 @dataclass(frozen=True)

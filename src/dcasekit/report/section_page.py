@@ -13,7 +13,7 @@ from dcasekit.plots.svg import SOFT, percent
 from dcasekit.report.clips import examples
 from dcasekit.report.pages import Card, bars_height, figure, picture, table_card
 from dcasekit.report.score_page import roc_card
-from dcasekit.report.section import CONFUSED, PUBLISHED, History, Section, facts, sentence, tables, usage
+from dcasekit.report.section import CONFUSED, PUBLISHED, History, Measure, Published, Section, facts, sentence, tables, usage
 from dcasekit.report.words import name, writer_for
 from dcasekit.results import PER_LABEL, describe_left_out
 from dcasekit.scores import pool
@@ -53,22 +53,25 @@ def view(section: Section) -> dict[str, Any]:
 
 
 def _published_card(section: Section, table: Table | None) -> list[Card]:
-    if table is None:
-        return []
+    return [] if table is None else [table_card(table, pictures=published_charts(section.measured, section.published, section.name))]
+
+
+def published_charts(measured: Mapping[str, Measure], published: Mapping[str, Published], of: str, who: str = "this run") -> list[str]:
+    """Draw each measure that has published numbers beside them; the first measure is the headline."""
     charts = []
-    for key, ours in section.measured.items():
-        others = {system: one.value for system, one in section.published.items() if (one.measure or section.headline) == key}
+    for key, ours in measured.items():
+        others = {system: one.value for system, one in published.items() if (one.measure or next(iter(measured))) == key}
         draw = partial(
             plots.label_bars,
-            {"this run": ours.value} | others,
+            {who: ours.value} | others,
             name=name(key),
-            intervals={"this run": ours.interval},
+            intervals={who: ours.interval},
             colors=dict.fromkeys(others, (SOFT, 0.6)),
             write=writer_for(key),
         )
-        title = f"{name(key)} of this run and of published systems, {section.name}"
+        title = f"{name(key)} of {who} and of published systems, {of}"
         charts += [figure(title, draw, height=bars_height(1 + len(others)))] if others else []
-    return [table_card(table, pictures=charts)]
+    return charts
 
 
 def _curves(histories: Mapping[str, History]) -> list[Card]:

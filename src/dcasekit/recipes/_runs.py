@@ -1,0 +1,174 @@
+"""A recipe with one seed or with several, and the record of what was found: ``run.json`` beside the report."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from dcasekit import __version__
+from dcasekit.core.files import check_place, is_ours, place, read_json, write_json
+from dcasekit.core.trees import fingerprint
+from dcasekit.errors import StorageError
+from dcasekit.report import Published, Report, RunsReport, RunsSection, environment
+from dcasekit.results import plain
+from dcasekit.testing import SMALL_TREE
+
+FILE, _KIND = "run.json", "record of a run"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a finished run was, and what it found.
+
+    Parameters
+    ----------
+    recipe : its module.
+    settings : as JSON values; the seed is the first one.
+    seeds : one per run; empty where the recipe has none.
+    data : dataset -> ``folder``, ``files``, ``fingerprint`` and ``made``, whether its sounds are made, not recorded.
+    measures : section -> measure -> ``value`` (of several runs the mean) and ``interval_95``; ``None``: undefined.
+    environment : versions, machine, date.
+    seconds : of all runs together; of one that was interrupted, those of its end.
+    energy : of all runs together, see `core.energy`; ``None``: the recipe does not measure it.
+    """
+
+    recipe: str
+    settings: Mapping[str, Any]
+    seeds: Sequence[int]
+    data: Mapping[str, Mapping[str, Any]]
+    measures: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    environment: Mapping[str, str]
+    seconds: float
+    energy: Mapping[str, Any] | None = None
+
+    def save(self, folder: Path) -> None:
+        """Write ``run.json``."""
+        write_json(place(folder, FILE, kind=_KIND), plain(asdict(self)))
+
+    def is_of(self, recipe: ModuleType, config: Any, data: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Whether the run was of this recipe, with these settings and data, by this version."""
+        ours = [{name: (about["fingerprint"], about["made"]) for name, about in each.items()} for each in (self.data, data)]
+        same = len(self.seeds) <= 1 and (self.recipe, self.settings) == (recipe.__name__, plain(asdict(config))) and ours[0] == ours[1]
+        return same and self.environment.get("dcasekit") == __version__
+
+
+def read(folder: Path) -> Record:
+    """Read what a finished run found.
+
+    Raises
+    ------
+    StorageError : there is no finished run.
+    """
+    content = read_json(folder / FILE, error=StorageError, mend="run the recipe again")
+    try:
+        return Record(**content)
+    except TypeError as error:
+        raise StorageError(f"{folder / FILE} is no record of a run ({error}); run the recipe again") from error
+
+
+def look_at(recipe: ModuleType, data: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+    """Tell what data a recipe has: of each of its datasets the files, and whether sounds are made."""
+    found = {}
+    for name in getattr(recipe, "DATASETS", ()):
+        files, checksum = fingerprint(data[name]) if name in data else (0, "")
+        made = not files or is_ours(data[name], SMALL_TREE)
+        found[name] = {"folder": str(data[name]) if name in data else "", "files": files, "fingerprint": checksum, "made": made}
+    return found
+
+
+def run_once(recipe: ModuleType, config: Any, data: Mapping[str, Path], out: Path, *, progress: bool = False) -> Report:
+    """Run a recipe; write ``run.json`` beside its report."""
+    check_place(out, FILE, kind=_KIND)
+    Report.check_folder(out)
+    (out / FILE).unlink(missing_ok=True)  # from here on the folder holds no finished run
+    began = time.monotonic()
+    report: Report = recipe.run(config, data, out, progress=progress)
+    content = report.to_dict()
+    Record(
+        recipe=recipe.__name__,
+        settings=plain(asdict(config)),
+        seeds=[config.seed] if hasattr(config, "seed") else [],
+        data=look_at(recipe, data),
+        measures={section["name"]: section["measures"] for section in content["sections"]},
+        environment=content["environment"],
+        seconds=time.monotonic() - began,
+        energy=content.get("energy"),
+    ).save(out)
+    return report
+
+
+def finish(
+    recipe: ModuleType, config: Any, data: Mapping[str, Path], out: Path, *, runs: int | None = None, progress: bool = False
+) -> Record:
+    """Give the record of a run, or of several: that of a finished one of the same recipe, settings and data if there is one."""
+    if runs is not None:
+        run_seeds(recipe, config, data, out, runs=runs, progress=progress)
+    elif not _is_finished(recipe, config, look_at(recipe, data), out):
+        run_once(recipe, config, data, out, progress=progress)
+    return read(out)
+
+
+def _is_finished(recipe: ModuleType, config: Any, known: Mapping[str, Mapping[str, Any]], out: Path) -> bool:
+    return (out / FILE).exists() and read(out).is_of(recipe, config, known)
+
+
+def run_seeds(recipe: ModuleType, config: Any, data: Mapping[str, Path], out: Path, *, runs: int, progress: bool = False) -> RunsReport:
+    """Run a recipe with the seeds ``seed``, ``seed + 1`` ... into ``out/seed0`` ..., and report the mean of each measure.
+
+    A finished run of the same recipe, settings and data is found again, so an interrupted call goes on, and more runs may be added.
+    """
+    check_place(out, FILE, kind=_KIND)
+    Report.check_folder(out)
+    seeds, known = range(config.seed, config.seed + runs), look_at(recipe, data)
+    for seed in seeds:
+        each, folder = replace(config, seed=seed), out / f"seed{seed}"
+        if not _is_finished(recipe, each, known, folder):
+            run_once(recipe, each, data, folder, progress=progress)
+    records = [read(out / f"seed{seed}") for seed in seeds]
+    report = _joined({f"seed{seed}": read_json(out / f"seed{seed}" / "report.json", error=StorageError) for seed in seeds})
+    report.save(out)
+    content = report.to_dict()
+    Record(
+        recipe=recipe.__name__,
+        settings=plain(asdict(config)),
+        seeds=list(seeds),
+        data=records[0].data,
+        measures={section["name"]: section["measures"] for section in content["sections"]},
+        environment=content["environment"],
+        seconds=sum(record.seconds for record in records),
+        energy=_sum([record.energy for record in records]),
+    ).save(out)
+    return report
+
+
+def _sum(parts: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
+    """Add up what several runs took; what one of them does not know is unknown."""
+    known = [one for one in parts if one is not None]
+    if len(known) < len(parts):
+        return None
+    columns = {key: [one.get(key) for one in known] for key in ("seconds", "kwh", "kg_co2e")}
+    total = {key: None if None in values else math.fsum(value or 0.0 for value in values) for key, values in columns.items()}
+    return total | {key: ", ".join(dict.fromkeys(str(one[key]) for one in known if one.get(key))) for key in ("country", "note")}
+
+
+def _joined(runs: Mapping[str, Mapping[str, Any]]) -> RunsReport:
+    """Join the reports of several runs, as their files have them."""
+    first = next(iter(runs.values()))
+    sections = [
+        RunsSection(
+            name=section["name"],
+            values={key: {run: _number(one["sections"][at], key) for run, one in runs.items()} for key in section["measures"]},
+            published={system: Published(**one) for system, one in section["published"].items()},
+            notes=list(dict.fromkeys(note for one in runs.values() for note in one["sections"][at]["notes"])),
+        )
+        for at, section in enumerate(first["sections"])
+    ]
+    return RunsReport(f"{first['title']}, {len(runs)} runs", first["settings"], sections, environment())
+
+
+def _number(section: Mapping[str, Any], key: str) -> float:
+    value = section["measures"].get(key, {}).get("value")
+    return math.nan if value is None else float(value)
