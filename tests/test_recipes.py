@@ -85,7 +85,7 @@ def test_esc10_tests_every_fold_once_and_goes_on_after_an_interruption(tmp_path,
 
     monkeypatch.setattr(esc10, "train", interrupted)
     out = tmp_path / "out"
-    config = replace(esc10.QUICK, batch_size=8, crop_frames=64)
+    config = replace(esc10.QUICK, epochs=2)
     with pytest.raises(KeyboardInterrupt):
         esc10.run(config, {"esc10": tmp_path / "data"}, out)
     kept = (out / "checkpoints" / folds[0] / "checkpoint.safetensors").stat().st_mtime_ns

@@ -41,7 +41,7 @@ class Config:
     quick: bool = False  # small settings, which prove nothing
 
 
-QUICK = Config(epochs=2, quick=True)
+QUICK = Config(epochs=20, batch_size=8, crop_frames=64, quick=True)
 
 DATASETS = ("esc10",)
 
@@ -70,7 +70,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
     data : ``esc10``: folder of ESC-50 or ESC-10, which is only read; without it a small tree of made sounds.
     out : folder for features, networks and report.
     """
-    dataset = ESC10(_data.find("esc10", data, out, seconds=2.0, sr=FEATURES.sr), cache=out / "cache")
+    dataset = ESC10(_data.find("esc10", data, out, clips=100, sr=FEATURES.sr), cache=out / "cache")
     store = FEATURES.extract(dataset, progress=progress)
     began = time.perf_counter()
     # One process with one thread per fold: on few cores, and beside other work, threads inside a small network cost more than they give.
