@@ -77,7 +77,7 @@ def _deviation(values: Sequence[float]) -> float:
 def _mean(key: str, values: Sequence[float]) -> Measure:
     mean, deviation, count = float(np.mean(values)), _deviation(values), len(values)
     reach = float(stdtrit(count - 1, 0.975)) * deviation / count**0.5 if count > 1 else float("nan")
-    return Measure(mean, (mean - reach, mean + reach), f"± {show(key, deviation)}" if count > 1 else "")
+    return Measure(mean, (mean - reach, mean + reach), f"± {show(key, deviation)} between runs" if count > 1 else "")
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,7 @@ class RunsReport:
             trial=TRIAL if self.settings.get("quick") else "",
             comparison=[],
             sections=[_view(section) for section in self.sections],
+            took=[],
             run=self._about(),
             how_to_read=HOW_TO_READ,
         )
