@@ -129,7 +129,8 @@ def test_finished_runs_are_found_again_until_settings_or_data_change(recipe, dat
     out = Path("runs/tiny")
     command = ("run", recipe, "--data", data, "--quiet")
     run(*command, "--runs", 2)
-    run(*command, "--runs", 3)
+    said = CliRunner().invoke(cli.app, ["run", recipe, "--data", str(data), "--runs", "3"]).stderr.splitlines()
+    assert said == ["note: run 1 of 3, seed 0: finished before", "note: run 2 of 3, seed 1: finished before", "note: run 3 of 3, seed 2"]
     assert begun(out) == [1, 1, 1]
     run(*command, "--runs", 1)
     assert content(out / "report.json")["title"] == "Tiny, 1 runs"

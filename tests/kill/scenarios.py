@@ -136,7 +136,7 @@ def scenarios(port: int) -> dict[str, Callable[[Path, Path], None]]:
         "predict": predict,
         "soundscapes": mix,
         "quickstart": partial(recipe, name="quickstart", settings=["seconds=1"]),
-        "esc10": partial(recipe, name="esc10", settings=[]),
+        "esc10": partial(recipe, name="esc10", settings=["epochs=2"]),
         "extract in two processes": partial(extract, jobs=2),
         "backends": partial(recipe, name="backends", settings=[]),
         "export": export,

@@ -120,7 +120,7 @@ def text(line: str) -> None:
 
 
 def note(line: str) -> None:
-    """Say on standard error what a file that was written does not hold."""
+    """Say on standard error what a file that was written does not hold, or what begins."""
     typer.echo(visible(f"note: {line}"), err=True)
 
 

@@ -10,7 +10,7 @@ import typer
 
 from dcasekit.cli import leaves
 from dcasekit.cli import options as o
-from dcasekit.cli.output import bars, document, results_of, table, text
+from dcasekit.cli.output import bars, document, note, results_of, table, text
 from dcasekit.cli.settings import apply_settings, assignments
 
 Recipe = Annotated[
@@ -61,12 +61,12 @@ def run(  # noqa: PLR0913 - options of a command
     from dcasekit.recipes import _runs
 
     module = leaves.recipe(recipe)
-    config = config_of(module, quick=quick, given={"seed": seed, "device": device}, settings=settings, runs=runs)
-    folders, out = folders_of(module, data), out or _default_out(module)
+    config = make_config(module, quick=quick, given={"seed": seed, "device": device}, settings=settings, runs=runs)
+    folders, out = read_folders(module, data), out or _default_out(module)
     if runs is None:
         report = _runs.run_once(module, config, folders, out, progress=bars(quiet))
         return results_of(report, as_json=as_json, page=out / "report.html")
-    joined = _runs.run_seeds(module, config, folders, out, runs=runs, progress=bars(quiet))
+    joined = _runs.run_seeds(module, config, folders, out, runs=runs, progress=bars(quiet), say=None if quiet else note)
     if as_json:
         return document(joined.to_dict() | {"report": str(out / "report.html")})
     rows = [
@@ -101,9 +101,9 @@ def reproduce(  # noqa: PLR0913 - options of a command
 
     module = leaves.recipe(recipe)
     if finished is None:
-        config = config_of(module, quick=quick, given={"seed": seed, "device": device}, runs=runs)
-        folders, finished = folders_of(module, data), out or _default_out(module)
-        _runs.finish(module, config, folders, finished, runs=runs, progress=bars(quiet))
+        config = make_config(module, quick=quick, given={"seed": seed, "device": device}, runs=runs)
+        folders, finished = read_folders(module, data), out or _default_out(module)
+        _runs.finish(module, config, folders, finished, runs=runs, progress=bars(quiet), say=None if quiet else note)
     elif data or out or quick or runs or device or seed is not None:
         raise typer.BadParameter("a finished run is taken as it is; leave the other options out", param_hint="--run")
     found = _certificate.certify(module, _runs.read(finished))
@@ -119,7 +119,7 @@ def _default_out(module: ModuleType) -> Path:
     return Path("runs") / module.__name__.rpartition(".")[2]
 
 
-def config_of(
+def make_config(
     module: ModuleType, *, quick: bool, given: Mapping[str, Any], settings: Sequence[str] | None = None, runs: int | None = None
 ) -> Any:
     """Make the settings of a recipe: its own or its small ones, with what was given in place of them."""
@@ -136,7 +136,7 @@ def config_of(
     return apply_settings(config, texts, option="--set")
 
 
-def folders_of(module: ModuleType, texts: Sequence[str] | None) -> dict[str, Path]:
+def read_folders(module: ModuleType, texts: Sequence[str] | None) -> dict[str, Path]:
     """Read ``PATH`` or ``NAME=PATH`` of a recipe's datasets: name -> folder."""
     names: Sequence[str] = getattr(module, "DATASETS", ())
     found: dict[str, Path] = {}

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +15,8 @@ from dcasekit.errors import StorageError
 from dcasekit.report import Published, Report, RunsReport, RunsSection, environment
 from dcasekit.results import plain
 from dcasekit.testing import SMALL_TREE
+
+Say = Callable[[str], None] | None
 
 FILE, _KIND = "run.json", "record of a run"
 
@@ -31,7 +33,7 @@ class Record:
     data : dataset -> ``folder``, ``files``, ``fingerprint`` and ``made``, whether its sounds are made, not recorded.
     measures : section -> measure -> ``value`` (of several runs the mean) and ``interval_95``; ``None``: undefined.
     environment : versions, machine, date.
-    seconds : of all runs together; of one that was interrupted, those of its end.
+    seconds : of all runs together.
     energy : of all runs together, see `core.energy`; ``None``: the recipe does not measure it.
     """
 
@@ -69,7 +71,7 @@ def read(folder: Path) -> Record:
         raise StorageError(f"{folder / FILE} is no record of a run ({error}); run the recipe again") from error
 
 
-def look_at(recipe: ModuleType, data: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+def describe_data(recipe: ModuleType, data: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
     """Tell what data a recipe has: of each of its datasets the files, and whether sounds are made."""
     found = {}
     for name in getattr(recipe, "DATASETS", ()):
@@ -91,22 +93,29 @@ def run_once(recipe: ModuleType, config: Any, data: Mapping[str, Path], out: Pat
         recipe=recipe.__name__,
         settings=plain(asdict(config)),
         seeds=[config.seed] if hasattr(config, "seed") else [],
-        data=look_at(recipe, data),
+        data=describe_data(recipe, data),
         measures={section["name"]: section["measures"] for section in content["sections"]},
         environment=content["environment"],
-        seconds=time.monotonic() - began,
+        seconds=(content.get("energy") or {}).get("seconds") or time.monotonic() - began,  # the former knows of what was killed
         energy=content.get("energy"),
     ).save(out)
     return report
 
 
 def finish(
-    recipe: ModuleType, config: Any, data: Mapping[str, Path], out: Path, *, runs: int | None = None, progress: bool = False
+    recipe: ModuleType,
+    config: Any,
+    data: Mapping[str, Path],
+    out: Path,
+    *,
+    runs: int | None = None,
+    progress: bool = False,
+    say: Say = None,
 ) -> Record:
     """Give the record of a run, or of several: that of a finished one of the same recipe, settings and data if there is one."""
     if runs is not None:
-        run_seeds(recipe, config, data, out, runs=runs, progress=progress)
-    elif not _is_finished(recipe, config, look_at(recipe, data), out):
+        run_seeds(recipe, config, data, out, runs=runs, progress=progress, say=say)
+    elif not _is_finished(recipe, config, describe_data(recipe, data), out):
         run_once(recipe, config, data, out, progress=progress)
     return read(out)
 
@@ -115,17 +124,23 @@ def _is_finished(recipe: ModuleType, config: Any, known: Mapping[str, Mapping[st
     return (out / FILE).exists() and read(out).is_of(recipe, config, known)
 
 
-def run_seeds(recipe: ModuleType, config: Any, data: Mapping[str, Path], out: Path, *, runs: int, progress: bool = False) -> RunsReport:
+def run_seeds(
+    recipe: ModuleType, config: Any, data: Mapping[str, Path], out: Path, *, runs: int, progress: bool = False, say: Say = None
+) -> RunsReport:
     """Run a recipe with the seeds ``seed``, ``seed + 1`` ... into ``out/seed0`` ..., and report the mean of each measure.
 
-    A finished run of the same recipe, settings and data is found again, so an interrupted call goes on, and more runs may be added.
+    A finished run of the same recipe, settings and data is found again, so an interrupted call goes on, and more runs may be added. `say`
+    is told which run begins.
     """
     check_place(out, FILE, kind=_KIND)
     Report.check_folder(out)
-    seeds, known = range(config.seed, config.seed + runs), look_at(recipe, data)
-    for seed in seeds:
+    seeds, known = range(config.seed, config.seed + runs), describe_data(recipe, data)
+    for number, seed in enumerate(seeds, 1):
         each, folder = replace(config, seed=seed), out / f"seed{seed}"
-        if not _is_finished(recipe, each, known, folder):
+        finished = _is_finished(recipe, each, known, folder)
+        if say is not None:
+            say(f"run {number} of {runs}, seed {seed}" + (": finished before" if finished else ""))
+        if not finished:
             run_once(recipe, each, data, folder, progress=progress)
     records = [read(out / f"seed{seed}") for seed in seeds]
     report = _joined({f"seed{seed}": read_json(out / f"seed{seed}" / "report.json", error=StorageError) for seed in seeds})

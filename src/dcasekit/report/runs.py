@@ -12,8 +12,8 @@ from scipy.special import stdtrit
 from dcasekit.core.tables import Table, markdown
 from dcasekit.core.units import PathLike
 from dcasekit.report.pages import TRIAL, Fact, render, save, table_card
-from dcasekit.report.section import Measure, Published, beside
-from dcasekit.report.section_page import published_charts
+from dcasekit.report.section import Measure, Published, set_beside
+from dcasekit.report.section_page import draw_published
 from dcasekit.report.words import name, settings_table, show, span
 from dcasekit.results import plain
 
@@ -58,7 +58,7 @@ class RunsSection:
         rows = [(run, *(show(key, values[run]) for key, values in self.values.items())) for run in first]
         rows.append(("mean", *(show(key, one.value) for key, one in self.measured.items())))
         rows.append(("± deviation", *(show(key, self.deviation(key)) for key in self.values)))
-        return [beside(self.measured, self.published, who), Table(("run", *map(name, self.values)), rows, title="Runs")]
+        return [set_beside(self.measured, self.published, who), Table(("run", *map(name, self.values)), rows, title="Runs")]
 
     def to_dict(self) -> dict[str, Any]:
         """Give everything as what JSON knows."""
@@ -137,7 +137,7 @@ class RunsReport:
 def _view(section: RunsSection) -> dict[str, Any]:
     """Give all that the template of a report shows of a section."""
     main, runs = section.tables
-    charts = published_charts(section.measured, section.published, section.name, "our runs")
+    charts = draw_published(section.measured, section.published, section.name, "our runs")
     first, *_ = section.values.values()
     return {
         "name": section.name,

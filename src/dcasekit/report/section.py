@@ -307,14 +307,14 @@ def _numbers(results: Results, rocs: Mapping[str, psds.Roc]) -> dict[str, float]
 
 def _tabulate_published(section: Section) -> Table:
     if len(section.measured) > 1 or section.measures:
-        return beside(section.measured, section.published)
+        return set_beside(section.measured, section.published)
     number = section.headline
     rows = [(name, show(number, one.value), one.differs) for name, one in section.published.items()]
     ours = ("this run", show(number, section.measured[number].value), "mean of folds" if len(section.folds) > 1 else "")
     return Table(("system", name(number), "what differs"), [ours, *rows] if rows else [], title=PUBLISHED, highlight=(0,))
 
 
-def beside(ours: Mapping[str, Measure], published: Mapping[str, Published], who: str = "this run") -> Table:
+def set_beside(ours: Mapping[str, Measure], published: Mapping[str, Published], who: str = "this run") -> Table:
     """Set measures beside the published numbers of the same measure; the first is the headline."""
     rows: list[tuple[str, ...]] = []
     highlight = []

@@ -53,10 +53,10 @@ def view(section: Section) -> dict[str, Any]:
 
 
 def _published_card(section: Section, table: Table | None) -> list[Card]:
-    return [] if table is None else [table_card(table, pictures=published_charts(section.measured, section.published, section.name))]
+    return [] if table is None else [table_card(table, pictures=draw_published(section.measured, section.published, section.name))]
 
 
-def published_charts(measured: Mapping[str, Measure], published: Mapping[str, Published], of: str, who: str = "this run") -> list[str]:
+def draw_published(measured: Mapping[str, Measure], published: Mapping[str, Published], of: str, who: str = "this run") -> list[str]:
     """Draw each measure that has published numbers beside them; the first measure is the headline."""
     charts = []
     for key, ours in measured.items():
