@@ -236,6 +236,10 @@ def test_one_run_has_no_deviation_and_hostile_names_are_no_markup():
 
 def test_energy_of_several_runs_is_their_sum_and_unknown_where_one_is():
     one = {"seconds": 2.0, "kwh": 0.5, "kg_co2e": 0.1, "country": "ESP", "note": ""}
-    assert _runs._sum([one, one]) == {"seconds": 4.0, "kwh": 1.0, "kg_co2e": 0.2, "country": "ESP", "note": ""}
-    assert _runs._sum([one, one | {"kwh": None, "note": "why"}])["kwh"] is None
+    total = _runs._sum([one, one])
+    assert total.to_dict() == {"seconds": 4.0, "kwh": 1.0, "kg_co2e": 0.2, "country": "ESP", "note": ""}
+    assert _runs._sum([one, one | {"kwh": None, "note": "why"}]).to_dict()["kwh"] is None
     assert _runs._sum([one, None]) is None
+    report = RunsReport("Three", {}, [RunsSection("all", {"f1": {"seed0": 0.5, "seed1": 0.6}})], {}, total)
+    for text in (report.to_html(), report.to_markdown()):
+        assert "It used 1 kWh of electricity" in text

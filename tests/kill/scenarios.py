@@ -135,7 +135,7 @@ def scenarios(port: int) -> dict[str, Callable[[Path, Path], None]]:
         "score": score,
         "predict": predict,
         "soundscapes": mix,
-        "quickstart": partial(recipe, name="quickstart", settings=["seconds=1"]),
+        "quickstart": partial(recipe, name="quickstart", settings=["seconds=1", "clips=100", "epochs=1"]),
         "esc10": partial(recipe, name="esc10", settings=["epochs=2"]),
         "extract in two processes": partial(extract, jobs=2),
         "backends": partial(recipe, name="backends", settings=[]),

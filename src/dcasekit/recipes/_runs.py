@@ -4,11 +4,13 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import reduce
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from dcasekit import __version__
+from dcasekit.core.energy import Energy
 from dcasekit.core.files import check_place, is_ours, place, read_json, write_json
 from dcasekit.core.trees import fingerprint
 from dcasekit.errors import StorageError
@@ -143,7 +145,8 @@ def run_seeds(
         if not finished:
             run_once(recipe, each, data, folder, progress=progress)
     records = [read(out / f"seed{seed}") for seed in seeds]
-    report = _joined({f"seed{seed}": read_json(out / f"seed{seed}" / "report.json", error=StorageError) for seed in seeds})
+    contents = {f"seed{seed}": read_json(out / f"seed{seed}" / "report.json", error=StorageError) for seed in seeds}
+    report = _joined(contents, _sum([record.energy for record in records]))
     report.save(out)
     content = report.to_dict()
     Record(
@@ -154,22 +157,18 @@ def run_seeds(
         measures={section["name"]: section["measures"] for section in content["sections"]},
         environment=content["environment"],
         seconds=sum(record.seconds for record in records),
-        energy=_sum([record.energy for record in records]),
+        energy=content["energy"],
     ).save(out)
     return report
 
 
-def _sum(parts: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
-    """Add up what several runs took; what one of them does not know is unknown."""
-    known = [one for one in parts if one is not None]
-    if len(known) < len(parts):
-        return None
-    columns = {key: [one.get(key) for one in known] for key in ("seconds", "kwh", "kg_co2e")}
-    total = {key: None if None in values else math.fsum(value or 0.0 for value in values) for key, values in columns.items()}
-    return total | {key: ", ".join(dict.fromkeys(str(one[key]) for one in known if one.get(key))) for key in ("country", "note")}
+def _sum(parts: Sequence[Mapping[str, Any] | None]) -> Energy | None:
+    """Add up what several runs took; ``None`` if one of them was not measured."""
+    known = [Energy.from_dict(part) for part in parts if part is not None]
+    return reduce(Energy.plus, known) if len(known) == len(parts) else None
 
 
-def _joined(runs: Mapping[str, Mapping[str, Any]]) -> RunsReport:
+def _joined(runs: Mapping[str, Mapping[str, Any]], energy: Energy | None) -> RunsReport:
     """Join the reports of several runs, as their files have them."""
     first = next(iter(runs.values()))
     sections = [
@@ -181,7 +180,7 @@ def _joined(runs: Mapping[str, Mapping[str, Any]]) -> RunsReport:
         )
         for at, section in enumerate(first["sections"])
     ]
-    return RunsReport(f"{first['title']}, {len(runs)} runs", first["settings"], sections, environment())
+    return RunsReport(f"{first['title']}, {len(runs)} runs", first["settings"], sections, environment(), energy)
 
 
 def _number(section: Mapping[str, Any], key: str) -> float:

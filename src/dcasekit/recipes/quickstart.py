@@ -41,7 +41,7 @@ class Config:
     quick: bool = False  # small settings, which prove nothing
 
 
-QUICK = Config(clips=100, epochs=1, quick=True)
+QUICK = Config(clips=200, epochs=8, batch_size=8, quick=True)
 
 DATASETS = ("synthetic_sounds",)
 

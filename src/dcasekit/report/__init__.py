@@ -22,7 +22,7 @@ from dcasekit.report.pages import TRIAL, check_folder, render, save
 from dcasekit.report.runs import RunsReport, RunsSection
 from dcasekit.report.section import Published, Section, Sizes, facts, sentence, tables
 from dcasekit.report.section_page import view
-from dcasekit.report.words import duration, electricity, settings_table, text
+from dcasekit.report.words import describe_energy, settings_table, text
 from dcasekit.results import describe_left_out, plain
 
 __all__ = ["Published", "Report", "RunsReport", "RunsSection", "Section", "Sizes", "environment"]
@@ -79,13 +79,17 @@ class Report:
             parts += [f"## {markdown(section.name)}\n", f"{markdown(sentence(section))}\n", main + "\n"]
             parts += [f"{missing}\n" if missing else "", f"### Notes\n\n{notes}\n" if notes else ""]
             parts += [table.markdown() for table in tables(section)]
-        run = [f"{markdown(line)}\n" for line in self._took()]
+        run = [f"{markdown(line)}\n" for line in describe_energy(self.energy)]
         parts += ["## Run\n", *run, *(table.markdown() for table in self._about()), HOW_TO_READ + "\n"]
         return "\n".join(part for part in parts if part)
 
     def to_html(self) -> str:
         """Give one self-contained page: charts, tables, how to use the model, and clips to hear and see."""
-        about = [self.environment.get("date", ""), *(f"{name} {text(value)}" for name, value in self.data.items()), *self._took(short=True)]
+        about = [
+            self.environment.get("date", ""),
+            *(f"{name} {text(value)}" for name, value in self.data.items()),
+            *describe_energy(self.energy, short=True),
+        ]
         return render(
             "report.html",
             title=self.title,
@@ -93,7 +97,7 @@ class Report:
             trial=TRIAL if self.trial else "",
             comparison=_comparison.cards(self.sections, self._pairs),
             sections=[view(section) for section in self.sections],
-            took=self._took(),
+            took=describe_energy(self.energy),
             run=self._about(),
             how_to_read=HOW_TO_READ,
         )
@@ -133,13 +137,6 @@ class Report:
     @cached_property
     def _pairs(self) -> _comparison.Pairs:
         return _comparison.pairs(self.sections)
-
-    def _took(self, *, short: bool = False) -> list[str]:
-        """Say how long the run took, and what electricity."""
-        if self.energy is None:
-            return []
-        time, used = duration(self.energy.seconds), electricity(self.energy, short=short)
-        return [f"took {time}", used] if short else [f"The run took {time}.", used]
 
     def _about(self) -> list[Table]:
         parts = (("Settings of the run", self.settings), ("Data", self.data), ("Environment", self.environment))

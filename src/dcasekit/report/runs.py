@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 
+from dcasekit.core.energy import Energy
 from dcasekit.core.tables import Table, markdown
 from dcasekit.core.units import PathLike
 from dcasekit.report.pages import TRIAL, Fact, render, save, table_card
 from dcasekit.report.section import Measure, Published, set_beside
 from dcasekit.report.section_page import draw_published
-from dcasekit.report.words import name, settings_table, show, span
+from dcasekit.report.words import describe_energy, name, settings_table, show, span
 from dcasekit.results import plain
 
 HOW_TO_READ = (
@@ -75,6 +75,8 @@ def _deviation(values: Sequence[float]) -> float:
 
 
 def _mean(key: str, values: Sequence[float]) -> Measure:
+    from scipy.special import stdtrit
+
     mean, deviation, count = float(np.mean(values)), _deviation(values), len(values)
     reach = float(stdtrit(count - 1, 0.975)) * deviation / count**0.5 if count > 1 else float("nan")
     return Measure(mean, (mean - reach, mean + reach), f"± {show(key, deviation)} between runs" if count > 1 else "")
@@ -90,16 +92,19 @@ class RunsReport:
     settings : of the runs; the seed is the first one.
     sections : experiments.
     environment : where the last run took place.
+    energy : what all of them took.
     """
 
     title: str
     settings: Mapping[str, Any]
     sections: Sequence[RunsSection]
     environment: Mapping[str, str]
+    energy: Energy | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Give everything as what JSON knows; undefined numbers are ``None``."""
-        content = {"title": self.title, "settings": self.settings, "environment": self.environment}
+        energy = None if self.energy is None else self.energy.to_dict()
+        content = {"title": self.title, "settings": self.settings, "environment": self.environment, "energy": energy}
         return dict(plain(content | {"sections": [section.to_dict() for section in self.sections]}))
 
     def to_markdown(self) -> str:
@@ -109,7 +114,8 @@ class RunsReport:
             notes = "\n".join(f"- {markdown(note)}" for note in section.notes)
             parts += [f"## {markdown(section.name)}\n", f"### Notes\n\n{notes}\n" if notes else ""]
             parts += [table.markdown() for table in section.tables]
-        parts += ["## Run\n", *(table.markdown() for table in self._about()), HOW_TO_READ + "\n"]
+        run = [f"{markdown(line)}\n" for line in describe_energy(self.energy)]
+        parts += ["## Run\n", *run, *(table.markdown() for table in self._about()), HOW_TO_READ + "\n"]
         return "\n".join(part for part in parts if part)
 
     def to_html(self) -> str:
@@ -117,11 +123,11 @@ class RunsReport:
         return render(
             "report.html",
             title=self.title,
-            about=[self.environment.get("date", "")],
+            about=[part for part in (self.environment.get("date", ""), *describe_energy(self.energy, short=True)) if part],
             trial=TRIAL if self.settings.get("quick") else "",
             comparison=[],
             sections=[_view(section) for section in self.sections],
-            took=[],
+            took=describe_energy(self.energy),
             run=self._about(),
             how_to_read=HOW_TO_READ,
         )

@@ -95,6 +95,14 @@ def electricity(used: Energy, *, short: bool = False) -> str:
     return f"It used {kwh(used.kwh)} of electricity, estimated by codecarbon; as {whose} this made {co2e(used.kg_co2e)}."
 
 
+def describe_energy(used: Energy | None, *, short: bool = False) -> list[str]:
+    """Say how long a run took, and what electricity; nothing if it was not measured."""
+    if used is None:
+        return []
+    time, energy = duration(used.seconds), electricity(used, short=short)
+    return [f"took {time}", energy] if short else [f"The run took {time}.", energy]
+
+
 def kwh(amount: float) -> str:
     """Write electricity."""
     return f"{amount:.3g} kWh" if amount >= 0.1 else f"{1000 * amount:.3g} Wh"
