@@ -6,6 +6,7 @@ to standard error. Exit codes: 0 done; 1 an error, or problems found; 2 wrong us
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,7 @@ from dcasekit.cli import models as _cli_models
 from dcasekit.cli import options as o
 from dcasekit.cli import output as _cli_output
 from dcasekit.cli import recipes as _cli_recipes
+from dcasekit.cli import tuning as _cli_tuning
 from dcasekit.cli.settings import METRIC_NAMES, apply_settings, assignments
 from dcasekit.core.threads import share_cores
 
@@ -142,6 +144,7 @@ def augment(  # noqa: PLR0913 - options of a command
 @app.command(
     epilog=_cli_output.examples(
         "dcasekit train --dataset esc10 --data data/ESC-50 --model compact_cnn --out runs/esc10",
+        "dcasekit train --dataset esc10 --data data/ESC-50 --model sb_cnn --fold all -A time_stretch:factor=0.9 --out runs/all",
         "dcasekit train --dataset esc10 --data data/ESC-50 --model sb_cnn -F sequence_time=2 -F mel.bands=128 -T epochs=9 --out runs/sb",
     )
 )
@@ -152,7 +155,8 @@ def train(  # noqa: PLR0913 - options of a command
     model: o.ModelName,
     out: o.Out,
     dataset_settings: o.DatasetSettings = None,
-    fold: o.Fold = None,
+    fold: o.FoldOrAll = None,
+    augmentations: o.AugmentationsOfTraining = None,
     no_validation: Annotated[bool, typer.Option("--no-validation", help="Train on validation clips too; keep the last epoch.")] = False,
     feature: o.FeatureOfModel = None,
     feature_settings: o.FeatureSettings = None,
@@ -193,22 +197,22 @@ def train(  # noqa: PLR0913 - options of a command
     common = {name: str(value) for name, value in given.items() if value is not None}
     training = apply_settings(Training(seed=seed), {**common, **assignments(training_settings, option="-T")}, option="-T")
     source, container = _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings), _cli_models.make(model, model_settings)
-    container = work.trainable(container)
+    container, progress = work.trainable(container), _cli_output.bars(quiet)
+    source = _cli_leaves.augmented(source, augmentations, seed=seed, jobs=jobs, progress=progress)
     front_end = work.front_end_for(container, feature)
     run = work.TrainingRun(
         dataset=source,
         features=apply_settings(front_end.features, assignments(feature_settings, option="-F"), option="-F"),
         model=container,
         training=training,
-        fold=work.fold_of(source, fold),
+        fold=work.fold_of(source, None if fold == "all" else fold),
         validation=not no_validation,
         scaler=front_end.scaler if scaler is None else None if scaler == "none" else scaler,
         target=target,
     ).check()
-    progress = _cli_output.bars(quiet)
     run.features.extract(source, jobs=jobs, on_error=on_error, progress=progress)
-    report = run.run(out, progress=not quiet, scores=scores)
-    _cli_output.results_of(report, as_json=as_json, page=report.save(out), model=out / "model")
+    report = (partial(work.run_folds, run) if fold == "all" else run.run)(out, progress=not quiet, scores=scores)
+    _cli_output.results_of(report, as_json=as_json, page=report.save(out), model=Path(report.sections[0].saved or out))
 
 
 @app.command(
@@ -343,6 +347,13 @@ def score(  # noqa: PLR0913 - options of a command
     work.show(found, material, as_json=as_json, html=html, files=files)
 
 
+app.command(
+    "fine-tune",
+    epilog=_cli_output.examples(
+        "dcasekit fine-tune --model esc10 --dataset folder --data my/recordings --out runs/tuned",
+        "dcasekit fine-tune --model runs/esc10/model --dataset urban_sound8k --data data/UrbanSound8K --freeze none --out runs/urban",
+    ),
+)(_cli_tuning.fine_tune)
 app.command(epilog=_cli_output.examples("dcasekit recipes", "dcasekit recipes --json"))(_cli_recipes.recipes)
 app.command(
     epilog=_cli_output.examples(

@@ -109,6 +109,17 @@ def augmentation(text: str) -> "Augmentation":
     return Augmentation.from_dict({"type": name, **keywords(kind, assignments([pair for pair in pairs if pair], option="-A"), option="-A")})
 
 
+def augmented(source: "Dataset", texts: Sequence[str] | None, *, seed: int, jobs: int | None, progress: bool) -> "Dataset":
+    """Give a dataset with transformed copies of its clips, made if they are not there yet; without augmentations as it is."""
+    if not texts:
+        return source
+    from dcasekit import AugmentedDataset
+
+    made = AugmentedDataset(source, [augmentation(text) for text in texts], seed=seed)
+    made.process(jobs=jobs, progress=progress)
+    return made
+
+
 def recipe(name: str) -> ModuleType:
     """Import a recipe: a leaf's name, or ``package.module`` of one's own."""
     if "." not in name:

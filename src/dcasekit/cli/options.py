@@ -84,6 +84,18 @@ TrainingSettings = Annotated[
     list[str] | None, typer.Option("-T", metavar="KEY=VALUE", help=f"Setting of training: {', '.join(TRAINING_NAMES)}.")
 ]
 Fold = Annotated[str | None, typer.Option(help="Fold to test on.  \\[default: the protocol's first]", show_default=False)]
+FoldOrAll = Annotated[
+    str | None, typer.Option("--fold", help="Fold to test on, or all, one after the other.  \\[default: the first]", show_default=False)
+]
+AugmentationsOfTraining = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-A",
+        metavar="NAME:KEY=VALUE,...",
+        help="Train on transformed copies, too (`dcasekit augment`); may be repeated.",
+        show_default=False,
+    ),
+]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Workers.  \\[default: one per core]", show_default=False)]
 Backend = Annotated[
     Literal["processes", "threads", "dask", "ray"],

@@ -18,6 +18,7 @@ import numpy as np
 from dcasekit import features
 from dcasekit.cli import output
 from dcasekit.containers import trained
+from dcasekit.containers._checkpoint import hash_weights
 from dcasekit.containers.base import ModelContainer
 from dcasekit.containers.saving import FILES as MODEL_FILES
 from dcasekit.containers.saving import KIND as MODEL_KIND
@@ -53,6 +54,7 @@ class TrainingRun:
     scaler : fitted on the training windows; ``None``: none.
     target : see `DataGenerator`; ``None`` follows network and task.
     training : its seed is also that of the order of windows.
+    freeze : what stays as it is of a trained model that is tuned, see `ModelContainer.fine_tune`; ``None``: the model is trained anew.
     """
 
     dataset: Dataset
@@ -63,11 +65,14 @@ class TrainingRun:
     validation: bool = True
     scaler: Normalizer | None = "standard"
     target: Target | None = None
+    freeze: str | None = None
 
     def check(self) -> Self:
         """Make sure, before anything is extracted, that the network takes the windows; give the run with what it is to answer decided."""
-        shape = self.features.get_shape()[1:]  # of the windows, or of a clip of 10 s
-        model = copy.copy(self.model).build(shape, self.dataset.labels, task=self.dataset.task)
+        shape, model = self.model.shape, self.model
+        if self.freeze is None:
+            shape = self.features.get_shape()[1:]  # of the windows, or of a clip of 10 s
+            model = copy.copy(self.model).build(shape, self.dataset.labels, task=self.dataset.task)
         try:
             framed = model.answer(np.zeros((1, *shape), np.float32)).ndim == 3
         except DcasekitError:
@@ -103,7 +108,11 @@ class TrainingRun:
         validation = generator(folds=split.validation, train=False, scaler=scaler) if split.validation else None
         journal = Journal(out)
         training = replace(self.training, resume=out / "checkpoint", progress=progress, callbacks=[journal])
-        history = self.model.train(train, validation, **{field.name: getattr(training, field.name) for field in fields(training)})
+        settings = {field.name: getattr(training, field.name) for field in fields(training)}
+        if self.freeze is None:
+            history = self.model.train(train, validation, **settings)
+        else:
+            history = self.model.fine_tune(train, validation, freeze=self.freeze, **settings)
         journal.complete(history)
         self.model.save(out / "model")
         began = perf_counter()
@@ -122,6 +131,7 @@ class TrainingRun:
             "scaler": self.scaler,
             "target": self.target,
             "training": self.training.to_dict(),
+            **({} if self.freeze is None else {"freeze": self.freeze, "start": hash_weights(self.model.weights(), ())}),
         }
 
     def _report(self, results: Results, split: Split, history: list[dict[str, float]], seconds: float, saved: Path) -> Report:
@@ -146,6 +156,31 @@ class TrainingRun:
         settings = {name: value for name, value in self.to_dict().items() if name not in (*facts, "model")}
         data = {**facts, "training clips": len(split.train), "validation clips": len(split.validation), "test clips": len(split.test)}
         return Report(title=section.name, settings=settings, sections=[section], environment=environment(), data=data)
+
+
+def run_folds(run: TrainingRun, out: Path, *, progress: bool, scores: Path | None = None) -> Report:
+    """Train and test on every round of the protocol, each into a folder of its own; give one report of all.
+
+    A round that is done is found again: its checkpoint holds its last epoch.
+    """
+    reports, start = [], copy.deepcopy(run.model)
+    for fold in run.dataset.protocol.rounds(run.dataset.present_folds):
+        one = replace(run, fold=fold, model=copy.deepcopy(start))
+        reports.append(one.run(out / fold, progress=progress, scores=None if scores is None else scores / fold))
+        reports[-1].save(out / fold)
+    sections = [report.sections[0] for report in reports]
+    first = sections[0]
+    merged = replace(
+        first,
+        name=f"{type(run.model).__name__} on {run.dataset.name}, {len(sections)} folds",
+        folds={fold: results for section in sections for fold, results in section.folds.items()},
+        histories={fold: history for section in sections for fold, history in section.histories.items()},
+        sizes={fold: sizes for section in sections for fold, sizes in section.sizes.items()},
+        seconds=sum(section.seconds for section in sections),
+        notes=first.notes[:1],
+    )
+    data = {name: value for name, value in reports[0].data.items() if "clips" not in name or name == "clips"} | {"fold": "all"}
+    return replace(reports[0], title=merged.name, sections=[merged], data=data)
 
 
 @dataclass(frozen=True)
