@@ -18,7 +18,6 @@ import numpy as np
 from dcasekit import features
 from dcasekit.cli import output
 from dcasekit.containers import trained
-from dcasekit.containers._checkpoint import hash_weights
 from dcasekit.containers.base import ModelContainer
 from dcasekit.containers.saving import FILES as MODEL_FILES
 from dcasekit.containers.saving import KIND as MODEL_KIND
@@ -131,7 +130,7 @@ class TrainingRun:
             "scaler": self.scaler,
             "target": self.target,
             "training": self.training.to_dict(),
-            **({} if self.freeze is None else {"freeze": self.freeze, "start": hash_weights(self.model.weights(), ())}),
+            **({} if self.freeze is None else {"freeze": self.freeze}),
         }
 
     def _report(self, results: Results, split: Split, history: list[dict[str, float]], seconds: float, saved: Path) -> Report:
