@@ -243,3 +243,9 @@ def test_energy_of_several_runs_is_their_sum_and_unknown_where_one_is():
     report = RunsReport("Three", {}, [RunsSection("all", {"f1": {"seed0": 0.5, "seed1": 0.6}})], {}, total)
     for text in (report.to_html(), report.to_markdown()):
         assert "It used 1 kWh of electricity" in text
+
+
+def test_an_interval_of_shares_ends_with_them_and_one_of_errors_does_not():
+    section = RunsSection("all", {key: {"seed0": 0.1, "seed1": 0.9} for key in ("accuracy", "error rate")})
+    assert section.measured["accuracy"].interval == (0.0, 1.0)
+    assert section.measured["error rate"].interval == pytest.approx((0.0, 0.5 + stats.t.ppf(0.975, 1) * 0.4))

@@ -11,10 +11,11 @@ import numpy as np
 from dcasekit.core.energy import Energy
 from dcasekit.core.tables import Table, markdown
 from dcasekit.core.units import PathLike
+from dcasekit.plots.svg import percent
 from dcasekit.report.pages import TRIAL, Fact, render, save, table_card
 from dcasekit.report.section import Measure, Published, set_beside
 from dcasekit.report.section_page import draw_published
-from dcasekit.report.words import describe_energy, name, settings_table, show, span
+from dcasekit.report.words import describe_energy, name, settings_table, show, span, writer_for
 from dcasekit.results import plain
 
 HOW_TO_READ = (
@@ -79,7 +80,10 @@ def _mean(key: str, values: Sequence[float]) -> Measure:
 
     mean, deviation, count = float(np.mean(values)), _deviation(values), len(values)
     reach = float(stdtrit(count - 1, 0.975)) * deviation / count**0.5 if count > 1 else float("nan")
-    return Measure(mean, (mean - reach, mean + reach), f"± {show(key, deviation)} between runs" if count > 1 else "")
+    low, high = mean - reach, mean + reach
+    if min(values) >= 0:  # what cannot be below 0 has no mean there, nor a share above 1
+        low, high = max(low, 0.0), min(high, 1.0) if writer_for(key) is percent and max(values) <= 1 else high
+    return Measure(mean, (low, high), f"± {show(key, deviation)} between runs" if count > 1 else "")
 
 
 @dataclass(frozen=True)
