@@ -576,7 +576,7 @@ def test_a_second_run_says_the_same_in_json(trained):
 def test_another_run_does_not_take_over_the_folder(trained):
     root, out = trained
     _, err = run("train", *TRAIN, "--data", root, "-T", "epochs=2", "--fold", "fold1", "--out", out, code=1)
-    assert "other settings (fold was fold2, now fold1)" in err
+    assert "other settings ('fold' was 'fold2', now 'fold1')" in err
 
 
 def test_a_run_that_learned_nothing_keeps_no_folder(data, tmp_path):

@@ -98,7 +98,7 @@ def test_groups_are_named_by_the_path_and_never_cut(tmp_path):
     assert {clip.group for clip in dataset.clips} == {"site0", "site1", "site2"}
     assert all(len({clip.fold for clip in dataset.clips if clip.group == group}) == 1 for group in ("site0", "site1", "site2"))
     assert len(dataset.folds) == 3
-    with pytest.raises(DatasetError, match=r"names no group of dog/site0_0\.wav"):
+    with pytest.raises(DatasetError, match=r"names no group of 'dog/site0_0\.wav'"):
         _ = Folder(tmp_path, group=r"(place\d+)").clips
     with pytest.raises(DatasetError, match="must be a regular expression"):
         Folder(tmp_path, group="(")

@@ -138,7 +138,7 @@ def test_a_name_in_esc50_csv_that_leads_elsewhere_is_refused(world, name):
     lines[3] = ",".join([name.format(world=world), *lines[3].split(",")[1:]])
     meta.write_text("\n".join(lines) + "\n")
     before = snapshot(world)
-    with pytest.raises(DatasetError, match=r"id is a path below the dataset's folder.*mend the file"):
+    with pytest.raises(DatasetError, match=r"id is a path below the dataset's folder.*label files anew"):
         _ = ESC50(world / "data").clips
     everything("esc50", world / "data", world / "out")
     check_untouched(world, before, OURS)
