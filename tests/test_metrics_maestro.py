@@ -85,6 +85,14 @@ def test_both_chains_count_as_described(seed, chain):
     assert {name: numbers[f"best_{name}"] for name in ("f1/macro", "f1/car")} == {name: best[name] for name in ("f1/macro", "f1/car")}
 
 
+def test_intervals_hold_the_measures_of_clips():
+    given = drawn(0)
+    numbers, spans = maestro.evaluate(*given, labels=LABELS), maestro.intervals(*given, labels=LABELS)
+    assert list(spans) == ["error_rate/micro", "f1/micro", "f1/macro", "best_f1/macro"]
+    assert all(low < numbers[name] < high for name, (low, high) in spans.items())
+    assert spans == maestro.intervals(*given, labels=LABELS), "the same seed gives the same draws"
+
+
 def test_a_label_that_is_not_there_adds_nothing_and_is_divided_by():
     reference, scores = {"a": [Event(0, 2, "car")]}, {"a": Scores(np.ones((10, 4)) * [0.9, 0, 0, 0], np.arange(11) / 5, ALL)}
     numbers = maestro.evaluate(reference, scores, {"a": 2.0}, labels=LABELS)

@@ -114,7 +114,7 @@ def export(inputs: Path, out: Path) -> None:
 
 
 def recipe(inputs: Path, out: Path, *, name: str, settings: list[str]) -> None:
-    data = ["--data", inputs / "esc50"] if name != "quickstart" else []
+    data = ["--data", inputs / "esc50"] if name in ("esc10", "backends") else []
     run("run", name, "--quick", *data, *(word for setting in settings for word in ("--set", setting)), "--out", out)
 
 
@@ -139,5 +139,6 @@ def scenarios(port: int) -> dict[str, Callable[[Path, Path], None]]:
         "esc10": partial(recipe, name="esc10", settings=["epochs=2"]),
         "extract in two processes": partial(extract, jobs=2),
         "backends": partial(recipe, name="backends", settings=[]),
+        "dcase2023_task4b": partial(recipe, name="dcase2023_task4b", settings=["seconds=2", "window=2", "epochs=3"]),
         "export": export,
     }

@@ -26,6 +26,12 @@ _NAMES = {
     "clip/average_precision/macro": "clip mAP",
     "event_f1": "event-based F1",
     "segment_f1": "segment-based F1",
+    "best_f1": "F1 at best thresholds",
+    "micro_f1": "F1 (micro)",
+    "macro_f1": "F1 (macro)",
+    "error_rate_clips": "error rate, clip by clip",
+    "micro_f1_clips": "F1 (micro), clip by clip",
+    "macro_f1_clips": "F1 (macro), clip by clip",
     "psds1": "PSDS1",
     "psds2": "PSDS2",
 }
