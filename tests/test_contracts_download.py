@@ -68,7 +68,11 @@ def members(dataset):
     A file of the tree goes into one of the archives that unpack into the innermost folder around it, by turns; as the archives of true
     datasets do, each also has a text file that nobody reads.
     """
-    tree = {path.relative_to(dataset.root): path.read_bytes() for path in sorted(dataset.root.rglob("*")) if path.is_file()}
+    tree = {
+        path.relative_to(dataset.root): path.read_bytes()
+        for path in sorted(dataset.root.rglob("*"))
+        if path.is_file() and path.name != ".dcasekit"
+    }
     held = {file.filename: {} for file in dataset.archives if not is_part(file)}
     archives = [file for file in dataset.archives if file.filename in held]
     turn = defaultdict(int)

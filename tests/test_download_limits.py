@@ -1,20 +1,23 @@
 """Servers that never end, creep, lead elsewhere, or send something else: a named error, soon; and what a full disk and a kill leave."""
 
+import hashlib
 import importlib.util
 import json
 import os
 import resource
+import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
+import zipfile
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 
 import pytest
 
-from dcasekit.download import Limits, RemoteFile, _http, fetch
+from dcasekit.download import Limits, RemoteFile, _http, download, fetch
 from dcasekit.errors import ChecksumError, DownloadError, StorageError
 
 SPEC = importlib.util.spec_from_file_location("_test_download_for_limits", Path(__file__).with_name("test_download.py"))
@@ -422,3 +425,28 @@ def test_a_server_that_hangs_up_at_once_is_given_up(tmp_path, monkeypatch):
         with pytest.raises(DownloadError, match="gave up after 3"):
             fetch(RemoteFile(f"http://127.0.0.1:{server.getsockname()[1]}/a.zip"), tmp_path, limits=Limits(retries=2))
         thread.join()
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_files_of_the_users_are_never_replaced_by_members_of_an_archive(tmp_path, stop):
+    """Not by the first call, and not by one that goes on; in a folder that was new, files of an older version are replaced."""
+    from dcasekit.download import archives
+
+    archive = tmp_path / "given" / "a.zip"
+    archive.parent.mkdir()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("meta/list.csv", "theirs")
+        file.writestr("b.txt", "b")
+    remote = RemoteFile("http://127.0.0.1:9/a.zip", checksum=f"sha256:{hashlib.sha256(archive.read_bytes()).hexdigest()}")
+    mine = tmp_path / "mine"
+    (mine / "meta").mkdir(parents=True)
+    (mine / "meta" / "list.csv").write_text("my own")
+    shutil.copy(archive, mine / "a.zip")
+    for _ in range(2 if stop else 1):
+        with pytest.raises(DownloadError, match=r"list.csv is there already, dcasekit did not write it, and it holds something else"):
+            download([remote], mine)
+    assert (mine / "meta" / "list.csv").read_text() == "my own"
+    assert not (mine / "b.txt").exists()
+    (mine / "meta" / "list.csv").unlink()
+    assert download([remote], mine)
+    assert archives.unpack(archive, mine, existing="refuse")  # the same bytes are no obstacle

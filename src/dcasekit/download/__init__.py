@@ -20,7 +20,7 @@ from dcasekit.core.locks import lock
 from dcasekit.core.units import PathLike
 from dcasekit.download import _http
 from dcasekit.download._answers import AGAIN
-from dcasekit.download._remote import Limits, RemoteFile, logger, read_known
+from dcasekit.download._remote import Limits, RemoteFile, logger, read_known, read_state
 from dcasekit.download.archives import is_archive, unpack
 from dcasekit.errors import ChecksumError, DownloadError
 
@@ -115,7 +115,8 @@ def download(
 ) -> bool:
     """Fetch and unpack all files of a dataset, then mark the folder as complete.
 
-    An interrupted call is resumed by the next; of several processes that call at once one works and the others wait.
+    In a folder that held other files before, these are never replaced: an archive that would is refused. An interrupted call is resumed by
+    the next; of several processes that call at once one works and the others wait.
 
     Parameters
     ----------
@@ -144,10 +145,11 @@ def download(
     with lock(folder):
         if not force and _complete(marker, wanted):  # by another process, while this one waited
             return False
+        fresh = _is_fresh(folder, marker, state)
         # A name that is known with other wishes than now is of another version: its unpinned file must not be reused.
         known = read_known(marker) | read_known(state)
         done: dict[str, Any] = dict.fromkeys(wanted, {}) if force else known
-        write_json(state, {"files": done})
+        write_json(state, {"files": done, "fresh": fresh})
         marker.unlink(missing_ok=True)
         for group in groups:
             paths = [folder / file.filename for file in group]
@@ -158,12 +160,12 @@ def download(
                     fetch(file, folder, force=file.filename in done, limits=limits, progress=progress)
                 if unpacked:
                     logger.info("unpacking %s", paths[-1])
-                    unpack(paths[-1], folder / group[-1].into, flatten=flatten)
+                    unpack(paths[-1], folder / group[-1].into, flatten=flatten, existing="replace" if fresh else "refuse")
                 done |= {file.filename: wanted[file.filename] | _provenance(file, folder) for file in group}
-                write_json(state, {"files": done})
+                write_json(state, {"files": done, "fresh": fresh})
             for path in paths if unpacked and not keep_archives else ():
                 path.unlink(missing_ok=True)
-        _mark(marker, {name: done[name] for name in wanted})
+        _mark(marker, {name: done[name] for name in wanted}, fresh=fresh)
         state.unlink()
     return True
 
@@ -179,8 +181,16 @@ def mark_complete(files: Sequence[RemoteFile], folder: PathLike, *, flatten: str
     _mark(Path(folder) / MARKER, {file.filename: {**_describe_wanted(file, flatten), "by": "hand"} for file in files})
 
 
-def _mark(marker: Path, files: Mapping[str, Any]) -> None:
-    write_json(marker, {"finished": datetime.now(UTC).isoformat(timespec="seconds"), "files": files})
+def _mark(marker: Path, files: Mapping[str, Any], *, fresh: bool = False) -> None:
+    write_json(marker, {"finished": datetime.now(UTC).isoformat(timespec="seconds"), "files": files, "fresh": fresh})
+
+
+def _is_fresh(folder: Path, marker: Path, state: Path) -> bool:
+    """Tell whether all that a folder holds was written by `download`: it was new or empty when the first call began."""
+    for notes in (state, marker):
+        if notes.exists():
+            return read_state(notes).get("fresh") is True
+    return not any(path.name != ".lock" for path in folder.iterdir()) if folder.exists() else True
 
 
 def _groups(files: Sequence[RemoteFile]) -> list[list[RemoteFile]]:

@@ -5,6 +5,7 @@ by a rename. Memory and time are bounded, whatever an archive says. Ownership, p
 kept. Links, devices, sparse files and encrypted members are refused, as are names that do not mean the same file on every machine.
 """
 
+import filecmp
 import logging
 import lzma
 import shutil
@@ -15,7 +16,7 @@ import zlib
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from dcasekit.core.files import unsafe, writing
 from dcasekit.core.units import PathLike
@@ -47,11 +48,12 @@ def unpack(
     folder: PathLike,
     *,
     flatten: str | Sequence[str] | None = None,
+    existing: Literal["replace", "refuse"] = "replace",
     max_bytes: int = MAX_BYTES,
     max_ratio: float = MAX_RATIO,
     max_members: int = MAX_MEMBERS,
 ) -> list[Path]:
-    """Unpack an archive into a folder; files already there under the same names are replaced.
+    """Unpack an archive into a folder.
 
     Parameters
     ----------
@@ -59,6 +61,8 @@ def unpack(
         .tar.bz2 or .tar.xz file.
     folder : where the members go; made if missing.
     flatten : top folder to strip, or several of which each member's own is stripped; members elsewhere keep their path.
+    existing : what becomes of files that are there under the same names and hold something else: they are replaced, or the archive is
+        refused, before anything is put into place.
     max_bytes : most bytes all members may have together; default 1 TiB.
     max_ratio : most bytes per byte of archive, so that a small file cannot fill the disk; default 100 (audio stays below
         10, tables of annotations below 50). Archives that unpack to less than 1 GiB are not held to it.
@@ -95,6 +99,8 @@ def unpack(
         if len(set(targets)) < len(targets):
             raise DownloadError(f"{archive}: stripping {flatten!r} gives two members the same name; unpack without `flatten`")
         _refuse_obstacles(archive, folder, targets)
+        if existing == "refuse":
+            _refuse_other_files(archive, [(staging / name, target) for name, target in zip(names, targets, strict=True)])
         for name, target in zip(names, targets, strict=True):
             with writing(target, or_else=_AGAIN):
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -167,6 +173,16 @@ def _refuse_obstacles(archive: Path, folder: Path, targets: list[Path]) -> None:
     for parent in folders:
         if parent.exists() and not parent.is_dir():
             raise DownloadError(f"{archive}: {parent} is to be a folder and is a file; move it, or unpack into another folder")
+
+
+def _refuse_other_files(archive: Path, moves: list[tuple[Path, Path]]) -> None:
+    """Refuse to put a member in place of a file that holds something else."""
+    for member, target in moves:
+        if target.exists() and not filecmp.cmp(member, target, shallow=False):
+            raise DownloadError(
+                f"{archive}: {target} is there already, dcasekit did not write it, and it holds something else; move it, or unpack into "
+                "another folder"
+            )
 
 
 def _strip(name: PurePosixPath, prefixes: list[tuple[str, ...]]) -> tuple[str, ...]:
