@@ -216,6 +216,16 @@ def test_dcase_net_v3_has_the_published_layers_and_names():
     assert len(expected) == 136
 
 
+@pytest.mark.parametrize(("task", "shape"), [("tagging", (1, 3)), ("detection", (1, 15, 3))])
+def test_dcase_net_doubles_windows_that_are_too_short_for_a_step(task, shape):
+    model = DcaseNet(filters=4).build((40, 16), labels(3), task=task)
+    short = np.random.default_rng(0).normal(size=(1, 15, 16)).astype(np.float32)
+    answers = model.answer(short)
+    assert answers.shape == shape
+    longer = model.answer(np.tile(short, (1, 4, 1)))  # 60 frames, the first of 15 times a power of 2 that are 40 or more
+    np.testing.assert_array_equal(answers, longer if task == "tagging" else longer[:, :15])
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_dcase_net_has_only_the_layers_of_its_task_and_shares_their_weights(version):
     model = DcaseNet(version=version, filters=4)

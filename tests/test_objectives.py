@@ -440,6 +440,20 @@ def test_a_network_of_several_heads_learns_answers_and_is_one_model_per_head(joi
         assert alone.evaluate(data).task == task
 
 
+def test_a_model_of_one_task_gives_a_copy_as_its_head():
+    model = DcaseNet(filters=4).build((80, 16), LABELS, task="tagging")
+    head = model.head("tagging")
+    assert same(model, head)
+    assert head.network is not model.network
+    assert (head.task, head.labels, head.shape) == (model.task, model.labels, model.shape)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a graphics card")
+def test_a_head_is_where_the_network_is(joint):
+    joint._on(torch.device("cuda"))
+    assert next(joint.head("tagging").network.parameters()).is_cuda
+
+
 @pytest.mark.parametrize("version", ["v1", "v2", "v3"])
 def test_a_model_of_several_heads_is_saved_and_loaded(tmp_path, version):
     features = MelSpectrogram(sr=8000, audio_win=256, audio_hop=128, mel=Mel(bands=16))

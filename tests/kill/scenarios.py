@@ -140,5 +140,6 @@ def scenarios(port: int) -> dict[str, Callable[[Path, Path], None]]:
         "extract in two processes": partial(extract, jobs=2),
         "backends": partial(recipe, name="backends", settings=[]),
         "dcase2023_task4b": partial(recipe, name="dcase2023_task4b", settings=["seconds=2", "window=2", "epochs=3"]),
+        "dcasenet": partial(recipe, name="dcasenet", settings=["epochs=2", "steps=2"]),
         "export": export,
     }

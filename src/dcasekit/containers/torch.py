@@ -72,13 +72,15 @@ class TorchModelContainer(TorchInside):
         return self
 
     def head(self, task: Task) -> Self:
-        """Give a model of one task alone, a copy, with the weights that this head uses."""
-        if task not in self.heads:
-            raise ModelError(f"this {type(self).__name__} has no head for {task}; it has: {', '.join(self.heads) or self.task}")
-        one, chosen, weights = copy.copy(self), self.heads[task], self.weights()
+        """Give a model of one task alone, a copy where this network is, with the weights that this head uses."""
+        weights, heads = self.weights(), self.heads or {self.task: Head(self.labels, self.shape, self.features, self.scaler)}
+        if task not in heads:
+            raise ModelError(f"this {type(self).__name__} has no head for {task}; it has: {', '.join(heads)}")
+        one, chosen = copy.copy(self), heads[task]
         one.build(chosen.shape, chosen.labels, task=task)
         one.features, one.scaler, one.kept = chosen.features, chosen.scaler, {}
         one.set_weights({name: weights[name] for name in one.weights()})
+        one._on(next(self._need().parameters()).device)
         return one
 
     def fit(

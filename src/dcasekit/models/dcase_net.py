@@ -1,15 +1,18 @@
 """DcaseNet: one network for acoustic scenes, audio tags and sound events."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
+from dcasekit.core.units import FloatArray
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
 from dcasekit.models._dcase_net import STEP_BANDS, STEP_FRAMES, Network, Version1, Version2, Version3
@@ -51,6 +54,13 @@ class DcaseNet(TorchModelContainer):
 
     version: Literal["v1", "v2", "v3"] = "v3"
     filters: int = 64
+
+    def answer(self, windows: FloatArray) -> FloatArray:
+        """Answer windows; those too short for a step of the sequence are doubled until they are not, as published."""
+        frames = windows.shape[1]
+        longer = np.tile(windows, (1, 2 ** max(0, math.ceil(math.log2(STEP_FRAMES / frames))), 1))
+        answers = super().answer(longer)
+        return answers[:, :frames] if answers.ndim == 3 else answers
 
     def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> nn.Module:
         """Make the network with one head; it takes any number of frames from 40 on."""

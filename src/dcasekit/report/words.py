@@ -25,6 +25,7 @@ _NAMES = {
     "clip/average_precision": "clip average precision",
     "clip/average_precision/macro": "clip mAP",
     "event_f1": "event-based F1",
+    **{f"{key}_{n}s": f"{text} in blocks of {n} s" for key, text in (("f1", "F1"), ("error_rate", "error rate")) for n in (1, 5)},
     "segment_f1": "segment-based F1",
     "best_f1": "F1 at best thresholds",
     "micro_f1": "F1 (micro)",
