@@ -285,3 +285,24 @@ def test_events_that_are_all_near_each_other_are_matched_in_memory_that_grows_wi
     assert pairs.sum() > 50_000
     print(used, pairs.sum())
     assert used < 150 * pairs.sum() + 20e6
+
+
+@pytest.mark.parametrize("greedy", [False, True])
+def test_pairs_are_chosen_as_sed_eval_walks_through_them_in_whatever_order_they_come(greedy):
+    """By a plain copy of the walk: first come, first served; or first fit by the order in which estimates are named."""
+    from dcasekit.metrics._matching import match
+
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        pairs = sorted({(int(a), int(b)) for a, b in rng.integers(0, 6, (int(rng.integers(1, 16)), 2))})
+        first, second = (np.array(side) for side in zip(*pairs, strict=True))
+        chosen = match(first, second, greedy=greedy)
+        if greedy:
+            partner, taken = {}, set()
+            for reference, estimate in pairs:
+                if reference not in partner and estimate not in taken:
+                    partner[reference] = estimate
+                    taken.add(estimate)
+            assert [partner.get(a) == b for a, b in pairs] == chosen.tolist()
+        mixed = rng.permutation(len(pairs))
+        assert match(first[mixed], second[mixed], greedy=greedy).tolist() == chosen[mixed].tolist()

@@ -60,7 +60,7 @@ def candidates(reference: EventTable, estimate: EventTable, reach: float, offset
 
 
 def match(first: Counts, second: Counts, *, greedy: bool) -> Flags:
-    """Choose pairs such that no event is in two; pairs are ordered as by `candidates`.
+    """Choose pairs such that no event is in two.
 
     Parameters
     ----------
@@ -73,8 +73,11 @@ def match(first: Counts, second: Counts, *, greedy: bool) -> Flags:
     chosen: Flags = (np.bincount(first)[first] == 1) & (np.bincount(second)[second] == 1)
     if not chosen.all():
         rest = np.flatnonzero(~chosen)
-        references, estimates = _number(first[rest]), _number(second[rest])
-        of_references = _Neighbours(*_sort(references, estimates))
+        rest = rest[np.argsort(first[rest] * (int(second.max()) + 1) + second[rest], kind="stable")]
+        references, estimates = _number(first[rest]), second[rest]
+        # First come, first served goes by the estimates' own order, as many as can be by that in which references name them.
+        estimates = np.unique(estimates, return_inverse=True)[1] if greedy else _number(estimates)
+        of_references = _Neighbours(references, estimates)
         partner = of_references.first_fit() if greedy else _largest(of_references)
         chosen[rest] = partner[references] == estimates
     return chosen
