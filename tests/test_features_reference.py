@@ -145,3 +145,13 @@ def test_mfcc_are_librosa_s(sound, coefficients, bands, scale):
     )
     expected = librosa.feature.mfcc(S=librosa_levels(feature, SOUNDS[sound]), n_mfcc=coefficients).T
     np.testing.assert_allclose(feature.compute(SOUNDS[sound]), expected, rtol=0, atol=1e-3)
+
+
+def test_squared_bands_are_the_target_of_smel():
+    """What its filters are to answer, but for the factor alpha: they divide the energy by the number of bins."""
+    from dcasekit.models import SMel
+
+    feature = MelSpectrogram(sr=SR, audio_win=1024, audio_hop=512, mel=Mel(bands=40, scale="htk", norm="slaney_squared"))
+    pieces = SOUNDS["noise"][: 22 * 512].reshape(1, 22, 512)
+    wanted = SMel(audio_win=1024, alpha=513.0).target(pieces, bands=40)[0]
+    np.testing.assert_allclose(feature.compute(pieces.ravel())[:22], wanted, atol=1e-3)

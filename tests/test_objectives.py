@@ -396,7 +396,7 @@ def test_names_hold_what_is_bound():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"objective": "mixup"}, {"class_weights": "balanced"}, {"clip_norm": 1.0}, {"optimizer": torch.optim.SGD}]
+    "settings", [{"objective": "mixup"}, {"rates": {"a": 0.1}}, {"class_weights": "balanced"}, {"clip_norm": 1.0}, {"optimizer": torch.optim.SGD}]
 )
 def test_what_only_torch_can_is_refused_elsewhere(settings):
     from dcasekit.models.sklearn.logistic_regression import LogisticRegression
@@ -405,6 +405,28 @@ def test_what_only_torch_can_is_refused_elsewhere(settings):
         LogisticRegression().train(arrays(8), **settings)
     with pytest.raises(ModelError, match="scikit-learn models learn from one source"):
         LogisticRegression().train(Together({"p": (arrays(8), 4)}))
+
+
+def test_weights_learn_at_rates_of_their_own():
+    def moved(**settings):
+        model = trained(arrays(8), epochs=1, learning_rate=1e-3, **settings)
+        new = MLP(**SMALL).build(model.shape, LABELS, seed=1).weights()
+        return {name: np.abs(array - new[name]).max() for name, array in model.weights().items()}
+
+    alike, apart = moved(), moved(rates={"layers.0": 1e-2})
+    assert apart["layers.0.weight"] == pytest.approx(alike["layers.0.weight"] / 100, rel=0.1)
+    assert apart["layers.0.bias"] == pytest.approx(alike["layers.0.bias"] / 100, rel=0.1)
+    assert apart["layers.3.weight"] == pytest.approx(alike["layers.3.weight"], rel=0.1)
+    with pytest.raises(ModelError, match="no weight's name begins with 'front'; their names are layers.0.weight"):
+        moved(rates={"front": 0.1})
+    with pytest.raises(ModelError, match="need rates > 0"):
+        moved(rates={"layers.0": 0.0})
+
+
+def test_a_run_with_rates_of_their_own_is_resumed(tmp_path):
+    settings = {"rates": {"layers.0": 0.1}, "optimizer": "adam"}
+    trained(arrays(8), epochs=1, resume=tmp_path, **settings)
+    assert same(trained(arrays(8), epochs=2, resume=tmp_path, **settings), trained(arrays(8), epochs=2, **settings))
 
 
 # Several heads

@@ -131,7 +131,7 @@ def _learn_from(batch: Batch, training: Training, rng: np.random.Generator, task
 
 def refuse_settings(training: Training, data: Data | Together, backend: str) -> Data:
     """Refuse what only PyTorch networks are trained with; give the data back."""
-    for name in ("objective", "class_weights", "clip_norm", "average"):
+    for name in ("objective", "rates", "class_weights", "clip_norm", "average"):
         if getattr(training, name):
             raise ModelError(
                 f"{name}={getattr(training, name)!r}: {backend} models are trained without; leave it out, or use a PyTorch model"

@@ -91,7 +91,7 @@ class TorchLearner(Learner):
 
     def _step(self, loss: Tensor) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(self.done // self.steps, self.done % self.steps)
+            group["lr"] = self.learning_rate(self.done // self.steps, self.done % self.steps) * group.get("factor", 1.0)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         if self.training.clip_norm is not None:
@@ -198,10 +198,16 @@ def _sources(data: Data | Together) -> dict[str, Data]:
 
 
 def _optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
+    rates, named = training.rates or {}, dict(network.named_parameters())
+    if unknown := [start for start in rates if not any(name.startswith(start) for name in named)]:
+        raise ModelError(f"rates: no weight's name begins with {unknown[0]!r}; their names are {', '.join(named)}")
+    factors = {name: next((factor for start, factor in rates.items() if name.startswith(start)), 1.0) for name in named}
     # Kernels decay; biases, and the scales of normalisation layers, do not.
     groups = [
-        {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": training.weight_decay},
-        {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for name, p in named.items() if factors[name] == factor and (p.ndim > 1) == kernels], "factor": factor}
+        | {"weight_decay": training.weight_decay if kernels else 0.0}
+        for factor in dict.fromkeys((1.0, *rates.values()))
+        for kernels in (True, False)
     ]
     fused = next(network.parameters()).device.type in ("cpu", "cuda")  # one pass over all weights
     settings: dict[str, Any] = {"lr": training.learning_rate, "fused": fused}

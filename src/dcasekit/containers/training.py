@@ -44,6 +44,8 @@ class Training(Settings):
     loss : ``None`` follows the task: ``"cross_entropy"`` for classification, ``"binary_cross_entropy"`` else; ``"mse"`` for soft labels.
     objective : what a step minimises: name of one of `dcasekit.containers.objectives`, or a function of a `Step` that gives a loss.
         ``None``: the loss of the network's answers, summed over the parts of a `Together`. PyTorch alone.
+    rates : beginning of a weight's name -> factor of the learning rate of all weights that begin so, such as ``{"first": 1e-4}``; 1 for the
+        others. PyTorch alone.
     class_weights : label -> how much its errors count, 1 where a label is left out; ``"balanced"``: inversely to how often it occurs in the
         training clips. PyTorch alone.
     clip_norm : scale gradients down whose norm over all weights is larger; ``None``: never. PyTorch alone.
@@ -78,6 +80,7 @@ class Training(Settings):
     schedule: str | Schedule = "constant"
     loss: Literal["cross_entropy", "binary_cross_entropy", "mse"] | None = None
     objective: str | Objective | None = None
+    rates: Mapping[str, float] | None = None
     class_weights: Literal["balanced"] | Mapping[str, float] | None = None
     clip_norm: float | None = None
     augment: Sequence[BatchAugmentation] = ()
@@ -234,6 +237,7 @@ def _check_numbers(training: Training) -> None:
         "early_stopping >= 1, whole epochs, a function, or None (never)": patience is None
         or callable(patience)
         or (type(patience) is int and patience >= 1),
+        "rates > 0": all(_number(factor) and factor > 0 for factor in (training.rates or {}).values()),
         "clip_norm > 0 or None": training.clip_norm is None or (_number(training.clip_norm) and training.clip_norm > 0),
     }
     for rule, kept in rules.items():

@@ -22,7 +22,8 @@ class Mel(Settings):
     bands : number of bands.
     scale : ``"slaney"`` (default, librosa's and dcase_util's: linear below 1 kHz) or ``"htk"`` (torchaudio's, VGGish's).
     norm : ``"slaney"`` (default): each triangle has unit area per Hz; ``"peak"``: the largest weight of each band is 1 (dcase_util's
-        ``normalize_mel_bands``); ``None``: triangles of height 1 (torchaudio, VGGish).
+        ``normalize_mel_bands``); ``"slaney_squared"``: the weights of ``"slaney"`` squared, what of the energy gets through filters whose
+        gain is the triangle (`SMel`'s target); ``None``: triangles of height 1 (torchaudio, VGGish).
     fmin, fmax : Hz; ``None``: half the sampling rate.
     straight_in : ``"hz"`` (default): the sides of a triangle are straight lines over frequency; ``"mel"``: over the mel scale (Google's:
         VGGish, YAMNet).
@@ -31,7 +32,7 @@ class Mel(Settings):
 
     bands: int = 64
     scale: Literal["slaney", "htk"] = "slaney"
-    norm: Literal["slaney", "peak"] | None = "slaney"
+    norm: Literal["slaney", "peak", "slaney_squared"] | None = "slaney"
     fmin: float = 0.0
     fmax: float | None = None
     straight_in: Literal["hz", "mel"] = "hz"
@@ -43,7 +44,7 @@ class Mel(Settings):
         refuse_unlike_numbers(self, ("fmin", "fmax"))
         choices: Mapping[str, tuple[Any, ...]] = {
             "scale": ("slaney", "htk"),
-            "norm": ("slaney", "peak", None),
+            "norm": ("slaney", "peak", "slaney_squared", None),
             "straight_in": ("hz", "mel"),
         }
         for name, known in choices.items():
@@ -77,8 +78,8 @@ def mel_basis(mel: Mel, sr: Hz, n_fft: int) -> FloatArray:
         corners, bins = _to_mel(corners, mel.scale), _to_mel(bins, mel.scale)
     lower, centre, upper = corners[:-2], corners[1:-1], corners[2:]
     basis = np.maximum(0, np.minimum((bins - lower) / (centre - lower), (upper - bins) / (upper - centre)))
-    if mel.norm == "slaney":
-        basis *= area
+    if mel.norm in ("slaney", "slaney_squared"):
+        basis = (basis * area) ** (2 if mel.norm == "slaney_squared" else 1)
     elif mel.norm == "peak":
         basis /= np.maximum(basis.max(axis=0), np.finfo(np.float64).tiny)
     return np.ascontiguousarray(basis, dtype=np.float32)
