@@ -396,7 +396,8 @@ def test_names_hold_what_is_bound():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"objective": "mixup"}, {"rates": {"a": 0.1}}, {"class_weights": "balanced"}, {"clip_norm": 1.0}, {"optimizer": torch.optim.SGD}]
+    "settings",
+    [{"objective": "mixup"}, {"rates": {"a": 0.1}}, {"class_weights": "balanced"}, {"clip_norm": 1.0}, {"optimizer": torch.optim.SGD}],
 )
 def test_what_only_torch_can_is_refused_elsewhere(settings):
     from dcasekit.models.sklearn.logistic_regression import LogisticRegression

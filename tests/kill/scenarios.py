@@ -142,4 +142,9 @@ def scenarios(port: int) -> dict[str, Callable[[Path, Path], None]]:
         "dcase2023_task4b": partial(recipe, name="dcase2023_task4b", settings=["seconds=2", "window=2", "epochs=3"]),
         "dcasenet": partial(recipe, name="dcasenet", settings=["epochs=2", "steps=2"]),
         "export": export,
+        "zinemanas2019_endtoend": partial(
+            recipe, name="zinemanas2019_endtoend", settings=["clips=30", "epochs=3", "front_epochs=2", "pair_epochs=2", "filters=8"]
+        ),
+        "zinemanas2019_mavd": partial(recipe, name="zinemanas2019_mavd", settings=["clips=30", "epochs=2", "filters=8"]),
+        "dcase2020_task1": partial(recipe, name="dcase2020_task1", settings=["clips=120", "epochs=4"]),
     }
