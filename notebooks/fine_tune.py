@@ -72,7 +72,8 @@ print(f"tuned minus new weights: {gain.difference:+.3f} ({gain.interval[0]:+.3f}
 figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
 for ax, name in zip(axes, ("tuned", "new weights"), strict=False):
     learning_curves(models[name].history, quantity="accuracy", ax=ax)
-    ax.set(title=f"{name}, validation", ylim=(0, 1))
+    ax.set_title(name, loc="right")
+    ax.set_ylim(0, 1)
 accuracy = {name: result.numbers["accuracy"] for name, result in results.items()}
 label_bars(accuracy, intervals={name: result.interval for name, result in results.items()}, name="accuracy on the test fold", ax=axes[2])
 plt.show()
