@@ -109,6 +109,25 @@ def test_kernels_decay_and_biases_do_not(optimizer, kind):
     assert all(np.abs(array).max() > 0.1 for array in one.values() if array.ndim == 1)
 
 
+@pytest.mark.parametrize("kind", ["torch", "keras"])
+def test_gradient_descent_without_momentum_forgets_the_last_step(kind, tmp_path):
+    """Two steps of plain descent on one gradient are twice one of them; a resumed run goes on where it was."""
+    model = MLP if kind == "torch" else pytest.importorskip("dcasekit.models.keras").MLP
+    data = (np.zeros((4, 3, 2), np.float32), np.eye(2, dtype=np.float32)[[0, 0, 0, 1]])
+
+    def bias(epochs, **settings):
+        made = model(hidden_layers_size=(), dropout_rates=())
+        made.train(data, epochs=epochs, optimizer="sgd", learning_rate=1e-3, device="cpu", **settings)
+        return next(array for array in made.weights().values() if array.ndim == 1)
+
+    assert bias(2, momentum=0.0) == pytest.approx(2 * bias(1, momentum=0.0), rel=1e-3)
+    assert np.abs(bias(2)).max() > 1.3 * np.abs(bias(2, momentum=0.0)).max()
+    bias(1, momentum=0.0, resume=tmp_path)
+    assert bias(2, momentum=0.0, resume=tmp_path).tolist() == bias(2, momentum=0.0).tolist()
+    with pytest.raises(ModelError, match="need 0 <= momentum < 1; got momentum=1"):
+        bias(1, momentum=1)
+
+
 # ---- which epoch is best
 
 

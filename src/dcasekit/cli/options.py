@@ -15,8 +15,8 @@ def _complete(family: str) -> Callable[[str], list[str]]:
 
 # Those of `dcasekit.containers.training.Training` that have a text form, named here because help must not import it; a test compares.
 TRAINING_NAMES = (
-    "epochs", "learning_rate", "weight_decay", "batch_size", "optimizer", "schedule", "loss", "average", "monitor", "early_stopping",
-    "considered_improvement", "seed", "device", "precision", "keep_memory", "energy",
+    "epochs", "learning_rate", "weight_decay", "batch_size", "optimizer", "momentum", "schedule", "loss", "average", "monitor",
+    "early_stopping", "considered_improvement", "seed", "device", "precision", "keep_memory", "energy",
 )  # fmt: skip
 
 _OWN = "or 'package.module:Class' of your own"

@@ -139,7 +139,7 @@ class KerasLearner(Learner):
 def _optimizer(network: keras.Model, training: Training) -> keras.Optimizer:
     kinds, rate = keras.optimizers, training.learning_rate
     if training.optimizer == "sgd":
-        optimizer = kinds.SGD(rate, momentum=0.9, nesterov=True, weight_decay=training.weight_decay)
+        optimizer = kinds.SGD(rate, training.momentum, nesterov=training.momentum > 0, weight_decay=training.weight_decay)
     else:
         optimizer = (kinds.AdamW if training.optimizer == "adamw" else kinds.Adam)(rate, weight_decay=training.weight_decay)
     # Kernels decay; biases, and the scales of normalisation layers, do not.

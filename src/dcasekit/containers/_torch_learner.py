@@ -215,6 +215,6 @@ def _optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
         made: torch.optim.Optimizer = training.optimizer(groups, lr=training.learning_rate)
         return made
     if training.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=0.9, nesterov=True, **settings)
+        return torch.optim.SGD(groups, momentum=training.momentum, nesterov=training.momentum > 0, **settings)
     kind = torch.optim.AdamW if training.optimizer == "adamw" else torch.optim.Adam
     return kind(groups, **settings)

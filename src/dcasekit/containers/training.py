@@ -37,8 +37,9 @@ class Training(Settings):
     learning_rate, weight_decay : of the optimizer.
     batch_size : windows per step.
     drop_last : leave out windows at an epoch's end that fill no batch; by default they make a smaller one.
-    optimizer : ``"adam"`` (the paper's), ``"adamw"`` or ``"sgd"`` (Nesterov momentum 0.9); or, for PyTorch, a class of `torch.optim` or
-        another function of groups of parameters and ``lr``.
+    optimizer : ``"adam"`` (the paper's), ``"adamw"`` or ``"sgd"``; or, for PyTorch, a class of `torch.optim` or another function of groups
+        of parameters and ``lr``.
+    momentum : of ``"sgd"``, Nesterov's; 0: none.
     schedule : name of one of `dcasekit.containers.schedules` (``"constant"``, the paper's, ``"cosine"``, ``"one_cycle"`` ...), or a
         function of a `Moment` that gives a factor of the learning rate.
     loss : ``None`` follows the task: ``"cross_entropy"`` for classification, ``"binary_cross_entropy"`` else; ``"mse"`` for soft labels.
@@ -77,6 +78,7 @@ class Training(Settings):
     batch_size: int = 32
     drop_last: bool = False
     optimizer: str | Callable[..., Any] = "adam"
+    momentum: float = 0.9
     schedule: str | Schedule = "constant"
     loss: Literal["cross_entropy", "binary_cross_entropy", "mse"] | None = None
     objective: str | Objective | None = None
@@ -232,6 +234,7 @@ def _check_numbers(training: Training) -> None:
     rules = {
         "learning_rate > 0": _number(training.learning_rate) and training.learning_rate > 0,
         "weight_decay >= 0": _number(training.weight_decay) and training.weight_decay >= 0,
+        "0 <= momentum < 1": _number(training.momentum) and 0 <= training.momentum < 1,
         "0 <= average < 1": _number(training.average) and 0 <= training.average < 1,
         "considered_improvement >= 0": _number(training.considered_improvement) and training.considered_improvement >= 0,
         "early_stopping >= 1, whole epochs, a function, or None (never)": patience is None
