@@ -57,7 +57,7 @@ def make_esc10(data: Path, work: Path, out: Path, config: esc10.Config, attribut
         {
             "about": ABOUT["esc10"],
             "figure": figure(
-                Results.pooled(list(tests.values())),
+                Results.pool(list(tests.values())),
                 f"{len(folds)} networks made in the same way, each trained on the other folds and tested on one; not of this one",
             ),
             "data": facts(dataset, folds, clips),
