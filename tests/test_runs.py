@@ -201,6 +201,9 @@ def test_small_settings_made_sounds_or_other_settings_are_no_reproduction(recipe
     found = json.loads(run("reproduce", recipe, "--run", "set", "--json", code=3))
     assert found["verdict"] == "not a reproduction"
     assert found["reasons"][0] == "epochs is 3; published 8"
+    before = Path("set/run.json").read_bytes()
+    run("reproduce", recipe, "--data", data, "--out", "set", "--quiet", code=1)  # would go on in a finished run of other settings
+    assert Path("set/run.json").read_bytes() == before
 
 
 def test_a_finished_run_is_taken_as_it_is_or_refused(recipe, data, monkeypatch):

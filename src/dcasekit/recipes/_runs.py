@@ -118,8 +118,17 @@ def finish(
     if runs is not None:
         run_seeds(recipe, config, data, out, runs=runs, progress=progress, say=say)
     elif not _is_finished(recipe, config, describe_data(recipe, data), out):
+        _refuse_other_run(config, out)
         run_once(recipe, config, data, out, progress=progress)
     return read(out)
+
+
+def _refuse_other_run(config: Any, out: Path) -> None:
+    """Refuse to go on in the folder of a finished run with other settings, which would change it."""
+    before, now = read(out).settings if (out / FILE).exists() else {}, plain(asdict(config))
+    if changed := [name for name in now if before and name not in ("seed", "device") and before.get(name) != now[name]]:
+        told = "; ".join(f"{name} was {before.get(name)}, is {now[name]}" for name in changed)
+        raise StorageError(f"{out} holds a finished run with other settings ({told}): check it by --run {out}, or give another --out")
 
 
 def _is_finished(recipe: ModuleType, config: Any, known: Mapping[str, Mapping[str, Any]], out: Path) -> bool:
