@@ -23,7 +23,7 @@ def test_it_runs_both_ways_and_is_better_than_saying_that_everything_sounds(tmp_
     for section in report.sections:
         everywhere = np.mean([len({event.label for event in events}) / 6 for events in section.pooled.events.values()])
         assert section.measures["segment_f1"] > 2 * everywhere / (1 + everywhere) + 0.1
-        assert section.measures["segment_error_rate"] < 0.7  # 1: nothing is found
+        assert section.measures["segment_error_rate"] < 0.9  # 1: nothing is found
         assert section.measures["segment_f1"] == pytest.approx(section.spread("f1/micro")[0])
     other, tested = report.sections
     assert {name: (size.train, size.validation) for name, size in other.sizes.items()} == {"fold1": (40, 20)}
