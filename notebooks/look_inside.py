@@ -58,7 +58,8 @@ for name, values in seen.items():
 # ## Embeddings
 #
 # The last layer before the head, for every clip: a few numbers in which what the network takes for alike lies close together. Their two
-# main directions are a picture; how often a clip's nearest neighbour is of its label is a figure.
+# main directions are a picture; how often a clip's nearest neighbour is of its label is a figure. ESC-10's own clips are what this network
+# has learned: theirs (95 %) is no measure of unheard sounds.
 
 # %%
 last = [name for name, shape in layers.items() if len(shape) == 1][-2]
