@@ -38,7 +38,7 @@ def listing(dataset, stem):
 
 
 def test_a_clip_listed_twice_is_refused_even_where_the_rows_agree(scenes):
-    with pytest.raises(DatasetError, match=r"fold1_train.*: audio/.* is listed twice; remove one of the rows"):
+    with pytest.raises(DatasetError, match=r"fold1_train.*: 'audio/.*' is listed twice; remove one of the rows"):
         _ = changed(scenes, listing(scenes, "train"), lambda lines: [*lines, lines[-1]]).clips
 
 
@@ -95,12 +95,12 @@ def test_recordings_of_one_place_by_several_devices_are_one_group(mobile):
 
 def test_a_file_in_both_lists_is_refused(scenes):
     tested = (scenes.root / listing(scenes, "evaluate")).read_text().splitlines()[-1]
-    with pytest.raises(DatasetError, match=r"audio/.*\.wav is in both fold1_train and fold1_evaluate"):
+    with pytest.raises(DatasetError, match=r"'audio/.*\.wav' is in both fold1_train and fold1_evaluate"):
         _ = changed(scenes, listing(scenes, "train"), lambda lines: [*lines, tested]).clips
 
 
 def test_a_listed_file_that_the_meta_table_lacks_is_refused(scenes):
-    with pytest.raises(DatasetError, match=r"fold1_train.*: audio/bus-rome-9-9-a.wav is not in .*meta.csv"):
+    with pytest.raises(DatasetError, match=r"fold1_train.*: 'audio/bus-rome-9-9-a.wav' is not in .*meta.csv"):
         _ = changed(scenes, listing(scenes, "train"), lambda lines: [*lines, "audio/bus-rome-9-9-a.wav\tbus"]).clips
 
 

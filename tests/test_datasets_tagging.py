@@ -217,7 +217,7 @@ def test_fsd_kaggle2018_reads_its_tables(tmp_path):
     assert {clip.extra["usage"] for clip in parts.test} == {"Private"}
     assert {clip.path.parent.name for clip in (*parts.validation, *parts.test)} == {"test"}
     assert len(dataset.select(["validate", "test"])) == 16
-    with pytest.raises(DatasetError, match=r"scoring_clips\.csv: .*\.wav has the unknown usage 'Ignored'; known: Public, Private"):
+    with pytest.raises(DatasetError, match=r"scoring_clips\.csv: '.*\.wav' has the unknown usage 'Ignored'; known: Public, Private"):
         _ = changed(dataset, SCORING, lambda text: text.replace("Public", "Ignored", 1)).clips
 
 
@@ -381,7 +381,7 @@ def test_sensors_are_groups_that_the_published_split_does_not_cut(tmp_path):
 
 
 def test_sonyc_refuses_a_table_that_contradicts_itself(table):
-    with pytest.raises(DatasetError, match=r"annotations\.csv: 00_000001\.wav, annotator 4, has '2' in column 8_dog_presence"):
+    with pytest.raises(DatasetError, match=r"annotations\.csv: '00_000001\.wav', annotator '4', has '2' in column 8_dog_presence"):
         table.read((4, {DOG: "2"}))
     with pytest.raises(DatasetError, match=r"rows of 00_000001\.wav do not agree on its split and sensor"):
         table.read((1, {}), (2, {"split": "test"}))

@@ -40,11 +40,11 @@ def test_a_generator_stays_small_when_it_is_pickled(sounds):
     """After its batches have been made, too: neither the store's frames nor drawn targets go along."""
     dataset, feature = sounds
     data = DataGenerator(dataset, feature, folds=dataset.clips, target="frame", train=False)
-    fresh = len(pickle.dumps(data))
+    fresh = len(pickle.dumps(data)) + 60 * len(data.clips)  # where its windows begin
     batches = list(data)
     read = sum(batch.x.nbytes for batch in batches)
     used = pickle.dumps(data)
-    assert len(used) <= fresh + 1000
+    assert len(used) <= fresh
     assert len(used) < read / 20
     for one, other in zip(batches, pickle.loads(used), strict=True):  # noqa: S301 - our own
         np.testing.assert_array_equal(one.x, other.x)

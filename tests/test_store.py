@@ -470,7 +470,7 @@ def test_a_file_system_without_locks_is_named(folder, monkeypatch):
 
 def test_a_complete_store_needs_no_lock_and_no_writing(folder, monkeypatch):
     MEL.extract(folder)
-    for name in ("locked", "replacing", "writing", "sweep"):
+    for name in ("lock", "replacing", "writing", "sweep"):
         monkeypatch.setattr(_fill, name, None)
     assert len(MEL.extract(folder).entries) == 4
 
@@ -929,3 +929,15 @@ def test_ten_thousand_stored_clips_are_recognised_at_once(tmp_path, monkeypatch)
     assert looked.total() < 1.01 * 10_000, "each file's times are looked at once, nothing else of it"
     assert len(found.entries) == 10_000
     assert found.read("09999").shape == (1, 16)
+
+
+def test_what_is_packed_and_right_is_not_replaced_by_what_a_killed_run_left(folder):
+    """A part bears no checksum, so its frames may be anything."""
+    store = MEL.extract(folder)
+    clip, entry = next(iter(store.entries.items()))
+    before = store.read(clip).copy()
+    (store.folder / "part-x-1-1.bin").write_bytes(np.zeros(entry.frames * entry.dims, np.float32).tobytes())
+    (store.folder / "part-x-1-1.log").write_text(f"\n{json.dumps([clip, *entry._replace(first=0).row()])}\n")
+    again = MEL.extract(folder)
+    assert np.array_equal(again.read(clip), before)
+    assert not list(store.folder.glob("part-*"))

@@ -68,7 +68,7 @@ def restarts(moment: Moment, *, cycles: int = 2, floor: float = 1e-3) -> float:
     Examples
     --------
     >>> [round(restarts(Moment(step, 10, 4)), 3) for step in (0, 10, 19, 20)]
-    [1.0, 0.501, 0.007, 1.0]
+    [1.0, 0.5, 0.007, 1.0]
     """
     period = moment.steps * moment.epochs / cycles
     return floor + (1 - floor) * (1 + math.cos(math.pi * (moment.step % period) / period)) / 2

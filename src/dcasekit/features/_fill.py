@@ -210,8 +210,11 @@ def _pack(folder: Path, clips: Sequence[Clip], skipped: Mapping[str, str]) -> No
     own = {clip.id for clip in clips}
     packed, parts = index.without(lost).entries, _parts(folder)
     # Clips of another dataset that shares the folder are its own to judge.
-    kept = {clip: entry for clip, entry in packed.items() if clip not in own} | _still_right(packed, clips)
+    right = _still_right(packed, clips)
+    kept = {clip: entry for clip, entry in packed.items() if clip not in own} | right
+    # A part bears no checksum: what is packed and right is not replaced by what a killed run left.
     fresh = {clip: entry for clip, entry in parts.items() if clip not in own} | _still_right(parts, clips)
+    fresh = {clip: entry for clip, entry in fresh.items() if clip not in right}
     kept = {clip: entry for clip, entry in kept.items() if clip not in fresh and clip not in skipped}
     sizes = {name: size for name, size in index.sizes.items() if name not in lost}
     joined = _worth_joining(sizes, kept.values(), sum(4 * entry.frames * entry.dims for entry in fresh.values()))

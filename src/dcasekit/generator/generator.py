@@ -138,7 +138,7 @@ class DataGenerator:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is read again when it is needed."""
-        return {name: value for name, value in vars(self).items() if name != "_truth"} | {"_targets": {}}
+        return {name: value for name, value in vars(self).items() if name not in ("_truth", "_places")} | {"_targets": {}}
 
     def batches(self, epoch: int, batch_size: int, *, seed: int, drop_last: bool = False, first: int = 0) -> Iterator[Batch]:
         """Give the batches of an epoch, from a first one on; the same seed and epoch give the same batches, whatever went before."""
