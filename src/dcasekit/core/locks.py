@@ -23,9 +23,13 @@ def lock(folder: PathLike, *, shared: bool = False) -> Iterator[None]:
     """
     path = Path(folder, ".lock")
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         # A link there might lead to a file of the user's.
-        handle = os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        how = os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
+        try:
+            handle = os.open(path, how, 0o666)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, how, 0o666)
     try:
         _lock(handle, path, shared=shared)
         yield
