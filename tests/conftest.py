@@ -1,5 +1,10 @@
 """Property tests run the same examples every time and are never judged by the clock; training tests use one thread."""
 
+import os
+
+# Before PyTorch is loaded: as many tests run at once as there are cores, and threads that wait for each other would spin.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import HealthCheck, settings
 
