@@ -198,7 +198,7 @@ def test_a_clip_shorter_than_a_window_is_refused_and_one_as_long_is_not(stft, ne
         (lambda: STFT(pad="zeros"), "pad .* 'reflect', 'constant'; got 'zeros'"),
         (lambda: STFT(power=3), "power .* 1, 2; got 3"),
         (lambda: Mel(scale="HTK"), "scale .* 'slaney', 'htk'; got 'HTK'"),
-        (lambda: Mel(norm="area"), "norm .* 'slaney', 'peak', None; got 'area'"),
+        (lambda: Mel(norm="area"), "norm .* 'slaney', 'peak', 'slaney_squared', None; got 'area'"),
         (lambda: Decibels(amin=0), "amin > 0"),
         (lambda: Decibels(amin=1e-60), "amin > 0"),
         (lambda: Decibels(amin=math.nan), "amin of Decibels must be a finite number; got nan"),
