@@ -191,7 +191,14 @@ def _changes(value: Any) -> list[Callable[[random.Random], Any]]:
             lambda _: dict(enumerate(value)),
         ]
     if isinstance(value, int | float):
-        return [other, lambda _: -value, lambda _: value + 1, lambda _: value * 10**9, lambda _: str(value), lambda _: value / 3]
+        return [
+            other,
+            lambda _: -value,
+            lambda _: value + 1,
+            lambda _: value * 10**9,
+            lambda _: str(value),
+            lambda _: value / 3 if abs(value) < 1 << 1000 else value // 3,
+        ]
     return [other, lambda _: [value], lambda _: {"value": value}, lambda rng: f"{value}{rng.choice(WORDS)}"]
 
 

@@ -64,7 +64,7 @@ def read_annotation(path: PathLike, *, format: str | None = None, annotator: str
     if annotator is not None or len({(file, who) for _, file, who in rows}) > 1:
         rows = list(choose_annotator(path, iter(rows), annotator))
         if len(files := sorted({row.file for row in rows})) > 1:
-            some = ", ".join(files[:3])
+            some = ", ".join(files[:3])[:300]
             raise AnnotationError(f"{path} lists {len(files)} recordings ({some} ...), not one; split it, or read it with read_events")
     return [event for event, _, _ in rows if event is not None]
 
