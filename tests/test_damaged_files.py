@@ -13,7 +13,7 @@ from dcasekit.augmentations import AugmentedDataset, WhiteNoise
 from dcasekit.cli.training import RUN, Journal, claim, evaluation_fold
 from dcasekit.core.files import read_json, unsafe
 from dcasekit.datasets import ESC10, Soundscapes
-from dcasekit.errors import DatasetError, DcasekitError, FeatureError, ModelError
+from dcasekit.errors import AnnotationError, DatasetError, DcasekitError, FeatureError, ModelError
 from dcasekit.features import Mel, MelSpectrogram
 from dcasekit.features._store import FeatureStore
 from dcasekit.models import MLP, CompactCNN
@@ -200,3 +200,13 @@ def test_a_message_is_short_however_long_a_text_of_a_file_is(tmp_path, changes):
     with pytest.raises(ModelError, match=str(tmp_path)) as caught:
         load(tmp_path)
     assert len(str(caught.value)) < 1500
+
+
+def test_a_file_of_several_recordings_with_endless_names_is_refused_in_a_short_message(tmp_path):
+    from dcasekit.annotations.files import read_annotation
+
+    rows = "".join(f"{';' * 4000}{n}.wav\t0\t1\tdog\n" for n in range(2))
+    (tmp_path / "a.tsv").write_text(f"filename\tonset\toffset\tevent_label\n{rows}")
+    with pytest.raises(AnnotationError, match="lists 2 recordings") as refused:
+        read_annotation(tmp_path / "a.tsv")
+    assert len(str(refused.value)) < 1000
