@@ -7,7 +7,7 @@ from typing import NamedTuple
 from dcasekit.core.units import PathLike
 from dcasekit.errors import AudioError
 
-_PIECE = 1 << 15  # bytes read at the beginning, in the middle and at the end
+_PIECE = 1 << 13  # bytes read at the beginning, in the middle and at the end
 
 
 class Origin(NamedTuple):

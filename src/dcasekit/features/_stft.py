@@ -27,8 +27,8 @@ _COSINES = {
     "rectangular": (1.0, 0.0, 0.0),
 }
 
-# As many samples of frames as keep one block's arrays (half a MB) near the processor; as few frames as the transform treats together.
-_BLOCK, _LEAST = 1 << 16, 16
+# As many samples of frames as keep one block's arrays (a MB) near the processor; as few frames as the transform treats together.
+_BLOCK, _LEAST = 1 << 17, 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,9 +97,12 @@ def compute_spectra(blocks: Iterable[FloatArray], *, stft: STFT, audio_win: int,
 
     for frames in cut_frames(blocks, stft=stft, audio_win=audio_win, audio_hop=audio_hop):
         spectrum = rfft(frames, axis=1, overwrite_x=True)
-        energy = np.square(spectrum.real)
-        energy += np.square(spectrum.imag)
-        yield (np.sqrt(energy, out=energy) if stft.power == 1 else energy).astype(np.float32, copy=False)
+        # real, imaginary, real, ...: squared where they lie, and added in float64 on the way to float32
+        squares = spectrum.view(np.float64)
+        np.square(squares, out=squares)
+        energy = np.empty(spectrum.shape, np.float64 if stft.power == 1 else np.float32)
+        np.add(squares[:, ::2], squares[:, 1::2], out=energy, dtype=np.float64, casting="same_kind")
+        yield energy if stft.power == 2 else np.sqrt(energy, out=energy).astype(np.float32)
 
 
 def cut_frames(blocks: Iterable[FloatArray], *, stft: STFT, audio_win: int, audio_hop: int) -> Iterator[NDArray[np.float64]]:
