@@ -19,7 +19,7 @@ from dcasekit.core.files import replacing
 from dcasekit.core.units import FloatArray, Hz, PathLike, Seconds
 from dcasekit.errors import AudioError
 
-__all__ = ["READABLE", "SUFFIXES", "AudioInfo", "blocks", "info", "read", "recode", "resample", "write"]
+__all__ = ["READABLE", "SUFFIXES", "AudioInfo", "blocks", "info", "peaks", "read", "recode", "resample", "write"]
 
 # The mission's codecs, which are written as well.
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
@@ -93,6 +93,40 @@ def blocks(path: PathLike, *, sr: Hz | None = None, seconds: Seconds = 60.0, cha
             audio = block if stream is None else stream.resample_chunk(block, last=done == head.samples)
             if len(audio):
                 yield audio
+
+
+def peaks(path: PathLike, bins: int, *, channel: int | None = None) -> FloatArray:
+    """Give the lowest and the highest sample of each of `bins` equal parts of a file: what a waveform of so many pixels shows.
+
+    A recording of any length passes through little memory.
+
+    Parameters
+    ----------
+    path, channel : as for `read`.
+    bins : at least 1; a file of fewer samples has as many parts as samples.
+
+    Returns
+    -------
+    array (bins, 2), float32.
+
+    Raises
+    ------
+    AudioError : as `read`; or `bins` is below 1.
+    """
+    if bins < 1:
+        raise AudioError(f"a waveform needs at least 1 bin; got {bins}")
+    samples = inspect(path).samples
+    bins = min(bins, samples)
+    found = np.full((bins, 2), (np.inf, -np.inf), dtype=np.float32)
+    done = 0
+    for block in blocks(path, channel=channel):
+        # The part of a sample is sample * bins // samples: the k-th begins at ceil(k * samples / bins).
+        first, last = done * bins // samples, (done + len(block) - 1) * bins // samples
+        begins = [max(-(-k * samples // bins) - done, 0) for k in range(first, last + 1)]
+        found[first : last + 1, 0] = np.minimum(found[first : last + 1, 0], np.minimum.reduceat(block, begins))
+        found[first : last + 1, 1] = np.maximum(found[first : last + 1, 1], np.maximum.reduceat(block, begins))
+        done += len(block)
+    return found
 
 
 def resample(audio: FloatArray, original: Hz, target: Hz) -> FloatArray:

@@ -13,8 +13,23 @@ orange is wrong, or the estimate: the two can be told apart by the colour-blind.
 """
 
 from dcasekit.plots.evaluation import confusion_matrix, label_bars, psd_roc, reliability
+from dcasekit.plots.looks import Look, looks
+from dcasekit.plots.picture import Picture, picture
 from dcasekit.plots.sound import spectrogram, timeline
 from dcasekit.plots.svg import to_svg
 from dcasekit.plots.training import learning_curves
 
-__all__ = ["confusion_matrix", "label_bars", "learning_curves", "psd_roc", "reliability", "spectrogram", "timeline", "to_svg"]
+__all__ = [
+    "Look",
+    "Picture",
+    "confusion_matrix",
+    "label_bars",
+    "learning_curves",
+    "looks",
+    "picture",
+    "psd_roc",
+    "reliability",
+    "spectrogram",
+    "timeline",
+    "to_svg",
+]
