@@ -3,6 +3,7 @@
 Time is in seconds, half-open ``[onset, offset)``. Unknown is ``None``, in arrays NaN; known to be empty is empty, or 0.
 """
 
+from dcasekit.annotations.corrections import Correction, append_corrections, corrections_beside, read_corrections
 from dcasekit.annotations.files import (
     EVENT_COLUMNS,
     annotation_formats,
@@ -23,14 +24,18 @@ __all__ = [
     "LONGEST",
     "TIME_TOLERANCE",
     "Clip",
+    "Correction",
     "Event",
     "annotation_formats",
+    "append_corrections",
     "clip_to_vector",
+    "corrections_beside",
     "events_to_roll",
     "events_to_tags",
     "harden",
     "present",
     "read_annotation",
+    "read_corrections",
     "read_events",
     "read_events_folder",
     "read_list_columns",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dcasekit import audio as audio_files
-from dcasekit.annotations import Clip, Event, events_to_tags, present
+from dcasekit.annotations import Clip, Correction, Event, events_to_tags, present
 from dcasekit.augmentations.base import Augmentation
 from dcasekit.core.discover import address
 from dcasekit.core.files import inside, place, read_json, write_json
@@ -188,6 +188,16 @@ class AugmentedDataset(Dataset):
         """Choose labels of the dataset, as `Dataset.with_labels`, and augment it then; its copies are made anew by `process`."""
         cache = self.cache if self._own_cache else None
         return AugmentedDataset(self.dataset.with_labels(labels), self.augmentations, seed=self.seed, cache=cache)
+
+    def with_corrections(self, corrections: PathLike | Sequence[Correction]) -> "AugmentedDataset":
+        """Correct the clips of the dataset, as `Dataset.with_corrections`, and augment it then; its copies are made anew by `process`."""
+        cache = self.cache if self._own_cache else None
+        return AugmentedDataset(self.dataset.with_corrections(corrections), self.augmentations, seed=self.seed, cache=cache)
+
+    @property
+    def corrected(self) -> int:
+        """Number of clips of the dataset whose labels were corrected."""
+        return self.dataset.corrected
 
     @property
     def variant(self) -> str:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -132,9 +133,11 @@ def split(  # noqa: PLR0913 - options of a command
     epilog=examples(
         "dcasekit datasets convert urban_sed --data data/URBAN-SED --to audacity --out labels",
         "dcasekit datasets convert folder --data my/recordings --to events --out labels",
+        "dcasekit datasets convert esc10 --data data/ESC-50 -D corrections=data/ESC-50.corrections.jsonl --to tags --out labels",
     )
 )
-def convert(
+def convert(  # noqa: PLR0913 - options of a command
+    *,
     name: o.DatasetArgument,
     data: o.Data,
     to: Annotated[
@@ -147,6 +150,9 @@ def convert(
     ],
     out: o.Out,
     settings: o.DatasetSettings = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Where times are unknown, write a clip's tags as events over its whole length.")
+    ] = False,
     spreadsheet: Annotated[
         bool, typer.Option("--spreadsheet", help="In a list, put an apostrophe before what a spreadsheet would take for a formula.")
     ] = False,
@@ -158,9 +164,11 @@ def convert(
     from dcasekit.core.files import place
 
     source = _cli_leaves.dataset(name, data, settings=settings)
-    clips = [clip for clip in source.clips if clip.events is not None or (to == "tags" and clip.tags is not None)]
+    read = [_over_all(clip) for clip in source.clips] if whole and to != "tags" else source.clips
+    clips = [clip for clip in read if clip.events is not None or (to == "tags" and clip.tags is not None)]
     if not clips:
-        raise DatasetError(f"no clip of {source.name} has {'tags' if to == 'tags' else 'events with times'} to convert")
+        lacking = "tags" if to == "tags" else "events with times (--whole: its tags over its whole length)"
+        raise DatasetError(f"no clip of {source.name} has {lacking} to convert")
     if to == "events":
         listed = {_relative(clip.path, data): clip.events or () for clip in clips}
         write_events(place(out, "events.tsv", kind="labels"), listed, spreadsheet=spreadsheet)
@@ -218,6 +226,18 @@ def validate(
         text(f"{dataset.name}: {clips} clips, no problems")
     if rows:
         raise typer.Exit(1)
+
+
+def _over_all(clip: "Clip") -> "Clip":
+    """Let the tags of a clip whose times are unknown sound all along."""
+    if clip.events is not None or clip.tags is None:
+        return clip
+    from dcasekit import audio
+    from dcasekit.annotations import Event
+
+    duration = audio.info(clip.path).duration if clip.duration is None else clip.duration
+    events = tuple(Event(0.0, duration, label, value) for label, value in clip.tags.items() if value)
+    return replace(clip, events=events, duration=duration)
 
 
 def _tabulate_labels(clips: Sequence["Clip"], root: Path) -> list[tuple[str, ...]]:

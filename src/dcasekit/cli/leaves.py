@@ -70,18 +70,21 @@ def dataset(
     Parameters
     ----------
     data : its folder; ``None``: none is needed, because only facts are asked for.
-    settings : ``key=value`` of its constructor; ``labels=`` chooses labels, see `Dataset.with_labels`.
+    settings : ``key=value`` of its constructor; ``labels=`` chooses labels, see `Dataset.with_labels`, and ``corrections=`` names a file
+        of corrections, see `Dataset.with_corrections`.
     exists : whether the folder must be there.
     """
     kind = discover.load("datasets", name)
     texts = assignments(settings, option="-D")
     chosen = None if "labels" in inspect.signature(kind).parameters else texts.pop("labels", None)  # some have a setting of that name
+    corrections = None if "corrections" in inspect.signature(kind).parameters else texts.pop("corrections", None)
     values = keywords(kind, texts, option="-D", but=("cache",))
     if exists and data is not None and not data.is_dir():
         fetched = kind.archives or "download" in vars(kind)
         fetch = f", or run: dcasekit datasets download {name} --data {data}" if fetched else ""
         raise DatasetError(f"there is no folder {data}; check --data{fetch}")
     found: Dataset = kind(data or Path("no folder"), cache=cache, **values)
+    found = found if corrections is None else found.with_corrections(corrections)
     return found if chosen is None else found.with_labels(_choice(chosen, found))
 
 

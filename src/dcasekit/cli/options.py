@@ -31,7 +31,9 @@ Data = Annotated[Path, typer.Option("--data", metavar="PATH", help="Folder of th
 DatasetSettings = Annotated[
     list[str] | None,
     typer.Option(
-        "-D", metavar="KEY=VALUE", help="Setting of the dataset, if it has any: task=tagging; labels=car,bus keeps these labels alone."
+        "-D",
+        metavar="KEY=VALUE",
+        help="Setting of the dataset, if it has any: task=tagging; labels=car,bus keeps these labels alone, corrections=FILE mends them.",
     ),
 ]
 Augmentations = Annotated[

@@ -347,4 +347,5 @@ def data_facts(dataset: Dataset, fold: str) -> dict[str, Any]:
     """Say what a run was fed with; the fingerprint is of the ids, folds and labels of all clips."""
     known = [f"{clip.id} {clip.fold} {sorted((clip.tags or {}).items())} {clip.events}" for clip in dataset.clips]
     digest = hashlib.sha256("\n".join(known).encode()).hexdigest()
-    return {"dataset": dataset.name, "task": dataset.task, "fold": fold, "clips": len(known), "fingerprint": digest[:12]}
+    mended = {"corrected": count} if (count := dataset.corrected) else {}
+    return {"dataset": dataset.name, "task": dataset.task, "fold": fold, "clips": len(known), "fingerprint": digest[:12], **mended}

@@ -1,5 +1,6 @@
 """The dataset: files on disk to clips, labels and an evaluation protocol."""
 
+import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,11 +8,12 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
-from dcasekit.annotations import Clip
+from dcasekit.annotations import Clip, Correction, read_corrections
 from dcasekit.core.cells import shorten
 from dcasekit.core.frames import data_frame
+from dcasekit.core.units import PathLike
 from dcasekit.datasets._files import DatasetFiles
 from dcasekit.datasets._hold_out import Balance, hold_out
 from dcasekit.datasets._labels import Choice, choose, relabel
@@ -19,6 +21,8 @@ from dcasekit.datasets._problems import Problem, measure
 from dcasekit.datasets._protocols import CrossValidation, Protocol, Split
 from dcasekit.datasets._summary import Summary, clip_rows, summarize
 from dcasekit.errors import AnnotationError, DatasetError
+
+_log = logging.getLogger(__name__)
 
 Task = Literal["classification", "tagging", "detection"]
 
@@ -66,6 +70,11 @@ class Dataset(DatasetFiles, ABC):
     def name(self) -> str:
         """Name of the class."""
         return type(self).__name__
+
+    @property
+    def corrected(self) -> int:
+        """Number of clips whose labels `with_corrections` changed."""
+        return 0
 
     @property
     def variant(self) -> str:
@@ -188,6 +197,27 @@ class Dataset(DatasetFiles, ABC):
         """
         return _Relabelled(self, choose(labels, self.labels, self.label_sets))
 
+    def with_corrections(self, corrections: PathLike | Sequence[Correction]) -> "Dataset":
+        """Give this dataset with what its clips really hold; audio and extracted features are the same files.
+
+        Parameters
+        ----------
+        corrections : a file of them, see `dcasekit.annotations.corrections`, or a list; of two for one clip the later counts.
+
+        Returns
+        -------
+        a dataset with the folds, protocol, labels and files of this one; `corrected` counts the clips that are others.
+
+        Raises
+        ------
+        AnnotationError : the file cannot be read.
+        DatasetError : none of the clips is one of this dataset; or, when clips are read, a correction holds another label, or not one
+            label in a classification dataset.
+        """
+        file = corrections if isinstance(corrections, str | os.PathLike) else None
+        found = read_corrections(file) if file is not None else cast("Sequence[Correction]", corrections)
+        return _Corrected(self, {one.clip: one for one in found}, file or "the list of corrections")
+
     def summary(self) -> Summary:
         """Count what is there, by label and by split; print it to see the tables.
 
@@ -240,30 +270,31 @@ class Dataset(DatasetFiles, ABC):
             yield clip
 
 
-class _Relabelled(Dataset):
-    """A dataset with a choice of another's labels; see `Dataset.with_labels`."""
+class _Derived(Dataset):
+    """A dataset that reads another one and changes what is said of its clips: the same files, the same store of features."""
 
-    def __init__(self, dataset: Dataset, new: Mapping[str, str]) -> None:
+    def __init__(self, dataset: Dataset, *more: str) -> None:
         super().__init__(dataset.root, cache=dataset.cache)
-        facts = ("task", "folds", "protocol", "archives", "flatten", "files_may_lack", "label_step", "licence", "citation")
+        facts = ("task", "folds", "protocol", "archives", "flatten", "files_may_lack", "label_step", "licence", "citation", *more)
         for fact in facts:
             setattr(self, fact, getattr(dataset, fact))
-        self.dataset, self.new, self.labels = dataset, dict(new), tuple(dict.fromkeys(new.values()))
-
-    def __repr__(self) -> str:
-        return f"{self.dataset!r}.with_labels({self.new})"
+        self.dataset = dataset
 
     @property
     def name(self) -> str:
         return self.dataset.name
 
     @property
-    def variant(self) -> str:
-        return f"{self.dataset.variant}{sorted(self.new.items())}"
+    def corrected(self) -> int:
+        return self.dataset.corrected
+
+    @abstractmethod
+    def change(self, clip: Clip) -> Clip | None:
+        """Give a clip as it is to be; ``None``: it is left out."""
 
     def load(self) -> Iterable[Clip]:
         there = {clip.id: clip for clip in self.dataset.clips}
-        found = (relabel(there.get(clip.id, clip), self.new, self.task) for clip in self.dataset.listed)
+        found = (self.change(there.get(clip.id, clip)) for clip in self.dataset.listed)
         return (clip for clip in found if clip is not None)
 
     def download(self, *, force: bool = False, progress: bool = False) -> bool:
@@ -284,3 +315,63 @@ class _Relabelled(Dataset):
     @property
     def _home(self) -> Path:
         return self.dataset.derived
+
+
+class _Relabelled(_Derived):
+    """A dataset with a choice of another's labels; see `Dataset.with_labels`."""
+
+    def __init__(self, dataset: Dataset, new: Mapping[str, str]) -> None:
+        super().__init__(dataset)
+        self.new, self.labels = dict(new), tuple(dict.fromkeys(new.values()))
+
+    def __repr__(self) -> str:
+        return f"{self.dataset!r}.with_labels({self.new})"
+
+    @property
+    def variant(self) -> str:
+        return f"{self.dataset.variant}{sorted(self.new.items())}"
+
+    def change(self, clip: Clip) -> Clip | None:
+        return relabel(clip, self.new, self.task)
+
+
+class _Corrected(_Derived):
+    """A dataset whose labels were corrected; see `Dataset.with_corrections`."""
+
+    def __init__(self, dataset: Dataset, corrections: Mapping[str, Correction], source: PathLike) -> None:
+        super().__init__(dataset, "labels", "label_sets")
+        self.corrections, self.source = dict(corrections), str(source)
+
+    def __repr__(self) -> str:
+        return f"{self.dataset!r}.with_corrections({self.source!r})"
+
+    @property
+    def corrected(self) -> int:
+        """Number of clips whose labels are others than the dataset says."""
+        before = {clip.id: clip for clip in self.dataset.clips}
+        return sum(clip != before[clip.id] for clip in self.clips)
+
+    @property
+    def variant(self) -> str:
+        known = sorted((one.clip, str(one.tags and sorted(one.tags.items())), str(one.events)) for one in self.corrections.values())
+        return f"{self.dataset.variant}{known}" if known else self.dataset.variant
+
+    def load(self) -> Iterable[Clip]:
+        strangers = set(self.corrections).difference(clip.id for clip in self.dataset.listed)
+        if strangers and len(strangers) == len(self.corrections):
+            raise DatasetError(
+                f"{self.source} corrects no clip of {self.name}, but {shorten(min(strangers))}; give the file of this dataset"
+            )
+        if strangers:
+            _log.warning("%s: %d corrections are of clips that %s has not", self.source, len(strangers), self.name)
+        return super().load()
+
+    def change(self, clip: Clip) -> Clip | None:
+        if (found := self.corrections.get(clip.id)) is None:
+            return clip
+        if self.task == "classification" and found.tags is not None and [value for value in found.tags.values() if value != 0] != [1]:
+            raise DatasetError(
+                f"{self.source}: clip {shorten(clip.id)} is corrected to {shorten(dict(found.tags))}; in {self.name} a clip has one label "
+                "of value 1, or its tags are null: unknown"
+            )
+        return found.apply(clip)
