@@ -82,7 +82,8 @@ HEAVY = {
     "soxr": ["audio/*.py"],
     "codecarbon": ["core/energy.py"],
     "sox": ["augmentations/_sox.py"],
-    "sklearn": ["containers/sklearn.py", "models/sklearn/*.py"],
+    "umap": ["containers/projection.py"],
+    "sklearn": ["containers/projection.py", "containers/sklearn.py", "models/sklearn/*.py"],
     "pandas": ["core/frames.py"],
     **dict.fromkeys(["tensorflow", "jax", "plotly", "librosa", "dash"], []),
 }

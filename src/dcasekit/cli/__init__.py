@@ -244,14 +244,18 @@ def evaluate(  # noqa: PLR0913 - options of a command
     from dcasekit.cli import training as work
     from dcasekit.containers import trained
     from dcasekit.report import Report
+    from dcasekit.results.saving import FOLDER, check_results_folder, write_results
 
     container, source = _cli_models.load_model(model, allow), _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings)
     fold = work.evaluation_fold(trained.find(model), source, fold)
     if out is not None:
         Report.check_folder(out)
+        check_results_folder(out / FOLDER)
     work.front_end(container).extract(source, jobs=jobs, on_error=on_error, progress=_cli_output.bars(quiet))
     report = work.evaluation(container, source, fold, scores=scores)
     page = None if out is None else report.save(out)
+    if out is not None:
+        write_results(out / FOLDER, report.sections[0].pooled)
     if as_json:
         return _cli_output.document(report.sections[0].pooled.to_dict())
     return _cli_output.results_of(report, as_json=False, page=page)

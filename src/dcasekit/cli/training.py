@@ -32,6 +32,7 @@ from dcasekit.features import FeatureExtractor
 from dcasekit.generator import DataGenerator, Target
 from dcasekit.report import Report, Section, Sizes, environment
 from dcasekit.results import Results, plain
+from dcasekit.results.saving import FOLDER, check_results_folder, write_results
 from dcasekit.scaler import Normalizer, Scaler
 from dcasekit.scores import write_scores
 
@@ -92,7 +93,7 @@ class TrainingRun:
     def run(self, out: Path, *, progress: bool, scores: Path | None = None) -> Report:
         """Train into a folder, or go on where a run there stopped; give back the report.
 
-        The folder holds ``run.json``, ``checkpoint``, ``model``, and, written epoch by epoch, ``history.csv`` and ``train.log``.
+        The folder holds ``run.json``, ``checkpoint``, ``model``, ``results``, and, written epoch by epoch, ``history.csv``, ``train.log``.
 
         Parameters
         ----------
@@ -116,6 +117,7 @@ class TrainingRun:
         self.model.save(out / "model")
         began = perf_counter()
         results = self.model.evaluate(generator(folds=split.test, train=False, scaler=scaler))
+        write_results(out / FOLDER, results)
         write_all_scores(scores, results)
         seconds = perf_counter() - began + sum(record.get("seconds", 0.0) for record in history)
         return self._report(results, split, history, seconds, out / "model")
@@ -322,6 +324,7 @@ def claim(out: Path, run: Mapping[str, Any]) -> None:
         raise ModelError(f"{out} holds a run with other settings ({told}); choose another --out, or delete that folder")
     Report.check_folder(out)
     check_place(out, *_JOURNAL, kind=_KIND)
+    check_results_folder(out / FOLDER)
     check_place(out / "model", *MODEL_FILES, kind=MODEL_KIND)
     write_json(place(out, RUN, kind=_KIND), run)
 

@@ -1,0 +1,159 @@
+"""Clips as points: vectors of a model's layer or of a feature, in two dimensions, and which clips are alike."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dcasekit.annotations import Clip
+from dcasekit.containers.base import ModelContainer
+from dcasekit.core import discover
+from dcasekit.core.units import FloatArray
+from dcasekit.datasets.base import Dataset
+from dcasekit.errors import MissingExtraError, ModelError
+from dcasekit.features.base import FeatureExtractor
+
+METHODS = ("pca", "tsne", "umap")
+_BEFORE = 50  # dimensions that t-SNE and UMAP are given
+
+
+def layer_vectors(model: ModelContainer, layer: str, data: Any) -> FloatArray:
+    """Give a vector for each clip: what a layer gives, averaged over time, frequency and windows.
+
+    Parameters
+    ----------
+    model, layer, data : as for `ModelContainer.embed`.
+
+    Returns
+    -------
+    array (clips, values) : channels of a convolution, units of any other layer.
+    """
+    last = discover.address(type(model)).startswith("keras")  # where the channels of a map are
+    return np.stack([_average(found, last=last) for found in model.embed(layer, data)])
+
+
+def feature_vectors(features: FeatureExtractor, dataset: Dataset, clips: Sequence[Clip] | None = None) -> FloatArray:
+    """Give a vector for each clip: the mean of an extracted feature's frames, such as of an embedding.
+
+    Parameters
+    ----------
+    clips : of the dataset; ``None``: all.
+
+    Raises
+    ------
+    FeatureError : the feature of a clip is not extracted yet.
+    """
+    store = features.store(dataset)
+    return np.stack([store.read(clip.id).mean(axis=0) for clip in (dataset.clips if clips is None else clips)])
+
+
+def _average(found: FloatArray, *, last: bool) -> FloatArray:
+    inner = found.mean(axis=0)  # over windows
+    if inner.ndim == 3 and not last:
+        return np.asarray(inner.mean(axis=(1, 2)))
+    return np.asarray(inner.mean(axis=tuple(range(inner.ndim - 1)))) if inner.ndim > 1 else np.atleast_1d(inner)
+
+
+def project(vectors: ArrayLike, method: Literal["pca", "tsne", "umap"] = "pca", *, seed: int = 0) -> FloatArray:
+    """Lay vectors out in two dimensions; the same vectors and seed give the same picture.
+
+    Each value is first brought to mean 0 and deviation 1 over the vectors, so that no large one drowns the others; values that are the
+    same in all are left out. t-SNE and UMAP then get the first 50 principal components.
+
+    Parameters
+    ----------
+    vectors : (clips, values), finite.
+    method : ``"pca"``: the two directions of largest variance, signed so that the largest loading is positive; ``"tsne"``: scikit-learn's
+        t-SNE, beginning with PCA, perplexity 30 (a third of the clips where they are few); ``"umap"``: umap-learn's, 15 neighbours.
+    seed : of t-SNE and UMAP.
+
+    Returns
+    -------
+    array (clips, 2), float32.
+
+    Raises
+    ------
+    MissingExtraError : scikit-learn or umap-learn is not installed.
+    ModelError : the vectors are not finite, or there is no such method.
+
+    Examples
+    --------
+    >>> project([[0], [4]]).tolist()
+    [[-1.0, 0.0], [1.0, 0.0]]
+    """
+    if method not in METHODS:
+        raise ModelError(f"a projection is one of {', '.join(METHODS)}; got {method!r}")
+    points = _principal(_standardise(_checked(vectors)), 2 if method == "pca" else _BEFORE)
+    if method == "tsne" and len(points) > 3:
+        points = _tsne(points, seed)
+    elif method == "umap" and len(points) > 3:
+        points = _umap(points, seed)
+    return np.asarray(points[:, :2], dtype=np.float32)
+
+
+def nearest(vectors: ArrayLike, query: int, k: int = 10) -> list[tuple[int, float]]:
+    """Find the `k` vectors most like one of them, by cosine: positions and cosines, the nearest first.
+
+    Parameters
+    ----------
+    vectors : (clips, values), finite; each value is brought to mean 0 and deviation 1 first, as in `project`.
+    query : position of the vector; it is not among those found.
+
+    Raises
+    ------
+    ModelError : the vectors are not finite, or there is no such position.
+
+    Examples
+    --------
+    >>> nearest([[0, 0], [9, 1], [8, 1], [1, 9]], 1, k=1)[0][0]
+    2
+    """
+    points = _standardise(_checked(vectors))
+    if not 0 <= query < len(points):
+        raise ModelError(f"there are {len(points)} vectors, counted from 0; there is no {query}")
+    length = np.linalg.norm(points, axis=1)
+    cosine = points @ points[query] / np.maximum(length * length[query], np.finfo(np.float64).tiny)
+    order = [int(at) for at in np.argsort(-cosine, kind="stable") if at != query]
+    return [(at, float(cosine[at])) for at in order[:k]]
+
+
+def _checked(vectors: ArrayLike) -> NDArray[np.float64]:
+    found = np.asarray(vectors, dtype=np.float64)
+    if found.ndim != 2 or not found.size or not np.isfinite(found).all():
+        raise ModelError(f"expected vectors (clips, values), all finite; got shape {found.shape}")
+    return found
+
+
+def _standardise(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    centred, deviation = vectors - vectors.mean(axis=0), vectors.std(axis=0)
+    varied = deviation > 1e-9 * np.maximum(np.abs(vectors).max(axis=0), 1e-300)
+    return np.asarray(centred[:, varied] / deviation[varied]) if varied.any() else np.zeros((len(vectors), 1))
+
+
+def _principal(points: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Give the first principal components, (clips, count) or as many as there are, at least two."""
+    if len(points) > points.shape[1]:  # the same directions from a triangle of their lengths: many clips cost little
+        _, _, directions = np.linalg.svd(np.linalg.qr(points, mode="r"), full_matrices=False)
+    else:
+        _, _, directions = np.linalg.svd(points, full_matrices=False)
+    directions = directions[:count]
+    directions *= np.sign(directions[np.arange(len(directions)), np.abs(directions).argmax(axis=1)])[:, None]
+    found = points @ directions.T
+    return np.pad(found, ((0, 0), (0, max(0, 2 - found.shape[1]))))
+
+
+def _tsne(points: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    try:
+        from sklearn.manifold import TSNE
+    except ImportError as error:
+        raise MissingExtraError("scikit-learn", "sklearn") from error
+    return np.asarray(TSNE(perplexity=min(30.0, (len(points) - 1) / 3), init="pca", random_state=seed).fit_transform(points))
+
+
+def _umap(points: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    try:
+        from umap import UMAP
+    except ImportError as error:
+        raise MissingExtraError("umap-learn", "umap") from error
+    return np.asarray(UMAP(n_neighbors=min(15, len(points) - 1), random_state=seed, n_jobs=1).fit_transform(points))

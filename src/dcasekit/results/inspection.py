@@ -1,0 +1,127 @@
+"""Results clip by clip and label by label: who is wrong, how sure, and what another threshold would give."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcasekit.annotations import HARD
+from dcasekit.core.units import FloatArray
+from dcasekit.metrics import binarize, bootstrap, detection, ratio, tagging
+from dcasekit.results import Results
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a model said about a clip as a whole, and whether it is right.
+
+    Parameters
+    ----------
+    clip : its id.
+    true, predicted : labels.
+    right : ``None``: too little is known of the clip.
+    confidence : in a classification the score of the predicted label; else how far, of all labels, a score is from the threshold where
+        the clip is wrong, and, where it is right, at least from it.
+    """
+
+    clip: str
+    true: tuple[str, ...]
+    predicted: tuple[str, ...]
+    right: bool | None
+    confidence: float
+
+
+def clip_scores(results: Results) -> FloatArray:
+    """Give the scores of whole clips, (clips, labels): the mean over time, of detection the maximum."""
+    return results._clip_scores
+
+
+def judge(results: Results) -> list[Judged]:
+    """Judge each clip, in order; of tags and events by what is heard in it at all."""
+    scores, truth, labels = clip_scores(results), results.truth, results.labels
+    known = ~np.isnan(truth)
+    if results.task == "classification":
+        top = scores.argmax(axis=1)
+        chosen = np.asarray(np.arange(len(labels)) == top[:, None])
+        right, confidence = truth[np.arange(len(top)), top] == 1, scores.max(axis=1)
+        certain = np.isin(np.arange(len(top)), results._counted)
+    else:
+        chosen = np.asarray(scores > results.threshold)
+        wrong = (chosen != (truth > HARD)) & known
+        right, certain, distance = np.asarray(~wrong.any(axis=1)), np.asarray(known.any(axis=1)), np.abs(scores - results.threshold)
+        surest, nearest = np.where(wrong, distance, 0).max(axis=1), np.where(known, distance, np.inf).min(axis=1)
+        confidence = np.where(right, np.where(certain, nearest, 0), surest)
+
+    def names(flags: NDArray[np.bool_]) -> tuple[str, ...]:
+        return tuple(labels[k] for k in np.flatnonzero(flags))
+
+    rows = zip(results.clips, truth > HARD, chosen, right.tolist(), certain.tolist(), confidence.tolist(), strict=True)
+    return [Judged(clip, names(true), names(said), ok if sure else None, score) for clip, true, said, ok, sure, score in rows]
+
+
+def label_intervals(results: Results) -> dict[str, tuple[float, float]]:
+    """Compute 95 % bootstrap intervals of each label's first number in `PER_LABEL`: recall, average precision, or F1 of segments.
+
+    Clips of one group are drawn together. NaN where a label has no clips.
+    """
+    counted = results._counted
+    return {
+        label: bootstrap.interval(_statistic(results, k), counted.size, groups=results._units) for k, label in enumerate(results.labels)
+    }
+
+
+def _statistic(results: Results, label: int) -> Callable[[FloatArray], NDArray[np.float64]]:
+    counted = results._counted
+    truth, scores = results.truth[counted], clip_scores(results)[counted]
+    if results.task == "classification":
+        there = truth[:, label] == 1
+        found = there & (scores.argmax(axis=1) == label)
+        return lambda weights: ratio(weights @ found, weights @ there)
+    if results.task == "tagging" or not results._timed.size:
+        return lambda weights: tagging.average_precision(truth[:, [label]], scores[:, [label]], weights=weights)[:, 0]
+    counts = results._counts
+    each = [one[:, label].astype(np.float64) for one in (counts.hits, counts.reference, counts.estimate)]
+
+    def f1(weights: FloatArray) -> NDArray[np.float64]:
+        hits, reference, estimate = (weights @ one for one in each)
+        return np.where((estimate == 0) & (reference > 0), 0.0, detection(hits, reference, estimate)["f1"])
+
+    return f1
+
+
+@dataclass(frozen=True, eq=False)
+class ThresholdCurves:
+    """Precision, recall and F1, each (thresholds, labels), NaN where undefined; of all labels together with the suffix ``_micro``."""
+
+    thresholds: NDArray[np.float64]
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    f1: NDArray[np.float64]
+    precision_micro: NDArray[np.float64]
+    recall_micro: NDArray[np.float64]
+    f1_micro: NDArray[np.float64]
+
+
+def threshold_curves(results: Results, thresholds: NDArray[np.float64] | None = None) -> ThresholdCurves:
+    """Compute precision, recall and F1 at thresholds: of tags clip by clip, of events in segments of 1 s.
+
+    Parameters
+    ----------
+    thresholds : ascending; ``None``: 0.02 to 0.98 in steps of 0.02.
+    """
+    tried = np.round(np.arange(0.02, 0.99, 0.02), 2) if thresholds is None else np.asarray(thresholds, dtype=np.float64)
+    counts = np.array([_tally(results, float(threshold)) for threshold in tried])  # (thresholds, 3, labels)
+    each, micro = detection(*counts.transpose(1, 0, 2)), detection(*counts.sum(axis=2).T)
+    names = ("precision", "recall", "f1")
+    return ThresholdCurves(tried, *(each[name] for name in names), *(micro[name] for name in names))
+
+
+def _tally(results: Results, threshold: float) -> NDArray[np.float64]:
+    """Count hits, references and estimates of each label: (3, labels)."""
+    if results._timed.size:
+        counts = replace(results, threshold=threshold)._counts
+        return np.stack([one.sum(axis=0) for one in (counts.hits, counts.reference, counts.estimate)]).astype(np.float64)
+    positive, known = binarize(results.truth)
+    said = (clip_scores(results) > threshold) & known
+    return np.stack([(positive & said).sum(axis=0), positive.sum(axis=0), said.sum(axis=0)]).astype(np.float64)

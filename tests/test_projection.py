@@ -1,0 +1,120 @@
+"""Clips as points: vectors of layers and features, in two dimensions, and which are alike."""
+
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from dcasekit import DataGenerator, testing
+from dcasekit.containers.projection import feature_vectors, layer_vectors, nearest, project
+from dcasekit.errors import MissingExtraError, ModelError
+from dcasekit.features import MelSpectrogram
+from dcasekit.models import SB_CNN
+
+
+def clouds(n=30, dims=12, seed=0):
+    """Three groups of vectors, far apart, of values of very unlike size."""
+    rng = np.random.default_rng(seed)
+    kind = np.arange(n) % 3
+    return (rng.normal(size=(n, dims)) + 8 * rng.normal(size=(3, dims))[kind]) * 10.0 ** rng.integers(-3, 4, dims), kind
+
+
+def are_apart(points, kind):
+    middles = np.array([points[kind == k].mean(axis=0) for k in range(3)])
+    return (np.linalg.norm(points[:, None] - middles, axis=2).argmin(axis=1) == kind).all()
+
+
+@pytest.mark.parametrize(("n", "dims"), [(40, 12), (9, 200)])
+def test_pca_is_that_of_the_correlation_matrix(n, dims):
+    vectors, _ = clouds(n, dims)
+    points = project(vectors)
+    standard = (vectors - vectors.mean(axis=0)) / vectors.std(axis=0)
+    values, axes = np.linalg.eigh(standard.T @ standard)
+    assert np.abs(points) == pytest.approx(np.abs(standard @ axes[:, [-1, -2]]), abs=1e-4)
+    assert points.dtype == np.float32
+
+
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_a_projection_keeps_groups_apart_and_is_the_same_again(method):
+    vectors, kind = clouds()
+    points = project(vectors, method, seed=3)
+    assert points.shape == (30, 2)
+    assert are_apart(points, kind)
+    assert np.array_equal(points, project(vectors, method, seed=3))
+
+
+def test_the_sign_of_pca_does_not_depend_on_the_order_of_clips():
+    vectors, _ = clouds()
+    order = np.random.default_rng(1).permutation(len(vectors))
+    assert project(vectors[order]) == pytest.approx(project(vectors)[order], abs=1e-4)
+
+
+def test_umap_is_asked_with_the_seed(monkeypatch):
+    class UMAP:
+        def __init__(self, **settings):
+            self.settings = settings
+
+        def fit_transform(self, points):
+            return points[:, :2] + self.settings["random_state"]
+
+    monkeypatch.setitem(sys.modules, "umap", types.SimpleNamespace(UMAP=UMAP))
+    vectors, _ = clouds()
+    assert project(vectors, "umap", seed=7) == pytest.approx(project(vectors) + 7, abs=1e-4)
+
+
+@pytest.mark.parametrize(("method", "package", "extra"), [("tsne", "sklearn.manifold", "sklearn"), ("umap", "umap", "umap")])
+def test_what_is_not_installed_is_named_with_the_line_to_run(monkeypatch, method, package, extra):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=rf"pip install 'dcasekit\[{extra}\]'"):
+        project(clouds()[0], method)
+
+
+@pytest.mark.parametrize("vectors", [[[1.0]], [[1.0, 2.0]], [[1.0], [1.0], [1.0]], [[1, 2], [3, 4], [5, 7]]])
+@pytest.mark.parametrize("method", ["pca", "tsne", "umap"])
+def test_few_or_equal_vectors_are_points_too(vectors, method):
+    points = project(vectors, method)
+    assert points.shape == (len(vectors), 2)
+    assert np.isfinite(points).all()
+
+
+@pytest.mark.parametrize("vectors", [[], [1, 2], [[np.nan, 1]], np.zeros((2, 0))])
+def test_what_are_no_vectors_is_refused(vectors):
+    for function in (project, lambda given: nearest(given, 0)):
+        with pytest.raises(ModelError, match="expected vectors"):
+            function(vectors)
+
+
+def test_other_methods_and_positions_are_refused():
+    with pytest.raises(ModelError, match="one of pca, tsne, umap; got 'lda'"):
+        project([[1.0]], "lda")
+    with pytest.raises(ModelError, match="there is no 1"):
+        nearest([[1.0]], 1)
+
+
+def test_the_nearest_are_of_the_same_group_and_never_the_one_itself():
+    vectors, kind = clouds()
+    found = nearest(vectors, 4, k=9)
+    assert [int(kind[at]) for at, _ in found] == [1] * 9
+    assert 4 not in [at for at, _ in found]
+    cosines = [cosine for _, cosine in found]
+    assert cosines == sorted(cosines, reverse=True)
+    assert len(nearest(vectors, 4, k=100)) == 29
+
+
+def test_vectors_of_a_layer_and_of_a_feature_are_one_per_clip(tmp_path):
+    dataset = testing.make_dataset("esc10", tmp_path, clips=10, seconds=1.0, sr=8000)
+    features = MelSpectrogram(sr=8000, audio_hop=160, sequence_time=0.5)
+    store = features.extract(dataset, jobs=1)
+    data = DataGenerator(dataset, features, folds=dataset.folds, train=False)
+    model = SB_CNN(filter_size=(3, 3), pool_size=((2, 2), (2, 2))).build(features.get_shape()[1:], dataset.labels)
+    maps = next(name for name, shape in model.layers().items() if len(shape) == 3)
+    found = layer_vectors(model, maps, data)
+    assert found.shape == (10, model.layers()[maps][0])
+    assert found[3] == pytest.approx(model.embed(maps, data)[3].mean(axis=(0, 2, 3)), abs=1e-5)
+    *_, flat = (name for name, shape in model.layers().items() if len(shape) == 1)
+    assert layer_vectors(model, flat, data).shape == (10, *model.layers()[flat])
+    means = feature_vectors(features, dataset)
+    assert means.shape == (10, 64)
+    assert means[2] == pytest.approx(store.read(dataset.clips[2].id).mean(axis=0), abs=1e-4)
+    assert feature_vectors(features, dataset, dataset.clips[:3]).shape == (3, 64)
