@@ -6,7 +6,7 @@ Audio is float32 in [-1, 1], mono ``(samples,)``; the mean of the channels where
 import io
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from dcasekit.core.files import replacing
 from dcasekit.core.units import FloatArray, Hz, PathLike, Seconds
 from dcasekit.errors import AudioError
 
-__all__ = ["READABLE", "SUFFIXES", "AudioInfo", "blocks", "info", "peaks", "read", "recode", "resample", "write"]
+__all__ = ["READABLE", "SUFFIXES", "AudioInfo", "blocks", "info", "peaks", "read", "recode", "resample", "resample_blocks", "write"]
 
 # The mission's codecs, which are written as well.
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
@@ -136,6 +136,22 @@ def resample(audio: FloatArray, original: Hz, target: Hz) -> FloatArray:
     import soxr
 
     return np.asarray(soxr.resample(audio, original, target, quality="HQ"), dtype=np.float32)
+
+
+def resample_blocks(blocks: Iterable[FloatArray], original: Hz, target: Hz) -> Iterator[FloatArray]:
+    """Change the sampling rate of consecutive blocks of one recording, as `blocks` does.
+
+    Each block gives what is known by then, if only nothing.
+    """
+    if original == target:
+        yield from blocks
+        return
+    import soxr
+
+    stream = soxr.ResampleStream(original, target, 1, dtype="float32", quality="HQ")
+    for block in blocks:
+        yield stream.resample_chunk(np.ascontiguousarray(block, np.float32))
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def write(path: PathLike, audio: FloatArray, sr: Hz, *, subtype: str | None = None) -> Path:

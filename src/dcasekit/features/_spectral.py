@@ -42,13 +42,18 @@ class SpectralFeature(FeatureExtractor):
         """Compute consecutive blocks of frames; none is given before the clip's end where its maximum matters."""
         frames = compute_spectra(blocks, stft=self.stft, audio_win=self.audio_win, audio_hop=self.audio_hop)
         levels = map(self._levels, frames)
-        if self.log is not None and self.log.needs_clip:
+        if self.needs_clip and self.log is not None:
             kept = deque(levels)
             peak = np.float32(max(block.max() for block in kept))
             while kept:
                 yield self.finish(self.log.finish(kept.popleft(), peak))
         else:
             yield from map(self.finish, levels)
+
+    @property
+    def needs_clip(self) -> bool:
+        """Whether the logarithm looks at the clip's maximum."""
+        return self.log is not None and self.log.needs_clip
 
     def _levels(self, spectrum: FloatArray) -> FloatArray:
         values = self.bands(spectrum)

@@ -204,6 +204,11 @@ class FeatureExtractor(Settings, ABC):
         return next(self.compute_blocks([np.zeros(4 * max(self.audio_win, self.audio_hop, self._longest), np.float32)])).shape[1]
 
     @property
+    def needs_clip(self) -> bool:
+        """Whether a frame depends on the whole recording, so that none is known before its end."""
+        return False
+
+    @property
     def sequence_frames(self) -> int | None:
         """Frames per window; ``None``: all of the clip."""
         return None if self.sequence_time is None else self._whole_frames(self.sequence_time)
@@ -273,6 +278,12 @@ class FeatureExtractor(Settings, ABC):
     @property
     def _longest(self) -> int:
         return max((getattr(getattr(self, "stft", None), "n_fft", None) or 0), 1)
+
+
+def compute_stream(features: FeatureExtractor, blocks: Iterable[FloatArray], sr: Hz) -> Iterator[FloatArray]:
+    """Compute the feature of consecutive blocks of one recording of any rate, resampled as files are."""
+    resample = resample_sinc if features.resampler == "sinc" else audio_files.resample_blocks
+    yield from features._check_frames(features.compute_blocks(resample(blocks, sr, features.sr)))
 
 
 def _encode(value: Any) -> Any:

@@ -55,6 +55,11 @@ class LoopedMel(MelSpectrogram):
         yield levels
 
     @property
+    def needs_clip(self) -> bool:
+        """It does: its ends and its mean."""
+        return True
+
+    @property
     def _floor(self) -> float | None:
         """The level of digital silence; None if it depends on the clip."""
         log = self.log

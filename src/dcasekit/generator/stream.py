@@ -1,13 +1,14 @@
 """Clips as streams of windows: read as they are needed, answered in batches across clips, joined to scores."""
 
-from collections import deque
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
 from dcasekit import audio
+from dcasekit.annotations import TIME_TOLERANCE
 from dcasekit.core.memory import reuse_memory
 from dcasekit.core.parallel import prefetch
 from dcasekit.core.units import FloatArray, PathLike, Seconds
@@ -43,39 +44,48 @@ Answered: TypeAlias = tuple[ClipWindows, FloatArray | Exception]
 
 @dataclass(eq=False)
 class _Waiting:
-    """A clip some of whose windows are not answered yet."""
+    """A clip that is being read, and whether something was wrong with it."""
 
     clip: ClipWindows
-    answers: list[FloatArray] = field(default_factory=list)
-    read: bool = False  # to its end, or to an error
-    error: Exception | None = None
-
-    def result(self) -> Answered:
-        return self.clip, self.error or (self.answers[0] if len(self.answers) == 1 else np.concatenate(self.answers))
+    failed: bool = False
 
 
 def answer_clips(clips: Iterable[ClipWindows], answer: Callable[[FloatArray], FloatArray]) -> Iterator[Answered]:
-    """Answer the windows of many clips, those of one shape together in batches; give the clips back in order.
+    """Answer the windows of many clips as `answer_parts`; give each clip back with all of its answers."""
+    answers: list[FloatArray] = []
+    for clip, found in answer_parts(clips, answer):
+        if isinstance(found, np.ndarray):
+            answers.append(found)
+        else:
+            yield clip, found or (answers[0] if len(answers) == 1 else np.concatenate(answers))
+            answers = []
+
+
+def answer_parts(
+    clips: Iterable[ClipWindows], answer: Callable[[FloatArray], FloatArray]
+) -> Iterator[tuple[ClipWindows, FloatArray | Exception | None]]:
+    """Answer the windows of many clips as they are read, those of one shape together in batches; give the answers back in order.
 
     What goes wrong with one clip, in reading or in answering, is given back in place of its answers and stops no other clip.
 
     Parameters
     ----------
     answer : windows (windows, frames, dims) -> (windows, ...), each window by itself.
+
+    Yields
+    ------
+    a clip with answers for its next windows; ``None`` ends it, an error too.
     """
     reuse_memory()
-    order: deque[_Waiting] = deque()
     for batch in _read_ahead(_batches(clips)):
-        parts = [(waiting, part) for waiting, part in batch if isinstance(part, np.ndarray)]
+        parts = [(waiting, part) for waiting, part in batch if isinstance(part, np.ndarray) and not waiting.failed]
+        answered = iter(_answer(parts, answer))
+        asked = {id(waiting) for waiting, _ in parts}
         for waiting, part in batch:
-            if not order or order[-1] is not waiting:
-                order.append(waiting)
-            if isinstance(part, Exception):
-                waiting.error = part
-            waiting.read = not isinstance(part, np.ndarray)
-        _answer(parts, answer)
-        while order and order[0].read:
-            yield order.popleft().result()
+            found = next(answered) if isinstance(part, np.ndarray) and id(waiting) in asked else part
+            if not waiting.failed:
+                waiting.failed = isinstance(found, Exception)
+                yield waiting.clip, found
 
 
 _Part: TypeAlias = "tuple[_Waiting, FloatArray | Exception | None]"
@@ -120,22 +130,16 @@ def _at_once(windows: FloatArray) -> int:
     return min(max(1, _BYTES_AT_ONCE // max(1, windows[0].nbytes)), _WINDOWS_AT_ONCE)
 
 
-def _answer(parts: Sequence[tuple[_Waiting, FloatArray]], answer: Callable[[FloatArray], FloatArray]) -> None:
+def _answer(parts: Sequence[tuple[_Waiting, FloatArray]], answer: Callable[[FloatArray], FloatArray]) -> list[FloatArray | Exception]:
     """Answer parts of clips together; if that fails, part by part, to see whose fault it is."""
     if not parts:
-        return
+        return []
     try:
         found = answer(parts[0][1] if len(parts) == 1 else np.concatenate([windows for _, windows in parts]))
     except Exception as error:  # noqa: BLE001 - given back with the clip
-        if len(parts) == 1:
-            parts[0][0].error = error
-        for part in parts if len(parts) > 1 else ():
-            _answer([part], answer)
-    else:
-        first = 0
-        for waiting, windows in parts:
-            waiting.answers.append(found[first : first + len(windows)])
-            first += len(windows)
+        return [error] if len(parts) == 1 else [one for part in parts for one in _answer([part], answer)]
+    ends = np.cumsum([len(windows) for _, windows in parts]).tolist()
+    return [found[end - len(windows) : end] for end, (_, windows) in zip(ends, parts, strict=True)]
 
 
 def stored_windows(name: str, grid: Grid, read: Callable[[int, int], FloatArray], scaler: Scaler | None) -> ClipWindows:
@@ -148,6 +152,55 @@ def stored_windows(name: str, grid: Grid, read: Callable[[int, int], FloatArray]
             yield part if scaler is None else scaler.transform(part)
 
     return ClipWindows(name, windows(), grid.join)
+
+
+class Cutting:
+    """Cut the frames of a recording, which come block by block, into windows.
+
+    Parameters
+    ----------
+    features : whose frames they are.
+    scaler : of the windows.
+    """
+
+    def __init__(self, features: FeatureExtractor, scaler: Scaler | None) -> None:
+        self._scaler, self._window, self._step = scaler, features.sequence_frames, features.sequence_hop
+        self._blocks: list[FloatArray] = []  # frames from the next window on
+        self._first = self._given = 0
+        self.computed = 0  # frames that have come
+
+    def add(self, block: FloatArray, known: int) -> FloatArray | None:
+        """Take more frames; give the windows that are whole now, if there are any.
+
+        Parameters
+        ----------
+        known : how many frames the recording has for certain.
+        """
+        self._blocks.append(block)
+        self.computed += len(block)
+        if self._window is None or (whole := min(self.computed, known) - self._window) < 0:
+            return None
+        count = whole // self._step + 1 - self._given
+        if count <= 0:
+            return None
+        frames = np.concatenate(self._blocks)
+        starts = [index * self._step - self._first for index in range(self._given, self._given + count)]
+        windows = np.stack([frames[start : start + self._window] for start in starts])
+        self._given += count
+        following = min(self._given * self._step, self.computed)
+        self._blocks, self._first = [frames[following - self._first :].copy()], following
+        return self._scaled(windows)
+
+    def finish(self, grid: Grid) -> FloatArray | None:
+        """Give the other windows, now that the grid of the recording is known."""
+        if not (rest := grid.starts[self._given :]):
+            return None
+        frames = np.concatenate(self._blocks)
+        parts = [grid.fill(frames[start - self._first : start - self._first + grid.real(start)]) for start in rest]
+        return self._scaled(parts[0][None] if len(parts) == 1 else np.stack(parts))
+
+    def _scaled(self, windows: FloatArray) -> FloatArray:
+        return windows if self._scaler is None else self._scaler.transform(windows)
 
 
 class FileWindows:
@@ -163,32 +216,23 @@ class FileWindows:
     def windows(self) -> Iterator[FloatArray]:
         """Give the windows that are whole as soon as they are, and the rest when the file ends."""
         duration = audio.info(self.path).duration
-        expected = self.features.grid(1 << 60, duration)
-        buffer: list[FloatArray] = []  # frames from `first` on
-        first = computed = given = 0
+        known = whole_frames(self.features, duration)
+        cutting = Cutting(self.features, self.scaler)
         for block in self.features.compute_file(self.path):
-            buffer.append(block)
-            computed += len(block)
-            whole = min(computed, expected.frames) - expected.length
-            ready = expected.starts[given : max(given, whole // expected.step + 1)] if expected.window and whole >= 0 else ()
-            if ready:
-                frames = np.concatenate(buffer)
-                yield self._scaled(np.stack([frames[start - first : start - first + expected.length] for start in ready]))
-                given += len(ready)
-                following = min(given * expected.step, computed)
-                buffer, first = [frames[following - first :].copy()], following
-        self.grid = self.features.grid(computed, duration)
-        frames = np.concatenate(buffer)
-        if rest := self.grid.starts[given:]:
-            parts = [self.grid.fill(frames[start - first : start - first + self.grid.real(start)]) for start in rest]
-            yield self._scaled(parts[0][None] if len(parts) == 1 else np.stack(parts))
+            if (windows := cutting.add(block, known)) is not None:
+                yield windows
+        self.grid = self.features.grid(cutting.computed, duration)
+        if (windows := cutting.finish(self.grid)) is not None:
+            yield windows
 
     def join(self, answers: FloatArray, labels: Sequence[str]) -> Scores:
         """Join answers to scores."""
         return self.grid.join(answers, labels)
 
-    def _scaled(self, windows: FloatArray) -> FloatArray:
-        return windows if self.scaler is None else self.scaler.transform(windows)
+
+def whole_frames(features: FeatureExtractor, seconds: Seconds) -> int:
+    """Count the frames that end within so many seconds."""
+    return math.floor(seconds * features.sr / features.audio_hop + TIME_TOLERANCE)
 
 
 def file_windows(path: PathLike, *, features: FeatureExtractor, scaler: Scaler | None) -> ClipWindows:

@@ -183,7 +183,7 @@ def median_filter(
     if mode and frames is not None and seconds is None:
         windows = per_label(frames, scores.labels, name="frames")
     elif mode and seconds is not None and frames is None:
-        windows = _odd_frames(scores, per_label(seconds, scores.labels, name="seconds"))
+        windows = odd_frames(scores, per_label(seconds, scores.labels, name="seconds"))
     else:
         raise AnnotationError(f"give frames or seconds, and pad 'zero' or 'reflect'; got frames={frames}, seconds={seconds}, pad={pad!r}")
     if bad := [size for size in windows.tolist() if size < 1 or size % 2 != 1]:
@@ -202,7 +202,8 @@ def median_filter(
     return Scores(smooth, scores.edges, scores.labels)
 
 
-def _odd_frames(scores: Scores, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+def odd_frames(scores: Scores, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the odd number of frames that comes nearest to so many seconds, per label."""
     lengths = np.diff(scores.edges)
     hop = float(np.median(lengths))
     if not np.allclose(lengths[1:-1], hop, rtol=0.1, atol=0):  # a tenth: edges in files are rounded

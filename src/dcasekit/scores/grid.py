@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from dcasekit.errors import FeatureError
 from dcasekit.scores import Scores
 
 Target: TypeAlias = Literal["clip", "window", "frame"]
+
+_GAPS = "windows leave gaps that a model of frames cannot answer for; choose sequence_hop_time <= sequence_time"
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class Grid:
             total[start : start + real] += answer[source[:real]]
             count[start : start + real] += 1
         if not count.all():
-            raise FeatureError("windows leave gaps that a model of frames cannot answer for; choose sequence_hop_time <= sequence_time")
+            raise FeatureError(_GAPS)
         return Scores(total / count, self.edges, labels)
 
     @property
@@ -150,3 +152,93 @@ class Grid:
         if self.duration > edges[-2] + TIME_TOLERANCE:
             edges[-1] = self.duration
         return edges
+
+
+class Joining:
+    """Join what a network answers for windows to scores while more windows come: in parts the same numbers as `Grid.join`.
+
+    Parameters
+    ----------
+    grid : of any recording, for its settings alone.
+    labels : the columns.
+    """
+
+    def __init__(self, grid: Grid, labels: Sequence[str]) -> None:
+        self._grid, self._labels = grid, tuple(labels)
+        self._windows = self._given = 0  # windows that have come; rows (windows or frames) that have been given
+        # Of what is not given yet: answers, or sums over frames and how many.
+        self._rows: Any = np.zeros((0, 0))
+        self._counts: Any = self._rows
+        self._framed: bool | None = None
+
+    def add(self, answers: FloatArray, *, whole: bool = False) -> Scores | None:
+        """Take the answers for the next windows; give the scores that are final now, if any are.
+
+        Parameters
+        ----------
+        answers : as for `Grid.join`.
+        whole : whether these windows are known to hold real frames alone, so that the frames before the next window are final.
+        """
+        self._take(answers)
+        if self._framed is None or self._grid.window is None:
+            return None
+        if not self._framed:  # where a window's time ends is known when there is a next one
+            return self._give(self._windows - 1, self._grid)
+        start, step = (self._windows - 1) * self._grid.step, self._grid.step
+        # The very last frame ends with the recording, so it waits for the next one.
+        return self._give(start + min(step, self._grid.length - 1) if whole else start, self._grid)
+
+    def finish(self, grid: Grid) -> Scores | None:
+        """Give the rest, now that the grid of the recording is known."""
+        self._grid = grid
+        return self._give(grid.frames if self._framed else self._windows, grid, last=True)
+
+    def _take(self, answers: FloatArray) -> None:
+        if not len(answers):
+            return
+        if self._framed is None:
+            self._framed = answers.ndim == 3
+            self._rows = np.zeros((0, len(self._labels)), np.float64 if self._framed else np.float32)
+            self._counts = np.zeros((0, 1))
+        if not self._framed:
+            self._rows = np.concatenate([self._rows, answers])
+        elif not answers.shape[1]:
+            self._grid.join(answers, self._labels)  # says what is wrong
+        else:
+            self._sum(answers)
+        self._windows += len(answers)
+
+    def _sum(self, answers: FloatArray) -> None:
+        step = self._grid.step
+        length = self._grid.window or answers.shape[1]
+        if self._grid.window is None:  # its frames are known in the end
+            self._rows = self._counts = answers[0]
+            return
+        source = np.arange(length) * answers.shape[1] // length
+        more = max(0, (self._windows + len(answers) - 1) * step + length - self._given - len(self._rows))
+        self._rows = np.concatenate([self._rows, np.zeros((more, self._rows.shape[1]))])
+        self._counts = np.concatenate([self._counts, np.zeros((more, 1))])
+        for window, answer in enumerate(answers, self._windows):
+            first = window * step - self._given
+            self._rows[first : first + length] += answer[source]
+            self._counts[first : first + length] += 1
+
+    def _give(self, until: int, grid: Grid, *, last: bool = False) -> Scores | None:
+        """Give the rows up to `until`."""
+        if last and self._framed and grid.window is None:
+            return grid.join(self._rows[None], self._labels)
+        count = until - self._given
+        if count <= 0:
+            return None
+        if self._framed:
+            if not self._counts[:count].all():
+                raise FeatureError(_GAPS)
+            values, borders = self._rows[:count] / self._counts[:count], np.arange(self._given, until + 1, dtype=np.float64)
+        else:
+            values = self._rows[:count]
+            borders = np.arange(self._given, until + 1, dtype=np.float64) * grid.step + (grid.length - grid.step) / 2
+            borders[0] = borders[0] if self._given else 0.0
+            borders[-1] = float(grid.frames) if last else borders[-1]
+        edges = grid._seconds(borders) if last else borders * grid.hop / grid.sr
+        self._rows, self._counts, self._given = self._rows[count:], self._counts[count:], until
+        return Scores(values, edges, self._labels)

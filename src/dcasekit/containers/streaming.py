@@ -1,0 +1,203 @@
+"""Scores while a recording is still being read: of a file, in flat memory, and of audio that comes in chunks."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+
+from dcasekit.containers._backend import name_clip
+from dcasekit.containers.base import ModelContainer
+from dcasekit.core.units import FloatArray, Hz, PathLike, Seconds
+from dcasekit.errors import AudioError, DcasekitError, ModelError
+from dcasekit.features.base import FeatureExtractor, compute_stream
+from dcasekit.generator import ClipWindows, Cutting, FileWindows, answer_parts, whole_frames
+from dcasekit.scores import Scores
+from dcasekit.scores.grid import Joining
+
+
+def score_files(
+    model: ModelContainer, paths: Sequence[PathLike], *, together: bool = False
+) -> Iterator[tuple[int, Scores | DcasekitError | None]]:
+    """Score audio files part by part, in memory that does not grow with their length.
+
+    Joined, the parts of a file are what ``model.predict`` gives for it.
+
+    Parameters
+    ----------
+    together : answer the windows of several files in one batch, which is faster on a GPU; the numbers then depend in their last digits on
+        the files beside.
+
+    Yields
+    ------
+    number of the file, counted from 0, and the next part of its scores; ``None`` when they are complete, or what is wrong with the file.
+    """
+    if model.features is None:
+        raise ModelError("the model was trained on arrays and has no front end; train it on a DataGenerator to predict files")
+    for first, batch in [(0, paths)] if together else ((index, [path]) for index, path in enumerate(paths)):
+        yield from _score(model, model.features, first, batch)
+
+
+def _score(
+    model: ModelContainer, features: FeatureExtractor, first: int, paths: Sequence[PathLike]
+) -> Iterator[tuple[int, Scores | DcasekitError | None]]:
+    sources = [FileWindows(path, features, model.scaler) for path in paths]
+    joins = [Joining(source.grid, model.labels) for source in sources]
+    numbers: dict[int, int] = {}
+
+    def clips() -> Iterator[ClipWindows]:
+        for number, source in enumerate(sources):
+            clip = ClipWindows(str(source.path), source.windows(), source.join)
+            numbers[id(clip)] = number
+            yield clip
+
+    failed = set()
+    for clip, found in answer_parts(clips(), model._answer):
+        number = numbers[id(clip)]
+        if number in failed:
+            continue
+        try:
+            if isinstance(found, Exception):
+                raise name_clip(clip.name, found)
+            join = joins[number]
+            if (scores := join.finish(sources[number].grid) if found is None else join.add(found)) is not None:
+                yield first + number, scores
+            if found is None:
+                yield first + number, None
+        except DcasekitError as error:
+            failed.add(number)
+            yield first + number, error if clip.name in str(error) else type(error)(f"{clip.name}: {error}")
+
+
+class Stream:
+    """Audio in chunks of any size, scores as soon as they are final: together those of the whole recording.
+
+    Parameters
+    ----------
+    model : with its features; their windows must have a length (``sequence_time``), and no frame may depend on the rest of the recording.
+    sr : Hz of the chunks; ``None``: the model's.
+
+    Raises
+    ------
+    ModelError : the model needs the whole recording before it can say anything.
+
+    Examples
+    --------
+    ::
+
+        stream = Stream(model, sr=48000)
+        for chunk in chunks:  # (samples,) or (samples, channels)
+            for scores in stream.add(chunk): ...
+        for scores in stream.finish(): ...
+    """
+
+    def __init__(self, model: ModelContainer, *, sr: Hz | None = None) -> None:
+        model._need_network()
+        self.features = _streamable(model)
+        self.sr = self.features.sr if sr is None else sr
+        self.samples = 0  # that have come, at `sr`
+        self._model = model
+        self._cutting = Cutting(self.features, model.scaler)
+        self._join = Joining(self.features.grid(0, 0.0), model.labels)
+        self._frames = _Pushed(self.features, self.sr)
+
+    @property
+    def seconds(self) -> Seconds:
+        """How much audio has come."""
+        return self.samples / self.sr
+
+    def add(self, chunk: FloatArray) -> list[Scores]:
+        """Take the next samples, (samples,) or (samples, channels), floats with full scale at 1; give the scores that are final now."""
+        chunk = np.asarray(chunk)
+        if np.issubdtype(chunk.dtype, np.integer):
+            raise AudioError("expected audio as floats with full scale at 1; got integers: divide 16-bit samples by 32768")
+        mono = chunk.astype(np.float32, copy=False) if chunk.ndim == 1 else chunk.mean(axis=1, dtype=np.float32)
+        if not np.isfinite(mono).all():
+            raise AudioError(f"{np.count_nonzero(~np.isfinite(mono))} samples at {self.seconds:.3f} s are NaN or infinite")
+        self.samples += len(mono)
+        known = whole_frames(self.features, self.seconds)
+        found = [self._cutting.add(block, known) for block in self._frames.add(mono)]
+        found.append(self._cutting.add(np.zeros((0, self.features.dims), np.float32), known))
+        parts = [self._join.add(self._model._answer(windows), whole=True) for windows in found if windows is not None]
+        return [scores for scores in parts if scores is not None]
+
+    def finish(self) -> list[Scores]:
+        """End the recording; give the rest of the scores."""
+        for block in self._frames.finish():
+            self._cutting.add(block, 0)
+        grid = self.features.grid(self._cutting.computed, self.seconds)
+        rest = self._cutting.finish(grid)
+        parts = [] if rest is None else [self._join.add(self._model._answer(rest))]
+        return [scores for scores in [*parts, self._join.finish(grid)] if scores is not None]
+
+
+def _streamable(model: ModelContainer) -> FeatureExtractor:
+    features = model.features
+    if features is None:
+        raise ModelError("the model was trained on arrays and has no front end; a stream of audio needs one")
+    name = type(features).__name__
+    if features.sequence_time is None:
+        raise ModelError(f"this {type(model).__name__} answers a recording as a whole (sequence_time=None of its {name}): it cannot stream")
+    if features.needs_clip:
+        raise ModelError(f"a frame of this {name} depends on the whole recording: {type(model).__name__} cannot stream with it")
+    return features
+
+
+class _Pushed:
+    """The frames of audio that is pushed: a feature asks for its next block, and a thread waits there until it has come."""
+
+    def __init__(self, features: FeatureExtractor, sr: Hz) -> None:
+        self._chunks: SimpleQueue[FloatArray | None] = SimpleQueue()
+        self._frames: SimpleQueue[Any] = SimpleQueue()  # blocks; None: another chunk is wanted; an error, or () for the end
+        blocks = compute_stream(features, self._arriving(), sr)
+        self._thread = threading.Thread(target=self._work, args=(blocks,), daemon=True, name="dcasekit-stream")
+        self._started = self._over = False
+
+    def add(self, chunk: FloatArray) -> list[FloatArray]:
+        """Give the frames that are there with this chunk."""
+        # Features hold a block back until they know that it is not the last one: the empty one tells.
+        return [*self._push(chunk), *self._push(chunk[:0])]
+
+    def finish(self) -> list[FloatArray]:
+        return self._push(None)
+
+    def _push(self, chunk: FloatArray | None) -> list[FloatArray]:
+        if self._over:
+            raise ModelError("this stream has ended; make a new one for the next recording")
+        if not self._started:
+            self._started = True
+            self._thread.start()
+            self._collect()  # until it asks for the first chunk
+        self._chunks.put(chunk)
+        return self._collect()
+
+    def _collect(self) -> list[FloatArray]:
+        found = []
+        while isinstance(block := self._frames.get(), np.ndarray):
+            found.append(block)
+        if block is not None:
+            self._over = True
+            if isinstance(block, Exception):
+                raise block
+        return found
+
+    def _arriving(self) -> Iterator[FloatArray]:
+        while True:
+            self._frames.put(None)
+            chunk = self._chunks.get()
+            if chunk is None:
+                return
+            yield chunk
+
+    def _work(self, blocks: Iterator[FloatArray]) -> None:
+        try:
+            for block in blocks:
+                self._frames.put(block)
+            self._frames.put(())
+        except Exception as error:  # noqa: BLE001 - raised where the chunk was pushed
+            self._frames.put(error)
+
+    def __del__(self) -> None:
+        if self._started and not self._over:
+            self._chunks.put(None)

@@ -1,0 +1,220 @@
+"""Scores that come part by part, and what is known of them at once: smoothed scores, events that are over, the best labels.
+
+Joined, what is given is what the functions of `dcasekit.scores` and `postprocessing` give for the whole recording; memory stays flat.
+"""
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcasekit.annotations import Event
+from dcasekit.core.units import FloatArray, Seconds
+from dcasekit.errors import AnnotationError
+from dcasekit.scores import LEAST_WEIGHT, PerLabel, Scores, limits, median_filter, odd_frames, per_label
+from dcasekit.scores.postprocessing import csebbs, minimum_duration
+
+# Boxes are found in stretches of so many scores, half an hour of ten labels and 50 frames a second: 40 MB on the way.
+_STRETCH = 1_000_000
+
+# By so many frames the length of one is told; the first and the last may be of another.
+_ENOUGH = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """How events are found in scores.
+
+    Parameters
+    ----------
+    threshold : see `to_events`.
+    post : what comes before it: ``"median"``, a median filter of `seconds`; ``"cssebbs"``, sound event bounding boxes, see
+        `dcasekit.scores.postprocessing.csebbs`; ``None``: nothing.
+    seconds : of the median filter.
+    min_duration : shorter events are dropped.
+    """
+
+    threshold: PerLabel = 0.5
+    post: Literal["median", "cssebbs"] | None = None
+    seconds: Seconds = 0.5
+    min_duration: Seconds = 0.0
+
+    def __post_init__(self) -> None:
+        if self.post not in (None, "median", "cssebbs"):
+            raise AnnotationError(f"post-processing is 'median', 'cssebbs' or None; got {self.post!r}")
+        if not (self.seconds > 0 and self.min_duration >= 0):
+            raise AnnotationError(
+                f"the median filter lasts more than 0 s, and the shortest event at least 0 s; got {self.seconds} and {self.min_duration}"
+            )
+
+    def find(self, parts: Iterable[Scores]) -> Iterator[Event]:
+        """Give the events of a recording, sorted, as soon as no earlier one can follow.
+
+        Parameters
+        ----------
+        parts : of its scores, in order.
+        """
+        events = _boxes(parts, self.threshold) if self.post == "cssebbs" else _runs(self._smoothed(parts), self.threshold)
+        for event in events:
+            yield from minimum_duration([event], seconds=self.min_duration) if self.min_duration else [event]
+
+    def _smoothed(self, parts: Iterable[Scores]) -> Iterable[Scores]:
+        return running_median(parts, seconds=self.seconds) if self.post == "median" else parts
+
+
+class RunningEvents:
+    """The events of scores that come part by part: those of `to_events`, each given when it is over.
+
+    Parameters
+    ----------
+    threshold : see `to_events`.
+    """
+
+    def __init__(self, threshold: PerLabel = 0.5) -> None:
+        self._threshold = threshold
+        self._open: dict[int, tuple[Seconds, float, int]] = {}  # column -> onset, sum of scores, frames
+        self.labels: tuple[str, ...] = ()
+        self.now: Seconds = 0.0  # where the scores end
+
+    def add(self, scores: Scores) -> list[Event]:
+        """Take the next scores; give the events that are over."""
+        self.labels, self.now = scores.labels, float(scores.edges[-1])
+        active = scores.values > limits(self._threshold, scores.labels)
+        over: list[Event] = []
+        for column in sorted({*np.flatnonzero(active.any(axis=0)).tolist(), *self._open}):
+            over += self._follow(column, active[:, column], scores)
+        return sorted(over)
+
+    def _follow(self, column: int, active: NDArray[np.bool_], scores: Scores) -> Iterator[Event]:
+        bounds = np.flatnonzero(np.diff(active, prepend=False, append=False)).tolist()
+        if column in self._open and (not bounds or bounds[0]):
+            yield self._close(column, float(scores.edges[0]))
+        sums = np.cumsum(scores.values[:, column], dtype=np.float64)
+        for first, stop in zip(bounds[::2], bounds[1::2], strict=True):
+            total = float(sums[stop - 1] - (sums[first - 1] if first else 0.0))
+            onset, before, frames = self._open.get(column, (float(scores.edges[first]), 0.0, 0))
+            self._open[column] = onset, before + total, frames + stop - first
+            if stop < len(active):
+                yield self._close(column, float(scores.edges[stop]))
+
+    def _close(self, column: int, offset: Seconds) -> Event:
+        onset, total, frames = self._open.pop(column)
+        return Event(onset, offset, self.labels[column], min(max(total / frames, LEAST_WEIGHT), 1.0))
+
+    def finish(self) -> list[Event]:
+        """End the events that still go on."""
+        return sorted(self._close(column, self.now) for column in list(self._open))
+
+    @property
+    def going_on(self) -> dict[str, Seconds]:
+        """Label -> onset of the events that are not over."""
+        return {self.labels[column]: onset for column, (onset, _, _) in self._open.items()}
+
+
+def _runs(parts: Iterable[Scores], threshold: PerLabel) -> Iterator[Event]:
+    running, waiting = RunningEvents(threshold), list[Event]()
+    for part in parts:
+        for event in running.add(part):
+            heapq.heappush(waiting, event)
+        first = min(running.going_on.values(), default=running.now)
+        while waiting and waiting[0].onset <= first:
+            yield heapq.heappop(waiting)
+    yield from sorted([*waiting, *running.finish()])
+
+
+def running_median(parts: Iterable[Scores], *, seconds: PerLabel) -> Iterator[Scores]:
+    """Smooth scores part by part as `median_filter` does, with zeros beyond the ends; give as many frames in all.
+
+    Parameters
+    ----------
+    seconds : of the window; see `median_filter`.
+    """
+    values, edges = np.zeros((0, 0), np.float32), np.zeros(0)
+    labels: tuple[str, ...] = ()
+    windows: NDArray[np.float64] | None = None
+    given = 0  # frames given of those at hand
+
+    def smooth(until: int) -> Scores:
+        smoothed = median_filter(Scores(values, edges, labels), frames=windows)
+        return Scores(smoothed.values[given:until], edges[given : until + 1], labels)
+
+    for part in parts:
+        values = np.concatenate([values, part.values]) if labels else part.values
+        edges = np.concatenate([edges[:-1], part.edges]) if labels else part.edges
+        labels = part.labels
+        if windows is None and len(values) >= _ENOUGH:
+            windows = _windows(Scores(values, edges, labels), seconds)
+        if windows is None:
+            continue
+        half = int(windows.max()) // 2
+        until = len(values) - half
+        if until - given > half // 4:
+            yield smooth(until)
+            keep = max(0, until - half)
+            values, edges, given = values[keep:], edges[keep:], until - keep
+    if labels:
+        windows = _windows(Scores(values, edges, labels), seconds) if windows is None else windows
+        if given < len(values):
+            yield smooth(len(values))
+
+
+def _windows(scores: Scores, seconds: PerLabel) -> NDArray[np.float64]:
+    return odd_frames(scores, per_label(seconds, scores.labels, name="seconds"))
+
+
+def _boxes(parts: Iterable[Scores], threshold: PerLabel) -> Iterator[Event]:
+    """Find bounding boxes in stretches, cut where all scores are lowest; a recording of one stretch has those of `csebbs`."""
+    values, edges = list[FloatArray](), list[NDArray[np.float64]]()
+    labels: tuple[str, ...] = ()
+    for part in parts:
+        labels = part.labels
+        values.append(part.values)
+        edges.append(part.edges if not edges else part.edges[1:])
+        if sum(map(len, values)) * len(labels) >= _STRETCH:
+            scores, borders = np.concatenate(values), np.concatenate(edges)
+            cut = len(scores) // 2 + int(scores[len(scores) // 2 :].max(axis=1).argmin())
+            yield from _sure(Scores(scores[:cut], borders[: cut + 1], labels), threshold)
+            values, edges = [scores[cut:]], [borders[cut:]]
+    if labels:
+        yield from _sure(Scores(np.concatenate(values), np.concatenate(edges), labels), threshold)
+
+
+def _sure(scores: Scores, threshold: PerLabel) -> list[Event]:
+    limit = dict(zip(scores.labels, limits(threshold, scores.labels).tolist(), strict=True))
+    return [box for box in csebbs(scores) if np.float32(box.weight) > limit[box.label]]
+
+
+class RunningPool:
+    """What a whole recording holds, of scores that come part by part: see `dcasekit.scores.pool`."""
+
+    def __init__(self, how: Literal["mean", "max"] = "mean") -> None:
+        self._how, self._values, self._seconds = how, np.zeros(0), 0.0
+        self.labels: tuple[str, ...] = ()
+
+    def add(self, scores: Scores) -> None:
+        """Take the next scores."""
+        lengths = np.diff(scores.edges)
+        if self._how == "max":
+            found = scores.values.max(axis=0)
+            self._values = np.maximum(self._values, found) if self.labels else found
+        else:
+            found = lengths @ scores.values.astype(np.float64)
+            self._values = self._values + found if self.labels else found
+            self._seconds += float(lengths.sum())
+        self.labels = scores.labels
+
+    def top(self, n: int) -> list[tuple[str, float]]:
+        """Give the `n` labels of highest score, the highest first."""
+        pooled = self._values if self._how == "max" else self._values / self._seconds
+        return [(self.labels[k], float(np.float32(pooled[k]))) for k in np.argsort(-pooled.astype(np.float32), kind="stable")[:n]]
+
+
+def watched(parts: Iterable[Scores], watchers: Sequence[object]) -> Iterator[Scores]:
+    """Pass scores on, and show each part to those who want to see it: objects with a method ``add``."""
+    for part in parts:
+        for watcher in watchers:
+            watcher.add(part)  # type: ignore[attr-defined]
+        yield part
