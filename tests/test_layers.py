@@ -42,6 +42,7 @@ SIDEWAYS = {
     ("generator*", "scaler"),
     ("scores*", "annotations*"),
     ("core*", "errors"),
+    ("cli.web", "app"),
 }
 # A private file is used by its own folder alone; the split and the store are every higher layer's.
 OPEN = {
@@ -85,7 +86,8 @@ HEAVY = {
     "umap": ["containers/projection.py"],
     "sklearn": ["containers/projection.py", "containers/sklearn.py", "models/sklearn/*.py"],
     "pandas": ["core/frames.py"],
-    **dict.fromkeys(["tensorflow", "jax", "plotly", "librosa", "dash"], []),
+    **dict.fromkeys(["dash", "plotly", "flask", "werkzeug"], ["app/*.py"]),
+    **dict.fromkeys(["tensorflow", "jax", "librosa"], []),
 }
 
 FILE_LINES, BODY_LINES, PUBLIC_METHODS = 400, 40, 10

@@ -20,6 +20,7 @@ from dcasekit.cli import options as o
 from dcasekit.cli import output as _cli_output
 from dcasekit.cli import recipes as _cli_recipes
 from dcasekit.cli import tuning as _cli_tuning
+from dcasekit.cli import web as _cli_web
 from dcasekit.cli.settings import METRIC_NAMES, apply_settings, assignments
 from dcasekit.core.threads import share_cores
 
@@ -373,6 +374,7 @@ app.command(
         "dcasekit reproduce esc10 --run runs/esc10",
     )
 )(_cli_recipes.reproduce)
+app.command(epilog=_cli_output.examples("dcasekit app", "dcasekit app my/recordings esc10=data/ESC-50 --runs runs"))(_cli_web.app)
 
 
 def _feature(name: str, settings: list[str] | None) -> Any:

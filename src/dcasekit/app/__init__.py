@@ -1,0 +1,139 @@
+"""The web application: see, hear, train, judge and mend, in the browser. The `dcasekit app` command starts it (extra ``app``).
+
+A view is one file in `views`, found by its stem: ``TITLE``, ``ORDER``, ``layout(site, query)`` and ``register(app, site)``. `_site` says
+what a server shows, `_safety` who may ask, `_routes` sends sound, `_player` draws it, `_parts` are pieces of pages. Nothing of a browser's
+session is kept here: it lies in the page's address, its stores, and for files that were sent, in a folder of the session's own.
+"""
+
+import importlib
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from dcasekit.core.units import PathLike
+from dcasekit.errors import MissingExtraError, StorageError
+
+if TYPE_CHECKING:
+    from dash import Dash
+    from werkzeug.serving import BaseWSGIServer
+
+_VIEWS = Path(__file__).parent / "views"
+
+
+def find_views() -> dict[str, ModuleType]:
+    """Import the views: name -> module, in the order of the navigation."""
+    found = {path.stem: importlib.import_module(f"{__name__}.views.{path.stem}") for path in _VIEWS.glob("[!_]*.py")}
+    return dict(sorted(found.items(), key=lambda item: (item[1].ORDER, item[0])))
+
+
+def create_app(
+    folders: Sequence[str], scratch: PathLike, *, runs: PathLike = "runs", host: str = "127.0.0.1", token: str = "", secret: bytes = b""
+) -> "Dash":
+    """Make the application.
+
+    Parameters
+    ----------
+    folders : what it shows, each a folder of recordings or ``NAME=FOLDER`` of a dataset; none: the sounds of the runs.
+    scratch : an empty folder, for files that browsers send and for what is made of recordings.
+    runs : folder of runs; new ones go there.
+    host : that the server will listen to.
+    token : that browsers must show; empty: none.
+    secret : signs sessions; empty: a new one.
+
+    Raises
+    ------
+    MissingExtraError : Dash is not installed.
+    DatasetError, NameNotFoundError : there is no such folder or dataset.
+    """
+    try:
+        import dash
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("dash", "app") from error
+    from dcasekit.app import _page, _routes
+    from dcasekit.app._safety import Guard
+    from dcasekit.app._site import Site, find_sources
+
+    site, found = Site(find_sources(folders, runs), runs, scratch), find_views()
+    app = dash.Dash(
+        __name__, title="dcasekit", update_title="", suppress_callback_exceptions=True, enable_mcp=False, index_string=_page.INDEX
+    )
+    _page.install(app, site, found)
+    _routes.install(app.server, site)
+    for view in found.values():
+        view.register(app, site)
+    Guard(secret or secrets.token_bytes(32), host, token).install(app.server, app.csp_hashes)
+    return app
+
+
+def serve(folders: Sequence[str], *, runs: PathLike = "runs", host: str = "127.0.0.1", port: int = 8050, token: str = "") -> "Server":
+    """Make the application and listen; `Server.run` answers until it is interrupted.
+
+    Parameters
+    ----------
+    folders, runs, token : see `create_app`; where `host` is not this machine alone, a token is made if none is given.
+    host, port : to listen to; port 0: any that is free.
+
+    Raises
+    ------
+    StorageError : the port is taken, or the folder of runs cannot be written.
+    """
+    return Server(folders, runs=runs, host=host, port=port, token=token)
+
+
+class Server:
+    """A server that listens; see `serve`. `address` is what to open."""
+
+    def __init__(self, folders: Sequence[str], *, runs: PathLike, host: str, port: int, token: str) -> None:
+        local = host in ("127.0.0.1", "localhost", "::1")
+        token = token or ("" if local else secrets.token_urlsafe(24))
+        self._scratch = TemporaryDirectory(prefix="dcasekit-app-")
+        app = create_app(folders, self._scratch.name, runs=runs, host=host, token=token, secret=_secret(Path(runs)))
+        self._server = _listen(host, port, app.server)
+        shown = f"[{host}]" if ":" in host else host
+        self.address = f"http://{shown}:{self._server.server_port}/" + (f"?token={token}" if token else "")
+
+    def run(self) -> None:
+        """Answer until interrupted; what browsers sent is deleted then."""
+        try:
+            self._server.serve_forever()
+        finally:
+            self._server.server_close()
+            self._scratch.cleanup()
+
+    def stop(self) -> None:
+        """Stop `run`, from another thread."""
+        self._server.shutdown()
+
+
+def _listen(host: str, port: int, server: Any) -> "BaseWSGIServer":
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    class Handler(WSGIRequestHandler):
+        protocol_version = "HTTP/1.1"  # one connection for the many small parts of a page
+        timeout = 60  # of a connection on which nothing comes
+
+        def log_request(self, *_: Any) -> None:
+            """Say nothing of what went well."""
+
+    try:
+        return make_server(host, port, server, threaded=True, request_handler=Handler)
+    except (OSError, SystemExit) as error:
+        raise StorageError(f"cannot listen to port {port} of {host} ({error}); choose another with --port, 0 for any") from error
+
+
+def _secret(runs: Path) -> bytes:
+    """Give the key of this folder's sessions, so that pages that are open outlive a server."""
+    path = runs / ".app" / "secret"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(32))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise StorageError(f"cannot write {path} ({error.strerror}); give a folder of your own: --runs") from error
+    return path.read_bytes()

@@ -1,0 +1,71 @@
+"""What stands around every view: head, navigation, and the way from an address to a view."""
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+from urllib.parse import parse_qs
+
+from dash import Dash, Input, Output, State, dcc, html
+
+from dcasekit.app import _parts, _player
+from dcasekit.app._site import Site
+from dcasekit.errors import DcasekitError
+
+INDEX = """<!DOCTYPE html>
+<html lang="en">
+  <head>
+    {%metas%}
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <meta name="color-scheme" content="light dark">
+    <title>{%title%}</title>
+    <link rel="icon" href="data:,">
+    {%css%}
+  </head>
+  <body>
+    <noscript>This application needs JavaScript.</noscript>
+    {%app_entry%}
+    {%config%}
+    {%scripts%}
+    {%renderer%}
+  </body>
+</html>"""
+
+
+def install(app: Dash, site: Site, views: Mapping[str, ModuleType]) -> None:
+    """Give the application its frame, and show the view that the address names, the first of none."""
+    first = next(iter(views))
+    app.layout = html.Div(
+        [
+            dcc.Location(id="address", refresh=False),
+            html.A("Skip to content", href="#view", className="skip"),
+            html.Header(
+                [dcc.Link("dcasekit", href="/", className="brand"), html.Nav(id="navigation", **{"aria-label": "Views"})],
+                className="top",
+            ),
+            html.Main(id="view", tabIndex="-1", className="view"),
+        ]
+    )
+
+    @app.callback(Output("view", "children"), Output("navigation", "children"), Input("address", "pathname"), State("address", "search"))
+    def show(path: str, search: str) -> tuple[Any, Any]:
+        name = path.strip("/") or first
+        links = [
+            html.Span(
+                dcc.Link(view.TITLE, href=f"/{each}", className="here" * (each == name)),
+                **({"aria-current": "page"} if each == name else {}),
+            )
+            for each, view in views.items()
+        ]
+        if name not in views:
+            return _parts.empty("There is no such page", "Choose one of the views above."), links
+        try:
+            return [html.H1(views[name].TITLE), *_parts.listed(views[name].layout(site, read_query(search)))], links
+        except DcasekitError as error:
+            return _parts.empty("Nothing to show yet", _parts.without_paths(error, site)), links
+
+    _player.install(app)
+
+
+def read_query(search: str | None) -> dict[str, str]:
+    """Read the part of an address after ``?``: of two values of one name the first."""
+    return {name: values[0] for name, values in parse_qs((search or "").lstrip("?")).items()}

@@ -1,0 +1,51 @@
+"""What the page fetches besides Dash's own: audio with ranges, waveforms, spectra, and the way in for files.
+
+Every route names a clip by its source and id; which file that is, and whether it may be read, is the site's to say.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, Response, abort, g, jsonify, request, send_file
+
+from dcasekit.annotations import Clip
+from dcasekit.app import _sound
+from dcasekit.app._site import Site
+from dcasekit.errors import DcasekitError, NameNotFoundError
+
+
+def install(server: Flask, site: Site) -> None:
+    """Add the routes."""
+
+    def clip() -> Clip:
+        return site.clip(request.args.get("source", ""), request.args.get("clip", ""), g.session)
+
+    @server.get("/sound/audio")
+    def audio() -> Response:
+        path, kind = _answer(lambda: _sound.playable(clip(), site.scratch / "audio"))
+        response = send_file(path, mimetype=kind, conditional=True, etag=True, max_age=0)
+        response.headers["Accept-Ranges"] = "bytes"
+        return response
+
+    @server.get("/sound/about")
+    def about() -> Response:
+        return jsonify(_answer(lambda: _sound.describe(clip())))
+
+    @server.get("/sound/tile")
+    def tile() -> Response:
+        number = request.args.get("n", type=int, default=-1)
+        if not 0 <= number < 10_000:
+            abort(400)
+        response = Response(_answer(lambda: _sound.tile(clip(), number)).tobytes(), mimetype="application/octet-stream")
+        response.headers["Cache-Control"] = "private, max-age=3600"
+        return response
+
+
+def _answer(ask: Callable[[], Any]) -> Any:
+    """Answer, or say that there is none without naming a path."""
+    try:
+        return ask()
+    except NameNotFoundError:
+        abort(404, "there is no such clip")
+    except (DcasekitError, OSError, ValueError):
+        abort(415, "this recording cannot be read")

@@ -1,0 +1,42 @@
+"""``dcasekit app``: the web application."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dcasekit.cli.output import note, text
+
+
+def app(  # noqa: PLR0913 - options of a command
+    *,
+    folders: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME=]FOLDER",
+            help="Folders of recordings, or datasets: esc10=data/ESC-50.  \\[default: the sounds that the runs were made of]",
+            show_default=False,
+        ),
+    ] = None,
+    runs: Annotated[Path, typer.Option(metavar="DIR", help="Folder of runs; new ones go there.")] = Path("runs"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="To listen to; 0: any that is free.")] = 8050,
+    host: Annotated[str, typer.Option(help="To listen to; other machines reach it by another one than this, with a token.")] = "127.0.0.1",
+    token: Annotated[
+        str,
+        typer.Option(
+            envvar="DCASEKIT_TOKEN",
+            help="That browsers must show.  \\[default: none on this machine alone, else a new one]",
+            show_default=False,
+        ),
+    ] = "",
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
+) -> None:
+    """See, hear, train, judge and mend in the browser; only what lies in the folders is shown."""
+    from dcasekit.app import serve
+
+    server = serve(folders or [], runs=runs, host=host, port=port, token=token)
+    text(server.address)
+    note("Ctrl-C ends it; runs that were started go on")
+    if browser:
+        typer.launch(server.address)
+    server.run()
