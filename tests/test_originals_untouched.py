@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -282,6 +283,22 @@ sys.argv = ["dcasekit", *sys.argv[2:]]
 cli.main()
 """
 
+# Ray itself writes more than what stands for a full disk, so only its workers are limited, or killed.
+ON_RAY = """
+import resource, sys
+import ray
+from dcasekit import cli
+room = int(sys.argv[1])
+def die(event, args):
+    if event == "open" and str(args[0]).endswith(".log") and "part-" in str(args[0]):
+        sys.modules["os"].kill(sys.modules["os"].getpid(), 9)
+def limit():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)) if room else sys.addaudithook(die)
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={"worker_process_setup_hook": limit})
+sys.argv = ["dcasekit", *sys.argv[2:]]
+cli.main()
+"""
+
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
 def test_answers_that_find_no_room_are_one_line():
@@ -323,6 +340,30 @@ def test_a_full_disk_is_one_line_of_every_command(world, room, command, file):
     assert "the disk is full" in said[-1]
     assert "--cache" in said[-1]
     assert "Traceback" not in done.stderr
+    check_untouched(world, before, OURS)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    ("room", "message"),
+    [
+        (2000, r"error: cannot write \S+part-\S+: the disk is full.*--cache"),
+        (0, r"error: a worker process was killed .*what is done is kept"),
+    ],
+    ids=["full disk", "killed worker"],
+)
+def test_extraction_on_ray_says_in_one_line_what_happened_and_goes_on(world, room, message):
+    pytest.importorskip("ray", reason="not in the extra 'test', as it is large: python -m pip install 'dcasekit[ray]'")
+    testing.make_dataset("esc50", world / "data", clips=20, seconds=0.6, sr=8000)
+    before = snapshot(world)
+    command = ["extract", *SMALL, "--dataset", "esc50", "--data", str(world / "data")]
+    given = [sys.executable, "-c", ON_RAY, str(room), *command, "--backend", "ray", "--jobs", "2"]
+    done = subprocess.run(given, capture_output=True, text=True, check=False, cwd=world)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert [bool(re.match(message, line)) for line in done.stderr.splitlines() if line.startswith("error")] == [True], done.stderr
+    assert run(*command)[0] == 0
+    assert len(FEATURE.extract(ESC50(world / "data")).entries) == 20
     check_untouched(world, before, OURS)
 
 

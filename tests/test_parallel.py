@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -16,6 +17,8 @@ from dcasekit.errors import DcasekitError, MissingExtraError, WorkerError
 LOCAL = pytest.mark.parametrize(
     ("backend", "jobs"), [("processes", 1), ("processes", 2), ("threads", 1), ("threads", 3), ("processes", None), ("threads", None)]
 )
+
+NEEDS_RAY = "not in the extra 'test', as it is large: python -m pip install 'dcasekit[ray]'"
 
 # The functions that travel are built in or wrapped ones: a worker does not know this file as a module.
 SQUARE = partial(pow, exp=2)
@@ -148,13 +151,14 @@ def test_a_dask_cluster_gives_the_same_results_and_errors():
     assert list(map_clips(SQUARE, range(5), jobs=2, backend="dask")) == [0, 1, 4, 9, 16], "a cluster of its own"
 
 
-DASK_KILLS = """
+KILLS = """
+import sys
 from functools import partial
 from dcasekit.core.parallel import map_clips
 from dcasekit.errors import WorkerError
 if __name__ == "__main__":
     try:
-        list(map_clips(partial(eval, "__import__('os').kill(__import__('os').getpid(), 9)"), [{}] * 4, jobs=2, backend="dask"))
+        list(map_clips(partial(eval, "__import__('os').kill(__import__('os').getpid(), 9)"), [{}] * 4, jobs=2, backend=sys.argv[1]))
     except WorkerError as error:
         print(error)
 """
@@ -164,10 +168,10 @@ if __name__ == "__main__":
 def test_a_killed_worker_of_a_dask_cluster_is_one_line_too(tmp_path):
     """joblib's backend for Dask waits for ever for it."""
     pytest.importorskip("distributed", reason="needs the extra 'dask'")
-    (tmp_path / "kills.py").write_text(DASK_KILLS)
+    (tmp_path / "kills.py").write_text(KILLS)
     # Dask starts the worker anew three times before it gives up a task; on a busy machine that takes a minute.
     once = {**os.environ, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
-    done = subprocess.run([sys.executable, tmp_path / "kills.py"], env=once, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, tmp_path / "kills.py", "dask"], env=once, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("a worker process was killed (KilledWorker)"), done.stderr
     assert done.stdout.count("\n") == 1
 
@@ -175,8 +179,18 @@ def test_a_killed_worker_of_a_dask_cluster_is_one_line_too(tmp_path):
 @pytest.mark.timeout(180)
 @pytest.mark.filterwarnings("ignore")  # Ray's own, of many kinds
 def test_a_ray_cluster_gives_the_same_results_and_errors():
-    ray = pytest.importorskip("ray", reason="needs the extra 'ray'")
+    ray = pytest.importorskip("ray", reason=NEEDS_RAY)
     assert list(map_clips(SQUARE, range(20), jobs=2, backend="ray")) == [x**2 for x in range(20)]
     with pytest.raises(ZeroDivisionError):
         list(map_clips(INVERSE, [3, 0, 1], jobs=2, backend="ray"))
     assert not ray.is_initialized(), "what was started here is stopped here"
+
+
+@pytest.mark.timeout(180)
+def test_a_killed_worker_of_a_ray_cluster_is_one_line_too(tmp_path):
+    pytest.importorskip("ray", reason=NEEDS_RAY)
+    (tmp_path / "kills.py").write_text(KILLS)
+    done = subprocess.run([sys.executable, tmp_path / "kills.py", "ray"], capture_output=True, text=True, check=False)
+    said = [line for line in done.stdout.splitlines() if "(raylet)" not in line]  # Ray reports deaths itself, too
+    assert len(said) == 1, done.stdout + done.stderr
+    assert re.match(r"a worker process was killed \(\w+\).*what is done is kept.*fewer workers than 2", said[0])
