@@ -7,12 +7,15 @@ import zipfile
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from typer.testing import CliRunner
 
 from dcasekit import load, testing
+from dcasekit.annotations import Clip
 from dcasekit.augmentations import AugmentedDataset, WhiteNoise
+from dcasekit.cli import app
 from dcasekit.cli.training import RUN, Journal, claim, evaluation_fold
 from dcasekit.core.files import read_json, unsafe
-from dcasekit.datasets import ESC10, Soundscapes
+from dcasekit.datasets import ESC10, ESC50, Soundscapes
 from dcasekit.errors import AnnotationError, DatasetError, DcasekitError, FeatureError, ModelError
 from dcasekit.features import Mel, MelSpectrogram
 from dcasekit.features._store import FeatureStore
@@ -41,13 +44,38 @@ def test_names_that_no_disk_takes_are_no_ids():
     assert unsafe(f"{'a' * 255}/b") == ""
     assert "longer than 255 bytes" in unsafe("a" * 256)
     assert "longer than 255 bytes" in unsafe("b/" + "é" * 128)
+    assert unsafe("a/" * 499 + "bc") == ""
+    assert "longer than 1000 bytes" in unsafe("a/" * 499 + "bcd")
+    assert "longer than 1000 bytes" in unsafe("é/" * 333 + "bcd")
 
 
-@pytest.mark.parametrize("wrong", [None, [], {"a": 1}, "x", ["x"], [1e999], [0.5] * 3, [[0.5] * 4]])
+class LongNames(ESC50):
+    """Clips whose files no disk can hold."""
+
+    def load(self):
+        return [Clip("a", self.root / f"{'a' * 300}.wav", fold="fold1", tags={"dog": 1.0})]
+
+
+def test_a_recording_whose_name_no_disk_takes_is_missing(tmp_path):
+    for content in (True, False):
+        assert [problem.kind for problem in LongNames(tmp_path).validate(content=content)] == ["missing"]
+    with pytest.raises(DatasetError, match="1 of 1 listed files are not there"):
+        LongNames(tmp_path).set_as_downloaded()
+
+
+@pytest.mark.parametrize("wrong", [None, [], {"a": 1}, "x", ["x"], [1e999], [0.5] * 3, [[0.5] * 4], 10**400])
 @pytest.mark.parametrize("key", ["mean", "squares", "count", "low"])
 def test_a_scaler_of_something_else_than_numbers_is_named(tmp_path, key, wrong):
     path = Scaler().fit(np.random.default_rng(0).normal(size=(5, 4))).save(tmp_path / "scaler.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: wrong}))
+    with pytest.raises(ModelError, match=r"scaler\.json"):
+        Scaler.load(path)
+
+
+@pytest.mark.parametrize("count", [0, -1, 1 << 63, 10**19, 1e300])
+def test_a_scaler_of_an_absurd_count_is_named(tmp_path, count):
+    path = Scaler().fit(np.random.default_rng(0).normal(size=(5, 4))).save(tmp_path / "scaler.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"count": count}))
     with pytest.raises(ModelError, match=r"scaler\.json"):
         Scaler.load(path)
 
@@ -160,7 +188,17 @@ def test_weights_are_not_taken_from_a_checkpoint_of_arrays_without_a_checksum(tm
 
 @pytest.mark.parametrize(
     "changes",
-    [{"present": {"fold1": 1}}, {"present": []}, {"clips": 2.5}, {"clips": 10**12}, {"labels": "dog"}, {"folds": None}, {"seconds": "1"}],
+    [
+        {"present": {"fold1": 1}},
+        {"present": []},
+        {"present": ["../fold1"]},
+        {"present": ["/etc"]},
+        {"clips": 2.5},
+        {"clips": 10**12},
+        {"labels": "dog"},
+        {"folds": None},
+        {"seconds": "1"},
+    ],
     ids=json.dumps,
 )
 def test_settings_of_soundscapes_that_were_edited_are_named(tmp_path, changes):
@@ -210,3 +248,59 @@ def test_a_file_of_several_recordings_with_endless_names_is_refused_in_a_short_m
     with pytest.raises(AnnotationError, match="lists 2 recordings") as refused:
         read_annotation(tmp_path / "a.tsv")
     assert len(str(refused.value)) < 1000
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'shape': (3,\n", b"PK\x03\x04"])
+def test_frames_that_are_no_array_are_named(dataset, content):
+    store = FEATURE.extract(dataset, jobs=1)
+    (path,) = store.folder.glob("frames-*.npy")
+    path.write_bytes(content.ljust(path.stat().st_size))
+    with pytest.raises(FeatureError, match=r"frames-\w+\.npy is not as it was written"):
+        FeatureStore(store.folder).read(next(iter(store.entries)))
+
+
+@pytest.mark.parametrize(
+    "line", ["3", "{}", '"a"', '["a"]', '{"a": 1}', '[["a"], 0, 1, 8]', '[{}, 0, 1, 8, 1, null, 1, 1, 1, ""]', "[" * 99_999]
+)
+def test_notes_of_a_worker_that_were_edited_are_passed_over(dataset, line):
+    store = FEATURE.extract(dataset, jobs=1)
+    clip, entry = next(iter(store.entries.items()))
+    rows = [line, line.replace("[", f'["{clip}", [', 1), json.dumps([[clip], *entry.row()])]
+    (store.folder / "part-x-1-1.log").write_text("\n".join([*rows, ""]))
+    (store.folder / "part-x-1-1.bin").write_bytes(bytes(10_000))
+    (store.folder / "index.json").unlink()
+    assert len(FEATURE.extract(dataset, jobs=1).entries) == 6
+    assert not list(store.folder.glob("part-*"))
+
+
+def test_an_array_of_an_encrypted_archive_is_named(tmp_path):
+    np.savez(tmp_path / "w.npz", w=np.zeros(3, np.float32))
+    content = bytearray((tmp_path / "w.npz").read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    content[6] |= 1
+    (tmp_path / "w.npz").write_bytes(content)
+    with pytest.raises(ModelError, match=r"w\.npz is damaged, .*encrypted"):
+        MLP(hidden_layers_size=(3,), dropout_rates=(0.0,)).build((6, 4), ("a", "b")).load_weights(tmp_path / "w.npz")
+
+
+def test_a_setting_of_the_command_line_nested_beyond_reading_is_a_text(tmp_path):
+    command = ["train", "--dataset", "esc10", "--data", str(tmp_path), "--model", "mlp", "--out", str(tmp_path / "run"), "-M"]
+    done = CliRunner().invoke(app, [*command, f"hidden_layers_size={'[' * 5000}"])
+    assert done.exit_code == 2
+    assert "hidden_layers_size must be" in done.stderr
+
+
+def test_a_model_of_windows_too_large_to_try_is_loaded_untried(tmp_path, monkeypatch):
+    MLP(hidden_layers_size=(3,), dropout_rates=(0.0,)).build((1001, 2000), ("a", "b")).save(tmp_path)
+    monkeypatch.setattr(MLP, "answer", lambda *_, **__: pytest.fail("it took the memory of an answer"))
+    assert load(tmp_path).shape == (1001, 2000)
+
+
+def test_settings_of_a_model_beyond_all_sense_are_named(tmp_path):
+    MLP(hidden_layers_size=(3,), dropout_rates=(0.0,)).build((6, 4), ("a", "b")).save(tmp_path)
+    path = tmp_path / "model.json"
+    about = json.loads(path.read_text())
+    for settings in ({"dropout_rates": [10**400]}, {"hidden_layers_size": [10**6, 10**6]}, {"dropout_rates": ["x" * 5000]}):
+        path.write_text(json.dumps(about | {"settings": about["settings"] | settings}))
+        with pytest.raises(ModelError, match=str(tmp_path)):
+            load(tmp_path)

@@ -11,6 +11,7 @@ from dcasekit.annotations.formats import tsv
 from dcasekit.annotations.formats.base import Row, read_first_line, refuse_lossy, several_annotators
 from dcasekit.annotations.nouns import LONGEST, Event
 from dcasekit.core import discover
+from dcasekit.core.cells import shorten
 from dcasekit.core.files import write_rows
 from dcasekit.core.trees import list_tree
 from dcasekit.core.units import PathLike, Seconds
@@ -154,7 +155,7 @@ def read_events_folder(folder: PathLike, *, annotator: str | None = None) -> dic
             for row in rows:
                 listed.setdefault(row.file if is_list else own, []).extend([row.event] if row.event else [])
             if twice := sorted(listed.keys() & found.keys()):
-                raise AnnotationError(f"{path} and {source[twice[0]]} are both of the recording {twice[0]!r}; keep one of them")
+                raise AnnotationError(f"{path} and {source[twice[0]]} are both of the recording {shorten(twice[0])}; keep one of them")
             found |= listed
             source |= dict.fromkeys(listed, path)
     if not found:
@@ -202,7 +203,7 @@ def choose_annotator(path: PathLike, rows: Iterable[Row], annotator: str | None)
         if row.annotator == annotator:
             yield row
     if known and annotator not in known:
-        names = ", ".join(filter(None, sorted(known))) or "not named"
+        names = ", ".join(filter(None, sorted(known)))[:300] or "not named"
         raise AnnotationError(f"{path} has no annotator {annotator!r}; its annotators are: {names}")
 
 

@@ -35,6 +35,7 @@ _DRIVE = re.compile("[A-Za-z]:")
 
 _MOST_TEXT = 2**30  # bytes
 _LONGEST_NAME = 255  # bytes of a part of a path
+_LONGEST_PATH = 1000  # bytes of the whole
 _BLOCK = 1 << 18  # bytes to hash at a time
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -48,7 +49,7 @@ def unsafe(name: str) -> str:
     """Say why a name cannot be a path below some folder; empty if it can.
 
     A safe name is a relative path with ``/`` between its parts, none of them empty, ``.`` or ``..``, without backslashes, control
-    characters, drive letters and bytes that are not UTF-8; no part is longer than 255 bytes.
+    characters, drive letters and bytes that are not UTF-8; no part is longer than 255 bytes, and the whole no longer than 1000.
     """
     parts = name.split("/")
     problems = {
@@ -58,6 +59,7 @@ def unsafe(name: str) -> str:
         "a part of it is empty or '.'": "" in parts or "." in parts,
         "it holds a backslash; between folders stands '/'": "\\" in name,
         "it holds control characters, or bytes that are not UTF-8": _UNWRITABLE.search(name),
+        f"it is longer than {_LONGEST_PATH} bytes": len(name) > _LONGEST_PATH // 4 and len(name.encode(errors="replace")) > _LONGEST_PATH,
         f"a part of it is longer than {_LONGEST_NAME} bytes": len(name) > _LONGEST_NAME // 4
         and any(len(part.encode(errors="replace")) > _LONGEST_NAME for part in parts),
     }

@@ -260,12 +260,12 @@ class Dataset(DatasetFiles, ABC):
             if unknown := sorted(found - known):
                 raise DatasetError(
                     f"{self.name} in {self.root}: clip {shorten(clip.id)} has the unknown label {shorten(unknown[0])}; "
-                    f"known: {', '.join(self.labels)}"
+                    f"known: {', '.join(self.labels)[:2000]}"
                 )
             if clip.fold not in self.folds:
                 raise DatasetError(
                     f"{self.name} in {self.root}: clip {shorten(clip.id)} has the unknown fold {shorten(clip.fold)}; "
-                    f"known: {', '.join(self.folds)}"
+                    f"known: {', '.join(self.folds)[:2000]}"
                 )
             yield clip
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from dcasekit import audio
 from dcasekit.annotations import LONGEST, Clip, events_to_tags, read_annotation
-from dcasekit.core.files import check_place, place, read_json, write_json, write_rows
+from dcasekit.core.files import check_place, place, read_json, unsafe, write_json, write_rows
 from dcasekit.core.parallel import map_clips
 from dcasekit.core.units import PathLike, Seconds
 from dcasekit.datasets._mixing import Mixing, Placed, mix
@@ -193,9 +193,11 @@ def _is_made(made: Mapping[str, Any]) -> bool:
     """Tell whether settings that were read are of the types that are written."""
     texts = (made.get(name) for name in ("labels", "folds", "present"))
     listed = all(isinstance(names, list) and names and all(isinstance(name, str) for name in names) for names in texts)
+    if not listed or any(map(unsafe, made["present"])):  # folders are named by these
+        return False
     count: Any = made.get("clips")
     seconds: Any = made.get("seconds")
-    return listed and type(count) is int and 0 < count < _MOST and type(seconds) in (int, float) and 0 < seconds <= LONGEST
+    return type(count) is int and 0 < count < _MOST and type(seconds) in (int, float) and 0 < seconds <= LONGEST
 
 
 def _place(index: int, folds: Sequence[str]) -> tuple[str, str]:

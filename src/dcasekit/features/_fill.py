@@ -178,10 +178,10 @@ def _parts(folder: Path) -> dict[str, Entry]:
             try:
                 clip, *row = json.loads(line)
                 entry = Entry.from_row(str(data), row)
-                whole = entry.first + 4 * entry.frames * entry.dims <= size
+                whole, before = entry.first + 4 * entry.frames * entry.dims <= size, found.get(clip)
             except (ValueError, TypeError, AttributeError, RecursionError, MemoryError):
                 continue  # empty, or torn by a kill
-            if whole and (clip not in found or found[clip].origin.mtime_ns <= entry.origin.mtime_ns):
+            if whole and (before is None or before.origin.mtime_ns <= entry.origin.mtime_ns):
                 found[clip] = entry
     return found
 

@@ -214,8 +214,8 @@ class FeatureStore:
     def _map(self, file: str) -> FloatArray:
         if file not in self._maps:
             try:
-                self._maps[file] = np.load(self.folder / file, mmap_mode="r", allow_pickle=False)
-            except (ValueError, EOFError, tokenize.TokenError) as error:  # the last two: of NumPy, of a file that is cut or edited
+                self._maps[file] = np.lib.format.open_memmap(self.folder / file, mode="r")
+            except (ValueError, tokenize.TokenError) as error:
                 raise FeatureError(
                     f"{self.folder / file} is not as it was written ({first_line(error)}); delete it, and {_REMEDY}"
                 ) from error

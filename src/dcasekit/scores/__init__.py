@@ -59,7 +59,7 @@ class Scores:
                 f"{array.shape} and {grid.shape} edges"
             )
         if len(set(labels)) < len(labels):
-            raise AnnotationError(f"each label names one column of scores; some come twice: {', '.join(labels)}")
+            raise AnnotationError(f"each label names one column of scores; some come twice: {', '.join(labels)[:300]}")
         if not np.isfinite(array).all():
             raise AnnotationError(f"scores must be finite; {np.count_nonzero(~np.isfinite(array))} values are not")
         if not (np.isfinite(grid).all() and (np.diff(grid) > 0).all()):
@@ -369,6 +369,6 @@ def read_durations(path: PathLike) -> dict[str, Seconds]:
                 f"{path}, line {line}: expected 'filename duration', in seconds > 0 and at most {LONGEST:.0f}; got {shorten(row)}"
             )
         if name in found:
-            raise AnnotationError(f"{path}, line {line}: {name!r} comes twice; give each file one duration")
+            raise AnnotationError(f"{path}, line {line}: {shorten(name)} comes twice; give each file one duration")
         found[name] = seconds
     return found

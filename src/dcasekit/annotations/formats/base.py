@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from dcasekit.annotations.nouns import Event
-from dcasekit.core.cells import parse_number
+from dcasekit.core.cells import parse_number, shorten
 from dcasekit.core.files import read_utf8
 from dcasekit.core.units import PathLike, Seconds
 from dcasekit.errors import AnnotationError
@@ -109,10 +109,10 @@ def refuse_lossy(path: PathLike, texts: Iterable[str], *, forbidden: str = "") -
             try:
                 text.encode()
             except UnicodeEncodeError as error:
-                raise AnnotationError(f"{path}: {text!r} is no Unicode text ({error.reason}); rename it in UTF-8") from None
+                raise AnnotationError(f"{path}: {shorten(text)} is no Unicode text ({error.reason}); rename it in UTF-8") from None
 
 
 def several_annotators(path: PathLike, file: str, annotators: Iterable[str]) -> AnnotationError:
     """Say that a recording has several annotators, and who they are."""
-    names = ", ".join(name or "(not named)" for name in sorted(annotators))
+    names = ", ".join(name or "(not named)" for name in sorted(annotators))[:300]
     return AnnotationError(f"{path}: {file or 'the recording'} was annotated by several: {names}; choose one with annotator=")
