@@ -318,18 +318,18 @@ def test_a_reader_finds_its_clip_however_often_the_store_is_packed_meanwhile(fol
     expected = early.read("clip0").copy()
     early = MEL.store(folder)
     assert early.entries  # its index is read, its frames file not yet
-    original, packed = np.load, []
+    original, packed = np.lib.format.open_memmap, []
 
     def load(path, **more):
         if len(packed) < times:
             packed.append(path)
             noise(folder.root / f"late{len(packed)}.wav", seed=len(packed))
             with monkeypatch.context() as inner:
-                inner.setattr(np, "load", original)
+                inner.setattr(np.lib.format, "open_memmap", original)
                 MEL.extract(Folder(folder.root, cache=folder.cache), jobs=1)
         return original(path, **more)
 
-    monkeypatch.setattr(np, "load", load)
+    monkeypatch.setattr(np.lib.format, "open_memmap", load)
     np.testing.assert_array_equal(early.read("clip0"), expected)
     assert len(packed) == times
 
