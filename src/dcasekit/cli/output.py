@@ -14,6 +14,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 from typer.core import TyperGroup
 
+from dcasekit.core.parallel import is_first
 from dcasekit.core.tables import Table, visible
 from dcasekit.errors import DcasekitError, StorageError
 
@@ -77,7 +78,7 @@ def show_error(error: Exception) -> None:
 
 def bars(quiet: bool) -> bool:
     """Whether to show progress bars."""
-    return not quiet and sys.stderr.isatty()
+    return not quiet and is_first() and sys.stderr.isatty()
 
 
 def document(content: Any) -> None:
@@ -125,12 +126,14 @@ def note(line: str) -> None:
 
 
 def results_of(report: "Report", *, as_json: bool, page: Path | None = None, model: Path | None = None) -> None:
-    """Print a run's main numbers and where the rest is.
+    """Print a run's main numbers and where the rest is; of several processes that torchrun started the first does.
 
     Parameters
     ----------
     page, model : the HTML report and the folder of the model, if they were saved.
     """
+    if not is_first():
+        return
     files = {name: str(path) for name, path in (("report", page), ("model", model)) if path is not None}
     headlines = [_headline(section) for section in report.sections]
     if as_json:

@@ -26,6 +26,7 @@ from dcasekit.containers.training import Training, describe
 from dcasekit.core import discover
 from dcasekit.core.cells import shorten
 from dcasekit.core.files import check_place, place, read_json, read_rows, write_json, write_text, writing
+from dcasekit.core.parallel import is_first
 from dcasekit.datasets import Dataset, Split
 from dcasekit.errors import DatasetError, DcasekitError, ModelError, first_line
 from dcasekit.features import FeatureExtractor
@@ -93,32 +94,38 @@ class TrainingRun:
     def run(self, out: Path, *, progress: bool, scores: Path | None = None) -> Report:
         """Train into a folder, or go on where a run there stopped; give back the report.
 
-        The folder holds ``run.json``, ``checkpoint``, ``model``, ``results``, and, written epoch by epoch, ``history.csv``, ``train.log``.
+        The folder holds ``run.json``, ``checkpoint``, ``model``, ``results``, and, written epoch by epoch, ``history.csv``, ``train.log``. Of
+        several processes that torchrun started, the first alone writes.
 
         Parameters
         ----------
         scores : folder for the test clips' scores; ``None``: they are not written.
         """
-        claim(out, plain(self.to_dict()))
+        alone = is_first()
+        if alone:
+            claim(out, plain(self.to_dict()))
         split = self.dataset.split(self.fold, validation=self.validation)
         generator = partial(DataGenerator, self.dataset, self.features, target=self.target, seed=self.training.seed)
         train = generator(folds=split.train)
         scaler = None if self.scaler is None else Scaler(self.scaler).fit(train)
         train.set_scaler(scaler)
         validation = generator(folds=split.validation, train=False, scaler=scaler) if split.validation else None
-        journal = Journal(out)
-        training = replace(self.training, resume=out / "checkpoint", progress=progress, callbacks=[journal])
+        journal = Journal(out) if alone else None
+        callbacks = [journal] if journal else []
+        training = replace(self.training, resume=out / "checkpoint", progress=progress, callbacks=callbacks)
         settings = {field.name: getattr(training, field.name) for field in fields(training)}
         if self.freeze is None:
             history = self.model.train(train, validation, **settings)
         else:
             history = self.model.fine_tune(train, validation, freeze=self.freeze, **settings)
-        journal.complete(history)
+        if journal:
+            journal.complete(history)
         self.model.save(out / "model")
         began = perf_counter()
         results = self.model.evaluate(generator(folds=split.test, train=False, scaler=scaler))
-        write_results(out / FOLDER, results)
-        write_all_scores(scores, results)
+        if alone:
+            write_results(out / FOLDER, results)
+            write_all_scores(scores, results)
         seconds = perf_counter() - began + sum(record.get("seconds", 0.0) for record in history)
         return self._report(results, split, history, seconds, out / "model")
 

@@ -1,13 +1,15 @@
 """The one loop of training, for every backend: epochs, validation, the best weights, early stopping, checkpoints."""
 
+import hashlib
 import json
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +19,13 @@ from dcasekit.containers._checkpoint import State, checkpoint_path, load_checkpo
 from dcasekit.containers._fitting import check_finite
 from dcasekit.containers.training import Training, describe
 from dcasekit.core.energy import laps
-from dcasekit.core.parallel import follow, prefetch
+from dcasekit.core.parallel import follow, is_first, prefetch, processes
 from dcasekit.core.units import FloatArray, PathLike
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
 from dcasekit.generator import Batch, Data, Together
+
+Value = TypeVar("Value")
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +42,10 @@ class Learner(ABC):
     """
 
     history: list[Record]
+
+    def once(self, function: Callable[[], Value]) -> Value:
+        """Call a function; of several processes that train together in the first alone, whose answer, JSON values, is then everyone's."""
+        return function()
 
     def learning_rate(self, epoch: int) -> float | None:  # noqa: ARG002
         """Give the learning rate at the beginning of an epoch; ``None``: there is none."""
@@ -131,6 +139,8 @@ def _learn_from(batch: Batch, training: Training, rng: np.random.Generator, task
 
 def refuse_settings(training: Training, data: Data | Together, backend: str) -> Data:
     """Refuse what only PyTorch networks are trained with; give the data back."""
+    if processes() > 1:
+        raise ModelError(f"{backend} models are trained by one process; start them without torchrun")
     for name in ("objective", "rates", "class_weights", "clip_norm", "average"):
         if getattr(training, name):
             raise ModelError(
@@ -185,7 +195,9 @@ def train_epochs(
     kept = _Kept() if training.resume is None else _restore(training.resume, identity(training, run), learner, last)
     history = learner.history = kept.history
     first = next(iter(training.monitors))
-    with follow(f"Training {name}", last, shown=training.progress) as told, laps(training.energy) as used:
+    _check_together(learner, identity(training, run), history)
+    alone = is_first()
+    with follow(f"Training {name}", last, shown=training.progress and alone) as told, laps(training.energy and alone) as used:
         while len(history) < last and not training.stops(history, kept.best_epoch.get(first, 0)):
             began = time.perf_counter()
             epoch = len(history)
@@ -200,19 +212,35 @@ def train_epochs(
                 )
             with learner.averaged():
                 if validate is not None:
-                    record |= validate()
+                    record |= learner.once(validate)
                 _keep_best(kept, learner, training, record)
-            record |= {"seconds": time.perf_counter() - began, **used()}
+            record |= learner.once(partial(dict, seconds=time.perf_counter() - began, **used()))
             history.append(record)
-            if training.resume is not None:
-                _save(training.resume, identity(training, run), learner, kept)
-            told(epoch + 1, describe(record))
-            _log.info("epoch %d: %s", epoch + 1, record)
-            if any([callback(record) for callback in training.callbacks]):
+            if learner.once(partial(_note, training, run, learner, kept, told)):
                 break
     if first in kept.best:
         learner.set_weights(kept.best[first])
     return history, kept.best
+
+
+def _note(training: Training, run: Mapping[str, Any], learner: Learner, kept: "_Kept", told: Callable[[int, str], None]) -> bool:
+    """Write and tell how the last epoch went; say whether a callback stops training."""
+    record = kept.history[-1]
+    if training.resume is not None:
+        _save(training.resume, identity(training, run), learner, kept)
+    told(len(kept.history), describe(record))
+    _log.info("epoch %d: %s", len(kept.history), record)
+    return any([callback(record) for callback in training.callbacks])
+
+
+def _check_together(learner: Learner, run: Mapping[str, Any], history: Sequence[Record]) -> None:
+    """Refuse processes that torchrun started and that train different things."""
+    here = [hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest(), len(history)]
+    if learner.once(lambda: here) != here:
+        raise ModelError(
+            "the processes of torchrun train one model together, and this one's settings, data or checkpoint are not the first's; give "
+            "all of them the same, and a folder for resume that all see"
+        )
 
 
 def _keep_best(kept: "_Kept", learner: Learner, training: Training, record: Record) -> None:

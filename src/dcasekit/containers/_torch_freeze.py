@@ -3,8 +3,9 @@
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 
-import torch
 from torch import Tensor, nn
+
+from dcasekit.containers._distributed import moments
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
@@ -42,8 +43,7 @@ def warm_start_batch_norm(network: nn.Module) -> Iterator[None]:
         if norm in waiting and norm.training:
             waiting.discard(norm)
             if not norm.num_batches_tracked:  # it may have been trained before
-                x = inputs[0].detach().float()
-                variance, mean = torch.var_mean(x, [axis for axis in range(x.ndim) if axis != 1], correction=0)
+                mean, variance, _ = moments(inputs[0].detach().float())
                 norm.load_state_dict({"running_mean": mean, "running_var": variance}, strict=False)
 
     with ExitStack() as stack:

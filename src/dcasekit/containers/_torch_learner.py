@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dcasekit.containers import objectives
 from dcasekit.containers._backend import Record, Weights
 from dcasekit.containers._checkpoint import State
+from dcasekit.containers._distributed import Processes
 from dcasekit.containers._epochs import Learner, learning_steps
 from dcasekit.containers._torch_seed import seeded
 from dcasekit.containers._torch_step import Part, Step
@@ -20,9 +21,11 @@ from dcasekit.containers.training import Training
 from dcasekit.errors import ModelError
 from dcasekit.generator import Data, Together, steps_of
 
+Value = TypeVar("Value")
+
 
 class TorchLearner(Learner):
-    """All that changes while a network is trained.
+    """All that changes while a network is trained; of several processes, each holds it and they stay the same, see `Processes`.
 
     Parameters
     ----------
@@ -39,12 +42,17 @@ class TorchLearner(Learner):
         self.steps = steps_of(data, training.batch_size, drop_last=training.drop_last)
         self.optimizer = _optimizer(network, training)
         self.device = next(network.parameters()).device
+        self.processes = Processes.join(self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=training.precision == "float16")
         self.weights_of_labels = _weigh_labels(data, training, self.device)
         self.history: list[Record] = []
         self.done = 0
         self.average = copy.deepcopy(network.state_dict()) if training.average else {}
         self._teacher: nn.Module | None = None
+
+    def once(self, function: Callable[[], Value]) -> Value:
+        """Have the first process alone call a function; give its answer in every process."""
+        return self.processes.once(function)
 
     def learning_rate(self, epoch: int, step: int = 0) -> float:
         """Learning rate at a step of an epoch."""
@@ -73,6 +81,7 @@ class TorchLearner(Learner):
         return Step(
             self.network, parts, self.done, self.steps, epoch, rng, self.training,
             heads=self.heads, losses=self.losses, weights=self.weights_of_labels, find_teacher=self._find_teacher,
+            processes=self.processes,
         )  # fmt: skip
 
     def _find_teacher(self) -> nn.Module:
@@ -94,6 +103,7 @@ class TorchLearner(Learner):
             group["lr"] = self.learning_rate(self.done // self.steps, self.done % self.steps) * group.get("factor", 1.0)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
+        self.processes.average_gradients(self.network.parameters())
         if self.training.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.network.parameters(), self.training.clip_norm)

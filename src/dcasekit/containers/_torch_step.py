@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dcasekit.containers._distributed import Processes
 from dcasekit.containers._epochs import LearningBatch, check_targets
 from dcasekit.containers.training import Training
 from dcasekit.errors import DcasekitError, ModelError, first_line
@@ -53,7 +54,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A step of training.
+    """A step of training. Of several processes, see `Processes`, each sees it whole; they share the work of `answer`.
 
     Attributes
     ----------
@@ -62,7 +63,7 @@ class Step:
     number : steps taken before this one, of the whole training.
     steps : steps of an epoch.
     epoch : epochs before this one.
-    rng : for whatever is random; the same in a resumed run.
+    rng : for whatever is random; the same in a resumed run and in every process.
     training : all settings.
     """
 
@@ -77,6 +78,7 @@ class Step:
     losses: Mapping[str, str]
     weights: Mapping[str, Tensor]
     find_teacher: Callable[[], nn.Module]
+    processes: Processes
 
     @property
     def teacher(self) -> nn.Module:
@@ -95,7 +97,7 @@ class Step:
         precision = self.training.precision
         try:
             with torch.autocast(windows.device.type, getattr(torch, precision), enabled=precision != "float32"):
-                logits: Tensor = network(windows, part.task) if self.heads else network(windows)
+                logits = self.processes.answer((lambda x: network(x, part.task)) if self.heads else network, windows)
         except DcasekitError:
             raise
         except (RuntimeError, ValueError, IndexError, TypeError) as error:

@@ -79,7 +79,7 @@ class ModelContainer(Settings, Backend):
         self.kept: dict[str, Weights] = {}
 
     def train(self, data: Any, validation: Any = None, **settings: Any) -> list[Record]:
-        """Train on data, from new weights.
+        """Train on data, from new weights; in several processes started by ``torchrun``, each answers its part of every batch.
 
         Parameters
         ----------

@@ -20,6 +20,7 @@ from dcasekit.containers.heads import Head
 from dcasekit.core import discover
 from dcasekit.core.cells import shorten
 from dcasekit.core.files import check_place, place, read_json, replacing, write_json
+from dcasekit.core.parallel import is_first
 from dcasekit.errors import DcasekitError, ModelError, first_line
 from dcasekit.features.base import FeatureExtractor
 from dcasekit.results import plain
@@ -47,6 +48,8 @@ def write_model(model: Any, folder: Path, *, half: bool = False) -> Path:
     """Write a model container; see `ModelContainer.save`."""
     from safetensors.numpy import save_file
 
+    if not is_first():
+        return folder
     check_constructor(type(model))
     weights = {name: np.require(_halve(name, array) if half else array, requirements="C") for name, array in model.weights().items()}
     description = plain(

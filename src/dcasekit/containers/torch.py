@@ -1,6 +1,7 @@
 """The PyTorch container: a network, what it answers, its layers and weights."""
 
 import copy
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from dcasekit.containers.heads import Head
 from dcasekit.containers.training import Training
 from dcasekit.core import discover
 from dcasekit.core.cells import shorten
+from dcasekit.core.parallel import processes
 from dcasekit.core.units import FloatArray
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError, first_line
@@ -188,6 +190,8 @@ def _answers_directly(network: nn.Module) -> bool:
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name == "cuda" and processes() > 1:
+        name = f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as error:

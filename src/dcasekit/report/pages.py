@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dcasekit.core.files import check_place, place, write_json, write_text
+from dcasekit.core.parallel import is_first
 from dcasekit.core.tables import Table, visible
 from dcasekit.core.units import PathLike
 from dcasekit.plots import to_svg
@@ -34,6 +35,8 @@ class Writable(Protocol):
 
 def save(report: Writable, folder: PathLike) -> Path:
     """Write ``report.json``, ``report.md`` and ``report.html``, each atomically; give back the path of the last."""
+    if not is_first():
+        return Path(folder, FILES[-1])
     check_folder(folder)
     data, text, page = (place(folder, name, kind=_KIND) for name in FILES)
     write_json(data, report.to_dict())
