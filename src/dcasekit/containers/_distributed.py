@@ -129,7 +129,7 @@ class _Rows(TorchFunctionMode):
 
     def __enter__(self) -> "_Rows":
         _Rows.shared = True
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: object) -> None:
