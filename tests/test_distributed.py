@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from dcasekit import cli, testing
 from dcasekit.containers._epochs import refuse_settings
 from dcasekit.containers.training import Training
-from dcasekit.core.parallel import is_first
+from dcasekit.core.processes import is_first
 from dcasekit.errors import ModelError
 from dcasekit.generator import Arrays, Together
 from dcasekit.models import CRNN2018, CRNN2023, MLP, CompactCNN

@@ -14,7 +14,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 from typer.core import TyperGroup
 
-from dcasekit.core.parallel import is_first
+from dcasekit.core.processes import is_first
 from dcasekit.core.tables import Table, visible
 from dcasekit.errors import DcasekitError, StorageError
 

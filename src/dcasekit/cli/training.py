@@ -26,7 +26,7 @@ from dcasekit.containers.training import Training, describe
 from dcasekit.core import discover
 from dcasekit.core.cells import shorten
 from dcasekit.core.files import check_place, place, read_json, read_rows, write_json, write_text, writing
-from dcasekit.core.parallel import is_first
+from dcasekit.core.processes import is_first
 from dcasekit.datasets import Dataset, Split
 from dcasekit.errors import DatasetError, DcasekitError, ModelError, first_line
 from dcasekit.features import FeatureExtractor

@@ -19,7 +19,8 @@ from dcasekit.containers._checkpoint import State, checkpoint_path, load_checkpo
 from dcasekit.containers._fitting import check_finite
 from dcasekit.containers.training import Training, describe
 from dcasekit.core.energy import laps
-from dcasekit.core.parallel import follow, is_first, prefetch, processes
+from dcasekit.core.parallel import follow, prefetch
+from dcasekit.core.processes import is_first, processes
 from dcasekit.core.units import FloatArray, PathLike
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError

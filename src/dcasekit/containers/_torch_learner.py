@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from dcasekit.containers import objectives
 from dcasekit.containers._backend import Record, Weights
 from dcasekit.containers._checkpoint import State
-from dcasekit.containers._distributed import Processes
 from dcasekit.containers._epochs import Learner, learning_steps
+from dcasekit.containers._torch_distributed import Processes
 from dcasekit.containers._torch_seed import seeded
 from dcasekit.containers._torch_step import Part, Step
 from dcasekit.containers.schedules import Moment

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dcasekit.containers._distributed import Processes
 from dcasekit.containers._epochs import LearningBatch, check_targets
+from dcasekit.containers._torch_distributed import Processes
 from dcasekit.containers.training import Training
 from dcasekit.errors import DcasekitError, ModelError, first_line
 

@@ -20,7 +20,7 @@ from dcasekit.containers.heads import Head
 from dcasekit.core import discover
 from dcasekit.core.cells import shorten
 from dcasekit.core.files import check_place, place, read_json, replacing, write_json
-from dcasekit.core.parallel import is_first
+from dcasekit.core.processes import is_first
 from dcasekit.errors import DcasekitError, ModelError, first_line
 from dcasekit.features.base import FeatureExtractor
 from dcasekit.results import plain

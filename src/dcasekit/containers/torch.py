@@ -24,7 +24,7 @@ from dcasekit.containers.heads import Head
 from dcasekit.containers.training import Training
 from dcasekit.core import discover
 from dcasekit.core.cells import shorten
-from dcasekit.core.parallel import processes
+from dcasekit.core.processes import processes
 from dcasekit.core.units import FloatArray
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError, first_line

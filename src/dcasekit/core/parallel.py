@@ -144,16 +144,6 @@ def _worthwhile_jobs(items: int, size: int) -> int:
     return 1 if wanted <= 1 else min(wanted, usable_cores())
 
 
-def is_first() -> bool:
-    """Tell whether this process is the one that writes and tells: it is alone, or the first of those that torchrun started."""
-    return processes() == 1 or os.environ["RANK"] == "0"
-
-
-def processes() -> int:
-    """Count the processes that torchrun started to train together."""
-    return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
-
-
 def track(iterable: Iterable[Result], total: int, progress: str | None) -> Iterator[Result]:
     """Pass items through, with a progress bar on standard error if `progress` names one."""
     if progress is None:

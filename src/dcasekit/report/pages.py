@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dcasekit.core.files import check_place, place, write_json, write_text
-from dcasekit.core.parallel import is_first
+from dcasekit.core.processes import is_first
 from dcasekit.core.tables import Table, visible
 from dcasekit.core.units import PathLike
 from dcasekit.plots import to_svg
