@@ -94,8 +94,8 @@ class TrainingRun:
     def run(self, out: Path, *, progress: bool, scores: Path | None = None) -> Report:
         """Train into a folder, or go on where a run there stopped; give back the report.
 
-        The folder holds ``run.json``, ``checkpoint``, ``model``, ``results``, and, written epoch by epoch, ``history.csv``, ``train.log``. Of
-        several processes that torchrun started, the first alone writes.
+        The folder holds ``run.json``, ``checkpoint``, ``model``, ``results``, and, written epoch by epoch, ``history.csv``, ``train.log``.
+        Of several processes that torchrun started, the first alone writes.
 
         Parameters
         ----------
