@@ -61,21 +61,31 @@ class Embedder(TorchModelContainer):
         return Network(self.embedding_size or (128 if self.include_top else 512))
 
 
+@dataclass(kw_only=True, eq=False)
+class WideEmbedder(Embedder):
+    """One whose size no setting tells."""
+
+    embedding_size: int = 1024
+
+
 def make_feature(name, folder, **settings):
     """Make a feature; one that needs a network gets a small one, with weights."""
     feature = discover.load("features", name)(**settings)
     if not isinstance(feature, EmbeddingFeature):
         return feature
     shape = feature.front_end(np.zeros((1, feature.audio_win), np.float32)).shape[1:]
-    np.savez(folder / "weights.npz", **Embedder(embedding_size=feature.dims).build(shape, ("one", "other")).weights())
+    network = WideEmbedder() if name == "yamnet_embedding" else Embedder(embedding_size=feature.dims)
+    np.savez(folder / "weights.npz", **network.build(shape, tuple(map(str, range(feature._OUTPUTS)))).weights())
     np.savez(folder / "pca.npz", pca_eigen_vectors=np.eye(128), pca_means=np.zeros(128))
+    (folder / "class_map.npz").write_text("index,mid,display_name\n")
     files = {file: folder / f"{file}.npz" for file in feature._FILES}
-    return replace(feature, **files, network=f"{__name__}:{Embedder.__name__}")
+    return replace(feature, **files, network=f"{__name__}:{type(network).__name__}")
 
 
 # Other settings of features that know one length of window and one rate alone.
 EMBEDDINGS = {
     "vggish_embedding": {"audio_hop": 1600, "relu": True, "compress": True, "sequence_time": None},
+    "yamnet_embedding": {"audio_hop": 1600, "output": "scores", "sequence_time": 0.5},
     "open_l3_embedding": {"audio_hop": 24000, "input_repr": "linear", "embedding_size": 6144, "center": False, "sequence_time": None},
 }
 

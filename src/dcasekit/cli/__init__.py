@@ -19,6 +19,7 @@ from dcasekit.cli import models as _cli_models
 from dcasekit.cli import options as o
 from dcasekit.cli import output as _cli_output
 from dcasekit.cli import recipes as _cli_recipes
+from dcasekit.cli import tagging as _cli_tagging
 from dcasekit.cli import tuning as _cli_tuning
 from dcasekit.cli import web as _cli_web
 from dcasekit.cli.settings import METRIC_NAMES, apply_settings, assignments
@@ -359,6 +360,9 @@ app.command(
         "dcasekit fine-tune --model runs/esc10/model --dataset urban_sound8k --data data/UrbanSound8K --freeze none --out runs/urban",
     ),
 )(_cli_tuning.fine_tune)
+app.command(epilog=_cli_output.examples("dcasekit tag --download dog.wav street.mp3", "dcasekit tag night.flac --top 10 --scores scores"))(
+    _cli_tagging.tag
+)
 app.command(epilog=_cli_output.examples("dcasekit recipes", "dcasekit recipes --json"))(_cli_recipes.recipes)
 app.command(
     epilog=_cli_output.examples(

@@ -25,13 +25,14 @@ from numpy.typing import NDArray
 
 from dcasekit.containers._backend import Weights
 from dcasekit.containers._keras_weights import role
+from dcasekit.containers._onnx_weights import read_initializers
 from dcasekit.core.units import PathLike
 from dcasekit.errors import MissingExtraError, ModelError, first_line
 
 if TYPE_CHECKING:
     import torch
 
-_KNOWN = ".safetensors, .h5, .hdf5 (also with .gz), .pt, .pth, .ckpt, .bin (PyTorch's), .npz"
+_KNOWN = ".safetensors, .h5, .hdf5 (also with .gz), .pt, .pth, .ckpt, .bin (PyTorch's), .npz, .onnx"
 
 # Of batches that a normalisation has seen: files of old versions of PyTorch lack it, or have it as an array of one.
 _COUNTER = "num_batches_tracked"
@@ -70,7 +71,7 @@ def read(path: PathLike, *, wanted: int) -> Arrays:
     ----------
     path : ``.h5``, ``.hdf5``, also with ``.gz``: weights or a whole model of Keras 2, or of Keras 3 in that format. ``.pt``, ``.pth``,
         ``.bin``, ``.ckpt``: a state dict of PyTorch, or a checkpoint that holds one, as PyTorch Lightning writes it. ``.npz``,
-        ``.safetensors``: arrays.
+        ``.safetensors``: arrays. ``.onnx``: initialisers, also those in a file beside it.
     wanted : bytes of the weights that are to be replaced; a file whose arrays take many times as much is refused before they are read.
 
     Returns
@@ -80,7 +81,7 @@ def read(path: PathLike, *, wanted: int) -> Arrays:
     Raises
     ------
     ModelError : the file is not there, of another kind, damaged, too large, or cannot be read without running code that is in it.
-    MissingExtraError : h5py or torch is not installed.
+    MissingExtraError : h5py, torch or onnx is not installed.
     """
     path = Path(path)
     _refuse_text(path)
@@ -96,6 +97,8 @@ def read(path: PathLike, *, wanted: int) -> Arrays:
         return _read_npz(path, budget)
     if name.endswith(".safetensors"):
         return _read_safetensors(path)
+    if name.endswith(".onnx"):
+        return _read_onnx(path, budget)
     raise ModelError(f"{path} is of no known kind of weight file; known: {_KNOWN}")
 
 
@@ -360,6 +363,15 @@ def _read_header(stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, kind = header(stream)
     return shape, kind
+
+
+def _read_onnx(path: Path, budget: _Budget) -> Arrays:
+    try:
+        return read_initializers(path, budget.take)
+    except (ModelError, MissingExtraError):
+        raise
+    except Exception as error:  # protobuf's has no base class but this one
+        raise _damaged(path, error) from error
 
 
 def _read_safetensors(path: Path) -> Arrays:

@@ -1,4 +1,4 @@
-"""What VGGishEmbedding and OpenL3Embedding share: windows of audio, a network that is found by name, and its weights."""
+"""What VGGishEmbedding, YAMNetEmbedding and OpenL3Embedding share: windows of audio, a network that is found by name, and its weights."""
 
 import logging
 import os
@@ -49,6 +49,8 @@ class EmbeddingFeature(FeatureExtractor):
 
     # Settings that name files.
     _FILES: ClassVar[tuple[str, ...]] = ("weights",)
+    # Of the network's classifier; two where the files have none.
+    _OUTPUTS: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -156,7 +158,7 @@ class EmbeddingFeature(FeatureExtractor):
         settings, layer = self._model
         with _turn:
             network = _network(
-                self.network, tuple(settings.items()), inputs.shape[1:], str(self._path("weights")), self._checksums["weights"]
+                self.network, tuple(settings.items()), inputs.shape[1:], str(self._path("weights")), self._checksums["weights"], self._OUTPUTS
             )
             try:
                 embedding: FloatArray = network.activations(inputs, layer)
@@ -226,11 +228,11 @@ def quiet(name: str) -> Iterator[None]:
 
 
 @lru_cache(maxsize=2)
-def _network(name: str, settings: tuple[tuple[str, Any], ...], shape: tuple[int, ...], path: str, expected: str) -> Any:
+def _network(name: str, settings: tuple[tuple[str, Any], ...], shape: tuple[int, ...], path: str, expected: str, outputs: int) -> Any:
     """Build a network and load its weights; kept for this process."""
     refuse_other(Path(path), expected)
     try:
-        model = discover.load("models", name)(**dict(settings)).build(shape, ("one", "other"))
+        model = discover.load("models", name)(**dict(settings)).build(shape, tuple(map(str, range(outputs))))
         with quiet("dcasekit.containers"):  # it would say that the file has no head; an embedding needs none
             return model.load_weights(path)
     except (ModelError, TypeError) as error:

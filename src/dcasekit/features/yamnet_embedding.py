@@ -1,0 +1,143 @@
+"""YAMNetEmbedding: what a network that was trained on AudioSet says of each 0.96 s, as an embedding or as scores of its 521 classes."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from dcasekit.core.units import FloatArray, PathLike, Seconds
+from dcasekit.download import RemoteFile
+from dcasekit.errors import FeatureError
+from dcasekit.features._embedding import EmbeddingFeature, refuse_other
+from dcasekit.features._log import NaturalLog
+from dcasekit.features._mel import Mel, mel_basis
+from dcasekit.features._stft import STFT, compute_spectra
+from dcasekit.scores import Scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class YAMNetEmbedding(EmbeddingFeature):
+    """Embedding of YAMNet, trained on the sound of AudioSet's videos: (frames, 1024), one frame per 0.48 s; or its answers, (frames, 521).
+
+    M. Plakal, D. Ellis, github.com/tensorflow/models, research/audioset/yamnet. A window is 96 frames of 25 ms at hops of 10 ms, 0.975 s;
+    magnitudes in 64 bands between 125 and 7500 Hz that are triangles on the HTK mel scale; ``log(x + 0.001)``. As published, a recording
+    is filled up with zeros to whole windows, to one at least. The embedding is the mean of the last 1,024 maps.
+
+    Parameters
+    ----------
+    sequence_time, sequence_hop_time : see `FeatureExtractor`; by default a clip is one window, so that mean and maximum over its frames
+        are at hand.
+    audio_win, sr : samples of a window (15600) and Hz (16000); the network allows no others.
+    audio_hop : samples from window to window, published 7680: 0.48 s.
+    weights, network : see `EmbeddingFeature`; the network must have the layers ``embedding`` and ``out``. Published: Google's, 15 MB.
+    output : ``"embedding"``, or ``"scores"``: AudioSet's classes, each from 0 to 1.
+    class_map : file of the names of the scores, ``yamnet_class_map.csv``; ``None``: the published one, as `weights`.
+
+    Examples
+    --------
+    >>> YAMNetEmbedding().get_shape(length_sec=10.0)
+    (1, 20, 1024)
+
+    ::
+
+        YAMNetEmbedding().download()  # once
+        YAMNetEmbedding().extract(dataset)
+        YAMNetEmbedding(output="scores").tag("dog.wav").top(3)
+    """
+
+    sequence_time: Seconds | None = None
+    audio_win: int = 15600
+    audio_hop: int = 7680
+    sr: int = 16000
+    network: str = "yamnet"
+    output: Literal["embedding", "scores"] = "embedding"
+    class_map: str | None = None
+
+    _FILES = ("weights", "class_map")
+    _OUTPUTS = 521
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.output not in ("embedding", "scores"):
+            raise FeatureError(f"output of YAMNetEmbedding must be 'embedding' or 'scores'; got {self.output!r}")
+
+    @property
+    def published(self) -> Mapping[str, RemoteFile]:
+        """The network, and the names of its classes if they are asked for."""
+        return {"weights": _WEIGHTS, "class_map": _CLASS_MAP} if self.output == "scores" else {"weights": _WEIGHTS}
+
+    @cached_property
+    def dims(self) -> int:
+        """Values per frame."""
+        return self._OUTPUTS if self.output == "scores" else 1024
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the scores, in their order; read from the class map.
+
+        Raises
+        ------
+        FeatureError : the output is no score, or the file is not there, or is another.
+        """
+        if self.output != "scores":
+            raise FeatureError("an embedding has no labels; set output='scores'")
+        self._need_files()
+        path = self._path("class_map")
+        refuse_other(path, self._checksums["class_map"])
+        with path.open(encoding="utf-8", newline="") as file:
+            names = tuple(row.get("display_name") or "" for row in csv.DictReader(file))
+        if len(set(names)) != self._OUTPUTS or not all(names):
+            raise FeatureError(f"{path} does not name {self._OUTPUTS} classes in its column display_name; fetch {_CLASS_MAP.url}")
+        return names
+
+    def tag(self, path: PathLike) -> Scores:
+        """Tell AudioSet's classes in a recording, of any length and format: one row each 0.48 s, the answer for the window that begins there.
+
+        The answer for a whole clip is the mean over its rows, as published.
+
+        Raises
+        ------
+        FeatureError : the output is no score, or a file is missing, with where to get it.
+        AudioError : the recording cannot be read.
+        """
+        labels = self.labels
+        values = self.compute_file(path)
+        frames = np.concatenate(list(values))
+        return Scores(frames, np.arange(len(frames) + 1) * (self.audio_hop / self.sr), labels)
+
+    def front_end(self, windows: FloatArray) -> FloatArray:
+        """Make the log mel spectrograms of windows: (windows, 15600) to (windows, 96, 64)."""
+        # A frame's 512 samples have the 400 of the window in their middle, and Google's at their beginning.
+        padded = np.pad(windows, ((0, 0), (56, 56)))
+        frames = [np.concatenate(list(compute_spectra([audio], stft=_STFT, audio_win=400, audio_hop=160))) for audio in padded]
+        return _LOG.apply(np.stack(frames) @ mel_basis(_MEL, 16000, 512), 1)
+
+    def finish(self, embedding: FloatArray) -> FloatArray:
+        """Make scores of logits, if they are asked for."""
+        return 1 / (1 + np.exp(-embedding)) if self.output == "scores" else embedding
+
+    @property
+    def _model(self) -> tuple[dict[str, Any], str]:
+        return {}, "out" if self.output == "scores" else "embedding"
+
+    def _frames(self, samples: int) -> int:
+        return 1 + -(-max(0, samples - self.audio_win) // self.audio_hop)
+
+
+# Both checksums are recorded by a project that fetches the files.
+_WEIGHTS = RemoteFile(
+    "https://storage.googleapis.com/audioset/yamnet.h5",
+    "sha256:13c3308955bbfaef262f175ac9c40e47b134573a93984f009220dd7cc12a1744",
+)
+_CLASS_MAP = RemoteFile(
+    "https://raw.githubusercontent.com/tensorflow/models/930a6f98f7debcc32ca7afbca4a176dbf9211e03/research/audioset/yamnet/"
+    "yamnet_class_map.csv",
+    "sha256:cdf24d193e196d9e95912a2667051ae203e92a2ba09449218ccb40ef787c6df2",
+)
+
+_STFT = STFT(n_fft=512, center=False, power=1)
+_MEL = Mel(bands=64, scale="htk", norm=None, fmin=125.0, fmax=7500.0, straight_in="mel")
+_LOG = NaturalLog(floor=0.001, mode="add")
