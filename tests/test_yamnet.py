@@ -48,8 +48,8 @@ def answer(layers, patches):
     """Embedding and logits by PyTorch's functions, in float64, padded as TensorFlow pads."""
     maps = torch.from_numpy(patches).double()[:, None]
     strides = {"layer1/conv": 2} | {f"layer{number}/depthwise_conv": stride for number, (stride, _) in enumerate(PAIRS, start=2)}
-    for name, arrays in layers.items():
-        arrays = [torch.from_numpy(array).double() for array in arrays]
+    for name, given in layers.items():
+        arrays = [torch.from_numpy(array).double() for array in given]
         if name == "logits":
             return maps.mean((2, 3)).numpy(), (maps.mean((2, 3)) @ arrays[0] + arrays[1]).numpy()
         kernel, shift, mean, variance = arrays
@@ -218,7 +218,9 @@ def test_scores_are_the_networks_answers_for_windows(files, layers):
 
 def test_what_is_missing_is_named(files, tmp_path, monkeypatch):
     monkeypatch.setenv("DCASEKIT_CACHE", str(tmp_path))
-    with pytest.raises(FeatureError, match=r"cannot find its weights: fetch https://storage.googleapis.com/audioset/yamnet.h5 \(sha256:13c3"):
+    with pytest.raises(
+        FeatureError, match=r"cannot find its weights: fetch https://storage.googleapis.com/audioset/yamnet.h5 \(sha256:13c3"
+    ):
         YAMNetEmbedding().compute(files[1])
     with pytest.raises(FeatureError, match="an embedding has no labels; set output='scores'"):
         _ = YAMNetEmbedding().labels

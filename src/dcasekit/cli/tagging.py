@@ -22,7 +22,9 @@ def tag(
     scores: Annotated[
         Path | None, typer.Option("--scores", metavar="DIR", help="Write all 521 scores over time, a TSV for each file.")
     ] = None,
-    weights: Annotated[Path | None, typer.Option("--weights", metavar="FILE", help="YAMNet's weights: .h5, .onnx; else the published.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", metavar="FILE", help="YAMNet's weights: .h5, .onnx; else the published.")
+    ] = None,
     class_map: Annotated[
         Path | None, typer.Option("--class-map", metavar="FILE", help="Names of the classes, yamnet_class_map.csv; else the published.")
     ] = None,
@@ -37,9 +39,7 @@ def tag(
     """
     if scores is not None and (twice := [stem for stem, count in Counter(path.stem for path in files).items() if count > 1]):
         raise typer.BadParameter(f"several files are called {twice[0]!r}, and would share {twice[0]}.tsv; tag them one after the other")
-    network = YAMNetEmbedding(
-        output="scores", weights=str(weights) if weights else None, class_map=str(class_map) if class_map else None
-    )
+    network = YAMNetEmbedding(output="scores", weights=str(weights) if weights else None, class_map=str(class_map) if class_map else None)
     if download:
         network.download(progress=_cli_output.bars(quiet))
     try:
@@ -70,7 +70,12 @@ def _likeliest(scores: Scores, top: int) -> list[dict[str, Any]]:
     means, rows = scores.values.mean(axis=0), scores.values.argmax(axis=0)
     order = np.argsort(-means, kind="stable")[:top]
     return [
-        {"label": scores.labels[k], "score": float(means[k]), "highest": float(scores.values[rows[k], k]), "at": float(scores.edges[rows[k]])}
+        {
+            "label": scores.labels[k],
+            "score": float(means[k]),
+            "highest": float(scores.values[rows[k], k]),
+            "at": float(scores.edges[rows[k]]),
+        }
         for k in order
     ]
 

@@ -158,7 +158,12 @@ class EmbeddingFeature(FeatureExtractor):
         settings, layer = self._model
         with _turn:
             network = _network(
-                self.network, tuple(settings.items()), inputs.shape[1:], str(self._path("weights")), self._checksums["weights"], self._OUTPUTS
+                self.network,
+                tuple(settings.items()),
+                inputs.shape[1:],
+                str(self._path("weights")),
+                self._checksums["weights"],
+                self._OUTPUTS,
             )
             try:
                 embedding: FloatArray = network.activations(inputs, layer)

@@ -94,7 +94,7 @@ class YAMNetEmbedding(EmbeddingFeature):
         return names
 
     def tag(self, path: PathLike) -> Scores:
-        """Tell AudioSet's classes in a recording, of any length and format: one row each 0.48 s, the answer for the window that begins there.
+        """Tell AudioSet's classes in a recording of any length and format: a row each 0.48 s, the answer for the window that begins there.
 
         The answer for a whole clip is the mean over its rows, as published.
 
@@ -104,8 +104,7 @@ class YAMNetEmbedding(EmbeddingFeature):
         AudioError : the recording cannot be read.
         """
         labels = self.labels
-        values = self.compute_file(path)
-        frames = np.concatenate(list(values))
+        frames = np.concatenate(list(self.compute_file(path)))
         return Scores(frames, np.arange(len(frames) + 1) * (self.audio_hop / self.sr), labels)
 
     def front_end(self, windows: FloatArray) -> FloatArray:

@@ -58,7 +58,10 @@ class YAMNet(TorchModelContainer):
             found[name] = folded[number]
             if (bias := folded.get(number + 1)) is not None:  # nothing is left of the normalisation but the shift
                 found |= {f"{norm}bias": bias, f"{norm}running_mean": np.zeros_like(bias)}
-                found |= {f"{norm}running_var": np.full_like(bias, 1 - _EPS), f"{norm}num_batches_tracked": own[f"{norm}num_batches_tracked"]}
+                found |= {
+                    f"{norm}running_var": np.full_like(bias, 1 - _EPS),
+                    f"{norm}num_batches_tracked": own[f"{norm}num_batches_tracked"],
+                }
         return found
 
 
