@@ -116,7 +116,7 @@ class YAMNetEmbedding(EmbeddingFeature):
 
     def finish(self, embedding: FloatArray) -> FloatArray:
         """Make scores of logits, if they are asked for."""
-        return 1 / (1 + np.exp(-embedding)) if self.output == "scores" else embedding
+        return np.reciprocal(1 + np.exp(-embedding), dtype=np.float32) if self.output == "scores" else embedding
 
     @property
     def _model(self) -> tuple[dict[str, Any], str]:

@@ -46,7 +46,7 @@ class YAMNet(TorchModelContainer):
 
     def published(self, arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         """Translate a file of Keras, or an ONNX file of folded convolutions, which PyTorch's exporter names by number."""
-        folded = {int(found[1]): array for name, array in arrays.items() if (found := re.fullmatch(r"onnx::Conv_(\d+)", name))}
+        folded = {int(named[1]): array for name, array in arrays.items() if (named := re.fullmatch(r"onnx::Conv_(\d+)", name))}
         if not folded:
             return super().published(dict(_as_convolution(name, array) for name, array in arrays.items()))
         own = self.weights()
