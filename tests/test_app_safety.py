@@ -63,7 +63,7 @@ def test_peaks_and_spectrum_of_a_clip(client):
     about = client.get("/sound/about?source=data&clip=dog/a").json
     assert about["duration"] == 1.0
     spectrum = client.get("/sound/tile?source=data&clip=dog/a&n=0").data
-    assert len(spectrum) == about["bands"] * about["frames"]
+    assert len(spectrum) == about["rows"] * about["columns"]
 
 
 @pytest.mark.parametrize("route", ["audio", "about", "tile"])

@@ -8,6 +8,7 @@ from dash import dcc, html
 
 from dcasekit.app._site import Site
 from dcasekit.core.tables import visible
+from dcasekit.plots.looks import looks
 
 
 def listed(children: Any) -> list[Any]:
@@ -98,6 +99,11 @@ def bars(counts: Mapping[str, int], colors: Mapping[str, str], links: Mapping[st
         ],
         className="bars",
     )
+
+
+def label_colors(labels: Sequence[str]) -> dict[str, str]:
+    """Give each label its colour, see `looks`."""
+    return {label: look.color for label, look in looks(labels).items()}
 
 
 def seconds(value: float | None) -> str:

@@ -6,11 +6,13 @@ from typing import Any
 from dash import MATCH, ClientsideFunction, Dash, Input, Output, State, dcc, html
 
 from dcasekit.annotations import Clip, Event
+from dcasekit.app._parts import label_colors
 from dcasekit.core.tables import visible
-from dcasekit.plots.palette import label_colors
 from dcasekit.scores import Scores
 
 Shown = Mapping[str, Any]
+
+_UNKNOWN = "#7a7a7a"  # colour of a label that the dataset does not know
 
 
 def player(name: str, shown: Shown | None = None) -> html.Div:
@@ -60,7 +62,7 @@ def show(
         "clip": clip.id,
         "play": play,
         "events": [
-            {"onset": each.onset, "offset": each.offset, "label": visible(each.label), "color": colors.get(each.label, "#7a7a7a")}
+            {"onset": each.onset, "offset": each.offset, "label": visible(each.label), "color": colors.get(each.label, _UNKNOWN)}
             for each in drawn
         ],
     }
@@ -70,7 +72,7 @@ def show(
         found["curves"] = [
             {
                 "label": visible(scores.labels[number]),
-                "color": colors.get(scores.labels[number], "#7a7a7a"),
+                "color": colors.get(scores.labels[number], _UNKNOWN),
                 "values": [round(float(each), 4) for each in scores.values[:, number]],
             }
             for number in top

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from dcasekit import audio
 from dcasekit.annotations import Clip
 from dcasekit.core.files import replacing
-from dcasekit.core.units import Seconds
+from dcasekit.plots.picture import Picture, picture
 
 # What Chromium, Firefox and Safari play: by the first bytes of a file.
 _TYPES = {b"RIFF": "audio/wav", b"fLaC": "audio/flac", b"OggS": "audio/ogg", b"ID3": "audio/mpeg", b"\xff": "audio/mpeg"}
 _PLAIN = ("PCM_U8", "PCM_16", "PCM_24", "FLOAT")  # codings of a WAV file that they play
-_PEAKS = 2000
-_BANDS, _HOPS, _TILE, _RANGE = 96, 4000, 1000, 80.0  # bands, frames of a picture, frames of a tile, dB
+_PEAKS, _ROWS, _TILE = 2000, 96, 2000  # of an outline, of a picture, columns of a tile
 
 
 def playable(clip: Clip, cache: Path) -> tuple[Path, str]:
@@ -46,36 +45,28 @@ def describe(clip: Clip) -> Mapping[str, Any]:
 
 
 def tile(clip: Clip, number: int) -> NDArray[np.uint8]:
-    """Give a part of the spectrum, (bands, frames): 255 the loudest, the lowest band first."""
-    picture = _describe(_key(clip), clip.path, clip.channel)[1]
-    return picture[:, number * _TILE : (number + 1) * _TILE]
+    """Give a part of the spectrum, (rows, columns) of bytes, see `Picture`."""
+    return _describe(_key(clip), clip.path, clip.channel)[1].levels[:, number * _TILE : (number + 1) * _TILE]
 
 
-@lru_cache(64)
-def _describe(key: str, path: Path, channel: int | None) -> tuple[Mapping[str, Any], NDArray[np.uint8]]:  # noqa: ARG001
-    from dcasekit.plots.sound import mel_levels
-
-    samples, sr = audio.read(path, channel=channel)
-    columns = min(max(len(samples) // 128, 1), _HOPS)
-    picture = np.asarray(mel_levels(samples, sr, columns=columns) * 255, dtype=np.uint8)
-    edges = np.linspace(0, len(samples), min(_PEAKS, len(samples)) + 1).astype(int)[:-1]
-    peaks = np.maximum.reduceat(np.abs(samples), edges)
-    return {
-        "duration": len(samples) / sr,
-        "sr": sr,
-        "peaks": [round(float(each), 4) for each in peaks],
-        "bands": picture.shape[0],
-        "frames": picture.shape[1],
+@lru_cache(32)
+def _describe(key: str, path: Path, channel: int | None) -> tuple[Mapping[str, Any], Picture]:  # noqa: ARG001
+    info = audio.info(path)
+    found = picture(path, rows=_ROWS, channel=channel)
+    outline = np.abs(audio.peaks(path, _PEAKS, channel=channel)).max(axis=1)
+    facts = {
+        "duration": info.duration,
+        "sr": info.sr,
+        "peaks": [round(float(each), 4) for each in outline],
+        "rows": found.levels.shape[0],
+        "columns": found.levels.shape[1],
         "tile": _TILE,
-    }, picture
+        "top": int(found.levels.max()),
+    }
+    return facts, found
 
 
 def _key(clip: Clip) -> str:
     """Name a clip's audio as it is now."""
     about = os.stat(clip.path)
     return hashlib.sha256(f"{clip.path} {clip.channel} {about.st_size} {about.st_mtime_ns}".encode(errors="replace")).hexdigest()[:24]
-
-
-def shown_events(clip: Clip) -> list[dict[str, Seconds | str]]:
-    """Give the events of a clip as the player draws them."""
-    return [{"onset": event.onset, "offset": event.offset, "label": event.label} for event in clip.events or ()]

@@ -4,6 +4,7 @@
   const open = new Map(); // id of a player -> what ends what it shows
   let lastSource = null;
   const LEFT = 44; // pixels of the frequency axis
+  const RANGE = 0.7; // of 100 dB, that are shown below the loudest
   const HEIGHT = { wave: 56, spectrum: 192 };
   const STOPS = ["000004", "0b0924", "20114b", "3b0f70", "57157e", "721f81", "8c2981", "a8327d", "c43c75", "de4968", "f1605d", "fa7f5e", "fe9f6d",
     "febf84", "fddea0", "fcfdbf"];
@@ -37,25 +38,25 @@
       ...ticks.map((hz) => make("span", { style: { bottom: `${(100 * mel(hz)) / mel(sr / 2)}%` } }, String(hz / 1000))));
   }
 
-  function paint(bytes, bands) {
-    const columns = bytes.length / bands;
-    const canvas = make("canvas", { width: columns, height: bands });
-    const picture = new ImageData(columns, bands), pixels = new Uint32Array(picture.data.buffer);
-    for (let y = 0; y < bands; y++) {
-      const row = (bands - 1 - y) * columns;
-      for (let x = 0; x < columns; x++) pixels[row + x] = MAGMA[bytes[y * columns + x]];
+  function paint(bytes, { rows, top }) {
+    const columns = bytes.length / rows, canvas = make("canvas", { width: columns, height: rows });
+    const picture = new ImageData(columns, rows), pixels = new Uint32Array(picture.data.buffer);
+    const ink = Uint32Array.from({ length: 256 }, (_, level) => MAGMA[Math.max(0, Math.min(255, Math.round(255 - (top - level) / RANGE)))]);
+    for (let y = 0; y < rows; y++) {
+      const row = (rows - 1 - y) * columns;
+      for (let x = 0; x < columns; x++) pixels[row + x] = ink[bytes[y * columns + x]];
     }
     canvas.getContext("2d").putImageData(picture, 0, 0);
     return canvas;
   }
 
   async function fill(spectrum, about, address, signal) {
-    for (let n = 0; n * about.tile < about.frames; n++) {
+    for (let n = 0; n * about.tile < about.columns; n++) {
       const answer = await fetch(`/sound/tile?${address}&n=${n}`, { signal });
       if (!answer.ok) return;
-      const canvas = paint(new Uint8Array(await answer.arrayBuffer()), about.bands);
-      Object.assign(canvas.style, { position: "absolute", top: 0, height: "100%", left: `${(100 * n * about.tile) / about.frames}%`,
-        width: `${(100 * canvas.width) / about.frames}%` });
+      const canvas = paint(new Uint8Array(await answer.arrayBuffer()), about);
+      Object.assign(canvas.style, { position: "absolute", top: 0, height: "100%", left: `${(100 * n * about.tile) / about.columns}%`,
+        width: `${(100 * canvas.width) / about.columns}%` });
       spectrum.prepend(canvas);
     }
   }

@@ -12,7 +12,6 @@ from dcasekit.app._player import player, show, store
 from dcasekit.app._site import Query, Site, Source, duration, labels_of
 from dcasekit.core.cells import parse_number
 from dcasekit.errors import DatasetError, DcasekitError
-from dcasekit.plots.palette import label_colors
 
 TITLE, ORDER = "Data", 1
 _ROWS = 15
@@ -169,7 +168,7 @@ def _facts(source: Source) -> list[Any]:
     links = {label: _parts.address({"source": source.key, "label": label}) for label in balance}
     return [
         _parts.card(source.title, html.P(f"{dataset.name}, {dataset.task}", className="soft"), _parts.tiles(facts)),
-        _parts.card("Clips of each label", _parts.bars(balance, label_colors(dataset.labels), links)),
+        _parts.card("Clips of each label", _parts.bars(balance, _parts.label_colors(dataset.labels), links)),
         _parts.card("Splits", *_splits(source)),
     ]
 
