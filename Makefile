@@ -8,7 +8,7 @@ RUN    := $(VENV)/bin
 PYTEST := -m pytest -n auto --maxprocesses=4 --dist loadfile
 CROSS  ?= .venv-crosscheck
 
-.PHONY: demo test fuzz kill check lint types bench crosscheck clean
+.PHONY: demo test fuzz kill check lint types bench crosscheck docs clean
 
 demo: $(VENV)/.demo          ## train, evaluate and report on synthetic sounds: scenes, tags and events
 	$(RUN)/dcasekit run quickstart --out runs/quickstart
@@ -38,6 +38,10 @@ bench: $(VENV)/.test $(CROSS)/.done  ## every speed claim, with the peer beside 
 	  $$python $$script || exit 1; \
 	done
 
+SITE ?= docs/_build/site
+docs: $(VENV)/.docs          ## the site, its gallery run: docs/_build/site/index.html; a warning is an error
+	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(RUN)/python -m sphinx -q -W --keep-going -b html docs $(SITE)
+
 kill: $(VENV)/.test          ## kill commands at random moments, run them again: KILLS=200 FAULTS=50 SEED=0
 	$(RUN)/python tests/kill/runner.py --kills $(or $(KILLS),200) --faults $(or $(FAULTS),50) --seed $(or $(SEED),0) --clock
 
@@ -55,6 +59,10 @@ $(VENV)/.test: $(VENV)/.demo pyproject.toml
 	$(RUN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[test]'
 	touch $@
 
+$(VENV)/.docs: $(VENV)/.demo pyproject.toml
+	$(RUN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[docs]'
+	touch $@
+
 # The toolboxes build only beside old versions of what they stand on, so they get their own environment; a C compiler is needed.
 $(CROSS)/.done: crosscheck/requirements.txt pyproject.toml
 	test -x $(CROSS)/bin/python || $(PYTHON) -m venv $(CROSS)
@@ -62,4 +70,4 @@ $(CROSS)/.done: crosscheck/requirements.txt pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .venv-crosscheck runs .pytest_cache .mypy_cache .ruff_cache .coverage
+	rm -rf .venv .venv-crosscheck docs/_build docs/generated runs .pytest_cache .mypy_cache .ruff_cache .coverage

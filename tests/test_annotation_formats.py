@@ -1,5 +1,6 @@
 """Annotation files as the field's tools write them, and what comes back of what we write."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -746,3 +747,19 @@ def test_a_bad_row_of_a_tag_list_is_refused_with_file_and_line(tmp_path, text, l
     with pytest.raises(AnnotationError, match=rf"weak\.tsv, line {line}[:,] ") as caught:
         read_tag_list(saved(tmp_path, "weak.tsv", text))
     assert complaint in str(caught.value)
+
+
+def test_a_format_of_ones_own_is_named_by_its_module(tmp_path, monkeypatch):
+    (tmp_path / "my_marks.py").write_text(
+        "from dcasekit.annotations import Event\nfrom dcasekit.annotations.formats.base import Row\n"
+        "def read(path, *, several=False):\n    return [Row(Event(*map(float, open(path).read().split()), 'dog'))]\n"
+        "def write(path, events, duration):\n    path.write_text(f'{events[0].onset} {events[0].offset}')\n    return path\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("my_marks")
+    path = write_annotation(tmp_path / "a.marks", [Event(1.0, 2.5, "dog")], format="my_marks")
+    assert read_annotation(path, format="my_marks") == [Event(1.0, 2.5, "dog")]
+    with pytest.raises(AnnotationError, match="cannot import the annotation format 'no.such'"):
+        read_annotation(path, format="no.such")
+    with pytest.raises(AnnotationError, match="Your own: 'package.module' with read and write"):
+        read_annotation(path, format="marks")

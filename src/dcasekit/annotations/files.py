@@ -1,7 +1,9 @@
 """Annotation files of one recording, and lists of the events of several: read and written."""
 
+import importlib
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path, PurePath
@@ -35,7 +37,7 @@ def read_annotation(path: PathLike, *, format: str | None = None, annotator: str
     Parameters
     ----------
     path : the annotation file, UTF-8, with or without a byte order mark. Times are seconds; a decimal comma is read as well.
-    format : one of these; ``None`` (default) decides by the suffix and the first line.
+    format : one of these, or ``"package.module"`` of your own; ``None`` (default) decides by the suffix and the first line.
 
         - ``"tsv"`` (.tsv, .csv, .txt, .ann, .lab; tab, comma, or semicolon): with a header, columns found by name (``onset`` ...,
           ``event_label``, ``label`` ..., ``weight``, ``confidence`` ..., ``annotator``) and all others ignored; without one,
@@ -219,9 +221,16 @@ def _load_formats() -> dict[str, ModuleType]:
 
 
 def _find_format(name: str) -> ModuleType:
-    if name not in _load_formats():
-        raise AnnotationError(f"no annotation format {name!r}; the formats are: {', '.join(_load_formats())}")
-    return _load_formats()[name]
+    if name in _load_formats():
+        return _load_formats()[name]
+    try:
+        own = importlib.import_module(name) if "." in name or name in sys.modules else None
+    except ImportError as error:
+        raise AnnotationError(f"cannot import the annotation format {name!r}: {error}") from error
+    if own is None or not all(hasattr(own, part) for part in ("read", "write")):
+        known = ", ".join(_load_formats())
+        raise AnnotationError(f"no annotation format {name!r}; the formats are: {known}. Your own: 'package.module' with read and write")
+    return own
 
 
 def _recognise(path: PathLike) -> str | None:
