@@ -24,7 +24,7 @@ def evaluate(
     )  # (clips, 2): found, all
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        """The number for each draw of clips: weights (draws, clips) say how often a clip was drawn."""
+        """Give the number for each draw of clips; weights (draws, clips) say how often one was drawn."""
         found, there = (weights @ counts).T
         return ratio(found, there)
 
