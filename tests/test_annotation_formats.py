@@ -752,7 +752,7 @@ def test_a_bad_row_of_a_tag_list_is_refused_with_file_and_line(tmp_path, text, l
 def test_a_format_of_ones_own_is_named_by_its_module(tmp_path, monkeypatch):
     (tmp_path / "my_marks.py").write_text(
         "from dcasekit.annotations import Event\nfrom dcasekit.annotations.formats.base import Row\n"
-        "def read(path, *, several=False):\n    return [Row(Event(*map(float, open(path).read().split()), 'dog'))]\n"
+        "def read(path, *, several=False):\n    return [Row(Event(*map(float, path.read_text().split()), 'dog'))]\n"
         "def write(path, events, duration):\n    path.write_text(f'{events[0].onset} {events[0].offset}')\n    return path\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
