@@ -1,10 +1,11 @@
 """Kill commands at random moments, or let the disk refuse; run them again, and compare with runs that nobody disturbed.
 
-``python tests/kill/runner.py --kills 200 --seed 0`` prints a line per kill, and ends with 1 if any left other results, a temporary file, or
-touched anything but its outputs. Each command runs in a child that is forked here, so that packages are imported once. It is killed
-(SIGKILL) before the k-th thing it does to a file of its outputs, which is the same moment every time; with ``--clock``, in some cases after
-a share of the time that the whole takes. With ``--faults``, the disk then refuses (full, read-only, damaged, without locks) all that is
-written from some moment on: the command must say so in one line that names a file of its outputs and what to do.
+``python tests/kill/runner.py --kills 200 --seed 0`` prints a line per kill, then one per scenario, and ends with 1 if any left other
+results, a temporary file, or touched anything but its outputs. Each command runs in a child that is forked here, so that packages are
+imported once. It is killed (SIGKILL) before the k-th thing it does to a file of its outputs, which is the same moment every time; with
+``--clock``, in some cases after a share of the time that the whole takes. With ``--faults``, the disk then refuses (full, read-only,
+damaged, without locks) all that is written from some moment on: the command must say so in one line that names a file of its outputs and
+what to do.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -213,7 +215,7 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=0, help="how often the disk refuses instead")
     parser.add_argument("--only", default="", help="names of scenarios, with commas")
     args = parser.parse_args()
-    folder, bad = Path(tempfile.mkdtemp(prefix="dcasekit-kill-")), 0
+    folder, counts = Path(tempfile.mkdtemp(prefix="dcasekit-kill-")), dict[str, Counter[str]]()
     try:
         (folder / "root").mkdir()
         (folder / "root" / "inputs").mkdir()
@@ -226,17 +228,20 @@ def main() -> int:
             os.chdir(folder / "root")
             trial = Trial(name, work, folder / "root")
             print(f"-\t{name}\t{trial.actions} actions in {trial.seconds:.2f} s", flush=True)  # noqa: T201
+            counts[name] = Counter()
             for kill in range(number, args.kills + args.faults, len(chosen)):
                 rng = random.Random(f"{args.seed} {kill}")
                 refused = kill >= args.kills and name != "predict"  # whose answers are written by the shell
                 when, wrong = trial.fault(rng, rng.choice(FAULTS)) if refused else trial.kill(rng, clock=args.clock)
-                bad += bool(wrong)
+                counts[name] += Counter(["refusals" if refused else "kills", *(["with another end"] if wrong else [])])
                 print(f"{kill}\t{name}\t{when}\t{'; '.join(wrong) or 'equal'}", flush=True)  # noqa: T201
             shutil.rmtree(trial.out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print(f"{args.kills} kills and {args.faults} refusals, {bad} with another end")  # noqa: T201
-    return bad > 0
+    for name, count in {**counts, "all": sum(counts.values(), Counter())}.items():
+        told = ", ".join(f"{count[what]} {what}" for what in ("kills", "refusals", "with another end"))
+        print(f"=\t{name}\t{told}")  # noqa: T201
+    return count["with another end"] > 0
 
 
 if __name__ == "__main__":

@@ -65,10 +65,16 @@ def fetch(inputs: Path, out: Path, *, port: int) -> None:
     download(files, out / "data", flatten="top")
 
 
-def train(inputs: Path, out: Path, *, model: str) -> None:
+def train(inputs: Path, out: Path, *, model: str, folds: bool = False) -> None:
     more = ["--epochs", 4, *MLP] if "mlp" in model else []
     given = ["--dataset", "esc50", "--data", inputs / "esc50", "--cache", out / "cache", "--model", model, *SMALL]
+    more += ["--fold", "all", "-A", "reverse"] if folds else []
     run("train", *given, *more, "--scores", out / "scores", "--out", out / "run")
+
+
+def tune(inputs: Path, out: Path) -> None:
+    given = ["--dataset", "esc50", "--data", inputs / "esc50", "--cache", out / "cache", "--epochs", 3]
+    run("fine-tune", "--model", inputs / "run" / "model", *given, "--freeze", "none", "--out", out / "run")
 
 
 def extract(inputs: Path, out: Path, *, jobs: int) -> None:
@@ -114,11 +120,12 @@ def export(inputs: Path, out: Path) -> None:
     run("models", "export", inputs / "run" / "model", "--to", out / "model.pt2")
 
 
-def recipe(inputs: Path, out: Path, *, name: str, settings: list[str]) -> None:
+def recipe(inputs: Path, out: Path, *, name: str, settings: list[str], runs: int = 1) -> None:
     # Of made sounds in float32 libsndfile notes when they were written; whoever notes what it was made of, reads sounds that stay.
     given = {"esc10": "esc50", "backends": "esc50", "salamon2017_sbcnn": "urban_sound8k"}.get(name)
     data = ["--data", inputs / given] if given else []
-    run("run", name, "--quick", *data, *(word for setting in settings for word in ("--set", setting)), "--out", out)
+    more = ["--runs", runs] if runs > 1 else []
+    run("run", name, "--quick", *data, *(word for setting in settings for word in ("--set", setting)), *more, "--out", out)
 
 
 def scenarios(port: int) -> dict[str, Callable[[Path, Path], None]]:
@@ -129,6 +136,8 @@ def scenarios(port: int) -> dict[str, Callable[[Path, Path], None]]:
         "train": partial(train, model="mlp"),
         "train keras": partial(train, model="keras.mlp"),
         "train sklearn": partial(train, model="sklearn.logistic_regression"),
+        "train on all folds": partial(train, model="mlp", folds=True),
+        "fine-tune": tune,
         "download": partial(fetch, port=port),
         "resample": resample,
         "convert": partial(convert, form="jams"),
@@ -139,7 +148,9 @@ def scenarios(port: int) -> dict[str, Callable[[Path, Path], None]]:
         "predict": predict,
         "soundscapes": mix,
         "quickstart": partial(recipe, name="quickstart", settings=["seconds=1", "clips=100", "epochs=1"]),
+        "quickstart twice": partial(recipe, name="quickstart", settings=["seconds=1", "clips=100", "epochs=1"], runs=2),
         "esc10": partial(recipe, name="esc10", settings=["epochs=2"]),
+        "asc_tutorial": partial(recipe, name="asc_tutorial", settings=["epochs=3", "best_from=1", "clips=60"]),
         "dcase2018_task4": partial(
             recipe, name="dcase2018_task4", settings=["epochs=4", "delay=1", "clips=48", "filters=[2,2,2]", "units=2"]
         ),

@@ -1,5 +1,6 @@
 """A few of the kills of ``make kill``; each at the same moment every time."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dcasekit.cli.training import Journal
+from dcasekit.core import discover
 
 CHEAP = "extract,augment,train,train keras,train sklearn,download,resample,convert,split,soundscapes"
 
@@ -19,6 +21,17 @@ def test_commands_that_were_killed_or_refused_by_the_disk_end_as_undisturbed_one
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("\tequal\n") == 15
+    assert "=\tdownload\t1 kills, 0 refusals, 0 with another end\n" in done.stdout
+    assert done.stdout.endswith("=\tall\t10 kills, 5 refusals, 0 with another end\n")
+
+
+def test_every_recipe_command_and_backend_is_killed():
+    source = Path(__file__).with_name("scenarios.py").read_text()
+    recipes = set(re.findall(r'recipe, name="(\w+)"', source))
+    assert recipes == set(discover.names("recipes"))
+    commands = set(re.findall(r'\b(?:run\(|given = \[)\s*(?:\*\()?"([\w-]+)"', source))
+    assert {"extract", "augment", "train", "fine-tune", "evaluate", "predict", "score", "run"} <= commands
+    assert {name.rpartition(".")[0] for name in re.findall(r'model="([\w.]+)"', source)} == {"", "keras", "sklearn"}
 
 
 def test_epochs_whose_note_was_killed_are_noted_at_the_end(tmp_path):
