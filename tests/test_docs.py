@@ -13,8 +13,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from dcasekit.core import discover
+from dcasekit.features import presets
+
 ROOT = Path(__file__).parent.parent
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs").glob("*_*/*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs").glob("*_*/*.md"))]
 BLOCK = re.compile(
     r"(?P<skip><!-- not run:[^\n]*-->\n\s*)?^```(?P<language>python|pycon|console)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
@@ -83,6 +86,25 @@ def test_blocks_of_a_page_run(page, tmp_path, monkeypatch):
                 look_up(words)
                 if not block["skip"]:
                     run_command(words, shown)
+
+
+def test_readme_is_short_and_counts_rightly():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.count("\n") <= 120
+    assert (ROOT / "docs/_static/detection.png").stat().st_size < 100_000
+    counted = {
+        f"{len(discover.names('datasets')) - 3} public ones": "datasets but Folder, Soundscapes and SyntheticSounds",
+        f"{len(presets())} published front ends": "presets",
+        f"{sum('.' not in name for name in discover.names('models'))} networks": "models of PyTorch",
+        f"{len(discover.names('recipes'))} published systems": "recipes",
+    }
+    assert [told for told in counted if told not in text] == []
+
+
+def test_a_figure_is_a_row_and_no_cell_is_longer_than_a_line():
+    rows = [line for line in (ROOT / "docs/figures.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    assert len(rows) > 60
+    assert [cell for row in rows for cell in row.split("|") if len(cell) > 90] == []
 
 
 # ---- the site

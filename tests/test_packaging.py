@@ -1,8 +1,11 @@
 """What the package asks for when it is installed, and what its own tests are installed with."""
 
+import importlib.util
 import re
 import tomllib
 from pathlib import Path
+
+import dcasekit
 
 ROOT = Path(__file__).parents[1]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -19,3 +22,16 @@ def test_the_tested_build_is_pinned_in_a_file_that_every_install_of_the_makefile
     assert len(installs) == 3
     assert all("--constraint $(CONSTRAINTS)" in line for line in installs)
     assert "CONSTRAINTS ?= constraints/cpu.txt" in makefile
+
+
+def test_the_lowest_versions_are_those_that_are_allowed():
+    spec = importlib.util.spec_from_file_location("lowest", ROOT / "tools" / "lowest.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (ROOT / "constraints" / "lowest.txt").read_text() == module.lowest(), "run python tools/lowest.py"
+
+
+def test_the_citation_names_this_version():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version: {dcasekit.__version__}\n" in citation
+    assert citation.startswith("cff-version: 1.2.0\n")
