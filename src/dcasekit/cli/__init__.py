@@ -18,6 +18,7 @@ from dcasekit.cli import leaves as _cli_leaves
 from dcasekit.cli import models as _cli_models
 from dcasekit.cli import options as o
 from dcasekit.cli import output as _cli_output
+from dcasekit.cli import probing as _cli_probing
 from dcasekit.cli import recipes as _cli_recipes
 from dcasekit.cli import tagging as _cli_tagging
 from dcasekit.cli import tuning as _cli_tuning
@@ -360,6 +361,7 @@ app.command(
         "dcasekit fine-tune --model runs/esc10/model --dataset urban_sound8k --data data/UrbanSound8K --freeze none --out runs/urban",
     ),
 )(_cli_tuning.fine_tune)
+app.command(epilog=_cli_output.examples("dcasekit probe --dataset esc10 --data data/ESC-50 --out runs/probe"))(_cli_probing.probe)
 app.command(epilog=_cli_output.examples("dcasekit tag --download dog.wav street.mp3", "dcasekit tag night.flac --top 10 --scores scores"))(
     _cli_tagging.tag
 )

@@ -1,7 +1,7 @@
 """What scikit-learn's estimators have learned, as plain arrays, and their answers computed from these arrays alone.
 
 So a model is saved without pickle, loaded without running anything that the file names, and answers where scikit-learn is not installed.
-The arrays of an estimator are one of four kinds:
+The arrays of an estimator are one of five kinds:
 
 - ``constant`` (classes,): the same answer for all.
 - Trees: nodes of all trees in one row, ``left``, ``right``, ``feature``, ``threshold`` (nodes,), ``value`` (nodes, classes); ``roots``
@@ -9,6 +9,7 @@ The arrays of an estimator are one of four kinds:
 - Linear: ``coef`` (classes, dims), or (1, dims) for two classes, ``intercept``, and ``one_vs_rest``.
 - Kernel machines: ``support`` (vectors, dims), ordered by class, ``count`` (classes,) of them, ``dual`` (classes - 1, vectors),
   ``intercept`` (pairs of classes,), ``kernel``: number of its name, gamma, coef0, degree.
+- Nearest neighbours: ``examples`` (examples, dims), ``votes`` (examples, classes), ``neighbours`` (1,): how many vote, each as the others.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,7 @@ _KINDS = (
     {"left", "right", "feature", "threshold", "value", "roots"},
     {"coef", "intercept", "one_vs_rest"},
     {"support", "count", "dual", "intercept", "kernel"},
+    {"examples", "votes", "neighbours"},
 )
 _KERNELS = ("linear", "poly", "rbf", "sigmoid")
 
@@ -41,8 +43,9 @@ def extract_arrays(estimator: Any, rows: Matrix) -> Arrays:
     expected = answers(estimator, sample)
     for arrays in _candidates(estimator, rows):
         found = probabilities(arrays, sample)
-        # Votes of a kernel machine may fall the other way where a decision is 0 but for rounding.
-        enough = 0.9 if "support" in arrays else 1.0
+        # Votes of a kernel machine may fall the other way where a decision is 0 but for rounding, and of two neighbours that are
+        # equally far either may vote.
+        enough = 0.9 if {"support", "examples"} & set(arrays) else 1.0
         if found.shape == expected.shape and np.isclose(found, expected, rtol=0, atol=1e-6).all(axis=1).mean() >= enough:
             return arrays
     return {}
@@ -63,6 +66,8 @@ def probabilities(arrays: Arrays, rows: Matrix) -> Matrix:
         return _trees(arrays, rows)
     if "support" in arrays:
         return _softmax(_machine(arrays, rows))
+    if "examples" in arrays:
+        return _neighbours(arrays, rows)
     decisions = rows @ arrays["coef"].T + arrays["intercept"]
     # Sigmoids over their sum are the softmax of their logarithms, which does not divide by 0 where all of them are tiny.
     return _softmax(_log_sigmoid(decisions) if arrays["one_vs_rest"] and decisions.shape[1] > 1 else decisions)
@@ -70,7 +75,7 @@ def probabilities(arrays: Arrays, rows: Matrix) -> Matrix:
 
 def operations(arrays: Arrays) -> int:
     """Count multiply-accumulates for one row; of trees the mean of their answers, since comparing is none."""
-    counted = {"constant": (), "roots": ("value",), "support": ("support", "dual"), "coef": ("coef",)}
+    counted = {"constant": (), "roots": ("value",), "support": ("support", "dual"), "examples": ("examples",), "coef": ("coef",)}
     kind = next(name for name in counted if name in arrays)
     if kind == "roots":
         return int(arrays["roots"].size * arrays["value"].shape[1])
@@ -96,6 +101,9 @@ def _candidates(estimator: Any, rows: Matrix) -> Iterator[Arrays]:
     if hasattr(estimator, "support_vectors_"):
         if estimator.kernel in _KERNELS:
             yield _support(estimator, rows)
+    elif getattr(estimator, "weights", None) == "uniform" and getattr(estimator, "effective_metric_", None) == "euclidean":
+        votes = np.eye(len(estimator.classes_))[estimator._y]  # no public name tells the examples' classes
+        yield {"examples": np.array(rows, np.float64), "votes": votes, "neighbours": np.array([estimator.n_neighbors])}
     elif hasattr(estimator, "coef_"):
         for one_vs_rest in (False, True):
             coef = np.atleast_2d(np.array(estimator.coef_, np.float64))
@@ -171,12 +179,24 @@ def _machine(arrays: Arrays, rows: Matrix) -> Matrix:
     return votes + sums / (3 * (np.abs(sums) + 1))
 
 
+def _neighbours(arrays: Arrays, rows: Matrix) -> Matrix:
+    """Let the nearest examples vote; of equally near ones the first."""
+    nearest = np.argsort(_distances(rows, arrays["examples"]), axis=1, kind="stable")[:, : int(arrays["neighbours"][0])]
+    found: Matrix = arrays["votes"][nearest].mean(axis=1)
+    return found
+
+
+def _distances(rows: Matrix, others: Matrix) -> Matrix:
+    """Give the squared distances (rows, others)."""
+    found: Matrix = np.square(rows).sum(axis=1)[:, None] + np.square(others).sum(axis=1) - 2 * rows @ others.T
+    return found.clip(0)
+
+
 def _kernel(arrays: Arrays, rows: Matrix) -> Matrix:
     number, gamma, coef0, degree = arrays["kernel"]
     products: Matrix = rows @ arrays["support"].T
     if _KERNELS[int(number)] == "rbf":
-        distances = np.square(rows).sum(axis=1)[:, None] + np.square(arrays["support"]).sum(axis=1) - 2 * products
-        return np.exp(-gamma * distances.clip(0))
+        return np.exp(-gamma * _distances(rows, arrays["support"]))
     if _KERNELS[int(number)] == "poly":
         return (gamma * products + coef0) ** degree
     return np.tanh(gamma * products + coef0) if _KERNELS[int(number)] == "sigmoid" else products
