@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+from scipy.special import expit
 
 from dcasekit.core.units import FloatArray, PathLike, Seconds
 from dcasekit.download import RemoteFile
@@ -116,7 +117,7 @@ class YAMNetEmbedding(EmbeddingFeature):
 
     def finish(self, embedding: FloatArray) -> FloatArray:
         """Make scores of logits, if they are asked for."""
-        return np.reciprocal(1 + np.exp(-embedding), dtype=np.float32) if self.output == "scores" else embedding
+        return np.asarray(expit(embedding), np.float32) if self.output == "scores" else embedding
 
     @property
     def _model(self) -> tuple[dict[str, Any], str]:
