@@ -136,6 +136,17 @@ def test_intervals_of_labels_hold_their_numbers(task, first):
         assert low < high
 
 
+def test_eight_of_eight_right_clips_say_little_however_many_others_there_are():
+    truth = np.eye(3, dtype=np.float32)[[0] * 8 + [1] * 200]
+    scores = tuple(Scores(row[None], [0.0, 1.0], LABELS) for row in truth)
+    clips = tuple(map(str, range(208)))
+    for task in ("classification", "tagging"):
+        found = label_intervals(Results(task, LABELS, clips, truth, scores))
+        assert found["dog"] == pytest.approx((0.025 ** (1 / 8), 1.0))
+        assert found["cat"] == pytest.approx((0.025 ** (1 / 200), 1.0))
+        assert np.isnan(found[LABELS[2]]).all()
+
+
 @pytest.mark.parametrize("task", ["tagging", "detection"])
 def test_threshold_curves_are_the_numbers_at_each_threshold(task):
     results = made(task)

@@ -25,6 +25,7 @@ from dcasekit.metrics import segment
 from dcasekit.models.compact_cnn import CompactCNN
 from dcasekit.report import Published, Report, Section, Sizes, environment
 from dcasekit.results import Results
+from dcasekit.results.saving import FOLDER, write_results
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ def section(config: Config, data: Mapping[str, Path], out: Path, task: Task) -> 
     )
     results = model.evaluate(DataGenerator(dataset, mel, folds=split.test, train=False))
     model.save(out / "models" / task)
+    write_results(out / "models" / task / FOLDER, results)
     return Section(
         name={"classification": "Scenes", "tagging": "Tags", "detection": "Events"}[task],
         folds={"test": results},

@@ -65,14 +65,23 @@ def label_intervals(results: Results) -> dict[str, tuple[float, float]]:
 
     Clips of one group are drawn together. NaN where a label has no clips.
     """
-    counted = results._counted
-    return {
-        label: bootstrap.interval(_statistic(results, k), counted.size, groups=results._units) for k, label in enumerate(results.labels)
-    }
+    counted, units = results._counted, np.array(results._units)
+    found = {}
+    for k, label in enumerate(results.labels):
+        there = results.truth[counted, k] > HARD
+        # Recall knows only the clips that hold the label; 8 of 8 right ones say little, however many others there are.
+        clips = np.flatnonzero(there) if results.task == "classification" else np.arange(counted.size)
+        statistic = _statistic(results, k, clips)
+        low, high = bootstrap.interval(statistic, clips.size, groups=units[clips].tolist()) if clips.size else (np.nan, np.nan)
+        if high == 1 and there.any() and np.all(statistic(np.ones((1, clips.size), np.float32)) == 1):
+            low = min(low, 0.025 ** (1 / len(set(units[there]))))
+        found[label] = (low, high)
+    return found
 
 
-def _statistic(results: Results, label: int) -> Callable[[FloatArray], NDArray[np.float64]]:
-    counted = results._counted
+def _statistic(results: Results, label: int, clips: NDArray[np.intp]) -> Callable[[FloatArray], NDArray[np.float64]]:
+    """Give a label's number as a function of the weights of some of the clips that are counted."""
+    counted = results._counted[clips]
     truth, scores = results.truth[counted], clip_scores(results)[counted]
     if results.task == "classification":
         there = truth[:, label] == 1
@@ -81,7 +90,7 @@ def _statistic(results: Results, label: int) -> Callable[[FloatArray], NDArray[n
     if results.task == "tagging" or not results._timed.size:
         return lambda weights: tagging.average_precision(truth[:, [label]], scores[:, [label]], weights=weights)[:, 0]
     counts = results._counts
-    each = [one[:, label].astype(np.float64) for one in (counts.hits, counts.reference, counts.estimate)]
+    each = [one[clips, label].astype(np.float64) for one in (counts.hits, counts.reference, counts.estimate)]
 
     def f1(weights: FloatArray) -> NDArray[np.float64]:
         hits, reference, estimate = (weights @ one for one in each)

@@ -1,0 +1,182 @@
+"""What finished runs answered: their results, the data they are of, and the corrections that people made of these."""
+
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from dcasekit.annotations import Clip, Correction, append_corrections, corrections_beside, read_corrections
+from dcasekit.app._site import Site, Source
+from dcasekit.core.tables import visible
+from dcasekit.errors import AnnotationError, DcasekitError, NameNotFoundError
+from dcasekit.report.words import show
+from dcasekit.results import Results
+from dcasekit.results.inspection import Judged, clip_scores, judge, label_intervals
+from dcasekit.results.saving import FILES, FOLDER, read_results
+
+_DEEPEST = 4  # folders below that of the runs
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The results of a run.
+
+    Parameters
+    ----------
+    key : of the run: its folder, below that of all runs.
+    folder : where it lies.
+    results : of its test clips.
+    """
+
+    key: str
+    folder: Path
+    results: Results
+
+    @cached_property
+    def judged(self) -> Sequence[Judged]:
+        """Each clip, right or wrong."""
+        return judge(self.results)
+
+    @cached_property
+    def wrong(self) -> Sequence[Judged]:
+        """The wrong clips, the surest first."""
+        return sorted((one for one in self.judged if one.right is False), key=lambda one: -one.confidence)
+
+    @cached_property
+    def place(self) -> Mapping[str, int]:
+        """Clip id -> its place in the results."""
+        return {clip: number for number, clip in enumerate(self.results.clips)}
+
+    @cached_property
+    def intervals(self) -> Mapping[str, tuple[float, float]]:
+        """Label -> interval of its first number."""
+        return label_intervals(self.results)
+
+    @property
+    def headline(self) -> str:
+        """The main number and its interval, as people write them."""
+        name = self.results.headline
+        low, high = self.results.interval
+        value = show(name, self.results.numbers[name])
+        return value if math.isnan(low) else f"{value} ({show(name, low)} to {show(name, high)})"
+
+    @cached_property
+    def model(self) -> Path | None:
+        """Folder of the model; of several folds that of the first."""
+        places = [self.folder / "model", self.folder, *sorted(self.folder.glob("*/model"))]
+        return next((each for each in places if (each / "model.json").is_file()), None)
+
+    def score(self, clip: str, label: str) -> float:
+        """Give the score of a label for a whole clip."""
+        return float(clip_scores(self.results)[self.place[clip], self.results.labels.index(label)])
+
+
+def names(site: Site) -> list[str]:
+    """List the runs that have results, the newest first; a run over several folds is listed, and its folds are."""
+    found: dict[str, float] = {}
+    for depth in range(1, _DEEPEST + 1):
+        for path in site.runs.glob("/".join(["[!.]*"] * depth + [FOLDER, FILES[1]])):
+            home, when = path.parent.parent, path.stat().st_mtime
+            key = home.relative_to(site.runs).as_posix()
+            found[key] = when
+            if (home.parent / "report.json").is_file() and home.parent != site.runs and not (home.parent / FOLDER).exists():
+                found[home.parent.relative_to(site.runs).as_posix()] = when + 1
+    return sorted(found, key=lambda key: (-found[key], key))
+
+
+def find(site: Site, key: str | None) -> Answers:
+    """Give the results of a run; of no key those of the newest.
+
+    Raises
+    ------
+    NameNotFoundError : there is none.
+    """
+    known = names(site)
+    if not known:
+        raise NameNotFoundError("no run has results yet: train a model, or evaluate one; what it answered is then shown here")
+    if key and key not in known:
+        raise NameNotFoundError("there is no such run; choose another")
+    folder = site.runs / (key or known[0])
+    newest = max(path.stat().st_mtime_ns for path in (*folder.glob(f"{FOLDER}/{FILES[1]}"), *folder.glob(f"*/{FOLDER}/{FILES[1]}")))
+    return _read(key or known[0], folder, newest)
+
+
+@lru_cache(16)
+def _read(key: str, folder: Path, changed: int) -> Answers:  # noqa: ARG001 - until it is evaluated again
+    return Answers(key, folder, read_results(folder))
+
+
+def source_of(site: Site, results: Results) -> Source | None:
+    """Find the data that results are of: those of the same task that have all of the clips."""
+    for source in site.sources.values():
+        try:
+            fits = source.dataset.task == results.task and set(results.labels) <= set(source.dataset.labels)
+            if fits and all(clip in source.by_id for clip in results.clips):
+                return source
+        except DcasekitError:  # a dataset that cannot be read is not the one
+            continue
+    return None
+
+
+def corrections_of(source: Source) -> Path:
+    """Name the file of a source's corrections; of data that serve several tasks, each has its own."""
+    path = corrections_beside(source.path)
+    task = source.settings.get("task")
+    return path.with_name(f"{source.path.name}.{task}.corrections.jsonl") if task else path
+
+
+def corrections(source: Source) -> Mapping[str, Correction]:
+    """Give what people corrected of a source: clip id -> the latest correction."""
+    path = corrections_of(source)
+    try:
+        about = os.stat(path)
+    except OSError:
+        return {}
+    return _corrections(path, about.st_mtime_ns, about.st_size)
+
+
+@lru_cache(16)
+def _corrections(path: Path, changed: int, size: int) -> Mapping[str, Correction]:  # noqa: ARG001
+    return {one.clip: one for one in read_corrections(path)}
+
+
+UNKNOWN = "\N{EM DASH} cannot be told"  # in a form, in place of labels
+
+
+def options(source: Source) -> list[dict[str, str]]:
+    """Give what a form offers: the labels, and that nobody can tell."""
+    return [*({"label": visible(label), "value": label} for label in source.dataset.labels), {"label": "cannot be told", "value": UNKNOWN}]
+
+
+def read_labels(source: Source, chosen: Any) -> dict[str, float | None] | None:
+    """Read what was chosen in a form as tags.
+
+    Raises
+    ------
+    AnnotationError : nothing fitting was chosen.
+    """
+    labels = [chosen] if isinstance(chosen, str) else list(chosen or ())
+    if labels == [UNKNOWN]:
+        return None
+    if unknown := [label for label in labels if label not in source.dataset.labels]:
+        told = "choose either labels or that it cannot be told" if UNKNOWN in unknown else f"{unknown[0]!r} is no label of these data"
+        raise AnnotationError(told)
+    if source.dataset.task == "classification" and len(labels) != 1:
+        raise AnnotationError("choose what it really is")
+    return dict.fromkeys(labels, 1.0)
+
+
+def correct(source: Source, clips: Iterable[Clip], who: Any, **really: Any) -> str:
+    """Write down what clips really hold; give a sentence that says so."""
+    made = [Correction.of(clip, who=str(who or "").strip()[:80], **really) for clip in clips]
+    path = append_corrections(corrections_of(source), made)
+    return f"Written to {path.name}, beside the data: {len(made)} clip{'s' * (len(made) != 1)}."
+
+
+def now(source: Source, clip: Clip) -> Clip:
+    """Give a clip as corrected."""
+    found = corrections(source).get(clip.id)
+    return clip if found is None else found.apply(clip)

@@ -1,0 +1,105 @@
+"""The picture of clips as points: one trace for each colour, drawn by the graphics card."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dcasekit.annotations import Clip
+from dcasekit.app import _answers, _charts
+from dcasekit.app._answers import Answers
+from dcasekit.app._site import Source, labels_of
+from dcasekit.app._vectors import Cloud
+from dcasekit.core.units import FloatArray
+from dcasekit.plots import looks
+from dcasekit.plots.looks import Look
+
+COLORINGS = {"class": "class", "fold": "fold", "right": "right or wrong", "confidence": "confidence"}
+_NONE = Look(_charts.GREY, "circle-open")
+_AXIS = _charts.axis("", showticklabels=False, fixedrange=False, showgrid=False)
+
+
+def draw(cloud: Cloud | None, source: Source, coloring: str, answers: Answers | None) -> dict[str, Any]:
+    """Draw a cloud; its first trace is the ring around the chosen clip."""
+    traces = [] if cloud is None else _traces(cloud, source, coloring, answers)
+    return _charts.figure(
+        [ring(None), *traces],
+        _AXIS,
+        _AXIS,
+        dragmode="pan",
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        legend={"orientation": "h", "y": -0.02, "yanchor": "top", "x": 0, "itemsizing": "constant"},
+        uirevision="the same picture",
+    )
+
+
+def ring(point: FloatArray | None) -> dict[str, Any]:
+    """Describe the ring around a point."""
+    x, y = ([], []) if point is None else ([float(point[0])], [float(point[1])])
+    marker = {"symbol": "circle-open", "size": 20, "color": _charts.GREY, "line": {"width": 3}}
+    return {"type": "scattergl", "mode": "markers", "x": x, "y": y, "marker": marker, "showlegend": False, "hoverinfo": "skip"}
+
+
+def _traces(cloud: Cloud, source: Source, coloring: str, answers: Answers | None) -> list[dict[str, Any]]:
+    told = [_hover(source, clip, answers) for clip in cloud.clips]
+    if coloring == "confidence":
+        return _confidence(cloud, told, answers)
+    kinds = [_kind(source, clip, coloring, answers) for clip in cloud.clips]
+    if coloring == "right":
+        chosen = {"right": Look(_charts.BLUE, "circle"), "wrong": Look(_charts.ORANGE, "x")}
+    else:
+        chosen = looks(source.dataset.labels if coloring == "class" else source.dataset.folds)
+    return [
+        _trace(cloud, told, [at for at, each in enumerate(kinds) if each == kind], kind, {"color": look.color, "symbol": look.symbol})
+        for kind, look in (*chosen.items(), *((kind, _NONE) for kind in sorted({*kinds} - {*chosen})))
+        if kind in kinds
+    ]
+
+
+def _kind(source: Source, clip: Clip, coloring: str, answers: Answers | None) -> str:
+    if coloring == "fold":
+        return clip.fold
+    if coloring == "right":
+        at = answers.place.get(clip.id) if answers else None
+        right = None if at is None or answers is None else answers.judged[at].right
+        return "not tested" if right is None else "right" if right else "wrong"
+    labels = labels_of(_answers.now(source, clip))
+    return "unknown" if labels is None else labels[0] if labels else "none"
+
+
+def _confidence(cloud: Cloud, told: Sequence[str], answers: Answers | None) -> list[dict[str, Any]]:
+    place = answers.place if answers else {}
+    tested = [at for at, clip in enumerate(cloud.clips) if clip.id in place]
+    rest = [at for at, clip in enumerate(cloud.clips) if clip.id not in place]
+    values = [round(answers.judged[place[cloud.clips[at].id]].confidence, 4) for at in tested] if answers else []
+    marker = {"color": values, "colorscale": "Cividis", "symbol": "circle", "colorbar": {"title": {"text": "confidence"}, "thickness": 12}}
+    made = [_trace(cloud, told, rest, "not tested", {"color": _NONE.color, "symbol": _NONE.symbol})] if rest else []
+    return made + ([_trace(cloud, told, tested, "tested", marker)] if tested else [])
+
+
+def _trace(cloud: Cloud, told: Sequence[str], places: Sequence[int], name: str, marker: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "scattergl",
+        "mode": "markers",
+        "name": _charts.text(name),
+        "x": _packed(cloud.points[list(places), 0]),
+        "y": _packed(cloud.points[list(places), 1]),
+        "customdata": [cloud.clips[at].id for at in places],
+        "text": [told[at] for at in places],
+        "hovertemplate": "%{text}<extra></extra>",
+        "marker": {"size": 9, "opacity": 0.85, **marker},
+    }
+
+
+def _packed(values: FloatArray) -> dict[str, str]:
+    """Give numbers as bytes, which is a quarter of their text."""
+    return {"dtype": "f4", "bdata": base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode()}
+
+
+def _hover(source: Source, clip: Clip, answers: Answers | None) -> str:
+    labels = labels_of(_answers.now(source, clip))
+    lines = [clip.id, "labels unknown" if labels is None else ", ".join(labels) or "no label", clip.fold]
+    if answers and (at := answers.place.get(clip.id)) is not None:
+        lines.append(f"answered {', '.join(answers.judged[at].predicted) or 'nothing'}, {100 * answers.judged[at].confidence:.0f} %")
+    return "<br>".join(_charts.text(line) for line in lines)
