@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import nn
 
 from dcasekit.errors import ModelError
-from dcasekit.models import CRNN2018, CRNN2023, DcaseNet, SceneCNN
+from dcasekit.models import CRNN2018, CRNN2023, CPMobile, DcaseNet, SceneCNN
 from dcasekit.models._gru import ResetBeforeGRU
 from dcasekit.models._layers import mean_answer
 
@@ -568,3 +568,24 @@ def test_a_network_without_activation_refuses_losses_of_logits(loss):
 def test_what_does_not_fit_is_refused_with_a_remedy(model, shape, says):
     with pytest.raises(ModelError, match=says):
         model.build(shape, labels(3))
+
+
+def test_cp_mobile_has_the_published_size():
+    model = CPMobile().build((65, 256), tuple("abcdefghij"))
+    norms = sum(2 * module.num_features for module in model.network.modules() if isinstance(module, torch.nn.BatchNorm2d))
+    assert model.cost() == {"parameters": 61_148, "macs": 29_416_448}
+    assert 29_416_448 + norms == 29_419_156, "the published count adds the parameters of the normalisation"
+    shapes = {name: shape for name, shape in model.layers().items() if name.startswith("convolutions.") and name.count(".") == 1}
+    assert shapes == {
+        "convolutions.stem": (32, 17, 64),
+        "convolutions.block1": (32, 17, 64),
+        "convolutions.block2": (32, 17, 64),
+        "convolutions.block3": (32, 9, 64),
+        "convolutions.block4": (56, 9, 32),
+        "convolutions.block5": (56, 9, 32),
+        "convolutions.block6": (104, 9, 32),
+    }
+    inside = [model.weights()[f"convolutions.block{number}.body.0.weight"].shape[0] for number in range(1, 7)]
+    assert inside == [64, 64, 64, 64, 120, 120]
+    with pytest.raises(ModelError, match="base_channels must be a multiple of 8; got 12"):
+        CPMobile(base_channels=12).build((65, 256), tuple("ab"))
