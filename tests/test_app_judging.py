@@ -1,7 +1,9 @@
 """The views that judge, in a real browser: explore, evaluate, errors, and corrections that training takes up."""
 
+import base64
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from dcasekit import Results, Scores, testing
 from dcasekit.annotations import Event, read_corrections
 from dcasekit.datasets import ESC10, Folder
-from dcasekit.errors import AnnotationError
+from dcasekit.errors import AnnotationError, NameNotFoundError
 from dcasekit.results.saving import write_results
 
 pytest.importorskip("dash")
@@ -19,7 +21,9 @@ pytest.importorskip("playwright", reason="Playwright is not installed: pip insta
 from playwright import sync_api
 
 from dcasekit.app import _answers, serve
+from dcasekit.app._scatter import draw
 from dcasekit.app._site import Site, find_sources
+from dcasekit.app._vectors import Cloud
 from dcasekit.app.views import errors
 
 CHROMIUM = os.environ.get("DCASEKIT_CHROMIUM", "/usr/bin/chromium")
@@ -192,6 +196,25 @@ def test_a_threshold_moves_numbers_and_events(page, tmp_path):
     finally:
         server.stop()
         thread.join()
+
+
+@pytest.mark.parametrize("key", ["../ESC-10", "/etc", "one/../other", "one\0", "..", "o*", EVIL])
+def test_only_runs_that_are_listed_are_read(place, tmp_path, key):
+    site = Site(find_sources([f"esc10={place / 'ESC-10'}"], place / "runs"), place / "runs", tmp_path)
+    with pytest.raises(NameNotFoundError) as told:
+        _answers.find(site, key)
+    assert str(place) not in str(told.value)
+
+
+def test_a_hundred_thousand_points_are_a_picture_of_bytes(place, tmp_path):
+    source = next(iter(Site(find_sources([f"esc10={place / 'ESC-10'}"], tmp_path), tmp_path, tmp_path).sources.values()))
+    clips = [replace(clip, id=f"{clip.id}{EVIL}{number}") for number in range(2000) for clip in source.clips[:50]]
+    points = np.random.default_rng(0).normal(size=(100_000, 2)).astype(np.float32)
+    drawn = draw(Cloud(clips, points, points), source, "class", None)
+    traces = drawn["data"][1:]
+    assert sum(len(base64.b64decode(trace["x"]["bdata"])) for trace in traces) == 400_000
+    assert {trace["type"] for trace in traces} == {"scattergl"}
+    assert not any("<img" in text for trace in traces for text in trace["text"])  # Plotly takes text for markup
 
 
 def test_forms_are_read_as_what_a_clip_may_hold(place, tmp_path):

@@ -178,5 +178,10 @@ def correct(source: Source, clips: Iterable[Clip], who: Any, **really: Any) -> s
 
 def now(source: Source, clip: Clip) -> Clip:
     """Give a clip as corrected."""
-    found = corrections(source).get(clip.id)
-    return clip if found is None else found.apply(clip)
+    return all_now(source, [clip])[0]
+
+
+def all_now(source: Source, clips: Sequence[Clip]) -> list[Clip]:
+    """Give clips as corrected."""
+    found = corrections(source)
+    return [found[clip.id].apply(clip) if clip.id in found else clip for clip in clips]

@@ -17,6 +17,7 @@ from dcasekit.plots.looks import Look
 
 COLORINGS = {"class": "class", "fold": "fold", "right": "right or wrong", "confidence": "confidence"}
 _NONE = Look(_charts.GREY, "circle-open")
+_FEW = 5000  # points that need not be seen through
 _AXIS = _charts.axis("", showticklabels=False, fixedrange=False, showgrid=False)
 
 
@@ -42,29 +43,30 @@ def ring(point: FloatArray | None) -> dict[str, Any]:
 
 
 def _traces(cloud: Cloud, source: Source, coloring: str, answers: Answers | None) -> list[dict[str, Any]]:
-    told = [_hover(source, clip, answers) for clip in cloud.clips]
+    clips = _answers.all_now(source, cloud.clips)
+    told = [_hover(clip, answers) for clip in clips]
     if coloring == "confidence":
         return _confidence(cloud, told, answers)
-    kinds = [_kind(source, clip, coloring, answers) for clip in cloud.clips]
+    kinds = [_kind(clip, coloring, answers) for clip in clips]
     if coloring == "right":
         chosen = {"right": Look(_charts.BLUE, "circle"), "wrong": Look(_charts.ORANGE, "x")}
     else:
         chosen = looks(source.dataset.labels if coloring == "class" else source.dataset.folds)
-    return [
-        _trace(cloud, told, [at for at, each in enumerate(kinds) if each == kind], kind, {"color": look.color, "symbol": look.symbol})
-        for kind, look in (*chosen.items(), *((kind, _NONE) for kind in sorted({*kinds} - {*chosen})))
-        if kind in kinds
-    ]
+    places: dict[str, list[int]] = {kind: [] for kind in (*chosen, *sorted({*kinds} - {*chosen}))}
+    for at, kind in enumerate(kinds):
+        places[kind].append(at)
+    shown = ((kind, found, chosen.get(kind, _NONE)) for kind, found in places.items() if found)
+    return [_trace(cloud, told, found, kind, {"color": look.color, "symbol": look.symbol}) for kind, found, look in shown]
 
 
-def _kind(source: Source, clip: Clip, coloring: str, answers: Answers | None) -> str:
+def _kind(clip: Clip, coloring: str, answers: Answers | None) -> str:
     if coloring == "fold":
         return clip.fold
     if coloring == "right":
         at = answers.place.get(clip.id) if answers else None
         right = None if at is None or answers is None else answers.judged[at].right
         return "not tested" if right is None else "right" if right else "wrong"
-    labels = labels_of(_answers.now(source, clip))
+    labels = labels_of(clip)
     return "unknown" if labels is None else labels[0] if labels else "none"
 
 
@@ -88,7 +90,7 @@ def _trace(cloud: Cloud, told: Sequence[str], places: Sequence[int], name: str, 
         "customdata": [cloud.clips[at].id for at in places],
         "text": [told[at] for at in places],
         "hovertemplate": "%{text}<extra></extra>",
-        "marker": {"size": 9, "opacity": 0.85, **marker},
+        "marker": {"size": 9, "opacity": 1 if len(cloud.clips) <= _FEW else 0.6, **marker},
     }
 
 
@@ -97,8 +99,8 @@ def _packed(values: FloatArray) -> dict[str, str]:
     return {"dtype": "f4", "bdata": base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode()}
 
 
-def _hover(source: Source, clip: Clip, answers: Answers | None) -> str:
-    labels = labels_of(_answers.now(source, clip))
+def _hover(clip: Clip, answers: Answers | None) -> str:
+    labels = labels_of(clip)
     lines = [clip.id, "labels unknown" if labels is None else ", ".join(labels) or "no label", clip.fold]
     if answers and (at := answers.place.get(clip.id)) is not None:
         lines.append(f"answered {', '.join(answers.judged[at].predicted) or 'nothing'}, {100 * answers.judged[at].confidence:.0f} %")

@@ -91,7 +91,7 @@ def _register_thresholds(app: Dash, site: Site) -> None:
         curves = _curves(answers)
         return (
             _draw_curves(answers, curves, label, threshold),
-            _numbers_at(answers, curves, label, threshold),
+            _numbers_at(answers, curves, label, threshold, example or ""),
             _events(site, answers, example, threshold),
         )
 
@@ -119,10 +119,10 @@ def _body(site: Site, answers: Answers, others: Sequence[Answers], query: Mappin
         ]
     else:
         made.append(_thresholds(site, answers, query))
-    made.append(
-        html.Div([_parts.card("Each label", _labels(answers)), _parts.card("Calibration", *_calibration(answers))], className="columns")
-    )
-    return made + ([_parts.card("PSD-ROC", *_rocs(answers))] if results.task == "detection" else [])
+    labels, calibrated = _parts.card("Each label", _labels(answers)), _parts.card("Calibration", *_calibration(answers))
+    if results.task != "detection":
+        return [*made, html.Div([labels, calibrated], className="columns")]
+    return [*made, labels, html.Div([calibrated, _parts.card("PSD-ROC", *_rocs(answers))], className="columns even")]
 
 
 def _matrix(answers: Answers) -> Any:
@@ -291,7 +291,7 @@ def _draw_curves(answers: Answers, curves: ThresholdCurves, label: str, threshol
     shapes = [
         {"type": "line", "x0": threshold, "x1": threshold, "y0": 0, "y1": 1, "yref": "paper", "line": {"color": _charts.GREY, "width": 2}}
     ]
-    unit = "in segments of 1 s" if answers.results.task == "detection" else "of clips"
+    unit = "share (segments of 1 s)" if answers.results.task == "detection" else "share (clips)"
     return _charts.figure(
         lines,
         _charts.axis("threshold", range=[0, 1]),
@@ -301,10 +301,17 @@ def _draw_curves(answers: Answers, curves: ThresholdCurves, label: str, threshol
     )
 
 
-def _numbers_at(answers: Answers, curves: ThresholdCurves, label: str, threshold: float) -> Any:
+def _numbers_at(answers: Answers, curves: ThresholdCurves, label: str, threshold: float, example: str) -> list[Any]:
     at = int(np.abs(curves.thresholds - threshold).argmin())
     found = {name: write("", float(values[at])) for name, values in _of(curves, answers, label).items()}
-    return _parts.tiles({"threshold": f"{threshold:.2f}", **found})
+    told = [_parts.tiles({"threshold": f"{threshold:.2f}", **found})]
+    if example in answers.place and answers.results.task == "tagging":
+        one, scores = answers.judged[answers.place[example]], clip_scores(answers.results)[answers.place[example]]
+        said = [label for label, score in zip(answers.results.labels, scores.tolist(), strict=True) if score > threshold]
+        told.append(
+            html.P(f"{one.clip}: answered {visible(', '.join(said)) or 'nothing'}; labelled {visible(', '.join(one.true)) or 'nothing'}.")
+        )
+    return told
 
 
 def _events(site: Site, answers: Answers, example: str | None, threshold: float) -> Any:
@@ -332,7 +339,7 @@ def _rocs(answers: Answers) -> list[Any]:
     made = _charts.figure(
         lines, _charts.axis("false alarms per hour", range=[0, 100]), _charts.axis("events found", range=[0, 1.03], tickformat=".0%")
     )
-    return [_charts.graph("evaluate-roc", made, says=f"PSD-ROC: {', '.join(told)}", height=320)]
+    return [_charts.graph("evaluate-roc", made, says=f"PSD-ROC: {', '.join(told)}")]
 
 
 def _comparison(answers: Answers, others: Sequence[Answers]) -> Any:
