@@ -5,6 +5,8 @@ import json
 import subprocess
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +24,7 @@ from dcasekit.annotations import (
 from dcasekit.core.files import place
 from dcasekit.errors import AnnotationError
 
-FORMATS = ["audacity", "jams", "raven", "tsv"]
+FORMATS = ["audacity", "elan", "jams", "raven", "tsv"]
 DOGS = [Event(0.5, 1.25, "dog"), Event(2, 3, "car horn")]
 
 
@@ -34,7 +36,7 @@ def saved(folder, name, text, **options):
 
 # there and back
 
-BREAKS = {"audacity": "\t\r\n", "raven": "\t\r\n", "tsv": "", "jams": ""}
+BREAKS = {"audacity": "\t\r\n", "elan": "\t\r\n", "raven": "\t\r\n", "tsv": "", "jams": ""}
 
 
 def events(format):
@@ -54,7 +56,7 @@ def events(format):
 @given(data=st.data())
 def test_what_is_written_is_read_back_to_the_nanosecond(tmp_path, format, data):
     written = data.draw(events(format))
-    suffix = {"tsv": ".tsv", "audacity": ".txt", "raven": ".selections.txt", "jams": ".jams"}[format]
+    suffix = {"tsv": ".tsv", "elan": ".elan.txt", "audacity": ".txt", "raven": ".selections.txt", "jams": ".jams"}[format]
     expected = [Event(round(event.onset, 9), round(event.offset, 9), event.label, event.weight) for event in written]
     path = write_annotation(tmp_path / f"a{suffix}", written)
     assert read_annotation(path) == expected
@@ -173,7 +175,7 @@ def write(path, events, duration):
 
 
 def test_all_formats_are_named_with_their_endings():
-    assert annotation_formats() == {"audacity": ".txt", "jams": ".jams", "raven": ".selections.txt", "tsv": ".tsv"}
+    assert annotation_formats() == {"audacity": ".txt", "elan": ".elan.txt", "jams": ".jams", "raven": ".selections.txt", "tsv": ".tsv"}
 
 
 # tables
@@ -675,17 +677,17 @@ def test_a_table_of_several_recordings_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["a.wav", "a.xml", "a"])
 def test_an_unknown_suffix_is_refused_and_the_formats_named(tmp_path, name):
     path = saved(tmp_path, name, "0\t1\tdog\n")
-    with pytest.raises(AnnotationError, match=rf"{name}: no format .*audacity, jams, raven, tsv"):
+    with pytest.raises(AnnotationError, match=rf"{name}: no format .*audacity, elan, jams, raven, tsv"):
         read_annotation(path)
     assert read_annotation(path, format="audacity") == [Event(0, 1, "dog")]
-    with pytest.raises(AnnotationError, match=rf"{name}: the name must end in .*audacity, jams, raven, tsv"):
+    with pytest.raises(AnnotationError, match=rf"{name}: the name must end in .*audacity, elan, jams, raven, tsv"):
         write_annotation(path, DOGS)
 
 
 def test_an_unknown_format_is_refused_and_the_formats_named(tmp_path):
-    with pytest.raises(AnnotationError, match="'textgrid'; the formats are: audacity, jams, raven, tsv"):
+    with pytest.raises(AnnotationError, match="'textgrid'; the formats are: audacity, elan, jams, raven, tsv"):
         read_annotation(tmp_path / "a.txt", format="textgrid")
-    with pytest.raises(AnnotationError, match="'textgrid'; the formats are: audacity, jams, raven, tsv"):
+    with pytest.raises(AnnotationError, match="'textgrid'; the formats are: audacity, elan, jams, raven, tsv"):
         write_annotation(tmp_path / "a.txt", DOGS, format="textgrid")
 
 
@@ -763,3 +765,24 @@ def test_a_format_of_ones_own_is_named_by_its_module(tmp_path, monkeypatch):
         read_annotation(path, format="no.such")
     with pytest.raises(AnnotationError, match="Your own: 'package.module' with read and write"):
         read_annotation(path, format="marks")
+
+
+def test_elan_reads_what_is_written_and_what_it_exports_itself(tmp_path):
+    events = [Event(0.1, 0.300000001, "dog", 0.5), Event(0.2, 0.2, "a cat"), Event(3599.999999, 3600.5, "dog")]
+    path = write_annotation(tmp_path / "a.elan.txt", events)
+    table = pd.read_csv(path, sep="\t")  # as ELAN's import does: by the names in the header
+    assert list(table.columns[:5]) == [
+        "Tier", "Begin Time - ss.msec", "End Time - ss.msec", "Duration - ss.msec", "Annotation",
+    ]  # fmt: skip
+    np.testing.assert_allclose(table["Begin Time - ss.msec"] + table["Duration - ss.msec"], table["End Time - ss.msec"], atol=1e-6)
+    assert list(table["Tier"]) == ["dog", "a cat", "dog"]
+    assert read_annotation(path) == events
+    own = tmp_path / "own.txt"
+    own.write_text("Tier\tBegin Time - ss.msec\tEnd Time - ss.msec\tAnnotation\nbirds\t1,5\t2.25\t\nbirds\t3\t4\twren\n")
+    assert read_annotation(own) == [Event(1.5, 2.25, "birds"), Event(3, 4, "wren")]
+    own.write_text("Tier\tBegin Time - ss.msec\tAnnotation\nbirds\t1.5\twren\n")
+    with pytest.raises(AnnotationError, match=r"no column 'End Time - ss\.msec'"):
+        read_annotation(own, format="elan")
+    own.write_text("Tier\tBegin Time - ss.msec\tEnd Time - ss.msec\tAnnotation\nbirds\t1.5\tlate\twren\n")
+    with pytest.raises(AnnotationError, match="line 2"):
+        read_annotation(own)

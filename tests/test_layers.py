@@ -85,7 +85,7 @@ HEAVY = {
     "sox": ["augmentations/_sox.py"],
     "umap": ["containers/projection.py"],
     "sklearn": ["containers/projection.py", "containers/sklearn.py", "models/sklearn/*.py"],
-    "pandas": ["core/frames.py"],
+    **dict.fromkeys(["pandas", "pyarrow"], ["core/frames.py"]),
     **dict.fromkeys(["dash", "plotly", "flask", "werkzeug"], ["app/*.py"]),
     **dict.fromkeys(["tensorflow", "jax", "librosa"], []),
 }

@@ -48,6 +48,8 @@ def read_annotation(path: PathLike, *, format: str | None = None, annotator: str
         - ``"raven"`` (.txt with ``Begin Time (s)`` in its header): a selection table; the label is the column ``Annotation``,
           ``Species``, ``Common Name`` ...; the weight ``Confidence`` or ``Score``, in [0, 1] or per cent; the rows of a selection's several
           views become one event, and times count from the beginning of its file. The frequencies are left out.
+        - ``"elan"`` (.txt with ``Begin Time - ss.msec`` in its header): ELAN's tab-delimited text, a tier for each label; the weight is in
+          a column ``Score``.
         - ``"jams"`` (.jams, .json): the namespaces ``segment_open``, ``tag_open``, ``tag_urbansound``, ``tag_audioset`` and Scaper's
           ``scaper`` and ``sound_event``, of which the background is no event. The confidence is the weight; null is 1.
     annotator : whose events, where a file has those of several: a name in a table's column ``annotator`` or in JAMS (there
@@ -80,9 +82,9 @@ def write_annotation(path: PathLike, events: Iterable[Event], *, format: str | N
     path : the file.
     events : in the order to write.
     format : as in `read_annotation`; ``None`` (default): by the name: ``.tsv``; ``.txt`` is Audacity's; ``.selections.txt`` is Raven's, as
-        Raven itself names its tables; ``.jams``. Where any weight is not 1, TSV gets a column ``weight``, Raven ``Score``, JAMS a
-        confidence; Audacity has no place for it but the label: ``dog [weight 0.87]``. Raven's boxes, which must have a height, go from 0
-        to 4000 Hz.
+        Raven itself names its tables; ``.elan.txt``; ``.jams``. Where any weight is not 1, TSV gets a column ``weight``, Raven and ELAN
+        ``Score``, JAMS a confidence; Audacity has no place for it but the label: ``dog [weight 0.87]``. Raven's boxes, which must have a
+        height, go from 0 to 4000 Hz.
     duration : seconds, of the recording; for JAMS, which the package of that name does not load without it. The other formats have no place
         for it.
 
@@ -245,4 +247,4 @@ def _recognise(path: PathLike) -> str | None:
 
 def _name_recording(path: PathLike) -> str:
     """Name the recording beside an annotation file; Raven and BirdNET write more behind it."""
-    return re.sub(r"(\.Table\.\d+)?(\.BirdNET)?(\.(selections|results))?\.[^.]+$", "", Path(path).name)
+    return re.sub(r"(\.Table\.\d+)?(\.BirdNET)?(\.(selections|results|elan))?\.[^.]+$", "", Path(path).name)

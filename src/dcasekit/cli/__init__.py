@@ -18,6 +18,7 @@ from dcasekit.cli import leaves as _cli_leaves
 from dcasekit.cli import models as _cli_models
 from dcasekit.cli import options as o
 from dcasekit.cli import output as _cli_output
+from dcasekit.cli import prediction as _cli_prediction
 from dcasekit.cli import probing as _cli_probing
 from dcasekit.cli import recipes as _cli_recipes
 from dcasekit.cli import tagging as _cli_tagging
@@ -264,45 +265,13 @@ def evaluate(  # noqa: PLR0913 - options of a command
     return _cli_output.results_of(report, as_json=False, page=page)
 
 
-@app.command(
+app.command(
     epilog=_cli_output.examples(
         "dcasekit predict dog.wav --model esc10",
         "dcasekit predict recordings/*.wav --model runs/esc10/model --format tsv > labels.tsv",
+        "dcasekit predict recordings/ --model runs/sed/model --out found --write events,raven --min-duration 0.2 --clips 20",
     )
-)
-def predict(  # noqa: PLR0913 - options of a command
-    *,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Audio files.", show_default=False)],
-    model: o.ModelFolder,
-    form: Annotated[
-        Literal["table", "tsv", "json"] | None,
-        typer.Option("--format", help="How to print.  \\[default: tsv for events, table for labels]", show_default=False),
-    ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Labels per file.")] = 3,
-    threshold: Annotated[float, typer.Option(help="Score above which an event is there.")] = 0.5,
-    events: Annotated[
-        bool | None,
-        typer.Option(
-            "--events/--labels", help="Print events with times, or labels of files.  \\[default: follows the task]", show_default=False
-        ),
-    ] = None,
-    allow: o.Allow = None,
-    quiet: o.Quiet = False,
-) -> None:
-    """Answer audio files with labels, or with events and their times.
-
-    Answers are printed as they come. A file that cannot be answered is named on standard error, the others are; the exit code is then 1.
-
-    TSV: filename, label, score; of events filename, onset, offset, event_label (empty: no event in the file). JSON: a list of objects
-    file and labels (label, score) or events (onset, offset, label, score) or error.
-    """
-    from dcasekit.cli import answers as work
-
-    container = _cli_models.load_model(model, allow)
-    events = container.task == "detection" if events is None else events
-    answers = work.answers(container, files, threshold=threshold if events else None, top=top, progress=_cli_output.bars(quiet))
-    if work.show(answers, form or ("tsv" if events else "table"), events=events):
-        raise typer.Exit(1)
+)(_cli_prediction.predict)
 
 
 @app.command(

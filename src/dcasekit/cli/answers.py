@@ -1,35 +1,44 @@
 """Answers of a model for audio files, and the forms they are printed in."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from dcasekit.annotations import EVENT_COLUMNS
 from dcasekit.cli import output as _cli_output
+from dcasekit.cli.outputs import seconds
 from dcasekit.containers.base import ModelContainer
+from dcasekit.containers.streaming import parts_of, score_files
 from dcasekit.core.parallel import track
-from dcasekit.scores import Scores, pool, to_events
+from dcasekit.errors import DcasekitError
+from dcasekit.scores.running import Finding, RunningPool
 
 Answer = Mapping[str, Any]
 
 
-def answers(model: ModelContainer, files: Sequence[Path], *, threshold: float | None, top: int, progress: bool) -> Iterator[Answer]:
-    """Answer each file as soon as it has been read; one that cannot be answered gets its error, which is printed at once.
+def answers(model: ModelContainer, files: Sequence[Path], *, finding: Finding | None, top: int, progress: bool) -> Iterator[Answer]:
+    """Answer each file as it is read, in flat memory; one that cannot be answered gets its error, which is printed at once.
 
     Parameters
     ----------
-    threshold : answer with events above it; ``None``: with the `top` labels of the whole file.
+    finding : answer with events, found so; ``None``: with the `top` labels of the whole file.
     """
-    found = track(model.predict_each(files), len(files), "Predicting" if progress else None)
-    for path, (_, scores) in zip(files, found, strict=True):
-        if isinstance(scores, Exception):
-            _cli_output.show_error(scores)
-            yield {"file": str(path), "error": str(scores)}
-        else:
-            kind, told = ("labels", _labels(scores, model.task, top)) if threshold is None else ("events", _events(scores, threshold))
-            yield {"file": str(path), kind: told}
+    scored = itertools.groupby(score_files(model, [*files]), key=lambda found: found[0])
+    for path, (_, group) in zip(files, track(scored, len(files), "Predicting" if progress else None), strict=True):
+        try:
+            parts = parts_of(found for _, found in group)
+            if finding is None:
+                pool = RunningPool("max" if model.task == "detection" else "mean")
+                for part in parts:
+                    pool.add(part)
+                yield {"file": str(path), "labels": [{"label": label, "score": score} for label, score in pool.top(top)]}
+            else:
+                found = [{"onset": one.onset, "offset": one.offset, "label": one.label, "score": one.weight} for one in finding.find(parts)]
+                yield {"file": str(path), "events": found}
+        except DcasekitError as error:
+            _cli_output.show_error(error)
+            yield {"file": str(path), "error": str(error)}
 
 
 def show(answers: Iterable[Answer], form: Literal["table", "tsv", "json"], *, events: bool) -> bool:
@@ -52,27 +61,12 @@ def show(answers: Iterable[Answer], form: Literal["table", "tsv", "json"], *, ev
     return any("error" in answer for answer in seen)
 
 
-def _labels(scores: Scores, task: str, top: int) -> list[dict[str, Any]]:
-    values = pool(scores, how="max" if task == "detection" else "mean").values[0]
-    order = np.argsort(-values, kind="stable")[:top]
-    return [{"label": scores.labels[index], "score": float(values[index])} for index in order]
-
-
-def _events(scores: Scores, threshold: float) -> list[dict[str, Any]]:
-    found = to_events(scores, threshold=threshold)
-    return [{"onset": event.onset, "offset": event.offset, "label": event.label, "score": event.weight} for event in found]
-
-
 def _rows(answer: Answer, *, events: bool) -> list[tuple[str, ...]]:
     if "error" in answer:
         return []
     if not events:
         return [(answer["file"], one["label"], f"{one['score']:.4f}") for one in answer["labels"]]
     rows: list[tuple[str, ...]] = [
-        (answer["file"], _seconds(one["onset"]), _seconds(one["offset"]), one["label"], f"{one['score']:.4f}") for one in answer["events"]
+        (answer["file"], seconds(one["onset"]), seconds(one["offset"]), one["label"], f"{one['score']:.4f}") for one in answer["events"]
     ]
     return rows or [(answer["file"], "", "", "", "")]
-
-
-def _seconds(time: float) -> str:
-    return str(np.format_float_positional(time, precision=6, trim="-"))

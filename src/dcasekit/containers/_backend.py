@@ -98,6 +98,17 @@ class Backend(ABC):
         del shape, labels, task, heads
         return None
 
+    @property
+    def _bytes_at_once(self) -> int:
+        """Bytes of windows that are answered at once: few enough to stay near the processor; activations take some fifty times as much."""
+        return 1 << 19
+
+    def _move(self, device: str) -> str:
+        """Let the network answer on a device, ``"auto"`` being the fastest there is; name it."""
+        if device not in ("auto", "cpu"):
+            raise ModelError(f"{type(self).__name__} answers on the CPU; leave the device out, or give cpu; got {device!r}")
+        return "cpu"
+
     def _outputs(self, windows: FloatArray) -> FloatArray:
         """Give what the network itself gives for windows: logits, or the answers of a network without activation."""
         raise ModelError(f"{type(self).__name__} has no network that gives logits")

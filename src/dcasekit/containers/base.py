@@ -191,7 +191,7 @@ class ModelContainer(Settings, Backend):
         id of the clip, or path of the file, and its `Scores`, or what is wrong with it; in order.
         """
         self._need_network()
-        for clip, found in answer_clips(self._clips(data), self._answer):
+        for clip, found in answer_clips(self._clips(data), self._answer, size=self._bytes_at_once):
             try:
                 yield clip.name, name_clip(clip.name, found) if isinstance(found, Exception) else clip.join(found, self.labels)
             except DcasekitError as error:  # the answers cannot be joined
@@ -211,7 +211,7 @@ class ModelContainer(Settings, Backend):
         """
         self._need_network()
         self._need_layer(layer)
-        looked = answer_clips(self._clips(data), lambda windows: self.activations(self._checked(windows), layer))
+        looked = answer_clips(self._clips(data), lambda windows: self.activations(self._checked(windows), layer), size=self._bytes_at_once)
         return [_checked(name_clip(clip.name, found) if isinstance(found, Exception) else found) for clip, found in looked]
 
     def evaluate(self, data: Any) -> Results:

@@ -1,7 +1,7 @@
 """Scores while a recording is still being read: of a file, in flat memory, and of audio that comes in chunks."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from queue import SimpleQueue
 from typing import Any
 
@@ -15,6 +15,11 @@ from dcasekit.features.base import FeatureExtractor, compute_stream
 from dcasekit.generator import ClipWindows, Cutting, FileWindows, answer_parts, whole_frames
 from dcasekit.scores import Scores
 from dcasekit.scores.grid import Joining
+
+
+def move(model: ModelContainer, device: str) -> str:
+    """Let a model answer on a device: cpu, cuda, cuda:1, mps, or auto, the fastest there is; give the device's name."""
+    return model._move(device)
 
 
 def score_files(
@@ -39,6 +44,15 @@ def score_files(
         yield from _score(model, model.features, first, batch)
 
 
+def parts_of(found: Iterable[Scores | DcasekitError | None]) -> Iterator[Scores]:
+    """Pass on the parts of one file's scores, as `score_files` gives them; raise what is wrong with it."""
+    for each in found:
+        if isinstance(each, DcasekitError):
+            raise each
+        if each is not None:
+            yield each
+
+
 def _score(
     model: ModelContainer, features: FeatureExtractor, first: int, paths: Sequence[PathLike]
 ) -> Iterator[tuple[int, Scores | DcasekitError | None]]:
@@ -53,7 +67,7 @@ def _score(
             yield clip
 
     failed = set()
-    for clip, found in answer_parts(clips(), model._answer):
+    for clip, found in answer_parts(clips(), model._answer, size=model._bytes_at_once):
         number = numbers[id(clip)]
         if number in failed:
             continue

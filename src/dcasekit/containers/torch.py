@@ -178,6 +178,17 @@ class TorchModelContainer(TorchInside):
             return "mse"
         return training.loss or ("cross_entropy" if task == "classification" else "binary_cross_entropy")
 
+    @property
+    def _bytes_at_once(self) -> int:
+        """More where the network is on a GPU."""
+        return super()._bytes_at_once if next(self._need().parameters()).device.type == "cpu" else 1 << 24
+
+    def _move(self, device: str) -> str:
+        """Move the network; see `Backend._move`."""
+        chosen = _device(device)
+        self._on(chosen)
+        return str(chosen)
+
     def _on(self, device: torch.device) -> nn.Module:
         self.network = place(self._need(), device)
         return self.network

@@ -35,6 +35,7 @@ def map_clips(
     backend: Backend = "processes",
     address: str | None = None,
     size: int = 0,
+    batch: int | None = None,
     progress: str | None = None,
 ) -> Iterator[Result]:
     """Apply a function to every item and yield the results in order.
@@ -48,6 +49,7 @@ def map_clips(
     backend : ``"processes"`` or ``"threads"`` on this machine; ``"dask"`` or ``"ray"`` on a cluster, whose workers must see
         the same files (extras ``dask`` and ``ray``).
     size : bytes that the items stand for, see `total_size`; 0: not known.
+    batch : items that travel at once; ``None``: a few, so that the work is even and the progress bar moves.
     address : of the cluster's scheduler, e.g. ``"tcp://10.0.0.1:8786"``; ``None`` starts a cluster on this machine.
     progress : description of a progress bar on standard error; ``None`` shows none.
 
@@ -66,8 +68,7 @@ def map_clips(
     if jobs == 1 and backend in ("processes", "threads"):
         yield from track(map(function, items), len(items), progress)
         return
-    # Several items travel at once; few enough for the work to be even and for the progress bar to move.
-    batch = max(1, min(32, len(items) // (8 * jobs)))
+    batch = batch or max(1, min(32, len(items) // (8 * jobs)))
     spread = _on_dask if backend == "dask" else partial(_with_joblib, backend=backend)
     results = spread(function, items, jobs=jobs, batch=batch, address=address)
     try:

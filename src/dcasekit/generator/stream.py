@@ -18,7 +18,8 @@ from dcasekit.scores import Scores
 from dcasekit.scores.grid import Grid
 
 # Bounds of what is answered at once: they bound memory and change nothing else. Activations take some fifty times the input's bytes.
-_WINDOWS_AT_ONCE, _BYTES_AT_ONCE = 256, 4 << 20
+# What processors answer at once should stay near them; a GPU wants more.
+_WINDOWS_AT_ONCE, _BYTES_AT_ONCE = 256, 1 << 19
 # Batches that are read ahead while a network answers one.
 _AHEAD = 2
 
@@ -50,10 +51,12 @@ class _Waiting:
     failed: bool = False
 
 
-def answer_clips(clips: Iterable[ClipWindows], answer: Callable[[FloatArray], FloatArray]) -> Iterator[Answered]:
+def answer_clips(
+    clips: Iterable[ClipWindows], answer: Callable[[FloatArray], FloatArray], *, size: int = _BYTES_AT_ONCE
+) -> Iterator[Answered]:
     """Answer the windows of many clips as `answer_parts`; give each clip back with all of its answers."""
     answers: list[FloatArray] = []
-    for clip, found in answer_parts(clips, answer):
+    for clip, found in answer_parts(clips, answer, size=size):
         if isinstance(found, np.ndarray):
             answers.append(found)
         else:
@@ -62,7 +65,7 @@ def answer_clips(clips: Iterable[ClipWindows], answer: Callable[[FloatArray], Fl
 
 
 def answer_parts(
-    clips: Iterable[ClipWindows], answer: Callable[[FloatArray], FloatArray]
+    clips: Iterable[ClipWindows], answer: Callable[[FloatArray], FloatArray], *, size: int = _BYTES_AT_ONCE
 ) -> Iterator[tuple[ClipWindows, FloatArray | Exception | None]]:
     """Answer the windows of many clips as they are read, those of one shape together in batches; give the answers back in order.
 
@@ -71,13 +74,14 @@ def answer_parts(
     Parameters
     ----------
     answer : windows (windows, frames, dims) -> (windows, ...), each window by itself.
+    size : bytes of windows that are answered at once.
 
     Yields
     ------
     a clip with answers for its next windows; ``None`` ends it, an error too.
     """
     reuse_memory()
-    for batch in _read_ahead(_batches(clips)):
+    for batch in _read_ahead(_batches(clips, size)):
         parts = [(waiting, part) for waiting, part in batch if isinstance(part, np.ndarray) and not waiting.failed]
         answered = iter(_answer(parts, answer))
         asked = {id(waiting) for waiting, _ in parts}
@@ -99,13 +103,13 @@ def _read_ahead(batches: Iterator[tuple[list[_Part], bool]]) -> Iterator[list[_P
         yield from (batch for batch, _ in prefetch(batches, _AHEAD))
 
 
-def _batches(clips: Iterable[ClipWindows]) -> Iterator[tuple[list[_Part], bool]]:
+def _batches(clips: Iterable[ClipWindows], size: int) -> Iterator[tuple[list[_Part], bool]]:
     """Gather parts of clips whose windows have one shape, as many as are answered at once; say with each whether more follow."""
     batch: list[_Part] = []
     windows, shape = 0, None
-    for waiting, part in _parts(clips):
+    for waiting, part in _parts(clips, size):
         if isinstance(part, np.ndarray):
-            if windows and (part.shape[1:] != shape or windows + len(part) > _at_once(part)):
+            if windows and (part.shape[1:] != shape or windows + len(part) > _at_once(part, size)):
                 yield batch, True
                 batch, windows = [], 0
             windows, shape = windows + len(part), part.shape[1:]
@@ -113,21 +117,22 @@ def _batches(clips: Iterable[ClipWindows]) -> Iterator[tuple[list[_Part], bool]]
     yield batch, False
 
 
-def _parts(clips: Iterable[ClipWindows]) -> Iterator[_Part]:
+def _parts(clips: Iterable[ClipWindows], size: int) -> Iterator[_Part]:
     """Read clips part by part; ``None`` ends a clip."""
     for clip in clips:
         waiting = _Waiting(clip)
         try:
             for windows in clip.windows:
-                yield from ((waiting, windows[first : first + _at_once(windows)]) for first in range(0, len(windows), _at_once(windows)))
+                step = _at_once(windows, size)
+                yield from ((waiting, windows[first : first + step]) for first in range(0, len(windows), step))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this clip's
             yield waiting, error
         else:
             yield waiting, None
 
 
-def _at_once(windows: FloatArray) -> int:
-    return min(max(1, _BYTES_AT_ONCE // max(1, windows[0].nbytes)), _WINDOWS_AT_ONCE)
+def _at_once(windows: FloatArray, size: int) -> int:
+    return min(max(1, size // max(1, windows[0].nbytes)), _WINDOWS_AT_ONCE)
 
 
 def _answer(parts: Sequence[tuple[_Waiting, FloatArray]], answer: Callable[[FloatArray], FloatArray]) -> list[FloatArray | Exception]:
