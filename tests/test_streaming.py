@@ -24,6 +24,7 @@ from dcasekit.features import (
     RawAudio,
     Spectrogram,
     VGGishEmbedding,
+    YAMNetEmbedding,
 )
 from dcasekit.features._embedding import EmbeddingFeature
 from dcasekit.models import CRNN2023, MLP, SceneCNN
@@ -88,6 +89,7 @@ FEATURES = {
     "frames": FramesAudio(**SMALL),
     "raw": RawAudio(**SMALL),
     "VGGish": VGGishEmbedding(sequence_time=2.0, sequence_hop_time=1.0, audio_hop=8000),
+    "YAMNet": YAMNetEmbedding(sequence_time=1.92, sequence_hop_time=0.96),
     "OpenL3": OpenL3Embedding(sequence_time=2.0, sequence_hop_time=1.0, audio_hop=24000),
 }
 
