@@ -13,9 +13,7 @@ from dcasekit.core.units import FloatArray, Seconds
 from dcasekit.download import RemoteFile
 from dcasekit.errors import FeatureError
 from dcasekit.features._embedding import EmbeddingFeature, refuse_other
-from dcasekit.features._log import NaturalLog
-from dcasekit.features._mel import Mel, mel_basis
-from dcasekit.features._stft import STFT, compute_spectra
+from dcasekit.features._google import log_mel_windows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +81,7 @@ class VGGishEmbedding(EmbeddingFeature):
 
     def front_end(self, windows: FloatArray) -> FloatArray:
         """Make the log mel spectrograms of windows: (windows, 15600) to (windows, 96, 64)."""
-        # A frame's 512 samples have the 400 of the window in their middle, and Google's at their beginning.
-        padded = np.pad(windows, ((0, 0), (56, 56)))
-        frames = [np.concatenate(list(compute_spectra([audio], stft=_STFT, audio_win=400, audio_hop=160))) for audio in padded]
-        return _LOG.apply(np.stack(frames) @ mel_basis(_MEL, 16000, 512), 1)
+        return log_mel_windows(windows, floor=0.01)
 
     def finish(self, embedding: FloatArray) -> FloatArray:
         """Rectify and compress, if asked to."""
@@ -115,10 +110,6 @@ _PCA = RemoteFile(
     "https://storage.googleapis.com/audioset/vggish_pca_params.npz",
     "sha256:4d878af3e306defbfb37095365aa7e5a6cecb86bad13e859e626151c4e6a8b9d",
 )
-
-_STFT = STFT(n_fft=512, center=False, power=1)
-_MEL = Mel(bands=64, scale="htk", norm=None, fmin=125.0, fmax=7500.0, straight_in="mel")
-_LOG = NaturalLog(floor=0.01, mode="add")
 
 
 @lru_cache(maxsize=2)
