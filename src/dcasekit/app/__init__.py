@@ -8,6 +8,7 @@ session is kept here: it lies in the page's address, its stores, and for files t
 import importlib
 import os
 import secrets
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from dash import Dash
     from werkzeug.serving import BaseWSGIServer
 
+    from dcasekit.app._uploads import Limits
+
 _VIEWS = Path(__file__).parent / "views"
 
 
@@ -30,8 +33,15 @@ def find_views() -> dict[str, ModuleType]:
     return dict(sorted(found.items(), key=lambda item: (item[1].ORDER, item[0])))
 
 
-def create_app(
-    folders: Sequence[str], scratch: PathLike, *, runs: PathLike = "runs", host: str = "127.0.0.1", token: str = "", secret: bytes = b""
+def create_app(  # noqa: PLR0913 - settings, by name
+    folders: Sequence[str],
+    scratch: PathLike,
+    *,
+    runs: PathLike = "runs",
+    host: str = "127.0.0.1",
+    token: str = "",
+    secret: bytes = b"",
+    limits: "Limits | None" = None,
 ) -> "Dash":
     """Make the application.
 
@@ -43,6 +53,7 @@ def create_app(
     host : that the server will listen to.
     token : that browsers must show; empty: none.
     secret : signs sessions; empty: a new one.
+    limits : of what browsers may send.
 
     Raises
     ------
@@ -56,15 +67,23 @@ def create_app(
     from dcasekit.app import _page, _routes
     from dcasekit.app._safety import Guard
     from dcasekit.app._site import Site, find_sources
+    from dcasekit.app._uploads import Limits
 
     site, found = Site(find_sources(folders, runs), runs, scratch), find_views()
     app = dash.Dash(
-        __name__, title="dcasekit", update_title="", suppress_callback_exceptions=True, enable_mcp=False, index_string=_page.INDEX
+        __name__,
+        title="dcasekit",
+        update_title="",
+        suppress_callback_exceptions=True,
+        enable_mcp=False,
+        index_string=_page.INDEX,
+        assets_ignore="worklet",
     )
     _page.install(app, site, found)
-    _routes.install(app.server, site)
+    _routes.install(app.server, site, limits or Limits())
     for view in found.values():
         view.register(app, site)
+    app.server.extensions["dcasekit"] = site
     Guard(secret or secrets.token_bytes(32), host, token).install(app.server, app.csp_hashes)
     return app
 
@@ -92,17 +111,27 @@ class Server:
         token = token or ("" if local else secrets.token_urlsafe(24))
         self._scratch = TemporaryDirectory(prefix="dcasekit-app-")
         app = create_app(folders, self._scratch.name, runs=runs, host=host, token=token, secret=_secret(Path(runs)))
+        self._site = app.server.extensions["dcasekit"]
         self._server = _listen(host, port, app.server)
         shown = f"[{host}]" if ":" in host else host
         self.address = f"http://{shown}:{self._server.server_port}/" + (f"?token={token}" if token else "")
 
     def run(self) -> None:
-        """Answer until interrupted; what browsers sent is deleted then."""
+        """Answer until interrupted; what browsers sent is deleted then, or when their session has ended."""
+        done = threading.Event()
+        threading.Thread(target=self._sweep, args=(done,), daemon=True).start()
         try:
             self._server.serve_forever()
         finally:
+            done.set()
             self._server.server_close()
             self._scratch.cleanup()
+
+    def _sweep(self, done: threading.Event) -> None:
+        from dcasekit.app._uploads import sweep
+
+        while not done.wait(60):
+            sweep(self._site)
 
     def stop(self) -> None:
         """Stop `run`, from another thread."""

@@ -113,8 +113,8 @@ def seconds(value: float | None) -> str:
     return f"{value:.1f} s" if value < 60 else f"{value // 60:.0f} min {value % 60:.0f} s" if value < 3600 else f"{value / 3600:.1f} h"
 
 
-def without_paths(error: Exception, site: Site) -> str:
-    """Give an error's text without where the server's folders lie."""
+def without_paths(error: Exception | str, site: Site) -> str:
+    """Give an error's text, or another, without where the server's folders lie."""
     text = str(error)
     for root in sorted({str(each) for source in site.sources.values() for each in (source.path, *site.roots)}, key=len, reverse=True):
         text = text.replace(root, "the folder")

@@ -11,11 +11,17 @@ from flask import Flask, Response, abort, g, jsonify, request, send_file
 from dcasekit.annotations import Clip
 from dcasekit.app import _sound
 from dcasekit.app._site import Site
-from dcasekit.errors import DcasekitError, NameNotFoundError
+from dcasekit.app._uploads import Inbox, Limits, TooLargeError, keep
+from dcasekit.errors import AudioError, DcasekitError, NameNotFoundError
 
 
-def install(server: Flask, site: Site) -> None:
+def install(server: Flask, site: Site, limits: Limits) -> None:
     """Add the routes."""
+    _install_sound(server, site)
+    _install_uploads(server, site, Inbox(site, limits))
+
+
+def _install_sound(server: Flask, site: Site) -> None:
 
     def clip() -> Clip:
         return site.clip(request.args.get("source", ""), request.args.get("clip", ""), g.session)
@@ -39,6 +45,27 @@ def install(server: Flask, site: Site) -> None:
         response = Response(_answer(lambda: _sound.tile(clip(), number)).tobytes(), mimetype="application/octet-stream")
         response.headers["Cache-Control"] = "private, max-age=3600"
         return response
+
+
+def _install_uploads(server: Flask, site: Site, inbox: Inbox) -> None:
+    @server.post("/upload")
+    def upload() -> tuple[Response, int]:
+        try:
+            return jsonify({"clip": inbox.receive(g.session, request.stream, request.args.get("name", ""))}), 200
+        except TooLargeError as error:
+            return jsonify({"problem": str(error)}), 413
+        except AudioError as error:
+            return jsonify({"problem": str(error)}), 415
+
+    @server.delete("/upload")
+    def delete() -> tuple[str, int]:
+        inbox.delete(g.session, request.args.get("clip", ""))
+        return "", 204
+
+    @server.post("/alive")
+    def alive() -> tuple[str, int]:
+        keep(site, g.session)
+        return "", 204
 
 
 def _answer(ask: Callable[[], Any]) -> Any:

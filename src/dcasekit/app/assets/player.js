@@ -176,7 +176,8 @@
     return `?${query}`;
   }
 
-  window.dash_clientside = Object.assign({}, window.dash_clientside, { dcasekit: {
+  window.dash_clientside = window.dash_clientside || {};
+  window.dash_clientside.dcasekit = Object.assign(window.dash_clientside.dcasekit || {}, {
     search,
     show(clip, id) {
       const name = JSON.stringify(id), box = document.getElementById(JSON.stringify({ name: id.name, type: id.type }));
@@ -189,5 +190,5 @@
       show(box, clip, end.signal).catch((error) => { if (error.name !== "AbortError") throw error; });
       return clip.clip;
     },
-  } });
+  });
 })();

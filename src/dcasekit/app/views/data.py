@@ -194,6 +194,7 @@ def _head(source: Source, clip: Clip, query: Mapping[str, str]) -> html.Div:
         for text, other in (("Previous", place - 1), ("Next", place + 1)):
             if 0 <= other < len(found):
                 steps.append(_parts.link(text, {**query, "clip": found[other].id, "page": other // _ROWS + 1}, className="button"))
+    steps.append(_parts.link("Ask a model", {"source": source.key, "clip": clip.id}, "/predict", className="button"))
     return html.Div([html.H2(clip.id), html.Div(steps, className="row")], className="clip-head")
 
 

@@ -1,0 +1,218 @@
+"""Forms of settings, made of a class' fields and its docstring, so that a new leaf has one as soon as its file is there.
+
+Only what a form shows can be set: no paths, no functions of one's own, nothing but numbers, words and lists of them.
+"""
+
+import json
+import os
+import re
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import lru_cache
+from inspect import cleandoc
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from dash import dcc, html
+
+from dcasekit.app import _parts
+from dcasekit.core import discover
+from dcasekit.core.cells import shorten
+from dcasekit.errors import DcasekitError
+
+_SIMPLE = (int, float, str, bool, type(None))
+_ENTRY = re.compile(r"^(\w[\w, ]*) : ?(.*)$")
+_WORD = re.compile(r"[\w .,+\-*%\[\]\"'()]{1,200}(?![\s\S])")  # no colon, which would name a module's function, and no path
+_UNASKED = {"resume", "callbacks", "progress", "augment", "rates", "estimator", "network", "weights"}
+
+
+class FormError(DcasekitError, ValueError):
+    """A form was sent with what it does not have."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A field of a form.
+
+    Parameters
+    ----------
+    name : of the setting, that of a nested one with a dot.
+    default : as text; ``None``: it must be given.
+    about : what it is.
+    choices : the words that it may be; empty: anything.
+    number : whether it is one.
+    """
+
+    name: str
+    default: str | None
+    about: str
+    choices: tuple[str, ...] = ()
+    number: bool = False
+
+
+@lru_cache(256)
+def settings_of(kind: Any) -> tuple[Setting, ...]:
+    """List the settings of a dataclass that a form can ask for."""
+    return tuple(_settings(kind, ""))
+
+
+def load_settings(family: str, name: str) -> tuple[Setting, ...]:
+    """List the settings of a leaf, or of a published front end, by its name.
+
+    Raises
+    ------
+    MissingExtraError : the leaf needs a package that is not there.
+    FormError : there is no leaf of this name.
+    """
+    if family == "training":
+        from dcasekit.containers.training import Training
+
+        return settings_of(Training)
+    if family == "features" and name in presets():
+        from dcasekit.features import make_feature
+
+        return tuple(_settings(make_feature(name), ""))
+    if name not in discover.names(family):
+        raise FormError(f"there is no {family.removesuffix('s')} {shorten(name)}")
+    return settings_of(discover.load(family, name))
+
+
+def presets() -> Sequence[str]:
+    """Name the published front ends."""
+    from dcasekit.features import presets as published
+
+    return tuple(published())
+
+
+def form(family: str, known: Sequence[Setting], given: Mapping[str, str] | None = None) -> html.Div:
+    """Make the fields of a form; what is left empty keeps its default.
+
+    Parameters
+    ----------
+    family : ``"features"``, ``"models"``, ``"training"``, ``"augmentations:NAME"``.
+    given : what the fields hold at first.
+    """
+    return html.Div([_field(family, one, (given or {}).get(one.name)) for one in known], className="form")
+
+
+def read_form(family: str, name: str, ids: Sequence[Mapping[str, str]], values: Sequence[Any]) -> dict[str, str]:
+    """Read what was given in a form, those fields alone that it has.
+
+    Parameters
+    ----------
+    family : as for `form`.
+    name : of the leaf, whose form it is.
+    ids, values : of all fields of the page.
+
+    Raises
+    ------
+    FormError : a field that the form does not have, or a value that it cannot hold.
+    """
+    known = {one.name: one for one in load_settings(family.partition(":")[0], name)}
+    found = {}
+    for field, value in zip(ids, values, strict=True):
+        if field.get("of") != family or value is None or not str(value).strip():
+            continue
+        setting, text = str(field.get("name")), str(value).strip()
+        if setting not in known:
+            raise FormError(f"{name} has no setting {shorten(setting)}")
+        if not _WORD.match(text) or (known[setting].choices and text not in known[setting].choices):
+            raise FormError(f"{setting} cannot be {shorten(text)}")
+        found[setting] = text
+    if lacking := [one.name for one in known.values() if one.default is None and one.name not in found]:
+        raise FormError(f"{name} needs {lacking[0]}")
+    return found
+
+
+def _field(family: str, one: Setting, value: str | None) -> html.Div:
+    name, shown = {"type": "setting", "of": family, "name": one.name}, one.default if one.default is not None else "needed"
+    if one.choices:
+        made: Any = dcc.Dropdown(list(one.choices), value, id=name, placeholder=shown)
+    else:
+        words = [] if one.number else list(dict.fromkeys(re.findall(r'"([\w.\-]+)"', one.about)))
+        choice = f"{family}-{one.name}-words"
+        made = [
+            dcc.Input(
+                id=name, value=value or "", type="text", placeholder=shown, inputMode="decimal" if one.number else "text", list=choice
+            ),
+            html.Datalist([html.Option(value=word) for word in words], id=choice),
+        ]
+    return html.Div([html.Label([html.Span(one.name), *_parts.listed(made)]), html.Small(one.about, className="soft")], className="control")
+
+
+def _settings(kind: Any, prefix: str) -> Iterator[Setting]:
+    """Walk through the fields of a class, or of an object, whose values are then the defaults."""
+    owner = kind if isinstance(kind, type) else type(kind)
+    hints, about = get_type_hints(owner), describe(owner)
+    for field in fields(owner):
+        if not field.init or field.name in _UNASKED:
+            continue
+        default = _default(field) if kind is owner else getattr(kind, field.name)
+        if is_dataclass(default) and not isinstance(default, type):
+            yield from _settings(default, f"{prefix}{field.name}.")
+        elif (simple := _simple(hints[field.name])) is not None:
+            choices, number = simple
+            text = None if default is MISSING else _text(default)
+            yield Setting(prefix + field.name, text, about.get(field.name, ""), choices, number)
+
+
+def _default(field: Any) -> Any:
+    return field.default_factory() if field.default_factory is not MISSING else field.default
+
+
+def _simple(hint: Any) -> tuple[tuple[str, ...], bool] | None:
+    """Say which words a type takes, and whether it is a number; ``None``: a form cannot ask for it."""
+    parts = [part for part in (get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,))]
+    if any(part is Path or part is os.PathLike or get_origin(part) is os.PathLike for part in parts):
+        return None
+    plain = [part for part in parts if part in _SIMPLE or get_origin(part) is Literal or _is_list(part)]
+    if not any(part is not type(None) for part in plain):
+        return None
+    words = [str(word) for part in plain if get_origin(part) is Literal for word in get_args(part)]
+    if bool in plain:
+        words += ["true", "false"]
+    closed = words and all(part in (bool, type(None)) or get_origin(part) is Literal for part in plain)
+    choices = (*words, *(["none"] if type(None) in plain else [])) if closed else ()
+    return choices, {int, float} >= set(plain) - {type(None)}
+
+
+def _is_list(hint: Any) -> bool:
+    origin, inner = get_origin(hint), [each for each in get_args(hint) if each is not Ellipsis]
+    return isinstance(origin, type) and issubclass(origin, Sequence) and all(each in _SIMPLE or _is_list(each) for each in inner)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return json.dumps(value)
+    return value.__name__ if isinstance(value, Callable) and hasattr(value, "__name__") else str(value)  # type: ignore[arg-type]
+
+
+def describe(kind: type) -> dict[str, str]:
+    """Read what each setting is from the docstrings of a class and of its bases."""
+    found: dict[str, str] = {}
+    for one in reversed(kind.__mro__):
+        for names, text in _entries(vars(one).get("__doc__") or ""):
+            for name in re.split(r",\s*", names):
+                if not (name in found and text.startswith("see `")):
+                    found[name] = text
+    return {name: text.replace("`", "") for name, text in found.items()}
+
+
+def _entries(docstring: str) -> Iterator[tuple[str, str]]:
+    """Give name and text of the entries of a docstring's parameters."""
+    body = cleandoc(docstring).partition("Parameters\n----------\n")[2]
+    body = re.split(r"\n\n?[A-Z][a-z]+\n-{3,}", body)[0]
+    names, lines = "", [""]
+    for line in [*body.split("\n"), "end : "]:
+        entry = _ENTRY.match(line)
+        if entry is None:
+            lines.append(line.strip())
+            continue
+        if names:
+            yield names, " ".join(lines).strip()
+        names, lines = entry[1], [entry[2]]

@@ -1,0 +1,235 @@
+"""Runs that the page starts: processes of the command line, which outlive page and server.
+
+A run's folder below that of all runs is the command's own. What the application needs to know lies in ``.app/jobs`` beside it: the command
+(``NAME.json``), what it says (``NAME.log``), and a lock that the process holds as long as it lives (``NAME.lock``), so that a server that
+was started later, or after a crash, knows what runs.
+"""
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dcasekit.core.files import read_json, write_json
+from dcasekit.core.units import Seconds
+from dcasekit.errors import StorageError
+
+State = Literal["running", "finished", "stopped", "failed", "unfinished"]
+
+_NAME = re.compile(r"\w[\w.\-]{0,79}(?![\s\S])", re.ASCII)
+_FILES = ".app/jobs"
+_LAST = 4000  # bytes of what a command said last
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run.
+
+    Parameters
+    ----------
+    runs : folder of all runs.
+    name : of its folder there.
+    """
+
+    runs: Path
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        """What the run writes."""
+        return self.runs / self.name
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What is known of its command; of a run that was not started by the application nothing."""
+        path = self._file("json")
+        return dict(read_json(path, error=StorageError)) if path.exists() else {}
+
+    @property
+    def about(self) -> str:
+        """What is trained on what."""
+        if "about" in self.facts:
+            return str(self.facts["about"])
+        try:
+            run = read_json(self.folder / "run.json", error=StorageError)
+            model = run["model"]["class"] if "model" in run else run.get("recipe", "")
+            return " on ".join(str(each) for each in (model, run.get("dataset")) if each)
+        except (StorageError, LookupError, TypeError, AttributeError):  # not the settings of a run
+            return ""
+
+    @property
+    def state(self) -> State:
+        """How it stands."""
+        if self._is_alive():
+            return "running"
+        facts = self.facts
+        report = self.folder / "report.json"
+        if report.exists() and report.stat().st_mtime >= facts.get("started", 0):
+            return "finished"
+        return "unfinished" if not facts else "stopped" if facts.get("stopped") else "failed"
+
+    @property
+    def said(self) -> str:
+        """What its command said last."""
+        with suppress(OSError), self._file("log").open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST))
+            return file.read().decode("utf-8", "replace").strip()
+        return ""
+
+    def histories(self) -> dict[str, list[dict[str, float]]]:
+        """Read the record of each epoch; of a run over several folds by fold."""
+        found = {}
+        for path in sorted([*self.folder.glob("history.csv"), *self.folder.glob("*/history.csv")]):
+            with suppress(OSError, ValueError), path.open(encoding="utf-8", newline="") as file:
+                rows = [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
+                found["" if path.parent == self.folder else path.parent.name] = rows
+        return found
+
+    def start(self) -> None:
+        """Run the command, again if it was run before: it goes on where it stopped.
+
+        Raises
+        ------
+        StorageError : it runs already.
+        """
+        handle = os.open(self._file("lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            if not _take(handle, tries=5):  # another page may be looking whether it runs
+                raise StorageError(f"the run {self.name} runs already")
+            facts = dict(self.facts)
+            with self._file("log").open("ab") as log:
+                child = subprocess.Popen(  # noqa: S603 - a list of words, put together of known settings
+                    [sys.executable, "-m", "dcasekit", *facts["command"]],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    pass_fds=[handle],
+                )
+            write_json(self._file("json"), {**facts, "pid": child.pid, "started": time.time(), "stopped": False})
+        finally:
+            os.close(handle)  # the child has its own
+        _reap(child)
+
+    def stop(self) -> None:
+        """End the process; what it has learned up to the last epoch is kept."""
+        if self._is_alive():
+            facts = self.facts
+            write_json(self._file("json"), {**facts, "stopped": True})
+            with suppress(ProcessLookupError):
+                os.killpg(int(facts["pid"]), signal.SIGTERM)
+
+    def left(self) -> Seconds | None:
+        """Estimate the seconds until the last epoch; ``None``: nothing is known yet."""
+        histories, facts = self.histories(), self.facts
+        rows = [row for history in histories.values() for row in history]
+        if not rows or "epochs" not in facts:
+            return None
+        done, each = len(rows), sum(row.get("seconds", 0.0) for row in rows) / len(rows)
+        return max(0, int(facts["epochs"]) * int(facts.get("rounds", 1)) - done) * each
+
+    def _is_alive(self) -> bool:
+        try:
+            handle = os.open(self._file("lock"), os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            return not _take(handle)
+        finally:
+            os.close(handle)
+
+    def _file(self, kind: str) -> Path:
+        return self.runs / _FILES / f"{self.name}.{kind}"
+
+
+def find(runs: Path, name: str) -> Job:
+    """Give the run of a name.
+
+    Raises
+    ------
+    StorageError : there is none.
+    """
+    job = Job(runs, name)
+    if not _NAME.match(name) or not (job.facts or job.folder.is_dir()):
+        raise StorageError("there is no such run")
+    return job
+
+
+def every(runs: Path) -> list[Job]:
+    """List the runs, the newest first."""
+    files = {path.stem: path.stat().st_mtime for path in runs.glob(f"{_FILES}/*.json")}
+    for mark in ("run.json", "report.json"):
+        for path in runs.glob(f"[!.]*/{mark}"):
+            files[path.parent.name] = max(files.get(path.parent.name, 0.0), path.stat().st_mtime)
+    return [Job(runs, name) for name in sorted(files, key=lambda name: -files[name]) if _NAME.match(name)]
+
+
+def new(runs: Path, name: str, command: Sequence[str], *, most: int, **facts: Any) -> Job:
+    """Start a run.
+
+    Parameters
+    ----------
+    name : what it shall be called; a number is put behind it where there is one of that name.
+    command : words of the command line; ``--out`` is added.
+    most : runs at once.
+    facts : that are kept with the command.
+
+    Raises
+    ------
+    StorageError : a name that is no file's, or too many run.
+    """
+    if not _NAME.match(name):
+        raise StorageError("a name has letters, digits, '-', '_' and '.', at most 80")
+    if sum(job.state == "running" for job in every(runs)) >= most:
+        raise StorageError(f"{most} runs are at work; stop one, or wait for it")
+    (runs / _FILES).mkdir(parents=True, exist_ok=True)
+    job = next(job for job in (Job(runs, each) for each in _names(name)) if _claim(job))
+    write_json(runs / _FILES / f"{job.name}.json", {**facts, "command": [*command, "--out", str(job.folder.absolute())], "name": job.name})
+    job.start()
+    return job
+
+
+def _names(name: str) -> Iterator[str]:
+    yield name
+    for number in range(2, 10_000):
+        yield f"{name}-{number}"
+
+
+def _claim(job: Job) -> bool:
+    """Take a name that no run has, once."""
+    if job.folder.exists():
+        return False
+    try:
+        with open(job.runs / _FILES / f"{job.name}.lock", "x", encoding="utf-8"):
+            return True
+    except FileExistsError:
+        return False
+
+
+def _take(handle: int, *, tries: int = 1) -> bool:
+    """Take a lock that ends with all processes that have it."""
+    import fcntl
+
+    for left in reversed(range(tries)):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05 * bool(left))
+        else:
+            return True
+    return False
+
+
+def _reap(child: "subprocess.Popen[bytes]") -> None:
+    """Wait for a child in a thread that ends with the server, so that no dead process is left behind."""
+    import threading
+
+    threading.Thread(target=child.wait, daemon=True).start()

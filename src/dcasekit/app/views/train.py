@@ -1,0 +1,303 @@
+"""Train: choose data, features, model and settings; start a run, watch it, stop it, go on with it."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
+
+from dcasekit.annotations import corrections_beside
+from dcasekit.app import _charts, _forms, _jobs, _parts
+from dcasekit.app._jobs import Job
+from dcasekit.app._page import read_query
+from dcasekit.app._site import Site, Source
+from dcasekit.core import discover
+from dcasekit.core.tables import visible
+from dcasekit.errors import DcasekitError
+
+TITLE, ORDER = "Train", 3
+_EVERY = 1500  # milliseconds between two looks at a run
+_FORMS = ("features", "models", "training")
+_FIRST = ("epochs", "learning_rate", "batch_size", "early_stopping", "seed")  # of training, that are not folded away
+_CHOSEN = ("source", "fold", "corrected", "models", "features", "augmentations", "name")
+_OWN = "as published with the model"
+_FIELDS = {"type": "setting", "of": ALL, "name": ALL}
+
+
+def layout(site: Site, query: Mapping[str, str]) -> list[Any]:
+    """Make the page; the address says which run is watched."""
+    source = site.source(query.get("source"))
+    return [
+        html.Div(
+            [
+                html.Div([_new(site, source)], className="stack"),
+                html.Div(
+                    [
+                        html.Section(_watched(), className="card", id="train-run"),
+                        _parts.card("Runs", html.Div(id="train-runs")),
+                        dcc.Interval(id="train-tick", interval=_EVERY),
+                    ],
+                    className="stack",
+                ),
+            ],
+            className="columns even",
+        )
+    ]
+
+
+def register(app: Dash, site: Site) -> None:
+    """Make forms of what is chosen, start and stop processes, and read what they write."""
+
+    @app.callback(Output("train-fold", "options"), Output("train-corrected", "options"), Input("train-source", "value"))
+    def data(key: str) -> Any:
+        source = site.source(key)
+        return [*source.dataset.protocol.rounds(source.dataset.present_folds), "all"], _corrections(source)
+
+    for family in _FORMS:
+        _register_form(app, family)
+
+    @app.callback(Output("train-augmentations-form", "children"), Input("train-augmentations", "value"))
+    def augmentations(names: Sequence[str] | None) -> Any:
+        return [
+            html.Fieldset([html.Legend(name), _forms.form(f"augmentations:{name}", _forms.load_settings("augmentations", name))])
+            for name in names or ()
+        ]
+
+    @app.callback(
+        Output("address", "search", allow_duplicate=True),
+        Output("train-problem", "children"),
+        Input("train-start", "n_clicks"),
+        *(State(f"train-{name}", "value") for name in _CHOSEN),
+        State(_FIELDS, "id"),
+        State(_FIELDS, "value"),
+        prevent_initial_call=True,
+    )
+    def start(clicks: int, *chosen: Any) -> Any:
+        if not clicks:
+            return no_update, no_update
+        try:
+            return _parts.address({"run": _start(site, dict(zip(_CHOSEN, chosen, strict=False)), *chosen[-2:]).name}), []
+        except DcasekitError as error:
+            return no_update, _parts.problem(_parts.without_paths(error, site))
+
+    @app.callback(
+        *(Output(f"train-{name}", "children") for name in ("head", "facts", "said", "runs")),
+        Output("train-curves", "figure"),
+        Output("train-run", "className"),
+        *(Output(f"train-{name}", "disabled") for name in ("stop", "resume")),
+        Input("train-tick", "n_intervals"),
+        Input("address", "search"),
+        Input("train-stop", "n_clicks"),
+        Input("train-resume", "n_clicks"),
+        State("address", "pathname"),
+    )
+    def watch(ticks: int, search: str, stop: int, resume: int, path: str) -> Any:  # noqa: ARG001
+        if path != "/train":
+            return (no_update,) * 8
+        return _watch(site, read_query(search), ctx.triggered_id)
+
+
+def _register_form(app: Dash, family: str) -> None:
+    @app.callback(Output(f"train-{family}-form", "children"), Input(f"train-{family}", "data" if family == "training" else "value"))
+    def settings(name: str | None) -> Any:
+        if not name:
+            return html.P("The front end that the model was published with, or mel spectrograms.", className="soft")
+        try:
+            known = _forms.load_settings(family, name)
+            first = [one for one in known if family == "training" and one.name in _FIRST]
+            rest = _forms.form(family, [one for one in known if one not in first])
+            folded = html.Details([html.Summary("More settings" if first else "Settings"), rest])
+            return [_forms.form(family, first), folded] if first else folded
+        except DcasekitError as error:
+            return _parts.problem(str(error))
+
+
+def _new(site: Site, source: Source) -> html.Section:
+    features = [*discover.names("features"), *_forms.presets()]
+    return _parts.card(
+        "New run",
+        _part(
+            "Data",
+            _parts.control("Dataset", dcc.Dropdown(_options(site), source.key, id="train-source", clearable=False)),
+            _parts.control("Test on", dcc.Dropdown(id="train-fold", placeholder="the first fold"), "All: every fold, one after the other."),
+            dcc.Checklist([], ["yes"], id="train-corrected"),
+        ),
+        _part("Model", dcc.Dropdown(discover.names("models"), "compact_cnn", id="train-models", clearable=False), more="models"),
+        _part("Features", dcc.Dropdown(features, id="train-features", placeholder=_OWN), more="features"),
+        _part(
+            "Augmentation",
+            dcc.Dropdown(discover.names("augmentations"), id="train-augmentations", multi=True, placeholder="none"),
+            html.Div(id="train-augmentations-form"),
+        ),
+        _part("Training", dcc.Store(id="train-training", data="training"), more="training"),
+        html.Div(
+            [
+                _parts.control("Name", dcc.Input(id="train-name", type="text", placeholder="model and dataset")),
+                html.Button("Start", id="train-start", className="button main"),
+            ],
+            className="row ends",
+        ),
+        html.Div(id="train-problem"),
+    )
+
+
+def _part(title: str, *children: Any, more: str = "") -> html.Div:
+    """Make a part of the form; `more` names the family whose settings follow."""
+    return html.Div([html.H3(title), *children, *([html.Div(id=f"train-{more}-form")] if more else [])], className="part")
+
+
+def _options(site: Site) -> list[dict[str, str]]:
+    return [{"label": source.title, "value": source.key} for source in site.sources.values()]
+
+
+def _corrections(source: Source) -> list[dict[str, str]]:
+    there = corrections_beside(source.path).is_file()
+    return [{"label": "Use the labels that were corrected here", "value": "yes"}] if there else []
+
+
+def _start(site: Site, chosen: Mapping[str, Any], ids: Sequence[Mapping[str, str]], values: Sequence[Any]) -> Job:
+    """Put the command together of what the forms know, and start it."""
+    source, model, fold = site.source(chosen["source"]), str(chosen["models"]), chosen["fold"]
+    rounds = source.dataset.protocol.rounds(source.dataset.present_folds)
+    if fold not in (None, "", "all", *rounds):
+        raise _forms.FormError("there is no such fold")
+    training = _forms.read_form("training", "training", ids, values)
+    command = ["train", "--dataset", source.name, "--data", str(source.path), "--cache", str((site.runs / ".app" / "cache").absolute())]
+    command += [word for name, value in source.settings.items() for word in ("-D", f"{name}={value}")]
+    if chosen["corrected"] and _corrections(source):
+        command += ["-D", f"corrections={corrections_beside(source.path)}"]
+    command += ["--model", model, *_words("-M", _forms.read_form("models", model, ids, values))]
+    if feature := chosen["features"]:
+        command += ["--feature", str(feature), *_words("-F", _forms.read_form("features", str(feature), ids, values))]
+    for name in chosen["augmentations"] or ():
+        given = _forms.read_form(f"augmentations:{name}", str(name), ids, values)
+        command += ["-A", f"{name}:" + ",".join(f"{field}={value}" for field, value in given.items())]
+    command += [*_words("-T", training), *(["--fold", fold] if fold else []), "--quiet"]
+    epochs = training.get("epochs", "")
+    return _jobs.new(
+        site.runs,
+        re.sub(r"[ /]", "-", str(chosen["name"] or f"{model}-{source.key}").strip()),
+        command,
+        most=max(1, os.cpu_count() or 1),
+        epochs=int(epochs) if epochs.isdigit() else 50,
+        rounds=len(rounds) if fold == "all" else 1,
+        about=f"{model} on {source.title}" + (f", {fold}" if fold else ""),
+        source=source.key,
+    )
+
+
+def _words(option: str, given: Mapping[str, str]) -> list[str]:
+    return [word for name, value in given.items() for word in (option, f"{name}={value}")]
+
+
+def _watched() -> list[Any]:
+    """Make the place where a run is watched, which stays while its content changes."""
+    return [
+        html.Div(
+            [
+                html.Div(id="train-head"),
+                html.Div(
+                    [
+                        html.Button("Stop", id="train-stop", className="button", disabled=True),
+                        html.Button("Go on", id="train-resume", className="button", disabled=True),
+                    ],
+                    className="row",
+                ),
+            ],
+            className="clip-head",
+        ),
+        html.Div(id="train-facts", **{"aria-live": "polite"}),
+        _charts.graph("train-curves", _curves({}), says="Loss and validation number of each epoch", height=380),
+        html.Pre(id="train-said", className="said"),
+    ]
+
+
+def _watch(site: Site, query: Mapping[str, str], pressed: Any) -> tuple[Any, ...]:
+    jobs = _jobs.every(site.runs)
+    name = query.get("run", "")
+    try:
+        job = _jobs.find(site.runs, name) if name else next((one for one in jobs if one.state == "running"), None)
+    except DcasekitError as error:
+        return _parts.problem(str(error)), [], "", _table(jobs, ""), _curves({}), "card", True, True
+    if job is None:
+        told = _parts.empty("No run is watched", "Choose settings and press Start, or choose a run below.")
+        return told, [], "", _table(jobs, ""), _curves({}), "card idle", True, True
+    try:
+        if pressed == "train-stop":
+            job.stop()
+        elif pressed == "train-resume" and job.state in ("stopped", "failed", "finished"):
+            job.start()
+    except DcasekitError:  # it runs already
+        pass
+    state = job.state
+    said = visible_lines(_parts.without_paths(job.said, site)) if state in ("failed", "running", "stopped") else ""
+    return (
+        [html.H2(job.name), html.P(visible(job.about), className="soft")],
+        _facts(job, state),
+        said,
+        _table(jobs, job.name),
+        _curves(job.histories()),
+        "card",
+        state != "running",
+        state not in ("stopped", "failed") or not job.facts,
+    )
+
+
+def visible_lines(text: str) -> str:
+    """Show text of several lines with nothing in it that a reader would not see."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def _facts(job: Job, state: str) -> list[Any]:
+    histories = job.histories()
+    rows = [row for history in histories.values() for row in history]
+    facts: dict[str, Any] = {"state": state}
+    if rows:
+        epochs, rounds = int(job.facts.get("epochs", 0)), int(job.facts.get("rounds", 1))
+        facts["epochs done"] = f"{len(rows)} of {epochs * rounds}" if epochs else len(rows)
+        left = job.left()
+        facts |= {"left, at most": _parts.seconds(left)} if state == "running" and left is not None else {}
+        facts |= {
+            name.replace("val_", "best validation "): f"{max(row[name] for row in rows if name in row):.3f}"
+            for name in rows[-1]
+            if name.startswith("val_") and name != "val_loss"
+        }
+    elif state == "running":
+        facts["now"] = "computing features"
+    more = [_parts.link("See how right it is", {"run": job.name}, "/evaluate", className="button main")] if state == "finished" else []
+    return [_parts.tiles(facts), html.Div(more, className="row")]
+
+
+def _curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, Any]:
+    traces = []
+    kinds = (("loss", _charts.BLUE, "y"), ("val_loss", _charts.ORANGE, "y"))
+    for number, (fold, rows) in enumerate(histories.items()):
+        names = [name for name in (rows[-1] if rows else ()) if name.startswith("val_") and name != "val_loss"][:1]
+        for name, color, axis in (*kinds, *((name, _charts.GREEN, "y2") for name in names)):
+            seen = [row for row in rows if name in row]
+            if seen:
+                told = name.replace("val_", "validation ")
+                traces.append(
+                    _charts.line([row["epoch"] for row in seen], [row[name] for row in seen], told, color)
+                    | {
+                        "mode": "lines+markers",
+                        "marker": {"size": 5},
+                        "yaxis": axis,
+                        "showlegend": number == 0,
+                        "hovertext": _charts.text(fold),
+                    }
+                )
+    most = max((row["epoch"] for rows in histories.values() for row in rows), default=1)
+    across = _charts.axis("epoch", range=[0.5, max(most, 5) + 0.5], tickformat="d", anchor="y", **({"dtick": 1} if most < 12 else {}))
+    upper = _charts.axis("validation", range=[0, 1.02], domain=[0.58, 1], dtick=0.5, anchor="x")
+    return _charts.figure(traces, across, _charts.axis("loss", rangemode="tozero", domain=[0, 0.46]), yaxis2=upper, uirevision="run")
+
+
+def _table(jobs: Sequence[Job], chosen: str) -> Any:
+    if not jobs:
+        return html.P("There are no runs yet.", className="soft")
+    jobs = jobs[:50]
+    rows = [(_parts.link(job.name, {"run": job.name}), job.about, job.state) for job in jobs]
+    place = next((number for number, job in enumerate(jobs) if job.name == chosen), -1)
+    return _parts.table(("Run", "What", "State"), rows, label="Runs", chosen=place)
