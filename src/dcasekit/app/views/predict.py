@@ -96,6 +96,10 @@ def register(app: Dash, site: Site) -> None:
         except DcasekitError as error:
             return _parts.problem(_parts.without_paths(error, site)), [], [], None
 
+    _register_download(app, site)
+
+
+def _register_download(app: Dash, site: Site) -> None:
     @app.server.get("/sound/events")
     def download() -> Response:
         query, form = request.args.to_dict(), request.args.get("format", "")

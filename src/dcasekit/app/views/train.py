@@ -81,6 +81,10 @@ def register(app: Dash, site: Site) -> None:
         except DcasekitError as error:
             return no_update, _parts.problem(_parts.without_paths(error, site))
 
+    _register_watch(app, site)
+
+
+def _register_watch(app: Dash, site: Site) -> None:
     @app.callback(
         *(Output(f"train-{name}", "children") for name in ("head", "facts", "said", "runs")),
         Output("train-curves", "figure"),
