@@ -21,6 +21,7 @@ from dcasekit import audio
 from dcasekit.annotations import Event
 from dcasekit.errors import MetricError
 from dcasekit.metrics.psds import PSDS1, PSDS2
+from dcasekit.plots import looks
 from dcasekit.report import Published, Report, Section, Sizes, environment
 from dcasekit.report.comparison import holm
 from dcasekit.report.score_page import score_page
@@ -225,6 +226,14 @@ def test_many_labels_get_the_worst_bars_and_no_matrix():
     assert "Confusion matrix" not in text
     assert "The 60 lowest of 100." in text
     assert "Commonest confusions" in text
+
+
+def test_labels_have_the_colours_that_they_have_everywhere():
+    one = section("tagging")
+    text = report(one).to_html()
+    for label, look in looks(one.pooled.labels).items():
+        bars = re.findall(rf"<g[^>]*><title>{re.escape(html.escape(label, quote=False))} [(].*?</g>", text, re.DOTALL)
+        assert any(look.color in bar for bar in bars), label
 
 
 def test_environment_names_versions_and_machine():

@@ -145,7 +145,7 @@ def _with_palette(png: "re.Match[str]") -> str:
 
 _MENDED: Sequence[tuple["re.Pattern[str]", Any]] = [
     (re.compile(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", re.DOTALL), ""),
-    (re.compile(rf'<g id="{_HINT}([^"]*)"([^>]*)>'), r"<g\2><title>\1</title>"),
+    (re.compile(rf"<g id=([\"']){_HINT}(.*?)\1([^>]*)>"), r"<g\3><title>\2</title>"),  # in single marks where a label has double ones
     (re.compile(r'(?<=<g) id="[^"]*"'), ""),  # several pictures stand on one page
     (re.compile(r"xlink:href"), "href"),
     (re.compile(r"(?<=data:image/png;base64,)[^\"]+"), _with_palette),

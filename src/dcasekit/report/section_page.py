@@ -109,12 +109,14 @@ def _bars(section: Section) -> list[Card]:
     shown = rows if len(rows) <= _MOST_LABELS else [row for row in rows if row["clips"]]
     shown = sorted(shown, key=lambda row: -row[key] if row["clips"] else 1)[-_MOST_LABELS:]
     values = {f"{row['label']} ({row['clips']:,})": row[key] for row in shown}
+    own = plots.looks(section.pooled.labels)
+    colors = {text: own[row["label"]].color for text, row in zip(values, shown, strict=True)}
     title = f"{name(key)[0].upper()}{name(key)[1:]} of each label"
     note = "In brackets: clips that hold the label." + (f" The {len(shown)} lowest of {len(rows)}." if len(rows) > len(shown) else "")
     halves = [list(values)] if len(values) <= _TALL else [list(values)[: (len(values) + 1) // 2], list(values)[(len(values) + 1) // 2 :]]
     charts = []
     for labels in halves:
-        draw = partial(plots.label_bars, {label: values[label] for label in labels}, name=name(key), write=writer_for(key))
+        draw = partial(plots.label_bars, {label: values[label] for label in labels}, name=name(key), colors=colors, write=writer_for(key))
         charts.append(figure(f"{title}, {section.name}", draw, height=bars_height(len(labels))))
     return [Card(title, charts, note=note, height=bars_height(len(halves[0])))]
 
