@@ -71,6 +71,7 @@ HEAVY = {
     "keras": ["containers/keras.py", "containers/_keras_*.py", "models/keras/*.py"],
     "h5py": ["containers/_weight_files.py"],
     **dict.fromkeys(["onnx", "onnxruntime", "onnxscript"], ["export/*.py", "containers/_onnx_weights.py"]),
+    "sounddevice": ["cli/watching.py"],
     "joblib": ["core/parallel.py"],
     "dask": ["core/parallel.py"],
     "distributed": ["core/parallel.py"],

@@ -23,6 +23,7 @@ from dcasekit.cli import probing as _cli_probing
 from dcasekit.cli import recipes as _cli_recipes
 from dcasekit.cli import tagging as _cli_tagging
 from dcasekit.cli import tuning as _cli_tuning
+from dcasekit.cli import watch as _cli_watch
 from dcasekit.cli import web as _cli_web
 from dcasekit.cli.settings import METRIC_NAMES, apply_settings, assignments
 from dcasekit.core.threads import share_cores
@@ -265,6 +266,14 @@ def evaluate(  # noqa: PLR0913 - options of a command
     return _cli_output.results_of(report, as_json=False, page=page)
 
 
+app.command(
+    epilog=_cli_output.examples(
+        "arecord -q -f S16_LE -r 44100 | dcasekit watch - --model runs/sed/model --sr 44100",
+        "ffmpeg -i rtsp://camera/stream -f s16le -ac 1 -ar 16000 - | dcasekit watch - --model runs/sed/model --sr 16000 --out events.tsv",
+        "dcasekit watch mic --model runs/sed/model",
+        "dcasekit watch recorder/today.wav --model runs/sed/model --out events.tsv",
+    )
+)(_cli_watch.watch)
 app.command(
     epilog=_cli_output.examples(
         "dcasekit predict dog.wav --model esc10",

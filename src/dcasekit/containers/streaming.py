@@ -1,7 +1,9 @@
 """Scores while a recording is still being read: of a file, in flat memory, and of audio that comes in chunks."""
 
+import math
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from queue import SimpleQueue
 from typing import Any
 
@@ -91,6 +93,8 @@ class Stream:
     ----------
     model : with its features; their windows must have a length (``sequence_time``), and no frame may depend on the rest of the recording.
     sr : Hz of the chunks; ``None``: the model's.
+    first : the sample of the recording that comes first, where a stream is gone on with: one of `restart_at`. The scores then are those of
+        the whole recording from the time on that was asked for there; those before it are not.
 
     Raises
     ------
@@ -106,11 +110,12 @@ class Stream:
         for scores in stream.finish(): ...
     """
 
-    def __init__(self, model: ModelContainer, *, sr: Hz | None = None) -> None:
+    def __init__(self, model: ModelContainer, *, sr: Hz | None = None, first: int = 0) -> None:
         model._need_network()
-        self.features = _streamable(model)
+        self.features = need_stream(model)
         self.sr = self.features.sr if sr is None else sr
-        self.samples = 0  # that have come, at `sr`
+        self.samples = first  # that have come, at `sr`
+        self._first = first
         self._model = model
         self._cutting = Cutting(self.features, model.scaler)
         self._join = Joining(self.features.grid(0, 0.0), model.labels)
@@ -130,23 +135,55 @@ class Stream:
         if not np.isfinite(mono).all():
             raise AudioError(f"{np.count_nonzero(~np.isfinite(mono))} samples at {self.seconds:.3f} s are NaN or infinite")
         self.samples += len(mono)
-        known = whole_frames(self.features, self.seconds)
+        known = whole_frames(self.features, self._own_seconds)
         found = [self._cutting.add(block, known) for block in self._frames.add(mono)]
         found.append(self._cutting.add(np.zeros((0, self.features.dims), np.float32), known))
         parts = [self._join.add(self._model._answer(windows), whole=True) for windows in found if windows is not None]
-        return [scores for scores in parts if scores is not None]
+        return self._shifted(parts)
 
     def finish(self) -> list[Scores]:
         """End the recording; give the rest of the scores."""
         for block in self._frames.finish():
             self._cutting.add(block, 0)
-        grid = self.features.grid(self._cutting.computed, self.seconds)
+        grid = self.features.grid(self._cutting.computed, self._own_seconds)
         rest = self._cutting.finish(grid)
         parts = [] if rest is None else [self._join.add(self._model._answer(rest))]
-        return [scores for scores in [*parts, self._join.finish(grid)] if scores is not None]
+        return self._shifted([*parts, self._join.finish(grid)])
+
+    @property
+    def _own_seconds(self) -> Seconds:
+        return (self.samples - self._first) / self.sr
+
+    def _shifted(self, parts: Sequence[Scores | None]) -> list[Scores]:
+        found = [scores for scores in parts if scores is not None]
+        return [Scores(one.values, one.edges + self._first / self.sr, one.labels) for one in found] if self._first else found
 
 
-def _streamable(model: ModelContainer) -> FeatureExtractor:
+def restart_at(model: ModelContainer, sr: Hz, seconds: Seconds) -> int:
+    """Find the sample from which on a recording must come again for its scores to be right from `seconds` on: 0, or a window's first.
+
+    Parameters
+    ----------
+    sr : Hz of the samples.
+    """
+    features = need_stream(model)
+    step = features.sequence_hop * features.audio_hop  # samples, at the features' rate
+    reach = (features.sequence_frames or 0) * features.audio_hop + 4 * max(features.audio_win, features.audio_hop, features._longest)
+    # Windows must begin at a whole sample of both rates.
+    ratio = Fraction(sr, features.sr)
+    every = ratio.denominator // math.gcd(ratio.denominator, step)
+    windows = math.floor((seconds - 1) * features.sr - reach) // step
+    windows -= windows % every
+    return int(windows * step * ratio) if windows > 0 else 0
+
+
+def need_stream(model: ModelContainer) -> FeatureExtractor:
+    """Give the features of a model that can answer before a recording has ended.
+
+    Raises
+    ------
+    ModelError : it cannot; the message says why.
+    """
     features = model.features
     if features is None:
         raise ModelError("the model was trained on arrays and has no front end; a stream of audio needs one")
