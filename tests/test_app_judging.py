@@ -185,6 +185,8 @@ def test_a_threshold_moves_numbers_and_events(page, tmp_path):
         page.locator(".player .event").first.wait_for()
         drawn = sorted(page.locator(".player .event").all_inner_texts())
         assert drawn == sorted([EVIL, f"true: {EVIL}", "true: dog"])
+        page.wait_for_function("document.querySelector('.player').dataset.drawn")
+        page.evaluate("window.shown = document.querySelector('.player').player.ws")
         slider = page.locator("#evaluate-threshold [role=slider]").first
         slider.focus()
         for _ in range(12):
@@ -192,6 +194,7 @@ def test_a_threshold_moves_numbers_and_events(page, tmp_path):
         page.locator("#evaluate-numbers").get_by_text("0.26", exact=True).wait_for()
         page.locator(".player .event").get_by_text("dog", exact=True).wait_for()
         page.wait_for_url("**threshold=0.26**")
+        assert page.evaluate("window.shown === document.querySelector('.player').player.ws")  # it would play on
         page.get_by_role("heading", name="PSD-ROC").wait_for()
     finally:
         server.stop()

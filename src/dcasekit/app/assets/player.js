@@ -129,7 +129,7 @@
     const spectrum = make("div", { part: "spectrum", style: { position: "relative", height: `${HEIGHT.spectrum}px`, overflow: "hidden", background: "#000004" } },
       ...curves(clip, about.duration), ...labels(clip.events, about.duration));
     ws.getWrapper().append(spectrum);
-    ws.registerPlugin(WaveSurfer.Timeline.create({ height: 18, style: { fontSize: "11px", color: color("--soft") },
+    ws.registerPlugin(WaveSurfer.Timeline.create({ height: 18, timeInterval: about.duration <= 3 ? 0.25 : undefined, primaryLabelSpacing: 2, style: { fontSize: "11px", color: color("--soft") },
       formatTimeCallback: (seconds) => `${+seconds.toFixed(2)} s` }));
 
     let chosen = null;
@@ -155,7 +155,13 @@
       if (!(event.key === " " && event.target.tagName === "BUTTON") && !(event.key === "Enter" && event.target !== box)) event.preventDefault();
       keys[event.key]();
     };
-    box.player = { ws, media, regions };
+    const redraw = (next) => {
+      spectrum.querySelectorAll(".event, svg").forEach((one) => one.remove());
+      spectrum.append(...curves(next, about.duration), ...labels(next.events, about.duration));
+      box.querySelector(".legend")?.replaceWith(...legend(next));
+      if (next.play) ws.play().catch(() => {});
+    };
+    box.player = { ws, media, regions, redraw, of: address };
     await fill(spectrum, about, address, signal);
     box.dataset.drawn = clip.clip;
     if (clip.play) ws.play().catch(() => {});
@@ -181,6 +187,9 @@
     search,
     show(clip, id) {
       const name = JSON.stringify(id), box = document.getElementById(JSON.stringify({ name: id.name, type: id.type }));
+      const old = box?.player, of = clip && `source=${encodeURIComponent(clip.source)}&clip=${encodeURIComponent(clip.clip)}`;
+      if (old && old.of === of && box.dataset.drawn) { old.redraw(clip); return clip.clip; } // other events of what is shown: it plays on
+      if (box) box.player = null;
       open.get(name)?.abort();
       if (!box) return window.dash_clientside.no_update;
       const end = new AbortController();

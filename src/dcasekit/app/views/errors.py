@@ -192,7 +192,7 @@ def _head(answers: Answers, found: Sequence[Judged], one: Judged, query: Mapping
         html.Span(f"{at + 1} of {len(found)}", className="soft"),
     ]
     return html.Div(
-        [html.Div([html.H2(one.clip), html.Div(steps, className="row")], className="clip-head"), html.Div(said, className="said")]
+        [html.Div([html.H2(one.clip), html.Div(steps, className="row")], className="clip-head"), html.Div(said, className="verdict")]
     )
 
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
 
-from dcasekit.annotations import corrections_beside
-from dcasekit.app import _charts, _forms, _jobs, _parts
+from dcasekit.app import _answers, _charts, _forms, _jobs, _parts
 from dcasekit.app._jobs import Job
 from dcasekit.app._page import read_query
 from dcasekit.app._site import Site, Source
@@ -156,7 +155,7 @@ def _options(site: Site) -> list[dict[str, str]]:
 
 
 def _corrections(source: Source) -> list[dict[str, str]]:
-    there = corrections_beside(source.path).is_file()
+    there = _answers.corrections_of(source).is_file()
     return [{"label": "Use the labels that were corrected here", "value": "yes"}] if there else []
 
 
@@ -170,7 +169,7 @@ def _start(site: Site, chosen: Mapping[str, Any], ids: Sequence[Mapping[str, str
     command = ["train", "--dataset", source.name, "--data", str(source.path), "--cache", str((site.runs / ".app" / "cache").absolute())]
     command += [word for name, value in source.settings.items() for word in ("-D", f"{name}={value}")]
     if chosen["corrected"] and _corrections(source):
-        command += ["-D", f"corrections={corrections_beside(source.path)}"]
+        command += ["-D", f"corrections={_answers.corrections_of(source)}"]
     command += ["--model", model, *_words("-M", _forms.read_form("models", model, ids, values))]
     if feature := chosen["features"]:
         command += ["--feature", str(feature), *_words("-F", _forms.read_form("features", str(feature), ids, values))]
