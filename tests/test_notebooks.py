@@ -24,7 +24,7 @@ for number in pyplot.get_fignums():
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs_to_its_picture(notebook, tmp_path):
     settings = {name: value for name, value in os.environ.items() if name != "DCASEKIT_DATA"}
-    settings |= {"DCASEKIT_QUICK": "1", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+    settings |= {"DCASEKIT_QUICK": "1", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1", "LOKY_MAX_CPU_COUNT": "1"}
     settings["PYTHONPATH"] = str(Path(dcasekit.__file__).parent.parent)
     run = [sys.executable, "-W", "ignore::UserWarning:__main__", "-c", RUN, str(notebook)]
     done = subprocess.run(run, cwd=tmp_path, env=settings, capture_output=True, text=True, check=False)
