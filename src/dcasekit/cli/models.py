@@ -164,6 +164,52 @@ def export(
         text(f"{folder} is now in {write[to.suffix.lower()](load_model(folder, allow), path, seconds=seconds)}")
 
 
+@models.command(
+    epilog=examples(
+        "dcasekit models calibrate runs/esc10/model --dataset esc10 --data data/ESC-50",
+        "dcasekit predict recordings/ --model runs/esc10/model --precision 0.9 --out found",
+    )
+)
+def calibrate(  # noqa: PLR0913 - options of a command
+    *,
+    folder: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a saved model; it is saved there again.", show_default=False)],
+    dataset: o.DatasetName,
+    data: o.Data,
+    dataset_settings: o.DatasetSettings = None,
+    fold: o.Fold = None,
+    kind: Annotated[Literal["temperature", "isotonic"], typer.Option(help="One number per label, or a curve.")] = "temperature",
+    cache: o.Cache = None,
+    jobs: o.Jobs = None,
+    allow: o.Allow = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Make a model's scores shares, and choose its thresholds, by the validation clips of a fold.
+
+    The numbers are of clips that were left out in fitting. JSON: an object clips, rows, ece_before, ece, precision (asked to reached,
+    interval_95, predictions).
+    """
+    from dcasekit.cli import output as _cli_output
+    from dcasekit.cli import training as work
+    from dcasekit.generator import DataGenerator
+
+    model, source = load_model(folder, allow), _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings)
+    clips = source.split(work.fold_of(source, fold)).validation
+    if not clips:
+        raise ModelError(f"{source.name} keeps no validation clips in this fold; name another --fold, or call model.calibrate(data)")
+    work.front_end(model).extract(source, jobs=jobs, progress=_cli_output.bars(quiet))
+    numbers = model.calibrate(DataGenerator(source, work.front_end(model), folds=clips, train=False), kind=kind)
+    model.save(folder)
+    if as_json:
+        return document(numbers)
+    rows = [
+        (asked, "-" if one["reached"] is None else f"{one['reached']:.3f}", " to ".join(f"{x:.3f}" for x in one["interval_95"] or ()))
+        for asked, one in numbers["precision"].items()
+    ]
+    text(f"expected calibration error {numbers['ece_before']:.4f}, calibrated {numbers['ece']:.4f}, {numbers['clips']} clips left out\n")
+    return table(("precision asked", "reached", "95 % interval"), rows)
+
+
 def load_model(folder: Path, allow: Sequence[str] | None) -> "ModelContainer":
     """Load a model, with the modules that may be imported for it."""
     from dcasekit import load

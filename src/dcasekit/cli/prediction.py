@@ -13,6 +13,7 @@ import typer
 from dcasekit.cli import models as _cli_models
 from dcasekit.cli import options as o
 from dcasekit.cli import output as _cli_output
+from dcasekit.errors import ModelError
 
 if TYPE_CHECKING:
     from dcasekit.cli.recordings import Recording
@@ -54,9 +55,14 @@ def predict(  # noqa: PLR0913 - options of a command
         str | None,
         typer.Option(
             metavar="SCORE|LABEL=SCORE,...|FILE",
-            help="Score above which an event is there: for all labels, for some, or a JSON file of label to score.  \\[default: 0.5]",
+            help="Score above which an event is there: for all labels, for some, or a JSON file of label to score.  "
+            "\\[default: those the model was calibrated with, else 0.5]",
             show_default=False,
         ),
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(help="Take the thresholds that the model's calibration chose for this precision, such as 0.9.", show_default=False),
     ] = None,
     post: Annotated[
         Literal["median", "cssebbs"] | None,
@@ -97,7 +103,7 @@ def predict(  # noqa: PLR0913 - options of a command
     if not files and not lists:
         raise typer.BadParameter("give files, folders, or --list", param_hint="FILE|DIR")
     container = _cli_models.load_model(model, allow)
-    limits = read_threshold(threshold, container.labels)
+    limits = choose_threshold(threshold, container, precision=precision)
     finding = Finding(threshold=limits, post=post, seconds=median, min_duration=min_duration)
     found = listing.find(files or (), lists or (), pattern=pattern)
     events = container.task == "detection" if events is None else events
@@ -114,6 +120,20 @@ def predict(  # noqa: PLR0913 - options of a command
     run = _Run(container, model, out, finding, options)
     if run.answer(found, jobs=jobs, backend=backend, address=address, progress=_cli_output.bars(quiet), as_json=as_json):
         raise typer.Exit(1)
+
+
+def choose_threshold(text: str | None, model: "ModelContainer", *, precision: float | None = None) -> float | dict[str, float]:
+    """Give the thresholds that are asked for: as text, for a precision, else those of the model's calibration, if it has one."""
+    if text is not None and precision is not None:
+        raise typer.BadParameter("give --threshold or --precision, not both", param_hint="--threshold")
+    if text is None and model.calibration is not None:
+        limits = model.calibration.limits(model.labels, precision=precision)
+        if never := [label for label, limit in limits.items() if limit == math.inf]:
+            _cli_output.note(f"nothing reaches this precision for: {', '.join(never)}")
+        return limits
+    if precision is not None:
+        raise ModelError("this model has no thresholds for a precision; calibrate it on validation data: model.calibrate(validation)")
+    return read_threshold(text, model.labels)
 
 
 def read_threshold(text: str | None, labels: Sequence[str]) -> float | dict[str, float]:

@@ -57,7 +57,7 @@ def watch(  # noqa: PLR0913 - options of a command
     import math
 
     from dcasekit.cli import watching
-    from dcasekit.cli.prediction import read_threshold
+    from dcasekit.cli.prediction import choose_threshold
     from dcasekit.containers.streaming import move, need_stream
 
     container = _cli_models.load_model(model, allow)
@@ -72,7 +72,7 @@ def watch(  # noqa: PLR0913 - options of a command
     watcher = watching.Watcher(
         container,
         pcm.sr,
-        read_threshold(threshold, container.labels),
+        choose_threshold(threshold, container),
         min_duration,
         out,
         math.inf if budget is None else budget,

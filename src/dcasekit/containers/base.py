@@ -14,6 +14,7 @@ from dcasekit.containers._head import fit_weights, replace_head
 from dcasekit.containers._keras_weights import layers_of, to_torch
 from dcasekit.containers._validation import Validation
 from dcasekit.containers._weight_files import read
+from dcasekit.containers.calibration import Calibrating
 from dcasekit.containers.heads import Head
 from dcasekit.containers.saving import Allowed, read_model, write_model
 from dcasekit.containers.training import Training
@@ -46,7 +47,7 @@ _FROM_DATA = {
 
 
 @dataclass(kw_only=True, eq=False)
-class ModelContainer(Settings, Backend):
+class ModelContainer(Settings, Calibrating, Backend):
     """A trainable map from windows of features to scores.
 
     A model's constructor stores the settings of its architecture; the shape of its input, its labels and task come from the data it is
@@ -57,6 +58,7 @@ class ModelContainer(Settings, Backend):
     labels, task, shape : what it answers, and the (frames, dims) of a window; set by `build`.
     features, scaler : the front end it was trained with; it travels with the model.
     history : one record per epoch.
+    calibration : what `calibrate` fitted; answers are mapped by it.
     heads : task -> `Head`, of a network with several; the first is what `labels`, `task`, `shape`, `features` and `scaler` are of.
     kept : monitor -> weights of the epoch that it found best, after training with several monitors; for `set_weights`.
     published_front_end : name of the preset of features the network was published with, see `FeatureExtractor.preset`; ``None``: none.
@@ -77,6 +79,7 @@ class ModelContainer(Settings, Backend):
         self.training: dict[str, Any] = {}
         self.heads: dict[Task, Head] = {}
         self.kept: dict[str, Weights] = {}
+        self.calibration = None
 
     def train(self, data: Any, validation: Any = None, **settings: Any) -> list[Record]:
         """Train on data, from new weights; in several processes started by ``torchrun``, each answers its part of every batch.
@@ -103,6 +106,7 @@ class ModelContainer(Settings, Backend):
         else:
             self.build(only.shape, only.labels, task=task, seed=training.seed)
         self.features, self.scaler = only.features, only.scaler
+        self.calibration = None
         checked = self._validation(validation)
         self.training = training.to_dict()
         self.history = self.fit(source, checked, training)
@@ -157,6 +161,7 @@ class ModelContainer(Settings, Backend):
         if isinstance(source, DataGenerator):
             tuned.features, tuned.scaler = source.features, source.scaler
         vars(self).update(vars(tuned))
+        self.calibration = None
         self.training = {**training.to_dict(), "freeze": freeze}
         learned = given.changed(self._front_end) if isinstance(given, Together) else source
         self.history = self.fit(learned, checked, training, frozen=frozen)
@@ -340,7 +345,8 @@ class ModelContainer(Settings, Backend):
         """Answer windows; whatever the network's framework says against them becomes an error of ours."""
         windows = self._checked(windows)
         try:
-            return self.answer(windows)
+            answers = self.answer(windows)
+            return answers if self.calibration is None else self.calibration.apply(answers)
         except DcasekitError:
             raise
         except Exception as error:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import dcasekit
 from dcasekit.containers._backend import Backend, Weights
+from dcasekit.containers.calibration import Calibration
 from dcasekit.containers.heads import Head
 from dcasekit.core import discover
 from dcasekit.core.cells import shorten
@@ -61,6 +62,7 @@ def write_model(model: Any, folder: Path, *, half: bool = False) -> Path:
             "training": model.training,
             "history": model.history,
             "weights_sha256": "0" * 64,
+            **({"calibration": model.calibration.to_dict()} if model.calibration else {}),
             **({"heads": {task: _describe_head(head) for task, head in model.heads.items()}} if model.heads else {}),
             "versions": {"dcasekit": dcasekit.__version__, "python": platform.python_version(), "numpy": np.__version__},
         }
@@ -122,6 +124,7 @@ def read_model(folder: Path, kind: type[Model], *, allow: Allowed = (), network:
         _try(container)
         container.features, container.scaler = head.features, head.scaler
         container.history, container.training = found["history"], found["training"]
+        container.calibration = Calibration.from_dict(found["calibration"], head.labels) if found.get("calibration") else None
     except ModelError as error:
         if str(folder) in str(error):
             raise

@@ -80,7 +80,7 @@ class TorchModelContainer(TorchInside):
             raise ModelError(f"this {type(self).__name__} has no head for {task}; it has: {', '.join(heads)}")
         one, chosen = copy.copy(self), heads[task]
         one.build(chosen.shape, chosen.labels, task=task)
-        one.features, one.scaler, one.kept = chosen.features, chosen.scaler, {}
+        one.features, one.scaler, one.kept, one.calibration = chosen.features, chosen.scaler, {}, None
         one.set_weights({name: weights[name] for name in one.weights()})
         one._on(next(self._need().parameters()).device)
         return one

@@ -14,6 +14,7 @@ The metadata, each a JSON text, in an ONNX file under these names, in a program 
 - ``sr``: Hz of the waveform; ``samples``: how many it must have, null: any number.
 - ``edges``: borders of the rows of scores in seconds, null if the number of samples is free. Then row 0 lasts from 0 to ``row["first"]``,
   each other one ``row["step"]``, and the last to the end of the recording; null: one row, the whole recording.
+- ``thresholds``, of a calibrated model: of highest F1, and for each precision that was asked for; label to score, null: none.
 - ``model``, ``features``: class and settings; ``dcasekit``: the version that wrote the file.
 """
 
@@ -150,6 +151,8 @@ def _choose_module(model: ModelContainer, seconds: Seconds | None) -> tuple["nn.
         "model": {"class": discover.address(type(model)), "settings": model.settings},
         "dcasekit": dcasekit.__version__,
     }
+    if model.calibration is not None:
+        metadata["thresholds"] = {"best_f1": dict(model.calibration.best_f1), "precision": dict(model.calibration.precision)}
     features = model.features
     if features is None:
         if seconds is not None:
@@ -178,6 +181,7 @@ def _in_torch(model: ModelContainer) -> "TorchModelContainer":
     from dcasekit.containers.keras import as_torch
 
     twin: TorchModelContainer = as_torch(model)
+    twin.calibration = model.calibration
     return twin
 
 
@@ -296,7 +300,7 @@ def _check(model: ModelContainer, seconds: Seconds | None, run: Run, path: PathL
     rng = np.random.default_rng(0)
     if model.features is None:
         data = rng.standard_normal((3, *model.shape), np.float32)
-        cases = [(data, model.answer(data))]
+        cases = [(data, model._answer(data))]
     elif seconds is None:
         lengths = _lengths(model, model.features)
         cases = [_case(model, model.features, rng, 1 + (length == max(lengths)), length) for length in lengths]

@@ -5,13 +5,15 @@ Written for `torch.export`: no branch depends on a length, so one graph serves r
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dcasekit.containers.calibration import LEAST, Calibration
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.errors import ModelError
 from dcasekit.export.transforms import Energy
@@ -48,6 +50,7 @@ class WindowModel(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(model.network).cpu().eval().requires_grad_(requires_grad=False)  # type: ignore[union-attr]
         self.activation = self._activation(model)
+        self.calibrate: nn.Module = nn.Identity() if model.calibration is None else _Calibrated(model.calibration)
 
     @staticmethod
     def _activation(model: TorchModelContainer) -> Callable[[Tensor], Tensor]:
@@ -59,7 +62,49 @@ class WindowModel(nn.Module):
 
     def forward(self, windows: Tensor) -> Tensor:
         """Answer windows (windows, frames, dims)."""
-        return self.activation(self.network(windows))
+        answers: Tensor = self.calibrate(self.activation(self.network(windows)))
+        return answers
+
+
+class _Calibrated(nn.Module):
+    """A model's calibration: scores (..., labels) to the same."""
+
+    temperatures: Tensor
+    starts: Tensor
+    values: Tensor
+    slopes: Tensor
+
+    def __init__(self, calibration: Calibration) -> None:
+        super().__init__()
+        self.by_temperature, self.exclusive = calibration.kind == "temperature", calibration.exclusive
+        self.register_buffer("temperatures", torch.tensor(calibration.temperatures, dtype=torch.float64))
+        # Of each label: where straight parts begin, the share there, and how steep they are.
+        parts = [_straight_parts(curve) for curve in calibration.curves]
+        most = max((len(each[0]) for each in parts), default=0)
+        filled = [[np.pad(row, (0, most - len(row)), constant_values=0.0 if n else 2.0) for n, row in enumerate(each)] for each in parts]
+        for name, rows in zip(("starts", "values", "slopes"), zip(*filled, strict=True) if filled else ([], [], []), strict=True):
+            self.register_buffer(name, torch.tensor(np.array(rows), dtype=torch.float64))
+
+    def forward(self, scores: Tensor) -> Tensor:
+        scores = scores.double()
+        if self.by_temperature:
+            scores = scores.clamp(LEAST, 1 - LEAST)
+            if self.exclusive:
+                return (scores.log() / self.temperatures).softmax(-1).float()
+            return torch.sigmoid((scores.log() - torch.log1p(-scores)) / self.temperatures).float()
+        beyond = (scores.unsqueeze(-1) - self.starts).clamp(min=0)
+        inside = beyond[..., :1].new_tensor(1.0) * (scores.unsqueeze(-1) >= self.starts)
+        following = torch.cat([inside[..., 1:], torch.zeros_like(inside[..., :1])], -1)
+        mapped = ((inside - following) * (self.values + beyond * self.slopes)).sum(-1)
+        if self.exclusive:
+            mapped = mapped.clamp(min=LEAST)
+            mapped = mapped / mapped.sum(-1, keepdim=True)
+        return mapped.float()
+
+
+def _straight_parts(curve: Sequence[Sequence[float]]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    x, y = np.array(curve).T
+    return np.append(-1.0, x), np.append(y[0], y), np.concatenate([[0.0], np.diff(y) / np.diff(x), [0.0]])
 
 
 def front_end(features: FeatureExtractor) -> nn.Module:
