@@ -209,6 +209,13 @@ def test_only_runs_that_are_listed_are_read(place, tmp_path, key):
     assert str(place) not in str(told.value)
 
 
+def test_results_behind_a_link_are_not_shown(place, tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "linked").symlink_to(place / "runs" / "one")
+    site = Site(find_sources([f"esc10={place / 'ESC-10'}"], tmp_path / "runs"), tmp_path / "runs", tmp_path)
+    assert _answers.names(site) == []
+
+
 def test_a_hundred_thousand_points_are_a_picture_of_bytes(place, tmp_path):
     source = next(iter(Site(find_sources([f"esc10={place / 'ESC-10'}"], tmp_path), tmp_path, tmp_path).sources.values()))
     clips = [replace(clip, id=f"{clip.id}{EVIL}{number}") for number in range(2000) for clip in source.clips[:50]]

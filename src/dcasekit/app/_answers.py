@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dcasekit.annotations import Clip, Correction, append_corrections, corrections_beside, read_corrections
-from dcasekit.app._site import Site, Source
+from dcasekit.app._site import Site, Source, is_below
 from dcasekit.core.tables import visible
 from dcasekit.errors import AnnotationError, DcasekitError, NameNotFoundError
 from dcasekit.report.words import show
@@ -79,6 +79,8 @@ def names(site: Site) -> list[str]:
     found: dict[str, float] = {}
     for depth in range(1, _DEEPEST + 1):
         for path in site.runs.glob("/".join(["[!.]*"] * depth + [FOLDER, FILES[1]])):
+            if not is_below(path, site.roots):  # behind a link that leads elsewhere
+                continue
             home, when = path.parent.parent, path.stat().st_mtime
             key = home.relative_to(site.runs).as_posix()
             found[key] = when

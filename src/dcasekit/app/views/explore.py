@@ -2,21 +2,20 @@
 
 import importlib.util
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from dash import ClientsideFunction, Dash, Input, Output, Patch, State, dcc, html, no_update
 
 from dcasekit.annotations import Clip
-from dcasekit.app import _answers, _parts
+from dcasekit.app import _answers, _models, _parts
+from dcasekit.app._answers import Answers
 from dcasekit.app._page import read_query
 from dcasekit.app._player import player, show, store
 from dcasekit.app._scatter import COLORINGS, draw, ring
 from dcasekit.app._site import Site, Source, labels_of
 from dcasekit.app._vectors import Cloud, Job, VectorOf, Vectors
-from dcasekit.containers import trained
+from dcasekit.containers.base import ModelContainer
 from dcasekit.containers.projection import layer_vectors, nearest
 from dcasekit.core import discover
 from dcasekit.core.tables import visible
@@ -77,11 +76,13 @@ def _register_points(app: Dash, site: Site, job: Any) -> None:
         Output("explore-layer", "options"), Output("explore-layer", "value"), Input("explore-of", "value"), State("explore-layer", "value")
     )
     def layers(of: str, layer: str | None) -> Any:
+        if of.startswith("feature:"):
+            return [], None
         try:
-            known = [] if of.startswith("feature:") else _layers(site, of)
-        except DcasekitError:  # said where the points are
-            known = []
-        return known, layer if layer in known else (_last(site, of, known) if known else None)
+            model = _model(site, of)
+            return list(model.layers()), layer if layer in model.layers() else _last(model)
+        except DcasekitError as error:
+            return [{"label": visible(str(error))[:200], "value": "none"}], "none"
 
     @app.callback(
         Output("explore-points", "figure"),
@@ -103,8 +104,7 @@ def _register_points(app: Dash, site: Site, job: Any) -> None:
             cloud = found.cloud.result()
         except DcasekitError as error:
             return draw(None, source, color, None), _parts.problem(_parts.without_paths(error, site)), True, []
-        answers = _answers.find(site, of.removeprefix("run:")) if of.startswith("run:") else None
-        return draw(cloud, source, color, answers), _said(cloud, source), True, [clip.id for clip in cloud.clips]
+        return draw(cloud, source, color, _answers_of(site, of)), _said(cloud, source), True, [clip.id for clip in cloud.clips]
 
 
 def _register_clip(app: Dash, site: Site, job: Any) -> None:
@@ -257,50 +257,40 @@ def _is_there(package: str) -> bool:
 
 
 def _choices(site: Site) -> list[dict[str, str]]:
-    runs = [{"label": f"run {key}", "value": f"run:{key}"} for key in _answers.names(site) if _answers.find(site, key).model]
-    models = [{"label": f"model {name}", "value": f"trained:{name}"} for name in trained.names()]
-    return [*runs, *models, *({"label": f"feature {name}", "value": f"feature:{name}"} for name in discover.names("features"))]
+    models = [{"label": name.removesuffix("/model"), "value": f"model:{name}"} for name in _models.models(site)]
+    return [*models, *({"label": f"feature {name}", "value": f"feature:{name}"} for name in discover.names("features"))]
 
 
 def _fitting(site: Site, source: Source) -> str | None:
-    """Choose the newest run of these data."""
+    """Choose the model of the newest run of these data."""
     for key in _answers.names(site):
         answers = _answers.find(site, key)
         if answers.model and _answers.source_of(site, answers.results) is source:
-            return f"run:{key}"
+            return f"model:{answers.model.relative_to(site.runs).as_posix()}"
     return None
 
 
-def _folder(site: Site, of: str) -> Path:
-    kind, _, name = of.partition(":")
-    found = trained.FOLDER / name if kind == "trained" and name in trained.names() else None
-    found = _answers.find(site, name).model if kind == "run" else found
-    if found is None:
-        raise ModelError("there is no such model; choose another")
-    return found
+def _answers_of(site: Site, of: str) -> Answers | None:
+    """Give the results of the run that made a model."""
+    folder = _models.models(site).get(of.removeprefix("model:"))
+    found = (_answers.find(site, key) for key in _answers.names(site))
+    return next((answers for answers in found if folder is not None and answers.model == folder), None)
+
+
+def _model(site: Site, of: str) -> ModelContainer:
+    return _models.find(site, of.removeprefix("model:"))
 
 
 def _changed(site: Site, of: str) -> int:
-    return 0 if of.startswith("feature:") else (_folder(site, of) / "model.json").stat().st_mtime_ns
+    folder = _models.models(site).get(of.removeprefix("model:"))
+    return (folder / "model.json").stat().st_mtime_ns if folder else 0
 
 
-@lru_cache(2)
-def _model(folder: Path, changed: int) -> Any:  # noqa: ARG001 - until it is trained again
-    from dcasekit.containers import load
-
-    return load(folder)
-
-
-def _layers(site: Site, of: str) -> list[str]:
-    return list(_model(_folder(site, of), _changed(site, of)).layers())
-
-
-def _last(site: Site, of: str, known: Sequence[str]) -> str:
+def _last(model: ModelContainer) -> str:
     """Choose the layer that sums a clip up: the last that gives more numbers than there are labels, one each for the whole window."""
-    model = _model(_folder(site, of), _changed(site, of))
     sizes = model.layers()
-    flat = [name for name in known if len(sizes[name]) == 1 and sizes[name][0] > len(model.labels)]
-    return flat[-1] if flat else known[-1]
+    flat = [name for name, shape in sizes.items() if len(shape) == 1 and shape[0] > len(model.labels)]
+    return (flat or list(sizes))[-1]
 
 
 def _make(site: Site, of: str, layer: str | None) -> VectorOf:
@@ -312,7 +302,7 @@ def _make(site: Site, of: str, layer: str | None) -> VectorOf:
             raise ModelError("there is no such feature; choose another")
         feature = make_feature(name)
         return lambda clip: sum_up(feature.compute_file(clip.path, channel=clip.channel))
-    model = _model(_folder(site, of), _changed(site, of))
+    model = _model(site, of)
     return lambda clip: layer_vectors(model, str(layer), [clip.path])[0]
 
 
