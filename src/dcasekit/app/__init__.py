@@ -8,6 +8,7 @@ session is kept here: it lies in the page's address, its stores, and for files t
 import importlib
 import os
 import secrets
+import shutil
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from dcasekit.app._holding import hold, is_held
 from dcasekit.core.units import PathLike
 from dcasekit.errors import MissingExtraError, StorageError
 
@@ -109,8 +111,8 @@ class Server:
     def __init__(self, folders: Sequence[str], *, runs: PathLike, host: str, port: int, token: str) -> None:
         local = host in ("127.0.0.1", "localhost", "::1")
         token = token or ("" if local else secrets.token_urlsafe(24))
-        self._scratch = TemporaryDirectory(prefix="dcasekit-app-")
-        app = create_app(folders, self._scratch.name, runs=runs, host=host, token=token, secret=_secret(Path(runs)))
+        secret, self._scratch = _secret(Path(runs)), _scratch(Path(runs))
+        app = create_app(folders, self._scratch.name, runs=runs, host=host, token=token, secret=secret)
         self._site = app.server.extensions["dcasekit"]
         self._server = _listen(host, port, app.server)
         shown = f"[{host}]" if ":" in host else host
@@ -152,6 +154,16 @@ def _listen(host: str, port: int, server: Any) -> "BaseWSGIServer":
         return make_server(host, port, server, threaded=True, request_handler=Handler)
     except (OSError, SystemExit) as error:
         raise StorageError(f"cannot listen to port {port} of {host} ({error}); choose another with --port, 0 for any") from error
+
+
+def _scratch(runs: Path) -> "TemporaryDirectory[str]":
+    """Make a folder for what browsers send; delete those of servers that were killed."""
+    for old in (runs / ".app").glob("sent-*"):
+        if not is_held(old / "lock"):
+            shutil.rmtree(old, ignore_errors=True)
+    made = TemporaryDirectory(prefix="sent-", dir=runs / ".app")
+    hold(Path(made.name, "lock"))
+    return made
 
 
 def _secret(runs: Path) -> bytes:

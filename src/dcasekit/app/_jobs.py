@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from dcasekit.app._holding import hold, is_held
 from dcasekit.core.files import read_json, write_json
 from dcasekit.core.units import Seconds
 from dcasekit.errors import StorageError
@@ -100,10 +101,9 @@ class Job:
         ------
         StorageError : it runs already.
         """
-        handle = os.open(self._file("lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        if (handle := hold(self._file("lock"), tries=5)) is None:
+            raise StorageError(f"the run {self.name} runs already")
         try:
-            if not _take(handle, tries=5):  # another page may be looking whether it runs
-                raise StorageError(f"the run {self.name} runs already")
             facts = dict(self.facts)
             with self._file("log").open("ab") as log:
                 child = subprocess.Popen(  # noqa: S603 - a list of words, put together of known settings
@@ -137,14 +137,7 @@ class Job:
         return max(0, int(facts["epochs"]) * int(facts.get("rounds", 1)) - done) * each
 
     def _is_alive(self) -> bool:
-        try:
-            handle = os.open(self._file("lock"), os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            return not _take(handle)
-        finally:
-            os.close(handle)
+        return is_held(self._file("lock"))
 
     def _file(self, kind: str) -> Path:
         return self.runs / _FILES / f"{self.name}.{kind}"
@@ -212,20 +205,6 @@ def _claim(job: Job) -> bool:
             return True
     except FileExistsError:
         return False
-
-
-def _take(handle: int, *, tries: int = 1) -> bool:
-    """Take a lock that ends with all processes that have it."""
-    import fcntl
-
-    for left in reversed(range(tries)):
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.05 * bool(left))
-        else:
-            return True
-    return False
 
 
 def _reap(child: "subprocess.Popen[bytes]") -> None:
