@@ -11,6 +11,7 @@ import secrets
 import shutil
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcasekit.app._holding import hold, is_held
 from dcasekit.core.units import PathLike
-from dcasekit.errors import MissingExtraError, StorageError
+from dcasekit.errors import DcasekitError, MissingExtraError, StorageError
 
 if TYPE_CHECKING:
     from dash import Dash
@@ -121,7 +122,7 @@ class Server:
     def run(self) -> None:
         """Answer until interrupted; what browsers sent is deleted then, or when their session has ended."""
         done = threading.Event()
-        threading.Thread(target=self._sweep, args=(done,), daemon=True).start()
+        threading.Thread(target=self._work_aside, args=(done,), daemon=True).start()
         try:
             self._server.serve_forever()
         finally:
@@ -129,9 +130,11 @@ class Server:
             self._server.server_close()
             self._scratch.cleanup()
 
-    def _sweep(self, done: threading.Event) -> None:
+    def _work_aside(self, done: threading.Event) -> None:
         from dcasekit.app._uploads import sweep
 
+        with suppress(DcasekitError):  # the page will say it
+            _ = self._site.source(None).balance  # read before it is asked for
         while not done.wait(60):
             sweep(self._site)
 

@@ -68,8 +68,8 @@ class Source:
     @property
     def title(self) -> str:
         """What people call it."""
-        told = ", ".join(str(value) for value in self.settings.values())
-        return f"{self.path.name if self.name == 'folder' else self.dataset_name}{f' ({told})' * bool(told)}"
+        task = self.settings.get("task")
+        return f"{self.path.name if self.name == 'folder' else self.dataset_name}{f' ({task})' * bool(task)}"
 
     @property
     def dataset_name(self) -> str:

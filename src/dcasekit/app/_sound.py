@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 import wave
 from collections.abc import Mapping
 from functools import lru_cache
@@ -19,6 +20,7 @@ from dcasekit.plots.picture import Picture, picture
 # What Chromium, Firefox and Safari play: by the first bytes of a file.
 _TYPES = {b"RIFF": "audio/wav", b"fLaC": "audio/flac", b"OggS": "audio/ogg", b"ID3": "audio/mpeg", b"\xff": "audio/mpeg"}
 _PLAIN = ("PCM_U8", "PCM_16", "PCM_24", "FLOAT")  # codings of a WAV file that they play
+_drawing = tuple(threading.Lock() for _ in range(16))
 _PEAKS, _ROWS, _TILE = 2000, 96, 2000  # of an outline, of a picture, columns of a tile
 
 
@@ -41,12 +43,18 @@ def playable(clip: Clip, cache: Path) -> tuple[Path, str]:
 
 def describe(clip: Clip) -> Mapping[str, Any]:
     """Give what the player draws: duration, peaks, and how the tiles of the spectrum lie."""
-    return _describe(_key(clip), clip.path, clip.channel)[0]
+    return _drawn(clip)[0]
 
 
 def tile(clip: Clip, number: int) -> NDArray[np.uint8]:
     """Give a part of the spectrum, (rows, columns) of bytes, see `Picture`."""
-    return _describe(_key(clip), clip.path, clip.channel)[1].levels[:, number * _TILE : (number + 1) * _TILE]
+    return _drawn(clip)[1].levels[:, number * _TILE : (number + 1) * _TILE]
+
+
+def _drawn(clip: Clip) -> tuple[Mapping[str, Any], Picture]:
+    key = _key(clip)
+    with _drawing[int(key, 16) % len(_drawing)]:  # a page asks for several parts at once: they are computed once
+        return _describe(key, clip.path, clip.channel)
 
 
 @lru_cache(32)

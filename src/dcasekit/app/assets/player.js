@@ -50,9 +50,11 @@
     return canvas;
   }
 
-  async function fill(spectrum, about, address, signal) {
+  const tile = (address, n, signal) => fetch(`/sound/tile?${address}&n=${n}`, { signal });
+
+  async function fill(spectrum, about, address, first, signal) {
     for (let n = 0; n * about.tile < about.columns; n++) {
-      const answer = await fetch(`/sound/tile?${address}&n=${n}`, { signal });
+      const answer = await (n ? tile(address, n, signal) : first);
       if (!answer.ok) return;
       const canvas = paint(new Uint8Array(await answer.arrayBuffer()), about);
       Object.assign(canvas.style, { position: "absolute", top: 0, height: "100%", left: `${(100 * n * about.tile) / about.columns}%`,
@@ -101,6 +103,8 @@
 
   async function show(box, clip, signal) {
     const address = `source=${encodeURIComponent(clip.source)}&clip=${encodeURIComponent(clip.clip)}`;
+    const first = tile(address, 0, signal); // at once, not one after the other
+    first.catch(() => {});
     const answer = await fetch(`/sound/about?${address}`, { signal });
     if (!answer.ok) {
       box.replaceChildren(make("p", { className: "problem", role: "alert" }, "This recording cannot be read. Is the file damaged, or is it gone?"));
@@ -162,7 +166,7 @@
       if (next.play) ws.play().catch(() => {});
     };
     box.player = { ws, media, regions, redraw, of: address };
-    await fill(spectrum, about, address, signal);
+    await fill(spectrum, about, address, first, signal);
     box.dataset.drawn = clip.clip;
     if (clip.play) ws.play().catch(() => {});
   }

@@ -40,7 +40,7 @@ def layout(site: Site, query: Mapping[str, str]) -> list[Any]:
                     className="stack",
                 ),
             ],
-            className="columns even",
+            className="columns even" + " watching" * ("run" in query),
         )
     ]
 
