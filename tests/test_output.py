@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -70,3 +71,11 @@ def test_predicted_events_printed_with_their_scores_are_an_event_list(tmp_path, 
     (tmp_path / "found.tsv").write_text(capsys.readouterr().out)
     assert read_events(tmp_path / "found.tsv") == {"a.wav": [Event(0, 1, "dog", 0.5)], "b.wav": []}
     assert read_events(write_events(tmp_path / "again.tsv", read_events(tmp_path / "found.tsv"))) == read_events(tmp_path / "found.tsv")
+
+
+def test_a_terminal_behind_a_progress_bar_is_a_terminal(monkeypatch, capsys):
+    """Before Rich 15, what stands in for standard output beside a bar says nothing of a terminal."""
+    terminal = SimpleNamespace(isatty=lambda: True)
+    monkeypatch.setattr(sys.stdout, "rich_proxied_file", terminal, raising=False)
+    output.tsv(["label"], [["\x1b]0;evil"]])
+    assert "\x1b" not in capsys.readouterr().out

@@ -42,7 +42,7 @@ def _mean_known(
 
 def _pool_softmax(logits: Any) -> Any:
     """Give logits of which the softmax is the mean answer over frames."""
-    return keras.ops.logsumexp(keras.ops.log_softmax(logits, axis=-1), axis=1)
+    return keras.ops.logsumexp(keras.ops.log_softmax(logits, axis=-1), axis=(1,))
 
 
 _LOSSES: Mapping[str, Callable[[Any, Any], Any]] = {

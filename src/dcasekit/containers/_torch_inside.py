@@ -42,7 +42,7 @@ class TorchInside(ModelContainer):
 
         network = self._need().eval()
         window = torch.zeros(1, *self.shape, device=next(network.parameters()).device)
-        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:  # not inference mode, in which PyTorch 2.4 counts nothing
             network(window)
         parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
         return {"parameters": parameters, "macs": counter.get_total_flops() // 2}

@@ -58,13 +58,13 @@ def pool_logits(logits: keras.KerasTensor, pooling: PoolingOfLogits, task: Task)
 
 def _weigh(logits: Any, alpha: Any, task: Task) -> Any:
     """Average answers over frames, with weights softmax(alpha x answer): the logit of that average."""
-    ops = keras.ops
+    ops = keras.ops  # axis=(1,): of PyTorch 2.4, logsumexp takes no single one where only shapes are computed
     if task == "classification":
         answers = ops.log_softmax(logits, axis=-1)
-        return ops.logsumexp(ops.log_softmax(alpha * ops.exp(answers), axis=1) + answers, axis=1)
+        return ops.logsumexp(ops.log_softmax(alpha * ops.exp(answers), axis=1) + answers, axis=(1,))
     weights = ops.log_softmax(alpha * ops.sigmoid(logits), axis=1)
     yes, no = (weights + ops.log_sigmoid(each) for each in (logits, -logits))
-    return ops.logsumexp(yes, axis=1) - ops.logsumexp(no, axis=1)
+    return ops.logsumexp(yes, axis=(1,)) - ops.logsumexp(no, axis=(1,))
 
 
 class AutoPool(keras.layers.Layer):  # type: ignore[misc] # Keras has no types
