@@ -110,7 +110,9 @@ def tsv(columns: Sequence[str], rows: Iterable[Sequence[str]], *, header: bool =
     from dcasekit.core.files import format_rows
 
     table = [*([list(columns)] if header else []), *map(list, rows)]
-    terminal = getattr(sys.stdout, "rich_proxied_file", sys.stdout)  # what stands in for it beside a bar knows of no terminal before Rich 15
+    terminal = getattr(
+        sys.stdout, "rich_proxied_file", sys.stdout
+    )  # what stands in for it beside a bar knows of no terminal before Rich 15
     shown = format_rows([[visible(cell) for cell in row] for row in table] if terminal.isatty() else table)
     # As bytes: the names of files need not be text, and are to be found again.
     typer.echo(shown.encode("utf-8", "surrogateescape"), nl=False, color=True)
