@@ -196,6 +196,21 @@ def test_a_threshold_moves_numbers_and_events(page, tmp_path):
         page.wait_for_url("**threshold=0.26**")
         assert page.evaluate("window.shown === document.querySelector('.player').player.ws")  # it would play on
         page.get_by_role("heading", name="PSD-ROC").wait_for()
+        page.goto(f"{server.address}errors?run=sed")
+        page.get_by_role("heading", name="a", exact=True).wait_for()
+        page.locator("#errors-events").fill("0.25 0.75 cat")
+        page.get_by_role("button", name="Save").click()
+        page.get_by_text("'cat' is no label of these data").wait_for()
+        page.locator("#errors-events").fill(f"0.25 0.75 dog\n0 1 {EVIL}")
+        page.get_by_role("button", name="Save").click()
+        page.get_by_text("Written to data.corrections.jsonl").wait_for()
+        page.locator("#errors-list").get_by_text("1 corrected").wait_for()
+        (found,) = read_corrections(tmp_path / "data.corrections.jsonl")
+        assert found.events == (Event(0.25, 0.75, "dog"), Event(0, 1, EVIL))
+        page.reload()
+        page.get_by_role("button", name="As labelled before").click()
+        page.locator("#errors-told").get_by_text("Written to").wait_for()
+        assert read_corrections(tmp_path / "data.corrections.jsonl")[1].events == dataset.clips[0].events
     finally:
         server.stop()
         thread.join()

@@ -57,10 +57,10 @@ class Vectors:
 
         Parameters
         ----------
-        what : names the vectors: the same text, the same vectors.
+        what : names the vectors and the clips: the same text, the same vectors.
         make : loads what gives a clip's vector; it is called in the thread that works.
         """
-        key = hashlib.sha256("\n".join([what, *map(_name, clips)]).encode(errors="replace")).hexdigest()[:32]
+        key = hashlib.sha256(what.encode(errors="replace")).hexdigest()[:32]
         with self._lock:
             job = self._jobs.get((key, method))
             if job is None or (job.cloud.done() and job.cloud.exception() is not None):
@@ -96,6 +96,11 @@ class Vectors:
         with replacing(kept) as temporary:
             np.save(temporary, table)
         return table[:, 1:], table[:, 0].astype(int).tolist()
+
+
+def name_audio(clips: Sequence[Clip]) -> str:
+    """Name the audio of clips as it is now."""
+    return hashlib.sha256("\n".join(map(_name, clips)).encode(errors="replace")).hexdigest()
 
 
 def _name(clip: Clip) -> str:

@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from dcasekit.app._page import read_query
 from dcasekit.app._player import player, show, store
 from dcasekit.app._scatter import COLORINGS, draw, ring
 from dcasekit.app._site import Site, Source, labels_of
-from dcasekit.app._vectors import Cloud, Job, VectorOf, Vectors
+from dcasekit.app._vectors import Cloud, Job, VectorOf, Vectors, name_audio
 from dcasekit.containers.base import ModelContainer
 from dcasekit.containers.projection import layer_vectors, nearest
 from dcasekit.core import discover
@@ -25,7 +26,7 @@ from dcasekit.errors import DcasekitError, ModelError
 TITLE, ORDER = "Explore", 2
 _METHODS = {"pca": ("PCA", ""), "tsne": ("t-SNE", "sklearn"), "umap": ("UMAP", "umap")}
 _AMOUNTS = (500, 2000, 10_000, 100_000)
-_ALIKE, _LISTED = 8, 200
+_ALIKE, _LISTED, _OFFERED = 8, 200, 5000
 _CONTROLS = ("source", "of", "layer", "method", "color", "most", "clip")
 
 
@@ -63,8 +64,8 @@ def register(app: Dash, site: Site) -> None:
     vectors = Vectors(site.runs / ".app" / "vectors")
 
     def job(source: Source, of: str, layer: str | None, method: str, most: str) -> Job:
-        what = f"{of} {layer} {_changed(site, of)}"
-        return vectors.ask(what, _some(source.clips, int(most)), method, lambda: _make(site, of, layer))
+        clips, name = _some(source, int(most))
+        return vectors.ask(f"{of} {layer} {_changed(site, of)} {name}", clips, method, lambda: _make(site, of, layer))
 
     _register_points(app, site, job)
     _register_clip(app, site, job)
@@ -104,7 +105,7 @@ def _register_points(app: Dash, site: Site, job: Any) -> None:
             cloud = found.cloud.result()
         except DcasekitError as error:
             return draw(None, source, color, None), _parts.problem(_parts.without_paths(error, site)), True, []
-        return draw(cloud, source, color, _answers_of(site, of)), _said(cloud, source), True, [clip.id for clip in cloud.clips]
+        return draw(cloud, source, color, _answers_of(site, of)), _said(cloud, source), True, [clip.id for clip in cloud.clips[:_OFFERED]]
 
 
 def _register_clip(app: Dash, site: Site, job: Any) -> None:
@@ -314,9 +315,12 @@ def sum_up(blocks: Iterable[FloatArray]) -> FloatArray:
     return np.asarray(total / max(count, 1), dtype=np.float32)
 
 
-def _some(clips: Sequence[Clip], most: int) -> list[Clip]:
-    """Take at most so many clips, evenly from all."""
-    return list(clips) if len(clips) <= most else [clips[at * len(clips) // most] for at in range(most)]
+@lru_cache(16)  # asked twice a second while a page waits
+def _some(source: Source, most: int) -> tuple[Sequence[Clip], str]:
+    """Take at most so many clips, evenly from all; give them, and a name of their audio."""
+    all_of_them = source.clips
+    chosen = [all_of_them[at * len(all_of_them) // most] for at in range(most)] if len(all_of_them) > most else all_of_them
+    return chosen, name_audio(chosen)
 
 
 def _progress(found: Job) -> Any:
