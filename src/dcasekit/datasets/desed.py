@@ -36,7 +36,7 @@ class DESED(Dataset):
     ``audio/{train/weak,train/unlabel_in_domain,train/strong_label_real,validation/validation,eval/public}/*.wav``; and, in the same folders
     or in ``dcase_synth``, ``metadata/{train/synthetic21_train,validation/synthetic21_validation}/soundscapes.tsv``,
     ``audio/{train/synthetic21_train,validation/synthetic21_validation}/soundscapes/*.wav``. The columns are ``filename``, ``event_labels``
-    of weak, and ``filename``, ``onset``, ``offset``, ``event_label`` of the others. What is not there is no fold; weak and validation must be.
+    of weak, else ``filename``, ``onset``, ``offset``, ``event_label``. What is not there is no fold; weak and validation must be.
     Known from code that reads the files: none was seen.
 
     Examples
