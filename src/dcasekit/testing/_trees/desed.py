@@ -13,7 +13,7 @@ _EVENTS = ("filename", "onset", "offset", "event_label")
 def make(kind: type[Dataset], root: Path, clips: int, sounds: Sounds) -> Dataset:
     """Write the files: two clips in a row from one film; some validation clips are silent about events."""
     weak: list[tuple[str, ...]] = [("filename", "event_labels")]
-    tables: dict[str, list[tuple[str, ...]]] = {fold: [_EVENTS] for fold in _STRONG}
+    tables: dict[str, list[tuple[str, ...]]] = {fold: [] for fold in _STRONG}
     for number in range(clips):
         film = number // 2
         fold = kind.folds[film % len(kind.folds)]
@@ -29,7 +29,7 @@ def make(kind: type[Dataset], root: Path, clips: int, sounds: Sounds) -> Dataset
             tables[fold] += rows or [(name, "", "", "")]
     write_rows(root / "metadata" / "train" / "weak.tsv", weak)
     # A strong clip of a film that is tested on, too.
-    tables["strong"] += [(row[0], "0.000", "0.100", kind.labels[0]) for row in tables["validation"][1:2]]
+    tables["strong"] += [(row[0], "0.000", "0.100", kind.labels[0]) for row in tables["validation"][:1]]
     for fold, rows in tables.items():
-        write_rows(root.joinpath(*["dcase_synth"] * fold.startswith("synthetic"), "metadata", _STRONG[fold][0]), rows)
+        write_rows(root.joinpath(*["dcase_synth"] * fold.startswith("synthetic"), "metadata", _STRONG[fold][0]), [_EVENTS, *rows])
     return kind(root)
