@@ -30,6 +30,6 @@ def make(kind: type[Dataset], root: Path, clips: int, sounds: Sounds) -> Dataset
     write_rows(root / "metadata" / "train" / "weak.tsv", weak)
     # A strong clip of a film that is tested on, too.
     tables["strong"] += [(row[0], "0.000", "0.100", kind.labels[0]) for row in tables["validation"][:1]]
-    for fold, rows in tables.items():
-        write_rows(root.joinpath(*["dcase_synth"] * fold.startswith("synthetic"), "metadata", _STRONG[fold][0]), [_EVENTS, *rows])
+    for fold, table in tables.items():
+        write_rows(root.joinpath(*["dcase_synth"] * fold.startswith("synthetic"), "metadata", _STRONG[fold][0]), [_EVENTS, *table])
     return kind(root)
