@@ -56,7 +56,7 @@ def main() -> int:
         parser.error(f"no family {', '.join(unknown)}; there are {', '.join(FAMILIES)}")
     if given.child is not None:
         return child(given.families[0], given.seed, given.cases, Path.cwd(), given.child)
-    share = max(1, given.cases // len(given.families))
+    share = -(-given.cases // len(given.families))  # rounded up: no fewer than were asked for
     return 1 if sum([run(family, given.seed, share, given.out) for family in given.families]) else 0
 
 
