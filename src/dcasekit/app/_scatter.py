@@ -75,7 +75,12 @@ def _confidence(cloud: Cloud, told: Sequence[str], answers: Answers | None) -> l
     tested = [at for at, clip in enumerate(cloud.clips) if clip.id in place]
     rest = [at for at, clip in enumerate(cloud.clips) if clip.id not in place]
     values = [round(answers.judged[place[cloud.clips[at].id]].confidence, 4) for at in tested] if answers else []
-    marker = {"color": values, "colorscale": "Cividis", "symbol": "circle", "colorbar": {"title": {"text": "confidence"}, "thickness": 12}}
+    marker = {
+        "color": values,
+        "colorscale": "Cividis",
+        "symbol": "circle",
+        "colorbar": {"title": {"text": "confidence", "side": "right"}, "thickness": 12, "len": 0.85, "y": 0.45},
+    }
     made = [_trace(cloud, told, rest, "not tested", {"color": _NONE.color, "symbol": _NONE.symbol})] if rest else []
     return made + ([_trace(cloud, told, tested, "tested", marker)] if tested else [])
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from dcasekit.core.units import Seconds
 from dcasekit.errors import MetricError
-from dcasekit.metrics import Flags, name_figures
+from dcasekit.metrics import Array, Flags, name_figures
 from dcasekit.metrics._collars import curves
 from dcasekit.metrics._curves import Changes, Index, Levels, area_between, best, best_figures
 from dcasekit.metrics._detections import MICROSECONDS
@@ -39,6 +39,26 @@ def segment_best_f1(
         number = int(np.count_nonzero(positive))
         found.append(best(level, hits, hits + alarms, number) if number else None)
     return best_figures(found, data.labels)
+
+
+def segment_counts_at(
+    reference: Events,
+    scores: ScoresOf,
+    durations: Mapping[str, Seconds],
+    thresholds: Sequence[float],
+    *,
+    labels: Sequence[str] | None = None,
+    resolution: Seconds = 1.0,
+) -> Array:
+    """See `dcasekit.metrics.segment.counts_at`."""
+    data = gather(reference, scores, durations, labels)
+    limits = np.asarray(thresholds, dtype=np.float32).astype(np.float64)  # as they are compared with scores
+    found = np.empty((3, len(limits), len(data.labels)))
+    for label, (changes, positive, _) in enumerate(segment_tally(data, Changes, resolution)):
+        level, (hits, alarms) = changes.totals()
+        above = np.searchsorted(-level, -limits, side="left") - 1
+        found[:, :, label] = hits[above], np.full(len(limits), np.count_nonzero(positive)), (hits + alarms)[above]
+    return found
 
 
 def segment_auroc(

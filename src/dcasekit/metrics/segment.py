@@ -23,11 +23,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dcasekit.annotations import TIME_TOLERANCE
 from dcasekit.core.units import Seconds
 from dcasekit.errors import MetricError
-from dcasekit.metrics._best import segment_auroc, segment_best_f1
+from dcasekit.metrics._best import segment_auroc, segment_best_f1, segment_counts_at
 from dcasekit.metrics._events import (
     Absent,
     Counts,
@@ -200,6 +201,37 @@ def best_f1(
     MetricError : clips, durations or labels do not agree, or the resolution is not positive.
     """
     return segment_best_f1(reference, scores, durations, labels=labels, resolution=resolution)
+
+
+def counts_at(
+    reference: Events,
+    scores: ScoresOf,
+    durations: Mapping[str, Seconds],
+    thresholds: Sequence[float],
+    *,
+    labels: Sequence[str] | None = None,
+    resolution: Seconds = 1.0,
+) -> NDArray[np.float64]:
+    """Count segments at many thresholds at once; a segment is on where its score, as of `best_f1`, is above the threshold.
+
+    Parameters
+    ----------
+    thresholds : in any order.
+
+    Other parameters and errors as for `best_f1`.
+
+    Returns
+    -------
+    array (3, thresholds, labels) : segments found and there, there, and found.
+
+    Examples
+    --------
+    >>> from dcasekit import Event, Scores
+    >>> scores = {"a": Scores([[0.9], [0.4]], [0, 1, 2], ("dog",))}
+    >>> counts_at({"a": [Event(0, 1, "dog")]}, scores, {"a": 2.0}, [0.5, 0.25])[:, :, 0].tolist()
+    [[1.0, 1.0], [1.0, 1.0], [1.0, 2.0]]
+    """
+    return segment_counts_at(reference, scores, durations, thresholds, labels=labels, resolution=resolution)
 
 
 def auroc(

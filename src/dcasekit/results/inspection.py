@@ -1,14 +1,14 @@
 """Results clip by clip and label by label: who is wrong, how sure, and what another threshold would give."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcasekit.annotations import HARD
 from dcasekit.core.units import FloatArray
-from dcasekit.metrics import binarize, bootstrap, detection, ratio, tagging
+from dcasekit.metrics import binarize, bootstrap, detection, ratio, segment, tagging
 from dcasekit.results import Results
 
 
@@ -120,17 +120,18 @@ def threshold_curves(results: Results, thresholds: NDArray[np.float64] | None = 
     thresholds : ascending; ``None``: 0.02 to 0.98 in steps of 0.02.
     """
     tried = np.round(np.arange(0.02, 0.99, 0.02), 2) if thresholds is None else np.asarray(thresholds, dtype=np.float64)
-    counts = np.array([_tally(results, float(threshold)) for threshold in tried])  # (thresholds, 3, labels)
-    each, micro = detection(*counts.transpose(1, 0, 2)), detection(*counts.sum(axis=2).T)
+    counts = _tally(results, tried)
+    each, micro = detection(*counts), detection(*counts.sum(axis=2))
     names = ("precision", "recall", "f1")
     return ThresholdCurves(tried, *(each[name] for name in names), *(micro[name] for name in names))
 
 
-def _tally(results: Results, threshold: float) -> NDArray[np.float64]:
-    """Count hits, references and estimates of each label: (3, labels)."""
+def _tally(results: Results, thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Count hits, references and estimates: (3, thresholds, labels)."""
     if results._timed.size:
-        counts = replace(results, threshold=threshold)._counts
-        return np.stack([one.sum(axis=0) for one in (counts.hits, counts.reference, counts.estimate)]).astype(np.float64)
+        reference, scores = results._of_timed(results._reference), results._of_timed(results.scores)
+        return segment.counts_at(reference, scores, results._of_timed(results._ends), thresholds.tolist(), labels=results.labels)
     positive, known = binarize(results.truth)
-    said = (clip_scores(results) > threshold) & known
-    return np.stack([(positive & said).sum(axis=0), positive.sum(axis=0), said.sum(axis=0)]).astype(np.float64)
+    said = (clip_scores(results) > thresholds[:, None, None].astype(np.float32)) & known
+    there = np.broadcast_to(positive.sum(axis=0), (len(thresholds), len(results.labels)))
+    return np.stack([(positive & said).sum(axis=1), there, said.sum(axis=1)]).astype(np.float64)
