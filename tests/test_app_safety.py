@@ -1,5 +1,7 @@
 """What the web application's server answers, to whom, and of which files."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,8 @@ pytest.importorskip("dash")
 
 from flask.testing import FlaskClient
 
-from dcasekit.app import create_app, find_views
+from dcasekit import app
+from dcasekit.app import _charts, create_app, find_views
 
 LOCAL = {"Origin": "http://localhost"}
 
@@ -26,9 +29,9 @@ def folder(tmp_path):
 
 
 def make(folder, **settings):
-    app = create_app([str(folder / "data")], folder / "scratch", runs=folder / "runs", **settings)
-    app.server.config["PROPAGATE_EXCEPTIONS"] = False
-    return app.server
+    made = create_app([str(folder / "data")], folder / "scratch", runs=folder / "runs", **settings)
+    made.server.config["PROPAGATE_EXCEPTIONS"] = False
+    return made.server
 
 
 class Buffered(FlaskClient):
@@ -150,6 +153,13 @@ def test_pages_run_no_foreign_script(client):
     policy = client.get("/").headers["Content-Security-Policy"]
     assert "script-src 'self'" in policy
     assert "'unsafe-inline'" not in policy.split("script-src")[1].split(";")[0]
+
+
+def test_no_chart_is_sent_to_another_server():
+    made = _charts.graph("a", _charts.figure([], {}, {}), says="nothing").children
+    assert (made.config["showSendToCloud"], made.config["plotlyServerURL"]) == (False, "")
+    drawing = [text for path in Path(app.__file__).parent.rglob("*.py") if "dcc.Graph(" in (text := path.read_text(encoding="utf-8"))]
+    assert all("PRIVATE" in text for text in drawing)
 
 
 def test_views_are_found_by_their_files():

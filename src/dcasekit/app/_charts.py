@@ -9,6 +9,7 @@ from dash import dcc, html
 from dcasekit.core.tables import visible
 
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#7a7a7a"
+PRIVATE = {"showSendToCloud": False, "plotlyServerURL": ""}  # of every chart: nothing leaves this machine
 _AXIS = {"gridcolor": "#8884", "zeroline": False, "automargin": True, "fixedrange": True}
 
 
@@ -50,6 +51,7 @@ def graph(name: str, made: Mapping[str, Any], *, says: str, height: int = 300, b
     bar : show Plotly's own buttons, to select and to zoom.
     """
     config = {"displayModeBar": bar, "displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["toImage", "autoScale2d"]}
+    config |= PRIVATE
     return html.Div(
         dcc.Graph(id=name, figure=made, config=config, style={"height": f"{height}px"}),
         role="group",

@@ -38,6 +38,11 @@
       ...ticks.map((hz) => make("span", { style: { bottom: `${(100 * mel(hz)) / mel(sr / 2)}%` } }, String(hz / 1000))));
   }
 
+  function scores() { // the axis of curves of scores, on the right
+    return make("div", { className: "player-axis right", style: { height: `${HEIGHT.spectrum}px`, top: `${HEIGHT.wave}px` } },
+      make("span", { className: "player-unit" }, "score"), ...[0, 0.5, 1].map((value) => make("span", { style: { bottom: `${100 * value}%` } }, String(value))));
+  }
+
   function paint(bytes, { rows, top }) {
     const columns = bytes.length / rows, canvas = make("canvas", { width: columns, height: rows });
     const picture = new ImageData(columns, rows), pixels = new Uint32Array(picture.data.buffer);
@@ -118,7 +123,8 @@
     const stage = make("div", { className: "player-stage" });
     box.replaceChildren(
       make("div", { className: "player-bar" }, play, part, time, make("label", { className: "zoom" }, "Zoom", zoom)),
-      make("div", { className: "player-grid", style: { paddingLeft: `${LEFT}px` } }, axis(about.sr), stage),
+      make("div", { className: "player-grid", style: { paddingLeft: `${LEFT}px`, paddingRight: clip.curves ? `${LEFT}px` : 0 } },
+        axis(about.sr), stage, ...(clip.curves ? [scores()] : [])),
       ...legend(clip),
       make("p", { className: "soft hint" }, "Drag over the picture to select a part. Space plays, arrows move by a second, + and − zoom, Escape deselects."));
 

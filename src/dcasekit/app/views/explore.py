@@ -231,7 +231,7 @@ def _controls(site: Site, source: Source, query: Mapping[str, str]) -> html.Div:
 
 
 def _picture(source: Source) -> list[Any]:
-    config = {"displaylogo": False, "displayModeBar": True, "responsive": True, "modeBarButtonsToRemove": ["toImage"]}
+    config = {"displaylogo": False, "displayModeBar": True, "responsive": True, "modeBarButtonsToRemove": ["toImage"], **_charts.PRIVATE}
     points = dcc.Graph(id="explore-points", figure=draw(None, source, "class", None), style={"height": "560px"}, config=config)
     return [
         html.Div(id="explore-state", className="told", role="status"),
