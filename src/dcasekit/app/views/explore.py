@@ -9,7 +9,7 @@ import numpy as np
 from dash import ClientsideFunction, Dash, Input, Output, Patch, State, dcc, html, no_update
 
 from dcasekit.annotations import Clip
-from dcasekit.app import _answers, _models, _parts
+from dcasekit.app import _answers, _charts, _models, _parts
 from dcasekit.app._answers import Answers
 from dcasekit.app._page import read_query
 from dcasekit.app._player import player, show, store
