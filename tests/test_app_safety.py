@@ -164,3 +164,22 @@ def test_no_chart_is_sent_to_another_server():
 
 def test_views_are_found_by_their_files():
     assert next(iter(find_views())) == "data"
+
+
+def test_an_error_that_no_view_expects_is_told_without_paths(folder, monkeypatch):
+    def fail(*_):
+        raise ValueError(f"secret {folder}")
+
+    monkeypatch.setattr("dcasekit.app.views.data._table", fail)
+    client = make(folder).test_client()
+    client.get("/")
+    asked = {
+        "output": "data-table.children",
+        "outputs": {"id": "data-table", "property": "children"},
+        "inputs": [{"id": "address", "property": "search", "value": ""}],
+        "state": [{"id": "address", "property": "pathname", "value": "/data"}],
+        "changedPropIds": ["address.search"],
+    }
+    answer = client.post("/_dash-update-component", json=asked, headers=LOCAL)
+    assert "the server failed here" in answer.text.lower()
+    assert str(folder) not in answer.text

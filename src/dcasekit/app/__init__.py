@@ -81,6 +81,7 @@ def create_app(  # noqa: PLR0913 - settings, by name
         enable_mcp=False,
         index_string=_page.INDEX,
         assets_ignore="worklet",
+        on_error=_page.explain(site),
     )
     _page.install(app, site, found)
     _routes.install(app.server, site, limits or Limits())

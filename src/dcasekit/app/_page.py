@@ -1,15 +1,18 @@
 """What stands around every view: head, navigation, and the way from an address to a view."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qs
 
-from dash import Dash, Input, Output, State, dcc, html
+from dash import Dash, Input, Output, State, dcc, html, set_props
 
 from dcasekit.app import _parts, _player
 from dcasekit.app._site import Site
 from dcasekit.errors import DcasekitError
+
+_log = logging.getLogger(__name__)
 
 INDEX = """<!DOCTYPE html>
 <html lang="en">
@@ -42,12 +45,19 @@ def install(app: Dash, site: Site, views: Mapping[str, ModuleType]) -> None:
                 [dcc.Link("dcasekit", href="/", className="brand"), html.Nav(id="navigation", **{"aria-label": "Views"})],
                 className="top",
             ),
+            html.Div(id="notice"),
             html.Main(id="view", tabIndex="-1", className="view"),
         ]
     )
 
-    @app.callback(Output("view", "children"), Output("navigation", "children"), Input("address", "pathname"), State("address", "search"))
-    def show(path: str, search: str) -> tuple[Any, Any]:
+    @app.callback(
+        Output("view", "children"),
+        Output("navigation", "children"),
+        Output("notice", "children"),
+        Input("address", "pathname"),
+        State("address", "search"),
+    )
+    def show(path: str, search: str) -> tuple[Any, ...]:
         name = path.strip("/") or first
         links = [
             html.Span(
@@ -57,13 +67,25 @@ def install(app: Dash, site: Site, views: Mapping[str, ModuleType]) -> None:
             for each, view in views.items()
         ]
         if name not in views:
-            return _parts.empty("There is no such page", "Choose one of the views above."), links
+            return _parts.empty("There is no such page", "Choose one of the views above."), links, []
         try:
-            return [html.H1(views[name].TITLE), *_parts.listed(views[name].layout(site, read_query(search)))], links
+            return [html.H1(views[name].TITLE), *_parts.listed(views[name].layout(site, read_query(search)))], links, []
         except DcasekitError as error:
-            return _parts.empty("Nothing to show yet", _parts.without_paths(error, site)), links
+            return _parts.empty("Nothing to show yet", _parts.without_paths(error, site)), links, []
 
     _player.install(app)
+
+
+def explain(site: Site) -> Callable[[Exception], None]:
+    """Make what is done about an error that no view expected: the page says that there was one, the log which."""
+
+    def told(error: Exception) -> None:
+        if not isinstance(error, DcasekitError):
+            _log.error("the application failed", exc_info=error)
+        known = _parts.without_paths(error, site) if isinstance(error, DcasekitError) else "The server failed here; its log says how."
+        set_props("notice", {"children": _parts.problem(known)})
+
+    return told
 
 
 def read_query(search: str | None) -> dict[str, str]:

@@ -99,6 +99,15 @@ class Inbox:
                 file.write(block)
 
 
+def _size(folder: Path) -> int:
+    """Add up the files of a folder; one that goes meanwhile counts nothing."""
+    total = 0
+    for each in folder.iterdir():
+        with suppress(FileNotFoundError):
+            total += each.stat().st_size
+    return total
+
+
 def _decode(source: Path, target: Path) -> dict[str, float]:
     few = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # threads take address space
     command = [sys.executable, "-m", "dcasekit.app._decode", str(source), str(target)]

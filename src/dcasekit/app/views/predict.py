@@ -42,7 +42,9 @@ def layout(site: Site, query: Mapping[str, str]) -> list[Any]:
             [
                 html.Div(
                     [
-                        _parts.card("Recording", html.Div(id="predict-send", className="send"), html.Div(id="predict-sent-list")),
+                        _parts.card(
+                            "Recording", html.Div(id="predict-send", className="send"), html.Div(id="predict-sent-list"), _choose()
+                        ),
                         _parts.card("Model", *controls),
                     ],
                     className="stack",
@@ -89,8 +91,7 @@ def register(app: Dash, site: Site) -> None:
     def answered(search: str, path: str) -> Any:
         query = read_query(search) if path == "/predict" else {}
         if not query.get("clip"):
-            told = "Send a recording, record one, or choose a clip in Data."
-            return _parts.empty("No recording yet", told, _parts.link("Choose a clip", {}, "/data", className="button")), [], [], None
+            return _parts.empty("No recording yet", "Send a recording, record one, or choose a clip in Data."), [], [], None
         try:
             return _answer(site, query, g.session)
         except DcasekitError as error:
@@ -111,6 +112,10 @@ def _register_download(app: Dash, site: Site) -> None:
             return _file(clip, events, form)
         except DcasekitError:
             abort(404)
+
+
+def _choose() -> Any:
+    return html.P([html.Span("Or "), _parts.link("choose a clip of the server's data", {}, "/data"), html.Span(" and ask a model there.")])
 
 
 def _file(clip: Clip, events: Sequence[Event], form: str) -> Response:
