@@ -29,7 +29,10 @@ def report(out):
 def test_three_tasks_are_learned_together_and_better_than_chance(report, out):
     scenes, tags, events = report.sections
     assert scenes.measures["accuracy"] > 0.25  # chance: 0.1
-    assert tags.measures["lwlrap"] > 0.12  # 80 labels in any order: 0.06
+    heard = tags.folds["test"]
+    mean = np.mean([one.values for one in heard.scores], axis=0)  # for every clip the same answer: what labels there are, nothing heard
+    deaf = replace(heard, scores=tuple(replace(one, values=mean) for one in heard.scores)).numbers["lwlrap"]
+    assert tags.measures["lwlrap"] > 1.3 * deaf
     assert events.measures["f1_5s"] > 0.2
     assert list(events.measures) == ["f1_5s", "error_rate_5s", "f1_1s", "error_rate_1s"]
     assert report.title == "DcaseNet v3, on made sounds"

@@ -18,7 +18,7 @@ def make(kind: type[Dataset], root: Path, clips: int, sounds: Sounds) -> Dataset
     tables = {fold: list(header) for fold, header in _TABLES.items()}
     for number in range(clips):
         source = number // 2
-        fold, label = kind.folds[source % 3], source // 3 % len(kind.labels)
+        fold, label = kind.folds[source % 3], source // 9 % len(kind.labels)
         name = f"{0x77B925C2 + number * 104729 & 0xFFFFFFFF:08x}.wav"
         labels = kind.labels[label] if number % 3 else f'"{kind.labels[label]},{kind.labels[label - 1]}"'
         origin = f"http://www.flickr.com/videos/8566600@N07/{4372020310 + source}/,CC BY 2.0"
