@@ -55,6 +55,13 @@ REFERENCE = {
     "recipes": ("Recipes", ("dcasekit.recipes",)),
     "testing": ("Checks for classes of your own", ("dcasekit.testing",)),
 }
+# What modules share among themselves, without an underscore; nothing that a user calls.
+INNER = {
+    *("Cutting", "ClipWindows", "Data", "FileWindows", "answer_clips", "answer_parts", "batch_bounds", "file_windows", "steps_of", "whole_frames"),
+    *("first_line", "as_torch", "limits", "odd_frames", "find_score_files", "per_label", "in_blocks", "Span", "PerClip", "settings_of"),
+    *("HEADLINES", "PER_LABEL", "Picture", "describe_left_out", "plain", "describe"),
+}
+
 FAMILIES = {f"dcasekit.{family}": family for family in ("datasets", "augmentations", "features", "models")}
 FAMILIES |= {
     "dcasekit.models.keras": "models.keras",
@@ -70,7 +77,8 @@ def public_names(module: ModuleType) -> list[str]:
         own = [name for name, thing in found if not name.startswith("_") and thing.__module__ == module.__name__]
     family = FAMILIES.get(module.__name__)
     leaves = [discover.load(family, stem).__name__ for stem in discover.names(family) if "." not in stem] if family else []
-    return [name for name in dict.fromkeys([*own, *leaves]) if not isinstance(getattr(module, name), ModuleType)]
+    names = [name for name in dict.fromkeys([*own, *leaves]) if name not in INNER]
+    return [name for name in names if not isinstance(getattr(module, name), ModuleType)]
 
 
 def every_public_name() -> Iterator[tuple[str, str]]:
