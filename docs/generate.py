@@ -57,7 +57,18 @@ REFERENCE = {
 }
 # What modules share among themselves, without an underscore; nothing that a user calls.
 INNER = {
-    *("Cutting", "ClipWindows", "Data", "FileWindows", "answer_clips", "answer_parts", "batch_bounds", "file_windows", "steps_of", "whole_frames"),
+    *(
+        "Cutting",
+        "ClipWindows",
+        "Data",
+        "FileWindows",
+        "answer_clips",
+        "answer_parts",
+        "batch_bounds",
+        "file_windows",
+        "steps_of",
+        "whole_frames",
+    ),
     *("first_line", "as_torch", "limits", "odd_frames", "find_score_files", "per_label", "in_blocks", "Span", "PerClip", "settings_of"),
     *("HEADLINES", "PER_LABEL", "Picture", "describe_left_out", "plain", "describe"),
 }

@@ -56,7 +56,7 @@ def run(
         epochs=config.epochs,
         seed=config.seed,
         device=config.device,
-        resume=out / "checkpoints",  # interrupted, the same command goes on
+        resume=out / "checkpoints",  # if interrupted, run it again to continue
     )
     results = model.evaluate(DataGenerator(dataset, features, folds=split.test, train=False))
     section = Section(

@@ -98,7 +98,7 @@ def extract(  # noqa: PLR0913 - options of a command
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Compute a feature of every clip and store it; interrupted, the same command goes on.
+    """Compute a feature of every clip and store it; if interrupted, run it again to continue.
 
     JSON: an object folder, clips (stored), skipped (clip to reason).
     """
@@ -128,7 +128,7 @@ def augment(  # noqa: PLR0913 - options of a command
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Write transformed copies of a dataset's clips, with their labels moved along; interrupted, the same command goes on.
+    """Write transformed copies of a dataset's clips, with their labels moved along; if interrupted, run it again to continue.
 
     JSON: a list of objects augmentation, folder, copies.
     """
@@ -189,7 +189,7 @@ def train(  # noqa: PLR0913 - options of a command
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Train a model, test it once on the test fold, and write model and report; interrupted, the same command goes on.
+    """Train a model, test it once on the test fold, and write model and report; if interrupted, run it again to continue.
 
     The epoch is chosen on the protocol's validation clips, never on the test fold.
 
@@ -242,7 +242,7 @@ def evaluate(  # noqa: PLR0913 - options of a command
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Test a saved model on a fold: by default the one that was kept for this when it was trained.
+    """Test a saved model on a fold: by default the test fold of its training.
 
     JSON: an object task, clips, independent_units, headline (name, value, interval_95), numbers, labels, confusion.
     """

@@ -190,7 +190,7 @@ def download(
     force: Annotated[bool, typer.Option("--force", help="Fetch again what is there.")] = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Fetch, verify and unpack a dataset; interrupted, the same command goes on."""
+    """Fetch, verify and unpack a dataset; if interrupted, run it again to continue."""
     dataset = _cli_leaves.dataset(name, data, settings=settings, exists=False)
     done = dataset.download(force=force, progress=bars(quiet))
     text(f"{dataset.name} {'is now' if done else 'was already'} in {data}")

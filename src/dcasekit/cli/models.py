@@ -94,7 +94,7 @@ def info(  # noqa: PLR0913 - options of a command
     settings: o.ModelSettings = None,
     shape: Annotated[
         str | None,
-        typer.Option(metavar="FRAMESxDIMS", help="Of a window.  \\[default: as published, if the model says]", show_default=False),
+        typer.Option(metavar="FRAMESxDIMS", help="Shape of a window.  \\[default: as published, if the model says]", show_default=False),
     ] = None,
     features: Annotated[
         str | None, typer.Option(metavar="NAME", help="A feature whose windows it takes, in place of --shape.", show_default=False)

@@ -33,7 +33,7 @@ DatasetSettings = Annotated[
     typer.Option(
         "-D",
         metavar="KEY=VALUE",
-        help="Setting of the dataset, if it has any: task=tagging; labels=car,bus keeps these labels alone, corrections=FILE mends them.",
+        help="Setting of the dataset, if it has any: task=tagging; labels=car,bus keeps only these labels, corrections=FILE corrects them.",
     ),
 ]
 Augmentations = Annotated[
@@ -98,12 +98,14 @@ AugmentationsOfTraining = Annotated[
         show_default=False,
     ),
 ]
-Jobs = Annotated[int | None, typer.Option(min=1, help="Workers.  \\[default: one per core]", show_default=False)]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Number of worker processes.  \\[default: one per core]", show_default=False)]
 Backend = Annotated[
     Literal["processes", "threads", "dask", "ray"],
     typer.Option(help="Where the workers are: this machine, or a cluster that sees the same files."),
 ]
-OnError = Annotated[Literal["raise", "skip"], typer.Option(help="What to do about a clip that cannot be treated: stop, or leave it out.")]
+OnError = Annotated[
+    Literal["raise", "skip"], typer.Option(help="What to do with a clip that cannot be processed: stop (raise), or leave it out (skip).")
+]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for what the command makes.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of weights, order and dropout.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]

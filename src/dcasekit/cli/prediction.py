@@ -87,10 +87,10 @@ def predict(  # noqa: PLR0913 - options of a command
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Answer recordings of any length with labels, or with events and their times.
+    """Predict labels, or events with their times, for recordings of any length.
 
-    Without --out answers are printed as they come. With it they are written there; killed, the same command goes on, and with more files
-    it answers the new ones. A file that cannot be answered is named on standard error, the others are; the exit code is then 1.
+    Without --out answers are printed as they come. With it they are written there: if interrupted, run it again to continue, and with more
+    files it answers the new ones. A file that cannot be read is named on standard error, the others are answered; the exit code is then 1.
 
     TSV: filename, label, score; of events filename, onset, offset, event_label (empty: no event in the file). JSON: a list of objects
     file and labels (label, score) or events (onset, offset, label, score) or error; with --out an object folder, files, failed, hours,

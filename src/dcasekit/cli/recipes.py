@@ -54,7 +54,7 @@ def run(  # noqa: PLR0913 - options of a command
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Run a recipe: a published system or a baseline, from data to report; interrupted, the same command goes on.
+    """Run a recipe: a published system or a baseline, from data to report; if interrupted, run it again to continue.
 
     JSON: an object title, sections (name, number, value, interval_95, clips, folds, measures), report; of several runs as report.json.
     """

@@ -33,7 +33,7 @@ def fine_tune(  # noqa: PLR0913 - options of a command
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Train a saved model on other data, with a new head, and test it once; interrupted, the same command goes on.
+    """Train a saved model on other data, with a new head, and test it once; if interrupted, run it again to continue.
 
     Features and scaler are the model's own. JSON: as of train.
     """

@@ -19,13 +19,15 @@ def app(  # noqa: PLR0913 - options of a command
         ),
     ] = None,
     runs: Annotated[Path, typer.Option(metavar="DIR", help="Folder of runs; new ones go there.")] = Path("runs"),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="To listen to; 0: any that is free.")] = 8050,
-    host: Annotated[str, typer.Option(help="To listen to; other machines reach it by another one than this, with a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 8050,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; with any other than this one, other machines reach the app, with a token.")
+    ] = "127.0.0.1",
     token: Annotated[
         str,
         typer.Option(
             envvar="DCASEKIT_TOKEN",
-            help="That browsers must show.  \\[default: none on this machine alone, else a new one]",
+            help="Token that browsers must send.  \\[default: none on this machine alone, else a new one]",
             show_default=False,
         ),
     ] = "",

@@ -154,5 +154,5 @@ def refuse_cut_groups(parts: Iterable[Iterable[Clip]]) -> None:
             if first != number:
                 raise DatasetError(
                     f"the split cuts group {clip.group!r}: clips {other!r} and {clip.id!r} would lie on both sides, and the result "
-                    "would be too good; put all clips of a group into one fold"
+                    "would be too good; put all clips of a group into one fold, or draw by groups (balance='identifier')"
                 )

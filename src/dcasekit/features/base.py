@@ -163,8 +163,8 @@ class FeatureExtractor(Settings, ABC):
         ----------
         dataset : its clips are read; the store lies in ``features/<fingerprint>`` in the folder `Dataset.derived`.
         jobs, backend, address : see `dcasekit.core.parallel.map_clips`.
-        on_error : ``"raise"`` (default): stop at the first clip that cannot be treated; ``"skip"``: leave it out, whatever the reason, log
-            it and list it in the store's ``skipped``. A disk that is full stops in both cases.
+        on_error : ``"raise"`` (default): stop at the first clip that cannot be processed; ``"skip"``: leave it out, whatever the reason,
+            log it and list it in the store's ``skipped``. A disk that is full stops in both cases.
         progress : show a progress bar.
         """
         store = self.store(dataset)
