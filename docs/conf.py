@@ -46,6 +46,7 @@ napoleon_google_docstring = False
 napoleon_use_param = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
+napoleon_attr_annotations = False
 maximum_signature_line_length = 90
 python_display_short_literal_types = True
 viewcode_line_numbers = False
@@ -97,4 +98,5 @@ def setup(app):
     generate.write_pages(HERE)
     pictures.draw_data_flow(HERE / "generated" / "data_flow.svg")
     app.connect("autodoc-process-docstring", generate.read_descriptions, priority=100)
+    app.connect("autodoc-process-signature", generate.shorten_signature)
     app.connect("autodoc-skip-member", generate.skip_inherited)

@@ -12,6 +12,7 @@ from types import ModuleType
 import typer
 
 from dcasekit.core import discover
+from dcasekit.core.units import FloatArray, PathLike
 
 # Page of the reference -> the modules on it, in the order in which data pass them.
 REFERENCE = {
@@ -42,6 +43,9 @@ REFERENCE = {
             "dcasekit.containers.sklearn",
             "dcasekit.containers.heads",
             "dcasekit.containers.trained",
+            "dcasekit.containers.streaming",
+            "dcasekit.containers.calibration",
+            "dcasekit.containers.projection",
         ),
     ),
     "scores": ("From scores to events", ("dcasekit.scores", "dcasekit.scores.postprocessing")),
@@ -49,7 +53,7 @@ REFERENCE = {
         "Metrics",
         tuple(f"dcasekit.metrics.{name}" for name in discover.names("metrics")),
     ),
-    "results": ("Results", ("dcasekit.results", "dcasekit.results.scoring")),
+    "results": ("Results", ("dcasekit.results", "dcasekit.results.scoring", "dcasekit.results.inspection")),
     "report": ("Reports and plots", ("dcasekit.report", "dcasekit.plots")),
     "export": ("Export", ("dcasekit.export",)),
     "recipes": ("Recipes", ("dcasekit.recipes",)),
@@ -185,6 +189,19 @@ def read_descriptions(app, what, name, obj, options, lines) -> None:  # noqa: AR
     lines[:] = result
 
 
+def shorten_signature(app, what, name, obj, options, signature, returned) -> tuple[str | None, str | None]:  # noqa: ARG001, PLR0913 - Sphinx calls it
+    """Write types that have a name of their own by it, not as what they stand for."""
+    from numpy.typing import ArrayLike
+    from sphinx.util.typing import stringify_annotation
+
+    names = {ArrayLike: "ArrayLike", FloatArray: "FloatArray", PathLike: "PathLike"}
+    for kind, short in names.items():
+        for mode in ("smart", "fully-qualified-except-typing", "fully-qualified"):
+            long = stringify_annotation(kind, mode)
+            signature, returned = (text and text.replace(long, short) for text in (signature, returned))
+    return signature, returned
+
+
 def skip_inherited(app, what, name, obj, skip, options) -> bool | None:  # noqa: ARG001 - Sphinx calls it
     """Leave out what has no docstring of its own."""
     return True if name.startswith("_") else None
@@ -294,6 +311,9 @@ def _recipe(name: str, module: ModuleType) -> str:
                 (30, 12, 18, 40),
             )
         )
+    if measured := list(_measured(name)):
+        parts.append("Measured here\n-------------\n")
+        parts.append(_list_table(("what", "figure"), measured, (70, 30)))
     if published:
         parts.append("Accepted by ``dcasekit reproduce``\n----------------------------------\n")
         parts.append(
@@ -315,6 +335,17 @@ def _recipe(name: str, module: ModuleType) -> str:
     ]
     parts.append(_list_table(("setting", "default", "quick"), rows, (30, 35, 35)))
     return "\n".join(parts)
+
+
+def _measured(name: str) -> Iterator[tuple[str, str]]:
+    """Give the rows of figures.md that a recipe's command made; "the same" is the command of the row above."""
+    command = ""
+    for line in (Path(__file__).parent / "figures.md").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("|") and len(cells) == 3:
+            command = command if cells[2].startswith("the same") else cells[2].replace("make demo", "dcasekit run quickstart")
+            if f"dcasekit run {name} " in f"{command.strip('`')} ":
+                yield cells[0], cells[1]
 
 
 def _number(one: object, module: ModuleType) -> str:
