@@ -1,4 +1,4 @@
-"""An annotation format of your own: a module with five names. Here Praat-like lines, ``label: begin - end``."""
+"""An annotation format of your own, here of lines ``label: begin - end``: a module with five names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +12,11 @@ SUFFIXES = (".marks",)  # of files that may be of this format
 
 
 def recognise(first: Sequence[str]) -> int:
-    """How sure is it of a file with these cells in its first line: 0 no, 1 if nobody else, 2 yes."""
+    """Say how sure it is of a file with these cells in its first line: 0 no, 1 perhaps, 2 yes."""
     return 2 * (len(first) == 1 and ": " in first[0] and " - " in first[0])
 
 
-def read(path, *, several: bool = False) -> list[Row]:  # noqa: ARG001
+def read(path, *, several: bool = False) -> list[Row]:
     """Read the events of a file; what is wrong is said with file and line."""
     return [Row(_event(path, line, text)) for line, text in read_lines(path)]
 
@@ -32,7 +32,7 @@ def _event(path, line: int, text: str) -> Event:
         ) from error
 
 
-def write(path, events: Sequence[Event], duration: float | None) -> Path:  # noqa: ARG001
+def write(path, events: Sequence[Event], duration: float | None) -> Path:
     """Write events so that `read` gives them back; what it could not is refused."""
     refuse_lossy(path, (event.label for event in events), forbidden=":\t\r\n")
     lines = [

@@ -1,4 +1,4 @@
-"""An augmentation of your own: draw everything random, then do it; events go where the sound goes."""
+"""An augmentation of your own: draw what is random, then do it; events go with the sound."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from dcasekit.augmentations import Augmentation
 
 @dataclass(frozen=True, kw_only=True)
 class Clipping(Augmentation):
-    """Overdrive the recorder: amplify by a random gain, and cut what is beyond full scale. Events stay where they are.
+    """Overdrive the recorder: amplify by a random gain, cut beyond full scale; events stay.
 
     Parameters
     ----------
@@ -24,10 +24,10 @@ class Clipping(Augmentation):
     max_db: float = 18.0
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Draw the gain. What is drawn is printable and stored beside the copy, so that it can be made again."""
+        """Draw the gain; it is stored beside the copy, so that it can be made again."""
         return {"db": float(rng.uniform(self.min_db, self.max_db))}
 
-    def transform(self, audio, events, params: Mapping[str, Any], *, sr):  # noqa: ARG002
+    def transform(self, audio, events, params: Mapping[str, Any], *, sr):
         """Amplify and cut; nothing random happens here."""
         return np.clip(audio * 10 ** (params["db"] / 20), -1, 1), events
 

@@ -9,7 +9,7 @@ import numpy as np
 def swap_halves(
     x: np.ndarray, y: np.ndarray, rng: np.random.Generator, *, share: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Exchange first and second half of some windows; targets per frame go along, targets of windows stay.
+    """Exchange first and second half of some windows, and of their targets per frame.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def swap_halves(
     return x, y
 
 
-def check(folder: Path) -> None:  # noqa: ARG001
+def check(folder: Path) -> None:
     """Change a batch, and train with it: what the tests of this page do."""
     from dcasekit.models import MLP
 

@@ -8,9 +8,11 @@ from dcasekit.datasets import CrossValidation, listed_path, read_table
 
 
 class YardSounds(Dataset):
-    """YardSounds: clips of dogs, cats and hens from a few yards; three folds, none of which shares a yard with another.
+    """YardSounds: clips of dogs, cats and hens from a few yards, in three folds.
 
-    Layout: ``audio/*.wav`` and ``labels.csv`` with the columns ``filename``, ``label``, ``yard`` and ``fold``.
+    No yard lies in two folds.
+
+    Layout: ``audio/*.wav``, ``labels.csv`` (``filename``, ``label``, ``yard``, ``fold``).
     """
 
     task = "classification"
@@ -21,7 +23,7 @@ class YardSounds(Dataset):
     citation = "A. Author, 'Yard Sounds', 2026."
 
     def load(self) -> Iterator[Clip]:
-        """Read ``labels.csv``; a row that lacks a cell, or names a label that is not above, is refused with file and line."""
+        """Read ``labels.csv``; what is wrong in it is refused with file and line."""
         for row in read_table(self.root / "labels.csv", ("filename", "label", "yard", "fold")):
             yield Clip(
                 id=Path(row["filename"]).stem,
@@ -33,7 +35,7 @@ class YardSounds(Dataset):
 
 
 def check(folder: Path) -> None:
-    """Make a small tree in the dataset's form and check the contract: what the tests of this page do."""
+    """Make a small tree in this form and check the contract: what the tests of this page do."""
     import numpy as np
 
     from dcasekit import audio, testing

@@ -12,7 +12,7 @@ from dcasekit.features import Spectrogram
 
 @dataclass(frozen=True, kw_only=True)
 class OctaveBands(Spectrogram):
-    """Energy per octave, in dB: (frames, octaves). What is wanted of the spectrum is one method, `bands`.
+    """Energy per octave, in dB: (frames, octaves).
 
     Parameters
     ----------
@@ -36,9 +36,10 @@ class OctaveBands(Spectrogram):
 
 @dataclass(frozen=True, kw_only=True)
 class LevelAndCrossings(FeatureExtractor):
-    """Level in dB and the share of zero crossings of each stretch of `audio_hop` samples: (frames, 2).
+    """Level in dB and share of zero crossings of each `audio_hop` samples: (frames, 2).
 
-    Audio comes in blocks, so that a recording of hours is never whole in memory; what is left of a block waits for the next one.
+    Audio comes in blocks, so that hours are never whole in memory; what is left of a block waits
+    for the next one.
     """
 
     def compute_blocks(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -63,7 +64,7 @@ class LevelAndCrossings(FeatureExtractor):
         return np.stack([level, crossings], axis=1).astype(np.float32)
 
 
-def check(folder: Path) -> None:  # noqa: ARG001
+def check(folder: Path) -> None:
     """Check the contract: what the tests of this page do."""
     from dcasekit import testing
 

@@ -1,4 +1,4 @@
-"""A metric of your own: a function of results, to choose the epoch by; and one of events, with an interval."""
+"""A metric of your own: of results, to choose the epoch by; and of events, with an interval."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from dcasekit.metrics import bootstrap, ratio
 
 
 def worst_recall(results: Results) -> float:
-    """Recall of the label that is found least: ``train(monitor=worst_recall)`` keeps the epoch where it is highest."""
+    """Recall of the label that is found least, for ``train(monitor=worst_recall)``."""
     recalls = [results.numbers[f"recall/{label}"] for label in results.labels]
     return float(np.nanmin(recalls))
 
@@ -18,13 +18,13 @@ def worst_recall(results: Results) -> float:
 def evaluate(
     reference: Mapping[str, Sequence[Event]], estimate: Mapping[str, Sequence[Event]]
 ) -> dict[str, float]:
-    """Share of reference events whose onset was found to 0.5 s, by the same label, with a 95 % interval over clips."""
+    """Share of events whose onset was found to 0.5 s, with a 95 % interval over clips."""
     counts = np.array(
         [_count(reference[clip], estimate.get(clip, ())) for clip in reference]
     )  # (clips, 2): found, all
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        """Give the number for each draw of clips; weights (draws, clips) say how often one was drawn."""
+        """Give the number for each draw; weights (draws, clips): how often a clip was drawn."""
         found, there = (weights @ counts).T
         return ratio(found, there)
 
@@ -47,7 +47,7 @@ def _count(reference: Sequence[Event], estimate: Sequence[Event]) -> tuple[int, 
     return found, len(reference)
 
 
-def check(folder: Path) -> None:  # noqa: ARG001
+def check(folder: Path) -> None:
     """Compute both: what the tests of this page do."""
     from dcasekit.models import MLP
 

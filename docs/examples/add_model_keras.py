@@ -19,7 +19,7 @@ class SmallCNN(KerasModelContainer):
 
     filters: int = 16
 
-    def network_for(self, frames: int, dims: int, outputs: int, task: str) -> keras.Model:  # noqa: ARG002
+    def network_for(self, frames: int, dims: int, outputs: int, task: str) -> keras.Model:
         """Make the network; its last layer gives logits, without an activation."""
         layers = keras.layers
         windows = keras.Input((None, dims))
@@ -33,7 +33,7 @@ class SmallCNN(KerasModelContainer):
         return keras.Model(windows, layers.Dense(outputs, name="out")(hidden))
 
 
-def check(folder: Path) -> None:  # noqa: ARG001
+def check(folder: Path) -> None:
     """Check the contract: what the tests of this page do."""
     from dcasekit import testing
 

@@ -1,4 +1,4 @@
-"""A model of your own with scikit-learn: name the estimator; windows become statistics over time."""
+"""A model of your own with scikit-learn: an estimator on statistics of windows over time."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from dcasekit.containers.sklearn import SklearnModelContainer
 
 @dataclass(kw_only=True, eq=False)
 class ExtraTrees(SklearnModelContainer):
-    """Extremely randomised trees on mean, deviation and maximum of each dimension over the frames of a window.
+    """Extremely randomised trees on mean, deviation and maximum over the frames of a window.
 
     Input (windows, frames, dims) of any length, output (windows, labels).
 
@@ -27,7 +27,7 @@ class ExtraTrees(SklearnModelContainer):
         return {"n_estimators": self.trees, **self.parameters}
 
 
-def check(folder: Path) -> None:  # noqa: ARG001
+def check(folder: Path) -> None:
     """Check the contract: what the tests of this page do."""
     from dcasekit import testing
 

@@ -23,8 +23,8 @@ class BiGRU(TorchModelContainer):
     units: int = 32
     dropout: float = 0.1
 
-    def network_for(self, frames: int, dims: int, outputs: int, task: str) -> nn.Module:  # noqa: ARG002
-        """Make the network for windows of (frames, dims); it gives logits, and loss and activation follow from the task."""
+    def network_for(self, frames: int, dims: int, outputs: int, task: str) -> nn.Module:
+        """Make the network; it gives logits: loss and activation follow from the task."""
         return _Network(dims, self.units, self.dropout, outputs)
 
 
@@ -41,7 +41,7 @@ class _Network(nn.Module):
         return self.out(self.dropout(hidden))
 
 
-def check(folder: Path) -> None:  # noqa: ARG001
+def check(folder: Path) -> None:
     """Check the contract: what the tests of this page do."""
     from dcasekit import testing
 

@@ -10,7 +10,9 @@ from dcasekit.containers.objectives import Step
 
 
 def focal(step: Step, *, gamma: float = 2.0) -> Tensor:
-    """Binary cross-entropy in which what is learned already counts less (Lin et al. 2017); unknown targets, NaN, count nothing.
+    """Binary cross-entropy in which what is learned already counts less (Lin et al. 2017).
+
+    Unknown targets, NaN, count nothing.
 
     Parameters
     ----------
@@ -30,7 +32,7 @@ def focal(step: Step, *, gamma: float = 2.0) -> Tensor:
 
 
 def check(folder: Path) -> None:
-    """Train with it, resume, and compare with the built-in loss: what the tests of this page do."""
+    """Train with it and compare with the built-in loss: what the tests of this page do."""
     import numpy as np
 
     from dcasekit.models import MLP

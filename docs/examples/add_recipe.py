@@ -1,4 +1,4 @@
-"""A recipe of your own: settings, steps and the expected number in one straight file; `dcasekit run mylab.add_recipe` runs it."""
+"""A recipe of your own in one straight file; ``dcasekit run mylab.add_recipe`` runs it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -9,7 +9,7 @@ from dcasekit.models import CompactCNN
 
 
 def train_on(recordings: Path, out: Path, *, epochs: int = 30) -> float:
-    """Train on three parts of the folder, choose the epoch on a fourth, test on the fifth; give the accuracy."""
+    """Train on three parts, choose the epoch on a fourth, test on the fifth; give the accuracy."""
     dataset = Folder(
         recordings, cache=out / "cache"
     )  # dog/bark.wav, cat/meow.wav ...: the folder's name is the label

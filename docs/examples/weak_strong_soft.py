@@ -1,4 +1,4 @@
-"""Weak, strong and soft labels: what each is on disk, as a `Clip`, and in the targets a network learns."""
+"""Weak, strong and soft labels: as a `Clip`, and in the targets that a network learns."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ SOFT = (
 
 
 class Mixed(Dataset):
-    """Mixed: one recording for each thing that can be known of it. Two folds, so that there is something to test on.
+    """Mixed: one recording for each kind of knowledge about it, in two folds.
 
     Layout: ``0.wav`` ... ``3.wav``; the labels stand in this class.
     """
