@@ -44,9 +44,9 @@ for name, published in section.published.items():
 results = section.folds["test"]
 clip = max(results.clips, key=lambda one: len(results.events[one]))
 f1 = {label: results.numbers[f"f1/{label}"] for label in results.labels}
-found = to_events(results.scores[results.clips.index(clip)])
+scores = results.scores[results.clips.index(clip)]
 figure, axes = plt.subplots(1, 2, figsize=(13, 4.5), layout="constrained")
 label_bars({label: 0.0 if np.isnan(value) else value for label, value in f1.items()}, name="F1 in segments of 1 s", ax=axes[0])
-timeline(results.events[clip], found, ax=axes[1])
+timeline(results.events[clip], to_events(scores), duration=scores.edges[-1], ax=axes[1])
 axes[1].set_title(clip)
 plt.show()

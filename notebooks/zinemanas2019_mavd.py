@@ -42,9 +42,9 @@ for section in report.sections:
 f1, intervals = ({one.name: getattr(one, what)["f1/micro"] for one in report.sections} for what in ("measures", "intervals"))
 vehicles = report.sections[1].folds["test"]
 clip = max(vehicles.clips, key=lambda one: len({event.label for event in vehicles.events[one]}))
-found = to_events(vehicles.scores[vehicles.clips.index(clip)])
+scores = vehicles.scores[vehicles.clips.index(clip)]
 figure, axes = plt.subplots(1, 2, figsize=(13, 3.8), layout="constrained")
 label_bars(f1, intervals=intervals, name="F1 in segments of 1 s", ax=axes[0])
-timeline(vehicles.events[clip], found, ax=axes[1])
+timeline(vehicles.events[clip], to_events(scores), duration=scores.edges[-1], ax=axes[1])
 axes[1].set_title(clip)
 plt.show()

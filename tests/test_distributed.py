@@ -19,6 +19,7 @@ from dcasekit.core.processes import is_first
 from dcasekit.errors import ModelError
 from dcasekit.generator import Arrays, Together
 from dcasekit.models import CRNN2018, CRNN2023, MLP, CompactCNN
+from dcasekit.recipes import _runs, quickstart
 
 HOW = {"epochs": 3, "batch_size": 5, "device": "cpu", "seed": 1, "optimizer": "sgd", "learning_rate": 0.01}
 
@@ -119,11 +120,13 @@ def test_the_command_line_trains_in_two_processes(tmp_path):
         assert [float(row[name]) for row in two] == pytest.approx([float(row[name]) for row in one], rel=1e-4)
 
 
-def test_other_backends_refuse_several_processes(monkeypatch):
+def test_other_backends_and_recipes_refuse_several_processes(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ModelError, match="trained by one process; start them without torchrun"):
         refuse_settings(Training(), None, "Keras")
+    with pytest.raises(ModelError, match="recipes are run by one process"):
+        _runs.run_once(quickstart, quickstart.QUICK, {}, tmp_path)
     monkeypatch.setenv("RANK", "1")
     assert not is_first()
     monkeypatch.setenv("WORLD_SIZE", "1")

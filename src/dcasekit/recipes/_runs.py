@@ -12,8 +12,9 @@ from typing import Any
 from dcasekit import __version__
 from dcasekit.core.energy import Energy
 from dcasekit.core.files import check_place, is_ours, place, read_json, write_json
+from dcasekit.core.processes import processes
 from dcasekit.core.trees import fingerprint
-from dcasekit.errors import StorageError
+from dcasekit.errors import ModelError, StorageError
 from dcasekit.report import Published, Report, RunsReport, RunsSection, environment
 from dcasekit.results import plain
 from dcasekit.testing import SMALL_TREE
@@ -85,6 +86,8 @@ def describe_data(recipe: ModuleType, data: Mapping[str, Path]) -> dict[str, dic
 
 def run_once(recipe: ModuleType, config: Any, data: Mapping[str, Path], out: Path, *, progress: bool = False) -> Report:
     """Run a recipe; write ``run.json`` beside its report."""
+    if processes() > 1:
+        raise ModelError("recipes are run by one process, with workers of its own; start them without torchrun")
     check_place(out, FILE, kind=_KIND)
     Report.check_folder(out)
     (out / FILE).unlink(missing_ok=True)  # from here on the folder holds no finished run
