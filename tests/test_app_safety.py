@@ -1,11 +1,14 @@
 """What the web application's server answers, to whom, and of which files."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dcasekit import audio
+from dcasekit.datasets import SyntheticSounds
+from dcasekit.errors import MissingExtraError
 
 pytest.importorskip("dash")
 
@@ -160,6 +163,21 @@ def test_no_chart_is_sent_to_another_server():
     assert (made.config["showSendToCloud"], made.config["plotlyServerURL"]) == (False, "")
     drawing = [text for path in Path(app.__file__).parent.rglob("*.py") if "dcc.Graph(" in (text := path.read_text(encoding="utf-8"))]
     assert all("PRIVATE" in text for text in drawing)
+
+
+def test_without_folders_the_sounds_of_the_runs_are_shown(tmp_path):
+    SyntheticSounds(tmp_path / "runs" / "quickstart" / "sounds", clips=20, seconds=1.0, sr=8000).download()
+    server = create_app([], tmp_path / "scratch", runs=tmp_path / "runs").server
+    client = server.test_client()
+    client.get("/")
+    for task in ("classification", "tagging", "detection"):
+        assert client.get(f"/sound/about?source=synthetic-sounds-{task}&clip=clip00003").json["duration"] == 1.0
+
+
+def test_without_dash_the_command_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "dash", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'dcasekit\[app\]'"):
+        create_app([], tmp_path / "scratch", runs=tmp_path / "runs")
 
 
 def test_views_are_found_by_their_files():

@@ -27,7 +27,14 @@ def layout(site: Site, query: Mapping[str, str]) -> list[Any]:
             [
                 html.Div(
                     [
-                        _parts.card("", html.Div(id="data-clip-head"), player("data"), html.Div(id="data-clip-facts"), name="data-clip"),
+                        _parts.card(
+                            "",
+                            html.Div(
+                                [html.Div(id="data-clip-head"), player("data"), html.Div(id="data-clip-facts")],
+                                className="reserved" if "clip" in query else "",
+                            ),
+                            name="data-clip",
+                        ),
                         _parts.card("Clips", html.Div(id="data-table", **{"aria-live": "polite"})),
                     ],
                     className="stack",

@@ -51,7 +51,10 @@ def layout(site: Site, query: Mapping[str, str]) -> list[Any]:
                 ),
                 html.Div(
                     [
-                        html.Section([html.Div(id="predict-head"), player("predict"), html.Div(id="predict-links")], className="card"),
+                        html.Section(
+                            [html.Div(id="predict-head"), player("predict"), html.Div(id="predict-links")],
+                            className="card" + " reserved" * ("clip" in query),
+                        ),
                         html.Div(id="predict-answer", className="stack", **{"aria-live": "polite"}),
                     ],
                     className="stack",
