@@ -38,7 +38,7 @@ def page():
     with sync_api.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=GIVEN)
         found = browser.new_page(viewport={"width": 1300, "height": 900})
-        found.set_default_timeout(20_000)
+        found.set_default_timeout(60_000)
         found.problems = []
         found.on("pageerror", lambda error: found.problems.append(str(error)))
         found.on("console", lambda told: told.type == "error" and found.problems.append(told.text))

@@ -8,6 +8,7 @@ from dash import MATCH, ClientsideFunction, Dash, Input, Output, State, dcc, htm
 from dcasekit.annotations import Clip, Event
 from dcasekit.app._parts import label_colors
 from dcasekit.core.tables import visible
+from dcasekit.plots.looks import COLORS
 from dcasekit.scores import Scores
 
 Shown = Mapping[str, Any]
@@ -69,10 +70,12 @@ def show(
     if scores is not None:
         top = sorted(range(len(scores.labels)), key=lambda number: -float(scores.values[:, number].max()))[:5]
         found["edges"] = [round(float(each), 4) for each in scores.edges]
+        again = {label for at, label in enumerate(labels) if at // len(COLORS) % 2}  # whose colours an earlier label has
         found["curves"] = [
             {
                 "label": visible(scores.labels[number]),
                 "color": colors.get(scores.labels[number], _UNKNOWN),
+                "dashed": scores.labels[number] in again,
                 "values": [round(float(each), 4) for each in scores.values[:, number]],
             }
             for number in top

@@ -95,6 +95,7 @@
         const line = document.createElementNS(space, "polyline");
         for (const [name, value] of Object.entries({ points, fill: "none", stroke, "stroke-width": width, "vector-effect": "non-scaling-stroke" }))
           line.setAttribute(name, value);
+        if (curve.dashed && stroke === curve.color) line.setAttribute("stroke-dasharray", "7 5");
         svg.append(line);
       }
     }
@@ -103,7 +104,8 @@
 
   function legend(clip) {
     return clip.curves ? [make("ul", { className: "legend" }, ...clip.curves.map((curve) =>
-      make("li", {}, make("span", { className: "key", style: { background: curve.color } }), curve.label)))] : [];
+      make("li", {}, make("span", { className: "key", style: { background: curve.dashed
+        ? `repeating-linear-gradient(90deg, ${curve.color} 0 4px, transparent 4px 6px)` : curve.color } }), curve.label)))] : [];
   }
 
   async function show(box, clip, signal) {
