@@ -242,6 +242,32 @@ def test_a_hundred_thousand_points_are_a_picture_of_bytes(place, tmp_path):
     assert not any("<img" in text for trace in traces for text in trace["text"])  # Plotly takes text for markup
 
 
+def test_a_matrix_of_many_labels_is_a_picture_whose_cells_are_clicked(page, tmp_path):
+    labels = (EVIL, *(f"label {number}" for number in range(49)))
+    truth = np.eye(50, dtype=np.float32)[np.arange(200) % 50]
+    scores = tuple(Scores(np.roll(row, int(number == 150))[None], [0, 1.0], labels) for number, row in enumerate(truth))
+    write_results(tmp_path / "runs" / "big" / "results", Results("classification", labels, tuple(map(str, range(200))), truth, scores))
+    (tmp_path / "data").mkdir()
+    server = serve([str(tmp_path / "data")], runs=tmp_path / "runs", port=0)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        page.goto(f"{server.address}evaluate?run=big")
+        page.locator("table[aria-label='Commonest confusions'] a").click()
+        page.get_by_text(f"True {EVIL}, answered label 0: 1 clips").wait_for()
+        area = page.locator("#evaluate-matrix .nsewdrag")
+        area.scroll_into_view_if_needed()
+        place = area.bounding_box()
+        x, y = place["x"] + place["width"] * 0.11, place["y"] + place["height"] * 0.11  # the sixth of fifty, both ways
+        page.mouse.move(x + 1, y + 1)
+        page.locator("#evaluate-matrix .hoverlayer .hovertext").wait_for()
+        page.mouse.click(x, y)
+        page.get_by_text("True label 4, answered label 4: 4 clips").wait_for()
+    finally:
+        server.stop()
+        thread.join()
+
+
 def test_forms_are_read_as_what_a_clip_may_hold(place, tmp_path):
     source = next(iter(Site(find_sources([f"esc10={place / 'ESC-10'}"], tmp_path), tmp_path, tmp_path).sources.values()))
     clip, (dog, rooster, *_) = source.clips[0], source.dataset.labels

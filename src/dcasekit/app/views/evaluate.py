@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 
-from dcasekit.app import _answers, _charts, _parts
+from dcasekit.app import _answers, _charts, _matrix, _parts
 from dcasekit.app._answers import Answers
 from dcasekit.app._page import read_query
 from dcasekit.app._player import player, show, store
@@ -26,7 +26,6 @@ from dcasekit.results.inspection import ThresholdCurves, clip_scores, threshold_
 from dcasekit.scores import to_events
 
 TITLE, ORDER = "Evaluate", 4
-_MOST_CELLS = 60  # labels of a matrix that can be read
 _SHOWN = 40  # clips of a cell
 _ALL = "all labels"
 
@@ -68,12 +67,30 @@ def register(app: Dash, site: Site) -> None:
         except DcasekitError as error:
             return _parts.problem(_parts.without_paths(error, site))
 
+    _register_cells(app, site)
+    _register_thresholds(app, site)
+
+
+def _register_cells(app: Dash, site: Site) -> None:
+    @app.callback(
+        Output("address", "search", allow_duplicate=True),
+        Input("evaluate-matrix", "clickData"),
+        State("evaluate-run", "value"),
+        State("address", "search"),
+        prevent_initial_call=True,
+    )
+    def choose(data: Any, run: str, search: str) -> Any:
+        labels = _answers.find(site, run).results.labels
+        try:
+            true, said = (labels[int(data["points"][0][axis])] for axis in ("y", "x"))
+        except (TypeError, LookupError, ValueError):
+            return no_update
+        return _parts.address({**read_query(search), "run": run, "true": true, "said": said})
+
     @app.callback(Output("evaluate-cell", "children"), Input("address", "search"), State("evaluate-run", "value"))
     def cell(search: str, run: str) -> Any:
         query = read_query(search)
         return _clips_of_cell(site, _answers.find(site, run), query.get("true", ""), query.get("said", ""))
-
-    _register_thresholds(app, site)
 
 
 def _register_thresholds(app: Dash, site: Site) -> None:
@@ -108,10 +125,21 @@ def _body(site: Site, answers: Answers, others: Sequence[Answers], query: Mappin
     first = _parts.card("", _parts.tiles(facts), *([html.P(left_out, className="soft")] if left_out else []))
     made = [first, *([_comparison(answers, others)] if others else [])]
     if results.task == "classification":
+        many = len(results.labels) > _matrix.MOST_CELLS
+        large = [
+            _charts.graph(
+                "evaluate-matrix", _matrix.picture(answers), says="Confusion matrix; the table below lists its largest cells", height=760
+            ),
+            _matrix.confusions(answers),
+        ]
         made += [
             html.Div(
                 [
-                    _parts.card("Confusion: true labels in rows, answers in columns", _matrix(answers)),
+                    _parts.card(
+                        "Confusion: true labels in rows, answers in columns",
+                        html.Div(_matrix.matrix(answers)),
+                        html.Div(large, style={} if many else {"display": "none"}),
+                    ),
                     _parts.card("Clips of a cell", html.Div(id="evaluate-cell", **{"aria-live": "polite"})),
                 ],
                 className="columns",
@@ -123,32 +151,6 @@ def _body(site: Site, answers: Answers, others: Sequence[Answers], query: Mappin
     if results.task != "detection":
         return [*made, html.Div([labels, calibrated], className="columns")]
     return [*made, labels, html.Div([calibrated, _parts.card("PSD-ROC", *_rocs(answers))], className="columns even")]
-
-
-def _matrix(answers: Answers) -> Any:
-    results = answers.results
-    counts = results.confusion
-    if counts is None or len(results.labels) > _MOST_CELLS:
-        return html.P(
-            f"A matrix of {len(results.labels)} labels cannot be read; the table of labels below names the weakest.", className="soft"
-        )
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-
-    def cell(i: int, j: int) -> html.Td:
-        if not counts[i, j]:
-            return html.Td("")
-        true, said = results.labels[i], results.labels[j]
-        says = f"true {visible(true)}, answered {visible(said)}: {counts[i, j]} clips"
-        link = _parts.link(str(counts[i, j]), {"run": answers.key, "true": true, "said": said}, title=says)
-        strength = f"color-mix(in srgb, var(--{'c0' if i == j else 'c1'}) {10 + 45 * share[i, j]:.0f}%, var(--paper))"
-        return html.Td(link, style={"background": strength})
-
-    head = [html.Th("", scope="col"), *(html.Th(html.Span(visible(label)), scope="col", className="turned") for label in results.labels)]
-    rows = [
-        html.Tr([html.Th(visible(label), scope="row"), *(cell(i, j) for j in range(len(counts)))]) for i, label in enumerate(results.labels)
-    ]
-    made = html.Table([html.Thead(html.Tr(head)), html.Tbody(rows)], className="matrix", **{"aria-label": "Confusion matrix"})
-    return html.Div(made, className="scroll", tabIndex="0")
 
 
 def _clips_of_cell(site: Site, answers: Answers, true: str, said: str) -> Any:
