@@ -23,7 +23,8 @@ from dcasekit.cli.recordings import Recording, find
 from dcasekit.errors import AudioError
 from dcasekit.features import MelSpectrogram
 from dcasekit.models import CRNN2023, SceneCNN
-from dcasekit.scores import median_filter, read_scores, to_events
+from dcasekit.scores import Scores, median_filter, read_scores, to_events
+from dcasekit.scores.running import RunningOverview
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SR = 8000
@@ -288,3 +289,29 @@ def test_a_long_recording_takes_no_more_memory_than_a_short_one(world, tmp_path)
     assert long - short < 40, f"{long - short} MiB more than for 3 minutes"
     with open(f"{files[1]}.out/windows.csv") as file:
         assert float(list(csv.DictReader(file))[-1]["end"]) == 20 * 60
+
+
+@pytest.mark.parametrize("form", ["png", "svg"])
+def test_recordings_are_drawn(world, tmp_path, form):
+    path = world / "rec" / "site0" / "r00.wav"
+    run("predict", path, "--model", world / "sed", "--out", tmp_path / "out", "--plot", form, "--threshold", LIMIT)
+    content = (tmp_path / "out" / "plots" / f"{str(path).lstrip('/')}.{form}").read_bytes()
+    assert content.startswith(b"\x89PNG" if form == "png" else b"<?xml")
+    assert len(content) > 5000
+
+
+def test_an_overview_has_the_highest_scores_of_each_time():
+    rng = np.random.default_rng(0)
+    values = rng.random((10_007, 2)).astype(np.float32)
+    edges = np.arange(10_008) * 0.02
+    overview, first = RunningOverview(100), 0
+    while first < len(values):
+        stop = min(first + int(rng.integers(1, 700)), len(values))
+        overview.add(Scores(values[first:stop], edges[first : stop + 1], ("dog", "cat")))
+        first = stop
+    found = overview.scores()
+    assert 100 <= len(found.values) <= 201
+    assert found.edges[[0, -1]].tolist() == edges[[0, -1]].tolist()
+    for row, (start, end) in zip(found.values, zip(found.edges, found.edges[1:], strict=False), strict=True):
+        inside = values[round(start / 0.02) : round(end / 0.02)]
+        np.testing.assert_array_equal(row, inside.max(axis=0))

@@ -14,7 +14,7 @@ from dcasekit.annotations import EVENT_COLUMNS, Event, annotation_formats, write
 from dcasekit.core.files import format_rows, inside, replacing, safe_name
 from dcasekit.core.units import FloatArray, Seconds
 from dcasekit.scores import Scores
-from dcasekit.scores.running import Finding, RunningPool, watched
+from dcasekit.scores.running import Finding, RunningOverview, RunningPool, watched
 
 # Kind -> file and columns.
 TABLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -23,11 +23,12 @@ TABLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "windows": ("windows.csv", ("file", "start", "end", "label", "score")),
 }
 SCORES, PARQUET = "scores", "parquet"
+PICTURES = ("png", "svg")
 
 
 def kinds() -> tuple[str, ...]:
-    """Name all that can be written: tables of all recordings, annotations and scores of each, and the tables as Parquet."""
-    return (*TABLES, *(name for name in annotation_formats() if name != "tsv"), SCORES, PARQUET)
+    """Name all that can be written: tables of all recordings, annotations, scores and pictures of each, and the tables as Parquet."""
+    return (*TABLES, *(name for name in annotation_formats() if name != "tsv"), SCORES, *PICTURES, PARQUET)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,16 +76,20 @@ class Outputs:
             if SCORES in self.kinds:
                 path = stack.enter_context(replacing(inside(folder, f"{SCORES}/{own}.tsv")))
                 watchers.append(_ScoreRows(stack.enter_context(path.open("w", encoding="utf-8"))))
+            overview = RunningOverview()
+            pictures = [kind for kind in self.kinds if kind in PICTURES]
+            watchers += [overview] if pictures else []
             listed = annotation_formats()
             chosen = [kind for kind in self.kinds if kind in listed]
             for event in self.finding.find(watched(parts, watchers)):
                 events.add(event)
                 if "events" in self.kinds:
                     tables[TABLES["events"][0]].write(_rows([(name, *event_cells(event))]))
-                if chosen:
+                if chosen or pictures:
                     events.kept.append(event)
-            for watcher in watchers[2:]:
-                watcher.finish()
+            for watcher in watchers:
+                if hasattr(watcher, "finish"):
+                    watcher.finish()
         if "events" in self.kinds and not events.count:
             tables[TABLES["events"][0]].write(_rows([(name, "", "", "", "")]))
         best = pool.top(self.top)
@@ -92,7 +97,16 @@ class Outputs:
             tables[TABLES["labels"][0]].write(_rows([(name, label, f"{score:.4f}") for label, score in best]))
         for kind in chosen:
             write_annotation(inside(folder, f"{kind}/{own}{listed[kind]}"), events.kept, format=kind, duration=length.seconds)
+        for kind in pictures:
+            _draw(name, overview.scores(), events.kept, inside(folder, f"plots/{own}.{kind}"))
         return {"seconds": length.seconds, "events": events.count, "label": best[0][0]}
+
+
+def _draw(name: str, scores: Scores, events: Sequence[Event], path: Path) -> None:
+    from dcasekit.plots import recording
+
+    with replacing(path) as temporary:
+        recording(name, scores, events=events).savefig(temporary, format=path.suffix[1:], dpi=100)
 
 
 def event_cells(event: Event) -> tuple[str, str, str, str]:

@@ -76,6 +76,10 @@ def predict(  # noqa: PLR0913 - options of a command
             "--events/--labels", help="Print events with times, or labels of files.  \\[default: follows the task]", show_default=False
         ),
     ] = None,
+    plot: Annotated[
+        Literal["png", "svg"] | None,
+        typer.Option(help="Draw each recording into the folder's plots: spectrogram, scores and events.", show_default=False),
+    ] = None,
     clips: Annotated[int, typer.Option(metavar="N", min=0, help="Cut out the N surest events of each label, to be listened to.")] = 0,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes, with --out.  \\[default: as many as are worth it]", show_default=False)
@@ -116,7 +120,7 @@ def predict(  # noqa: PLR0913 - options of a command
         if work.show(answers, "json" if as_json else form or ("tsv" if events else "table"), events=events):
             raise typer.Exit(1)
         return
-    options = {"write": write, "top": top, "device": device, "allow": allow, "clips": clips, "events": events}
+    options = {"write": write, "plot": plot, "top": top, "device": device, "allow": allow, "clips": clips, "events": events}
     run = _Run(container, model, out, finding, options)
     if run.answer(found, jobs=jobs, backend=backend, address=address, progress=_cli_output.bars(quiet), as_json=as_json):
         raise typer.Exit(1)
@@ -178,6 +182,7 @@ class _Run:
         self._out, self._clips = out, options["clips"]
         default = "events,windows" if options["events"] else "labels,windows"
         chosen = [kind.strip() for kind in (options["write"] or default).split(",") if kind.strip()]
+        chosen += [options["plot"]] if options["plot"] else []
         chosen += ["events"] * (self._clips > 0 and "events" not in chosen)
         if unknown := [kind for kind in chosen if kind not in kinds()]:
             raise typer.BadParameter(f"cannot write {unknown[0]!r}; known: {', '.join(kinds())}", param_hint="--write")

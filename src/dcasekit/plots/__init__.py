@@ -15,6 +15,7 @@ orange is wrong, or the estimate: the two can be told apart by the colour-blind.
 from dcasekit.plots.evaluation import confusion_matrix, label_bars, psd_roc, reliability
 from dcasekit.plots.looks import Look, looks
 from dcasekit.plots.picture import Picture, picture
+from dcasekit.plots.recording import recording, score_map
 from dcasekit.plots.sound import spectrogram, timeline
 from dcasekit.plots.svg import to_svg
 from dcasekit.plots.training import learning_curves
@@ -28,7 +29,9 @@ __all__ = [
     "looks",
     "picture",
     "psd_roc",
+    "recording",
     "reliability",
+    "score_map",
     "spectrogram",
     "timeline",
     "to_svg",

@@ -212,6 +212,42 @@ class RunningPool:
         return [(self.labels[k], float(np.float32(pooled[k]))) for k in np.argsort(-pooled.astype(np.float32), kind="stable")[:n]]
 
 
+class RunningOverview:
+    """A recording's scores in about a thousand columns, however long it is: the highest in each."""
+
+    def __init__(self, columns: int = 1000) -> None:
+        self._columns, self._group = columns, 1  # rows of a column
+        self._values, self._rest = np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32)
+        self._edges: list[float] = []  # where columns begin, then where the rest does
+        self._starts = np.zeros(0)  # of the rows of the rest
+        self._end = 0.0
+        self._labels: tuple[str, ...] = ()
+
+    def add(self, scores: Scores) -> None:
+        """Take the next scores."""
+        if not self._labels:
+            self._labels = scores.labels
+            self._values = self._rest = np.zeros((0, len(scores.labels)), np.float32)
+        rows = np.concatenate([self._rest, scores.values])
+        starts = np.concatenate([self._starts, scores.edges[:-1]])
+        whole = len(rows) // self._group * self._group
+        self._rest, self._starts, self._end = rows[whole:], starts[whole:], float(scores.edges[-1])
+        if whole:
+            first = np.arange(0, whole, self._group)
+            self._values = np.concatenate([self._values, np.maximum.reduceat(rows[:whole], first)])
+            self._edges += starts[first].tolist()
+        while len(self._values) > 2 * self._columns:
+            self._values = np.maximum.reduceat(self._values, np.arange(0, len(self._values), 2))
+            self._edges, self._group = self._edges[::2], 2 * self._group
+
+    def scores(self) -> Scores:
+        """Give what came so far."""
+        values, edges = self._values, self._edges
+        if len(self._rest):
+            values, edges = np.concatenate([values, self._rest.max(axis=0, keepdims=True)]), [*edges, float(self._starts[0])]
+        return Scores(values, [*edges, self._end], self._labels)
+
+
 def watched(parts: Iterable[Scores], watchers: Sequence[object]) -> Iterator[Scores]:
     """Pass scores on, and show each part to those who want to see it: objects with a method ``add``."""
     for part in parts:
