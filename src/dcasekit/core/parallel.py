@@ -69,8 +69,8 @@ def map_clips(
         yield from track(map(function, items), len(items), progress)
         return
     batch = batch or max(1, min(32, len(items) // (8 * jobs)))
-    spread = _on_dask if backend == "dask" else partial(_with_joblib, backend=backend)
-    results = spread(function, items, jobs=jobs, batch=batch, address=address)
+    clusters = {"dask": partial(_on_dask, address=address), "ray": partial(_on_ray, address=address)}
+    results = clusters.get(backend, partial(_with_joblib, backend=backend))(function, items, jobs=jobs, batch=batch)
     try:
         yield from track(results, len(items), progress)
     except Exception as error:
@@ -85,14 +85,15 @@ def map_clips(
 
 
 def _with_joblib(
-    function: Callable[[Item], Result], items: Sequence[Item], *, jobs: int, batch: int, backend: Backend, address: str | None
+    function: Callable[[Item], Result], items: Sequence[Item], *, jobs: int, batch: int, backend: Backend
 ) -> Generator[Result, None, None]:
     from joblib import Parallel, delayed
 
-    with _joblib_settings(backend, address, jobs) as settings, warnings.catch_warnings():
+    with warnings.catch_warnings():
         # joblib renews a worker whose memory grew much, as it does when a large package is imported there, and warns of it.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
-        results = Parallel(n_jobs=jobs, batch_size=batch, **settings)(delayed(function)(item) for item in items)
+        kind = {"processes": "loky", "threads": "threading"}[backend]
+        results = Parallel(n_jobs=jobs, batch_size=batch, backend=kind, return_as="generator")(delayed(function)(item) for item in items)
         try:
             for result in results:  # noqa: UP028 - where the reader breaks off, `finally` is to come first
                 yield result
@@ -118,6 +119,31 @@ def _on_dask(
                 future.release()  # what was read need not be kept there
         finally:
             client.cancel(futures)
+
+
+def _on_ray(
+    function: Callable[[Item], Result], items: Sequence[Item], *, jobs: int, batch: int, address: str | None
+) -> Generator[Result, None, None]:
+    """Map on a Ray cluster, by its own means: joblib's give nothing before all is done, and do no task again whose worker died."""
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtraError("ray", "ray") from error
+    started_here = not ray.is_initialized()
+    if started_here:
+        ray.init(address=address, num_cpus=None if address else jobs, include_dashboard=False, log_to_driver=False)
+    try:
+        each = ray.remote(max_retries=3)(_each)
+        tasks = [each.remote(function, items[first : first + batch]) for first in range(0, len(items), batch)]
+        try:
+            while tasks:
+                yield from ray.get(tasks.pop(0))
+        finally:
+            for task in tasks:
+                ray.cancel(task, force=True)
+    finally:
+        if started_here:
+            ray.shutdown()
 
 
 def _each(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
@@ -226,28 +252,3 @@ def _cancel(results: Iterable[Any]) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"\d+ tasks (which were still being|have been successfully)", UserWarning)
             results.close()
-
-
-@contextmanager
-def _joblib_settings(backend: Backend, address: str | None, jobs: int) -> Iterator[dict[str, Any]]:
-    """Connect to a Ray cluster for as long as the map lasts; give joblib's settings."""
-    if backend != "ray":
-        yield {"backend": {"processes": "loky", "threads": "threading"}[backend], "return_as": "generator"}
-        return
-    try:
-        import ray
-        from ray.util.joblib import register_ray
-    except ImportError as error:
-        raise MissingExtraError("ray", "ray") from error
-    from joblib import parallel_config
-
-    started_here = not ray.is_initialized()
-    if started_here:
-        ray.init(address=address, num_cpus=None if address else jobs, include_dashboard=False, log_to_driver=False)
-    register_ray()
-    try:
-        with parallel_config(backend="ray"):
-            yield {"return_as": "list"}  # Ray's backend for joblib knows no generators
-    finally:
-        if started_here:
-            ray.shutdown()
