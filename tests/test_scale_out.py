@@ -99,7 +99,9 @@ def test_a_cluster_gives_the_same_bytes(world, tmp_path, backend, victim):
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout.splitlines()[-1])) == (2 if victim == "kill" else 0)
     local = "import sys; from script import *; predict('local', '--jobs', '1'); extract('here', jobs=1)"
-    subprocess.run([sys.executable, "-c", local, str(tmp_path), "none", "none"], env=environment, check=True, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-c", local, str(tmp_path), "none", "none"], env=environment, check=True, cwd=tmp_path, stdout=subprocess.DEVNULL
+    )
     assert tree(tmp_path / "cluster") == tree(tmp_path / "local")
     assert tree(tmp_path / "store") == tree(tmp_path / "here")
     assert tree(tmp_path / "here")
