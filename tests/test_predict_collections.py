@@ -203,7 +203,7 @@ def test_thresholds_of_labels(world, tmp_path):
 
 
 def test_a_bad_kind_or_no_files_is_wrong_usage(world, tmp_path):
-    assert "cannot write 'svg'" in run("predict", world / "rec", "--model", world / "sed", "--out", tmp_path, "--write", "svg", code=2)[1]
+    assert "cannot write 'gif'" in run("predict", world / "rec", "--model", world / "sed", "--out", tmp_path, "--write", "gif", code=2)[1]
     assert "--list" in run("predict", "--model", world / "sed", code=2)[1]
 
 
