@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from dcasekit import Scaler, audio, export
+from dcasekit import Scaler, audio, export, load
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.errors import FeatureError, MissingExtraError, ModelError
 from dcasekit.export.front_end import _Cut, _Join, front_end
@@ -437,3 +437,41 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, packag
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError, match=rf"{package} is not installed.*dcasekit\[onnx\]"):
         export.onnx(cepstral(), tmp_path / "model.onnx")
+
+
+def test_weights_of_eight_bits_are_a_quarter_and_cost_little(tmp_path):
+    from dcasekit.export.quantized import compare, noises, quantize, run_file
+
+    model = load("esc10")
+    whole = export.onnx(model, tmp_path / "whole.onnx")
+    small = quantize(whole, tmp_path / "small.onnx")
+    weights = sum(array.nbytes for array in model.weights().values())
+    assert whole.stat().st_size - small.stat().st_size > 0.6 * weights
+    files = [audio.write(tmp_path / f"{n}.wav", one, model.features.sr) for n, one in enumerate(noises(model))]
+    before, after = (run_file(model, path, files) for path in (whole, small))
+    for one, other in zip(before, model.predict(files), strict=True):
+        np.testing.assert_allclose(one.values, other.values, atol=2e-4)
+        np.testing.assert_array_equal(one.edges, other.edges)
+    cost = compare(before, after)
+    assert 0 < cost["mean_difference"] < 0.03
+    assert cost["same_label"] > 0.9
+
+
+def test_the_command_tells_what_eight_bits_cost(tmp_path):
+    from typer.testing import CliRunner
+
+    from dcasekit import cli
+
+    def run(*args):
+        result = CliRunner().invoke(cli.app, [str(arg) for arg in args])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    told = run("models", "export", "esc10", "--to", tmp_path / "a.onnx", "--int8")
+    assert "same label" in told
+    run("datasets", "download", "synthetic_sounds", "--data", tmp_path / "sounds", "-D", "clips=100", "-D", "seconds=1", "-D", "sr=8000")
+    small = ["-F", "sr=8000", "-F", "audio_win=256", "-F", "audio_hop=200", "-F", "mel.bands=8", "-T", "device=cpu", "-T", "epochs=1"]
+    data = ["--dataset", "synthetic_sounds", "--data", tmp_path / "sounds"]
+    run("train", *data, "--model", "mlp", *small, "--out", tmp_path / "run", "-q")
+    told = run("models", "export", tmp_path / "run" / "model", "--to", tmp_path / "b.onnx", "--int8", *data)
+    assert "accuracy" in told

@@ -140,6 +140,7 @@ def info(  # noqa: PLR0913 - options of a command
     epilog=examples(
         "dcasekit models export runs/esc10/model --to esc10.onnx",
         "dcasekit models export runs/esc10/model --to esc10.pt2 --seconds 10",
+        "dcasekit models export runs/esc10/model --to esc10.onnx --int8 --dataset esc10 --data data/ESC-50",
     )
 )
 def export(
@@ -148,6 +149,10 @@ def export(
     seconds: Annotated[
         float | None, typer.Option(help="Take recordings of this length only.  \\[default: of any]", show_default=False)
     ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Round the network's weights to 8 bits, and tell what it costs.")] = False,
+    dataset: Annotated[str | None, typer.Option(help="On whose test clips that is measured.  \\[default: noises]")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="PATH", help="Folder of the dataset.")] = None,
+    fold: o.Fold = None,
     allow: o.Allow = None,
 ) -> None:
     """Write a saved model, front end included, as one file that runs without dcasekit: waveforms in, scores out.
@@ -161,7 +166,14 @@ def export(
     if to.suffix.lower() not in write:
         raise typer.BadParameter(f"the name of the file must end in {' or '.join(write)}; got {to.name!r}", param_hint="--to")
     with placing(to.parent, to.name, kind="exported model") as path:
-        text(f"{folder} is now in {write[to.suffix.lower()](load_model(folder, allow), path, seconds=seconds)}")
+        model = load_model(folder, allow)
+        text(f"{folder} is now in {write[to.suffix.lower()](model, path, seconds=seconds)}")
+        if int8:
+            if to.suffix.lower() != ".onnx":
+                raise typer.BadParameter("8-bit weights are for ONNX files", param_hint="--int8")
+            from dcasekit.cli import deploying
+
+            deploying.quantize(model, path, dataset=dataset, data=data, fold=fold)
 
 
 @models.command(

@@ -15,6 +15,9 @@ from dcasekit.core.units import Seconds
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
 
+# Of the DCASE challenges' tasks of low complexity, 2022 to 2024.
+_MOST_BYTES, _MOST_MACS = 128_000, 30_000_000
+
 TRAINING_BATCH = 32  # windows of the batch for which the memory of training is estimated
 
 
@@ -121,11 +124,18 @@ class Summary:
             "parameters": {"trained": self.trained, "kept": self.kept, "bytes": self.weight_bytes},
             "macs": self.macs,
             "macs_torchinfo": self.macs_torchinfo,
+            "low_complexity": self.low_complexity,
             "memory": {"prediction": self.prediction_bytes, "training": self.training_bytes, "training_batch": TRAINING_BATCH},
             "receptive_field": self._field(self.field),
             "local_receptive_field": self._field(self.local_field) and {"layer": self.local, **(self._field(self.local_field) or {})},
             "layers": [{**asdict(layer), "output": layer.output and list(layer.output)} for layer in self.layers],
         }
+
+    @property
+    def low_complexity(self) -> dict[str, bool]:
+        """Whether the limits of DCASE's low-complexity tasks hold: 128 kB of weights, as they are and as 8-bit integers, and 30 M MACs."""
+        numbers = self.trained + self.kept
+        return {"weights": self.weight_bytes <= _MOST_BYTES, "weights_int8": numbers <= _MOST_BYTES, "macs": self.macs <= _MOST_MACS}
 
     def facts(self) -> dict[str, str]:
         """Give the totals as lines of text, by name."""
@@ -142,6 +152,9 @@ class Summary:
             found["parameters"] = found["weights"] = "none yet: it is made by training"
         if self.macs_torchinfo is not None and self.macs_torchinfo != self.macs:
             found["MACs"] += f"; {self.macs_torchinfo / 1e6:,.3f} M as torchinfo counts: biases too, dense layers once, not per frame"
+        kept = {name: "yes" if fits else "no" for name, fits in self.low_complexity.items()}
+        if self.weight_bytes:
+            found["DCASE's limits"] = f"128 kB of weights: {kept['weights']}, of 8 bits: {kept['weights_int8']}; 30 M MACs: {kept['macs']}"
         if self.prediction_bytes is not None and self.training_bytes is not None:
             found["memory, 1 window"] = f"{_size(self.prediction_bytes)}: the most that tensors take at once, besides the weights"
             found["memory, training"] = (
