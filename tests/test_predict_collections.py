@@ -19,6 +19,7 @@ import dcasekit
 from dcasekit import audio, cli
 from dcasekit.annotations import read_annotation, read_events
 from dcasekit.cli.collection import JOURNAL, Journal, shards
+from dcasekit.cli.prediction import _bar
 from dcasekit.cli.recordings import Recording, find
 from dcasekit.errors import AudioError
 from dcasekit.features import MelSpectrogram
@@ -315,3 +316,11 @@ def test_an_overview_has_the_highest_scores_of_each_time():
     for row, (start, end) in zip(found.values, zip(found.edges, found.edges[1:], strict=False), strict=True):
         inside = values[round(start / 0.02) : round(end / 0.02)]
         np.testing.assert_array_equal(row, inside.max(axis=0))
+
+
+def test_a_bar_says_how_much_is_left(capsys):
+    with _bar(1000, shown=True) as tell:
+        tell(400)
+    with _bar(1000, shown=False) as tell:
+        tell(400)
+    assert capsys.readouterr().out == ""

@@ -1,5 +1,6 @@
 """Scores while a recording is still being read: of files part by part, of chunks of any size, and the events found in them."""
 
+import gc
 import itertools
 from functools import cache
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcasekit import audio
-from dcasekit.containers.streaming import Stream, score_files
+from dcasekit.containers.streaming import Stream, restart_at, score_files
 from dcasekit.core import discover
 from dcasekit.errors import AnnotationError, AudioError, ModelError
 from dcasekit.features import (
@@ -278,3 +279,43 @@ def test_findings_are_checked():
     for wrong in ({"post": "mean"}, {"seconds": 0}, {"min_duration": -1}):
         with pytest.raises(AnnotationError):
             Finding(**wrong)
+
+
+@pytest.mark.parametrize("kind", [SceneCNN, CRNN2023])
+@pytest.mark.parametrize("sr", [SR, 11025])
+def test_a_recording_in_pieces_has_the_scores_of_the_whole(kind, sr, tmp_path):
+    """Pieces overlap by what `restart_at` says must come again; of each, the scores count from where the one before ended."""
+    model = ready(kind(), MelSpectrogram(**SMALL))
+    sound = noise(60, sr)
+    (whole,) = model.predict([audio.write(tmp_path / "whole.wav", sound, sr, subtype="FLOAT")])
+    found, until = [], 0.0
+    for end in (20.0, 41.7, 60.0):
+        first = restart_at(model, sr, until)
+        stream = Stream(model, sr=sr, first=first)
+        parts = stream.add(sound[first : round(end * sr)])
+        parts += stream.finish() if end == 60 else []
+        piece = joined(parts)
+        begin = int(np.searchsorted(piece.edges, until - 1e-6)) if until else 0
+        found.append(Scores(piece.values[begin:], piece.edges[begin:], piece.labels))
+        until = float(piece.edges[-1])
+        assert not first or first > (until - 30) * sr
+    np.testing.assert_allclose(np.concatenate([one.values for one in found]), whole.values, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate([one.edges[:-1] for one in found]), whole.edges[:-1], atol=1e-9)
+    same_events(
+        to_events(Scores(np.concatenate([one.values for one in found]), whole.edges, whole.labels), threshold=0.45),
+        to_events(whole, threshold=0.45),
+    )
+
+
+def test_a_stream_that_nobody_ends_leaves_no_thread():
+    model = ready(SceneCNN(), MelSpectrogram(**SMALL))
+    streams = [Stream(model, sr=11025) for _ in range(3)]
+    for stream in streams:
+        stream.add(noise(1, 11025))
+    threads = [stream._frames._thread for stream in streams]
+    assert all(thread.is_alive() for thread in threads)
+    del streams, stream
+    gc.collect()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()

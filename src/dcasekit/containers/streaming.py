@@ -2,6 +2,7 @@
 
 import math
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from queue import SimpleQueue
@@ -201,9 +202,10 @@ class _Pushed:
     def __init__(self, features: FeatureExtractor, sr: Hz) -> None:
         self._chunks: SimpleQueue[FloatArray | None] = SimpleQueue()
         self._frames: SimpleQueue[Any] = SimpleQueue()  # blocks; None: another chunk is wanted; an error, or () for the end
-        blocks = compute_stream(features, self._arriving(), sr)
-        self._thread = threading.Thread(target=self._work, args=(blocks,), daemon=True, name="dcasekit-stream")
+        blocks = compute_stream(features, _arriving(self._chunks, self._frames), sr)
+        self._thread = threading.Thread(target=_compute, args=(blocks, self._frames), daemon=True, name="dcasekit-stream")
         self._started = self._over = False
+        weakref.finalize(self, self._chunks.put, None)  # a stream that nobody ends lets its thread go, which knows the queues alone
 
     def add(self, chunk: FloatArray) -> list[FloatArray]:
         """Give the frames that are there with this chunk."""
@@ -233,22 +235,20 @@ class _Pushed:
                 raise block
         return found
 
-    def _arriving(self) -> Iterator[FloatArray]:
-        while True:
-            self._frames.put(None)
-            chunk = self._chunks.get()
-            if chunk is None:
-                return
-            yield chunk
 
-    def _work(self, blocks: Iterator[FloatArray]) -> None:
-        try:
-            for block in blocks:
-                self._frames.put(block)
-            self._frames.put(())
-        except Exception as error:  # noqa: BLE001 - raised where the chunk was pushed
-            self._frames.put(error)
+def _arriving(chunks: "SimpleQueue[FloatArray | None]", frames: "SimpleQueue[Any]") -> Iterator[FloatArray]:
+    while True:
+        frames.put(None)
+        chunk = chunks.get()
+        if chunk is None:
+            return
+        yield chunk
 
-    def __del__(self) -> None:
-        if self._started and not self._over:
-            self._chunks.put(None)
+
+def _compute(blocks: Iterator[FloatArray], frames: "SimpleQueue[Any]") -> None:
+    try:
+        for block in blocks:
+            frames.put(block)
+        frames.put(())
+    except Exception as error:  # noqa: BLE001 - raised where the chunk was pushed
+        frames.put(error)
