@@ -83,8 +83,8 @@ def test_the_files_are_the_tools_own(tmp_path):
     assert write_annotation(tmp_path / "a.txt", DOGS).read_bytes() == b"0.5\t1.25\tdog\n2\t3\tcar horn\n"
     assert write_annotation(tmp_path / "a.Table.1.selections.txt", DOGS).read_text().splitlines() == [
         "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tAnnotation",
-        "1\tSpectrogram 1\t1\t0.5\t1.25\t0\t4000\tdog",
-        "2\tSpectrogram 1\t1\t2\t3\t0\t4000\tcar horn",
+        "1\tSpectrogram 1\t1\t0.5\t1.25\t0.0\t4000.0\tdog",
+        "2\tSpectrogram 1\t1\t2\t3\t0.0\t4000.0\tcar horn",
     ]
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -86,7 +86,7 @@ class Outputs:
                 if "events" in self.kinds:
                     tables[TABLES["events"][0]].write(_rows([(name, *event_cells(event))]))
                 if chosen or pictures:
-                    events.kept.append(event)
+                    events.kept.append(replace(event, weight=max(round(event.weight, 4), 1e-4)))  # as in the table
             for watcher in watchers:
                 if hasattr(watcher, "finish"):
                     watcher.finish()

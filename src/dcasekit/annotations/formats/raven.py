@@ -23,8 +23,9 @@ ENDING = ".selections.txt"
 SUFFIXES = (".txt", ".tsv")
 
 _HEADER = ("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)", "Annotation")
-# Raven opens no table that goes beyond half the sampling rate, which is not known here: half of the lowest rate in use.
-_BOX = ("0", "4000")
+# Raven opens no table that goes beyond half the sampling rate, which is not known here: half of the lowest rate in use. Other readers
+# (crowsetta) want decimals.
+_BOX = ("0.0", "4000.0")
 
 
 def recognise(first: Sequence[str]) -> int:
