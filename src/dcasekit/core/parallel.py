@@ -19,6 +19,8 @@ Backend = Literal["processes", "threads", "dask", "ray"]
 # Starting a worker process costs about a second, as much as so many clips of a few seconds each, or so many bytes of audio.
 _ITEMS_WORTH_A_PROCESS = 100
 _BYTES_WORTH_A_PROCESS = 32 << 20
+# Items that travel at once to a cluster: ten million clips are 10,000 tasks.
+_SHARD = 1000
 
 # What joblib, Dask and Ray raise when a worker dies.
 _KILLED = (
@@ -49,7 +51,8 @@ def map_clips(
     backend : ``"processes"`` or ``"threads"`` on this machine; ``"dask"`` or ``"ray"`` on a cluster, whose workers must see
         the same files (extras ``dask`` and ``ray``).
     size : bytes that the items stand for, see `total_size`; 0: not known.
-    batch : items that travel at once; ``None``: a few, so that the work is even and the progress bar moves.
+    batch : items that travel at once; ``None``: as many as leave each worker several turns, so that the work is even and the progress bar
+        moves; to a cluster 1,000 at most.
     address : of the cluster's scheduler, e.g. ``"tcp://10.0.0.1:8786"``; ``None`` starts a cluster on this machine.
     progress : description of a progress bar on standard error; ``None`` shows none.
 
@@ -68,7 +71,8 @@ def map_clips(
     if jobs == 1 and backend in ("processes", "threads"):
         yield from track(map(function, items), len(items), progress)
         return
-    batch = batch or max(1, min(32, len(items) // (8 * jobs)))
+    if backend in ("processes", "threads"):
+        batch = batch or evenly(len(items), jobs, most=32)
     clusters = {"dask": partial(_on_dask, address=address), "ray": partial(_on_ray, address=address)}
     results = clusters.get(backend, partial(_with_joblib, backend=backend))(function, items, jobs=jobs, batch=batch)
     try:
@@ -85,7 +89,7 @@ def map_clips(
 
 
 def _with_joblib(
-    function: Callable[[Item], Result], items: Sequence[Item], *, jobs: int, batch: int, backend: Backend
+    function: Callable[[Item], Result], items: Sequence[Item], *, jobs: int, batch: int | None, backend: Backend
 ) -> Generator[Result, None, None]:
     from joblib import Parallel, delayed
 
@@ -93,7 +97,9 @@ def _with_joblib(
         # joblib renews a worker whose memory grew much, as it does when a large package is imported there, and warns of it.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
         kind = {"processes": "loky", "threads": "threading"}[backend]
-        results = Parallel(n_jobs=jobs, batch_size=batch, backend=kind, return_as="generator")(delayed(function)(item) for item in items)
+        results = Parallel(n_jobs=jobs, batch_size=batch or 1, backend=kind, return_as="generator")(
+            delayed(function)(item) for item in items
+        )
         try:
             for result in results:  # noqa: UP028 - where the reader breaks off, `finally` is to come first
                 yield result
@@ -102,7 +108,7 @@ def _with_joblib(
 
 
 def _on_dask(
-    function: Callable[[Item], Result], items: Sequence[Item], *, jobs: int, batch: int, address: str | None
+    function: Callable[[Item], Result], items: Sequence[Item], *, jobs: int, batch: int | None, address: str | None
 ) -> Generator[Result, None, None]:
     """Map on a Dask cluster, by its own means: joblib's wait for ever for a task whose worker died."""
     try:
@@ -111,6 +117,7 @@ def _on_dask(
         raise MissingExtraError("dask.distributed", "dask") from error
     local = {} if address else {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None}
     with Client(address, **local) as client:
+        batch = batch or evenly(len(items), sum(client.nthreads().values()) or jobs, most=_SHARD)
         batches = [items[first : first + batch] for first in range(0, len(items), batch)]
         futures = client.map(partial(_each, function), batches, pure=False)
         try:
@@ -122,7 +129,7 @@ def _on_dask(
 
 
 def _on_ray(
-    function: Callable[[Item], Result], items: Sequence[Item], *, jobs: int, batch: int, address: str | None
+    function: Callable[[Item], Result], items: Sequence[Item], *, jobs: int, batch: int | None, address: str | None
 ) -> Generator[Result, None, None]:
     """Map on a Ray cluster, by its own means: joblib's give nothing before all is done, and do no task again whose worker died."""
     try:
@@ -133,6 +140,7 @@ def _on_ray(
     if started_here:
         ray.init(address=address, num_cpus=None if address else jobs, include_dashboard=False, log_to_driver=False)
     try:
+        batch = batch or evenly(len(items), int(ray.cluster_resources().get("CPU", jobs)), most=_SHARD)
         each = ray.remote(max_retries=3)(_each)
         tasks = [each.remote(function, items[first : first + batch]) for first in range(0, len(items), batch)]
         try:
@@ -144,6 +152,15 @@ def _on_ray(
     finally:
         if started_here:
             ray.shutdown()
+
+
+def evenly(items: int, workers: int, *, most: int) -> int:
+    """Say how many items travel at once: as many as leave each worker several turns, and no more than `most`.
+
+    >>> evenly(10_000_000, 1000, most=1000), evenly(100, 8, most=1000)
+    (1000, 1)
+    """
+    return max(1, min(most, items // (8 * max(1, workers))))
 
 
 def _each(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
