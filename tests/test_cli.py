@@ -425,7 +425,7 @@ def test_models_info_as_json():
     found = json.loads(run("models", "info", "sb_cnn", "--shape", "64 x 128", "--json")[0])
     assert set(found) == {
         "model", "about", "settings", "shape", "hop", "task", "output", "labels", "answers", "different_answers", "answers_per_second",
-        "parameters", "macs", "macs_torchinfo", "memory", "receptive_field", "local_receptive_field", "layers",
+        "parameters", "macs", "macs_torchinfo", "low_complexity", "memory", "receptive_field", "local_receptive_field", "layers",
     }  # fmt: skip
     assert (found["macs"], found["parameters"]["trained"], found["labels"]) == (50_928_640, 241_674, 10)
     assert found["receptive_field"] == {"frames": 60, "first": 0, "stop": 60, "whole": False, "seconds": pytest.approx(60 * 680 / 22050)}

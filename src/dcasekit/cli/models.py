@@ -114,8 +114,9 @@ def info(  # noqa: PLR0913 - options of a command
     last layer before any that sees the window's end: of the convolutions before a recurrence or a mean over time.
 
     JSON: an object model, about, settings, shape, hop, task, output, labels, answers, different_answers, answers_per_second, parameters
-    (trained, kept, bytes), macs, macs_torchinfo, memory (bytes), receptive_field and local_receptive_field (frames, first, stop, whole,
-    seconds), layers (name, kind, output, uses, trained, kept, macs); null: not known or not measured.
+    (trained, kept, bytes), macs, macs_torchinfo, low_complexity (weights, weights_int8, macs: whether DCASE's limits hold), memory (bytes),
+    receptive_field and local_receptive_field (frames, first, stop, whole, seconds), layers (name, kind, output, uses, trained, kept, macs);
+    null: not known or not measured.
     """
     from dcasekit.containers import trained as source
     from dcasekit.containers.summary import summary
