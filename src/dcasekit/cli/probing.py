@@ -10,7 +10,6 @@ from dcasekit.cli import models as _cli_models
 from dcasekit.cli import options as o
 from dcasekit.cli import output as _cli_output
 from dcasekit.cli.settings import apply_settings, assignments
-from dcasekit.features import make_feature
 
 
 def probe(  # noqa: PLR0913 - options of a command
@@ -39,6 +38,7 @@ def probe(  # noqa: PLR0913 - options of a command
     """
     from dcasekit.cli import training as work
     from dcasekit.containers.training import Training
+    from dcasekit.features import make_feature
 
     source = _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings)
     model = _cli_models.make(f"sklearn.{classifier}", ['statistics=["mean", "max"]', *(model_settings or ())])

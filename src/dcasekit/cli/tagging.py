@@ -2,18 +2,17 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from dcasekit.cli import options as o
 from dcasekit.cli import output as _cli_output
-from dcasekit.core.files import place
-from dcasekit.core.parallel import track
 from dcasekit.errors import DcasekitError, FeatureError
-from dcasekit.features.yamnet_embedding import YAMNetEmbedding
-from dcasekit.scores import Scores, write_scores
+
+if TYPE_CHECKING:
+    from dcasekit.features.yamnet_embedding import YAMNetEmbedding
+    from dcasekit.scores import Scores
 
 
 def tag(
@@ -37,6 +36,9 @@ def tag(
     The table gives for each file the classes with the highest mean over time, and when each is the likeliest. One file that cannot be read
     is a line on standard error, and exit code 1 at the end. JSON: a list of objects file, labels (label, score, highest, at), or error.
     """
+    from dcasekit.core.parallel import track
+    from dcasekit.features.yamnet_embedding import YAMNetEmbedding
+
     if scores is not None and (twice := [stem for stem, count in Counter(path.stem for path in files).items() if count > 1]):
         raise typer.BadParameter(f"several files are called {twice[0]!r}, and would share {twice[0]}.tsv; tag them one after the other")
     network = YAMNetEmbedding(output="scores", weights=str(weights) if weights else None, class_map=str(class_map) if class_map else None)
@@ -55,7 +57,10 @@ def tag(
         raise typer.Exit(1)
 
 
-def _answer(network: YAMNetEmbedding, path: Path, top: int, folder: Path | None) -> dict[str, Any]:
+def _answer(network: "YAMNetEmbedding", path: Path, top: int, folder: Path | None) -> dict[str, Any]:
+    from dcasekit.core.files import place
+    from dcasekit.scores import write_scores
+
     try:
         found = network.tag(path)
     except DcasekitError as error:
@@ -66,9 +71,9 @@ def _answer(network: YAMNetEmbedding, path: Path, top: int, folder: Path | None)
     return {"file": str(path), "labels": _likeliest(found, top)}
 
 
-def _likeliest(scores: Scores, top: int) -> list[dict[str, Any]]:
+def _likeliest(scores: "Scores", top: int) -> list[dict[str, Any]]:
     means, rows = scores.values.mean(axis=0), scores.values.argmax(axis=0)
-    order = np.argsort(-means, kind="stable")[:top]
+    order = (-means).argsort(kind="stable")[:top]
     return [
         {
             "label": scores.labels[k],
