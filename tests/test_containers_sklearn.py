@@ -540,3 +540,10 @@ def test_a_label_known_late_is_learned_late():
     history = model.fit(Arrays(list(x[:, None]), list(y[:, None]), task="tagging"), None, Training(batch_size=4, epochs=2))
     assert np.isfinite([record["loss"] for record in history]).all()
     assert np.isfinite(model.answer(x)).all()
+
+
+def test_of_fewer_windows_than_neighbours_all_vote():
+    X, Y = np.arange(6.0).reshape(3, 1, 2), np.eye(2)[[0, 0, 1]]
+    model = discover.load("models", "sklearn.nearest_neighbours")()
+    model.train((X, Y))
+    np.testing.assert_allclose(model.answer(X.astype(np.float32)), [[2 / 3, 1 / 3]] * 3)

@@ -193,6 +193,8 @@ class SklearnModelContainer(ModelContainer):
             seen = np.unique(target[known])
             self._need_known(len(parts), known=len(seen) > 0)
             if len(seen) > 1:
+                if getattr(estimator, "n_neighbors", 0) > known.sum():  # of fewer windows all vote
+                    estimator.set_params(n_neighbors=int(known.sum()))
                 with _refusals(self.estimator):
                     estimator.fit(rows[known], target[known])
                 parts.append(self._part(estimator, rows[known], seen))

@@ -18,7 +18,7 @@ class NearestNeighbours(SklearnModelContainer):
 
     Parameters
     ----------
-    n_neighbors : windows that vote.
+    n_neighbors : windows that vote; all of them, if there are fewer.
     """
 
     estimator: str = "sklearn.neighbors:KNeighborsClassifier"
