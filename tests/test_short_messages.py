@@ -100,6 +100,7 @@ OBSERVED = '{"time": 0.5, "duration": 0.75, "value": "dog", "confidence": 0.5}'
 GOOD = {
     "tsv": [TABLE, TABLE.replace("\t", ","), "0\t1\tdog\t0.25\n2\t3\tcat\t1\n", "a.wav,0,5,1,25,dog\n"],
     "audacity": ["0.5\t1.25\tdog\n2.15\t2.15\ta click\n"],
+    "elan": ["Tier\tBegin Time - ss.msec\tEnd Time - ss.msec\tAnnotation\tScore\ndog\t0.5\t1.25\tdog\t0.5\ncat\t2\t3\t\t1\n"],
     "raven": [
         "Selection\tBegin Time (s)\tEnd Time (s)\tBegin File\tScore\tAnnotation\n1\t6.7\t15.09\ta.wav\t0.5\twren\n2\t7\t8\ta.wav\t1\tx\n"
     ],

@@ -34,9 +34,12 @@ def find(given: Iterable[Path], lists: Sequence[Path] = (), *, pattern: str | No
     AudioError : there are none, or a list cannot be read.
     """
     names: dict[str, None] = {}
+    barren = set()  # folders without recordings: reading them will say so
     for path in [*given, *(line for listed in lists for line in _read_list(listed))]:
-        names.update(dict.fromkeys(_below(path, pattern) if path.is_dir() else [str(path)]))
-    if not names:
+        found = list(_below(path, pattern)) if path.is_dir() else [str(path)]
+        barren |= set() if found else {str(path)}
+        names.update(dict.fromkeys(found or [str(path)]))
+    if names.keys() <= barren:
         where = ", ".join(map(str, [*given, *lists]))
         raise AudioError(f"there are no recordings in {where}; looked for {pattern or ', '.join(sorted(audio.READABLE))}")
     return [_look_at(name) for name in names]

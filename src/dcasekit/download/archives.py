@@ -30,7 +30,7 @@ MAX_BYTES = 2**40  # ten times the largest archive of the sets we know
 MAX_RATIO = 100.0  # silence, the most compressible audio, goes far beyond, but no whole archive is silence
 MAX_MEMBERS = 500_000
 _HARMLESS = 2**30  # an archive that unpacks to less is not called a bomb, whatever its ratio
-_LONGEST_PATH, _LONGEST_NAME, _DEEPEST = 1024, 255, 64  # bytes, bytes, folders
+_DEEPEST = 64  # folders
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _DAMAGE = (OSError, EOFError, ValueError, LookupError, ArithmeticError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 _AGAIN = "unpack into another folder; nothing was unpacked, and the archive is as it was"
@@ -154,10 +154,8 @@ def _check_name(text: str, archive: Path) -> PurePosixPath:
     why = unsafe(str(name))
     if not why and any(part[1:2] == ":" for part in name.parts):
         why = "a drive letter leads out of its folder"
-    if not why and max(len(part.encode()) for part in name.parts) > _LONGEST_NAME:
-        why = f"a part of it is longer than {_LONGEST_NAME} bytes"
-    if not why and (len(name.parts) > _DEEPEST or len(str(name).encode()) > _LONGEST_PATH):
-        why = f"it is longer than {_LONGEST_PATH} bytes, or deeper than {_DEEPEST} folders"
+    if not why and len(name.parts) > _DEEPEST:
+        why = f"it lies deeper than {_DEEPEST} folders"
     if why:
         raise DownloadError(f"{archive}: member {text[:200]!r} is refused: {why}; do not trust this archive")
     return name
