@@ -25,7 +25,7 @@ REFERENCE = {
         ("dcasekit.augmentations", "dcasekit.batch_augmentations"),
     ),
     "features": ("Features", ("dcasekit.features",)),
-    "generator": ("Batches", ("dcasekit.generator", "dcasekit.scaler")),
+    "generator": ("Batches", ("dcasekit.generator", "dcasekit.generator.scaler")),
     "models": ("Models", ("dcasekit.models",)),
     "models_keras": ("Models in Keras", ("dcasekit.models.keras",)),
     "models_sklearn": ("Models of scikit-learn", ("dcasekit.models.sklearn",)),

@@ -625,7 +625,9 @@ def test_before_training_there_is_nothing_to_ask(tmp_path):
             call(MLP())
 
 
-@pytest.mark.parametrize("name", ["subprocess:Popen", "os:system", "dcasekit.scaler:Scaler", "no.such.module:Model", "mel_spectrogram", ""])
+@pytest.mark.parametrize(
+    "name", ["subprocess:Popen", "os:system", "dcasekit.generator.scaler:Scaler", "no.such.module:Model", "mel_spectrogram", ""]
+)
 def test_a_model_file_that_names_another_class_is_refused(tmp_path, name):
     folder = trained(epochs=1).save(tmp_path)
     about = json.loads((folder / "model.json").read_text())

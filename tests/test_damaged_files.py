@@ -19,8 +19,8 @@ from dcasekit.datasets import ESC10, ESC50, Soundscapes
 from dcasekit.errors import AnnotationError, DatasetError, DcasekitError, FeatureError, ModelError
 from dcasekit.features import Mel, MelSpectrogram
 from dcasekit.features._store import FeatureStore
+from dcasekit.generator.scaler import Scaler
 from dcasekit.models import MLP, CompactCNN
-from dcasekit.scaler import Scaler
 
 FEATURE = MelSpectrogram(sr=8000, audio_win=256, audio_hop=128, mel=Mel(bands=8))
 

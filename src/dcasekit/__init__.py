@@ -28,7 +28,7 @@ _HOME = {
     "ModelContainer": "containers.base",
     "Report": "report",
     "Results": "results",
-    "Scaler": "scaler",
+    "Scaler": "generator.scaler",
     "Scores": "scores",
     "TorchModel": "containers.torch_model",
     "Training": "containers.training",

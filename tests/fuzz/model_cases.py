@@ -15,7 +15,7 @@ import dcasekit
 from dcasekit import audio
 from dcasekit.core import discover
 from dcasekit.features import Mel, MelSpectrogram
-from dcasekit.scaler import Scaler
+from dcasekit.generator.scaler import Scaler
 
 SHAPE, LABELS = (12, 8), ("cat", "dog")
 SETTINGS = {

@@ -16,7 +16,7 @@ from dcasekit.augmentations import AugmentedDataset, WhiteNoise
 from dcasekit.cli.training import Journal, claim, evaluation_fold
 from dcasekit.core import discover
 from dcasekit.datasets import Dataset
-from dcasekit.scaler import Scaler
+from dcasekit.generator.scaler import Scaler
 
 SHAPE = (6, 4)
 RUN = {"dataset": "ESC10", "fold": "fold1", "training": {"epochs": 3, "schedule": "constant", "loss": None}, "model": {"units": [4, 5]}}

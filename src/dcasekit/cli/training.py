@@ -31,10 +31,10 @@ from dcasekit.datasets import Dataset, Split
 from dcasekit.errors import DatasetError, DcasekitError, ModelError, first_line
 from dcasekit.features import FeatureExtractor
 from dcasekit.generator import DataGenerator, Target
+from dcasekit.generator.scaler import Normalizer, Scaler
 from dcasekit.report import Report, Section, Sizes, environment
 from dcasekit.results import Results, plain
 from dcasekit.results.saving import FOLDER, check_results_folder, write_results
-from dcasekit.scaler import Normalizer, Scaler
 from dcasekit.scores import write_scores
 
 _log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
 from dcasekit.features.base import FeatureExtractor
 from dcasekit.generator import Arrays, Data, DataGenerator, Together
+from dcasekit.generator.scaler import Scaler
 from dcasekit.results import Results
-from dcasekit.scaler import Scaler
 from dcasekit.scores import Scores
 
 

@@ -24,8 +24,8 @@ from dcasekit.datasets.base import Task
 from dcasekit.errors import DcasekitError, ModelError, first_line
 from dcasekit.features.base import FeatureExtractor
 from dcasekit.generator import ClipWindows, Data, DataGenerator, Together, answer_clips, file_windows
+from dcasekit.generator.scaler import Scaler
 from dcasekit.results import Results
-from dcasekit.scaler import Scaler
 from dcasekit.scores import Scores
 
 Found = TypeVar("Found")

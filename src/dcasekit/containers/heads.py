@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dcasekit.features.base import FeatureExtractor
-from dcasekit.scaler import Scaler
+from dcasekit.generator.scaler import Scaler
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from dcasekit.core.files import check_place, place, read_json, replacing, write_
 from dcasekit.core.processes import is_first
 from dcasekit.errors import DcasekitError, ModelError, first_line
 from dcasekit.features.base import FeatureExtractor
+from dcasekit.generator.scaler import Scaler
 from dcasekit.results import plain
-from dcasekit.scaler import Scaler
 
 _log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from dcasekit.core.units import FloatArray
 from dcasekit.datasets.base import Task
 from dcasekit.errors import MissingExtraError, ModelError
 from dcasekit.generator import Data, Together
-from dcasekit.scaler import Scaler
+from dcasekit.generator.scaler import Scaler
 
 _STATISTICS: Mapping[str, Callable[..., Matrix]] = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max}
 

@@ -18,7 +18,7 @@ from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.errors import ModelError
 from dcasekit.export.transforms import Energy
 from dcasekit.features import MFCC, STFT, FeatureExtractor, FramesAudio, LoopedMel, MelSpectrogram, NaturalLog, RawAudio, Spectrogram
-from dcasekit.scaler import LEAST_DEVIATION, LEAST_RANGE, Scaler
+from dcasekit.generator.scaler import LEAST_DEVIATION, LEAST_RANGE, Scaler
 
 _WINDOWS = {"hann": torch.hann_window, "hamming": torch.hamming_window, "blackman": torch.blackman_window}
 

@@ -21,8 +21,8 @@ from dcasekit.errors import DatasetError
 from dcasekit.features._store import Entry
 from dcasekit.features.base import FeatureExtractor
 from dcasekit.generator.batch import Batch, batch_bounds
+from dcasekit.generator.scaler import Scaler
 from dcasekit.generator.stream import ClipWindows, stored_windows
-from dcasekit.scaler import Scaler
 from dcasekit.scores.grid import Target
 
 _log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from dcasekit.core.memory import reuse_memory
 from dcasekit.core.parallel import prefetch
 from dcasekit.core.units import FloatArray, PathLike, Seconds
 from dcasekit.features.base import FeatureExtractor
-from dcasekit.scaler import Scaler
+from dcasekit.generator.scaler import Scaler
 from dcasekit.scores import Scores
 from dcasekit.scores.grid import Grid
 

@@ -32,11 +32,11 @@ from dcasekit.datasets import Dataset
 from dcasekit.datasets.tut_sound_events_2017 import TUTSoundEvents2017
 from dcasekit.features.mel_spectrogram import MelSpectrogram
 from dcasekit.generator import DataGenerator
+from dcasekit.generator.scaler import Scaler
 from dcasekit.models.a_crnn import A_CRNN
 from dcasekit.recipes import _data
 from dcasekit.report import Published, Report, Section, Sizes, environment
 from dcasekit.results import Results
-from dcasekit.scaler import Scaler
 
 Choice: TypeAlias = Literal["other", "tested"]
 

@@ -21,9 +21,9 @@ from dcasekit.datasets.synthetic_sounds import SyntheticSounds
 from dcasekit.features import Mel
 from dcasekit.features.mel_spectrogram import MelSpectrogram
 from dcasekit.generator import DataGenerator
+from dcasekit.generator.scaler import Scaler
 from dcasekit.recipes import _data
 from dcasekit.report import Report, Section, Sizes, environment
-from dcasekit.scaler import Scaler
 
 
 @dataclass(frozen=True)

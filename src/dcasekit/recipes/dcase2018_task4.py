@@ -20,12 +20,12 @@ from dcasekit.core.energy import measured
 from dcasekit.datasets import DCASE2018Task4, Split
 from dcasekit.features.mel_spectrogram import MelSpectrogram
 from dcasekit.generator import DataGenerator
+from dcasekit.generator.scaler import Scaler
 from dcasekit.metrics import bootstrap, event, statistics, thresholds
 from dcasekit.models.crnn2018 import CRNN2018
 from dcasekit.recipes import _data
 from dcasekit.report import Published, Report, Section, Sizes, environment
 from dcasekit.results import Results
-from dcasekit.scaler import Scaler
 from dcasekit.scores import Scores, median_filter, pool, to_events
 from dcasekit.scores.postprocessing import to_tags
 

@@ -28,10 +28,10 @@ from dcasekit.core.units import Hz, Seconds
 from dcasekit.datasets.tau_urban_acoustic_scenes_2020_mobile import TAUUrbanAcousticScenes2020Mobile
 from dcasekit.features import FeatureExtractor, Mel, MelSpectrogram, OpenL3Embedding
 from dcasekit.generator import DataGenerator
+from dcasekit.generator.scaler import Scaler
 from dcasekit.models.mlp import MLP
 from dcasekit.recipes import _data
 from dcasekit.report import Published, Report, Section, Sizes, environment
-from dcasekit.scaler import Scaler
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,12 @@ from dcasekit.core.units import FloatArray, Seconds
 from dcasekit.datasets.maestro_real import MAESTROReal
 from dcasekit.features.mel_spectrogram import MelSpectrogram
 from dcasekit.generator import DataGenerator
+from dcasekit.generator.scaler import Scaler
 from dcasekit.metrics import maestro
 from dcasekit.models.crnn2023 import CRNN2023
 from dcasekit.recipes import _data
 from dcasekit.report import Published, Report, Section, Sizes, environment
 from dcasekit.results import Results
-from dcasekit.scaler import Scaler
 
 
 @dataclass(frozen=True)

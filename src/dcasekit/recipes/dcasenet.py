@@ -26,11 +26,11 @@ from dcasekit.core.tables import Table
 from dcasekit.datasets import TAUNIGENS2020, Dataset, FSDKaggle2019, TAUUrbanAcousticScenes2020Mobile
 from dcasekit.features.mel_spectrogram import MelSpectrogram
 from dcasekit.generator import DataGenerator, Together
+from dcasekit.generator.scaler import Scaler
 from dcasekit.models.dcase_net import DcaseNet
 from dcasekit.recipes import _data
 from dcasekit.recipes._dcasenet import MEASURES, TASKS, answer, measure, validate
 from dcasekit.report import Published, Report, Section, environment
-from dcasekit.scaler import Scaler
 
 
 @dataclass(frozen=True)

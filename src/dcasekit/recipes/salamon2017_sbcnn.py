@@ -32,10 +32,10 @@ from dcasekit.datasets.urban_sound8k import UrbanSound8k
 from dcasekit.features import Mel
 from dcasekit.features.mel_spectrogram import MelSpectrogram
 from dcasekit.generator import DataGenerator, Together
+from dcasekit.generator.scaler import Scaler
 from dcasekit.models.sb_cnn import SB_CNN
 from dcasekit.recipes import _data
 from dcasekit.report import Published, Report, Section, Sizes, environment
-from dcasekit.scaler import Scaler
 
 
 @dataclass(frozen=True)

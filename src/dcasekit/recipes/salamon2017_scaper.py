@@ -25,10 +25,10 @@ from dcasekit.datasets.urban_sed import UrbanSED
 from dcasekit.features import Mel
 from dcasekit.features.mel_spectrogram import MelSpectrogram
 from dcasekit.generator import DataGenerator
+from dcasekit.generator.scaler import Scaler
 from dcasekit.models.sb_cnn_sed import SB_CNN_SED
 from dcasekit.recipes import _data
 from dcasekit.report import Published, Report, Section, Sizes, environment
-from dcasekit.scaler import Scaler
 
 if TYPE_CHECKING:
     from dcasekit.containers.objectives import Step

@@ -25,10 +25,10 @@ from dcasekit.core.units import Hz, Seconds
 from dcasekit.datasets.urban_sed import UrbanSED
 from dcasekit.features import STFT, FeatureExtractor, FramesAudio, Mel, MelSpectrogram, RawAudio
 from dcasekit.generator import DataGenerator
+from dcasekit.generator.scaler import Scaler
 from dcasekit.models import MST, SB_CNN_SED, Concatenated, SMel
 from dcasekit.recipes import _data, _detection
 from dcasekit.report import Published, Report, environment
-from dcasekit.scaler import Scaler
 
 
 @dataclass(frozen=True)

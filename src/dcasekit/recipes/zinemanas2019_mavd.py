@@ -31,10 +31,10 @@ from dcasekit.datasets.mavd import MAVD
 from dcasekit.datasets.urban_sed import UrbanSED
 from dcasekit.features import Mel, MelSpectrogram
 from dcasekit.generator import DataGenerator
+from dcasekit.generator.scaler import Scaler
 from dcasekit.models.sb_cnn_sed import SB_CNN_SED
 from dcasekit.recipes import _data, _detection
 from dcasekit.report import Published, Report, environment
-from dcasekit.scaler import Scaler
 
 
 @dataclass(frozen=True)
