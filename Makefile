@@ -58,7 +58,7 @@ docs: $(VENV)/.docs          ## the site, its gallery run: docs/_build/site/inde
 	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(RUN)/python -m sphinx -q -W --keep-going -b html docs $(SITE)
 
 kill: $(VENV)/.test          ## kill commands at random moments, run them again: KILLS=200 FAULTS=50 SEED=0
-	$(RUN)/python tests/kill/runner.py --kills $(or $(KILLS),200) --faults $(or $(FAULTS),50) --seed $(or $(SEED),0) --clock
+	OMP_NUM_THREADS=1 $(RUN)/python tests/kill/runner.py --kills $(or $(KILLS),200) --faults $(or $(FAULTS),50) --seed $(or $(SEED),0) --clock
 
 crosscheck: $(CROSS)/.done   ## our metrics against sed_eval, sed_scores_eval and psds_eval, YAMNet against onnxruntime, in an environment of their own
 	$(CROSS)/bin/python -m pytest crosscheck
