@@ -66,12 +66,14 @@ def everything(name: str, data: Path, out: Path) -> None:
     given = ("--dataset", name, "--data", data)
     run("augment", *given, "-A", "gain:min_db=3,max_db=3")
     run("datasets", "split", name, "--data", data, "--out", out / "splits")
-    for form in ("events", "tags", "tsv", "audacity", "raven", "jams"):
+    for form in ("events", "tags", "tsv", "audacity", "elan", "raven", "jams"):
         run("datasets", "convert", name, "--data", data, "--to", form, "--out", out / form)
     run("extract", *given, *SMALL)
     run("train", *given, *MLP, "--out", out / "run")
     if (out / "run" / "model").exists():
         run("predict", "--model", out / "run" / "model", *sorted(data.rglob("*.wav"))[:3])
+        run("predict", "--model", out / "run" / "model", data, "--out", out / "answers", "--clips", 2)
+        run("evaluate", "--model", out / "run" / "model", *given, "--out", out / "evaluation", "--scores", out / "scores")
     with suppress(dcasekit.DcasekitError):
         dataset = discover.load("datasets", name)(data)
         dataset.change_sampling_rate(4000)
