@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path, PurePath
 from types import ModuleType
 
@@ -66,7 +66,7 @@ def read_annotation(path: PathLike, *, format: str | None = None, annotator: str
     al., "Scaper", WASPAA 2017.
     """
     rows = list(_read(path, format))
-    if annotator is not None or len({(file, who) for _, file, who in rows}) > 1:
+    if annotator is not None or len({row[1:] for row in rows}) > 1:
         rows = list(choose_annotator(path, iter(rows), annotator))
         if len(files := sorted({row.file for row in rows})) > 1:
             some = ", ".join(files[:3])[:300]
@@ -237,12 +237,16 @@ def _find_format(name: str) -> ModuleType:
 
 def _recognise(path: PathLike) -> str | None:
     """Ask the formats that know a file's suffix which of them it is, by its first line."""
-    suffix = os.path.splitext(path)[1].lower()
-    fitting = [name for name, format in _load_formats().items() if suffix in format.SUFFIXES]
+    fitting = _find_fitting(os.path.splitext(path)[1].lower())
     if len(fitting) < 2:
         return next(iter(fitting), None)
     first = read_first_line(path).split("\t")
-    return max(fitting, key=lambda name: _load_formats()[name].recognise(first))
+    return max(fitting, key=lambda name: fitting[name].recognise(first))
+
+
+@lru_cache(maxsize=64)
+def _find_fitting(suffix: str) -> dict[str, ModuleType]:
+    return {name: format for name, format in _load_formats().items() if suffix in format.SUFFIXES}
 
 
 def _name_recording(path: PathLike) -> str:

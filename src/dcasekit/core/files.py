@@ -4,6 +4,7 @@ Everything dcasekit writes goes through here: a temporary name in the same folde
 id, a label file), `place` decides the path.
 """
 
+import codecs
 import csv
 import errno
 import hashlib
@@ -317,7 +318,7 @@ def read_utf8(path: PathLike) -> str:
         content = file.read(-1 if stat.S_ISREG(about.st_mode) and about.st_size <= _MOST_TEXT else _MOST_TEXT + 1)
     if len(content) > _MOST_TEXT:
         raise ValueError(f"it is larger than {_MOST_TEXT / 2**30:g} GiB")
-    return content.decode("utf-8-sig")
+    return content.removeprefix(codecs.BOM_UTF8).decode()
 
 
 def read_json(path: PathLike, *, error: type[Exception], mend: str = "it may be damaged: delete it and make it again") -> Any:

@@ -84,9 +84,8 @@ def _read_observation(observation: Any) -> Event | None:
     if not isinstance(label, str):
         raise TypeError(f"the label {shorten(label)} is not text")
     onset, duration, confidence = observation["time"], observation["duration"], observation.get("confidence")
-    if type(confidence) is not float:
+    if not type(onset) is type(duration) is type(confidence) is float:
         confidence = 1.0 if confidence is None else _read_number(confidence)
-    if not type(onset) is type(duration) is float:
         onset, duration = _read_number(onset), _read_number(duration)
     # The sum is not the decimal number that the annotator saw: 0.1 + 0.2 ends at 0.3.
     return Event(round(onset, 9), round(onset + duration, 9), label.strip(), confidence)

@@ -95,7 +95,10 @@ def _refuse_a_sequence(path: PathLike, rows: Sequence[Row]) -> None:
 
 def _shorten_names(rows: list[Row]) -> list[Row]:
     """Call files by the ends of their absolute paths, as long as needed to tell them apart."""
-    names = {file: file.replace("\\", "/") for file in {row.file for row in rows}}
+    files = {row.file for row in rows}
+    if files <= {""}:
+        return rows
+    names = {file: file.replace("\\", "/") for file in files}
     parts = {file: name.split("/") for file, name in names.items() if name.startswith("/") or name[1:3] == ":/"}
     twice = max(Counter(part[-1] for part in parts.values()).values(), default=1) > 1
     common = len(os.path.commonprefix([part[:-1] for part in parts.values()]))
