@@ -1,6 +1,7 @@
 """Sound that comes through a pipe or into a file that grows: the same answers as offline, gone on with after a kill."""
 
 import io
+import itertools
 import json
 import os
 import signal
@@ -16,11 +17,13 @@ from typer.testing import CliRunner
 
 from dcasekit import audio, cli, load
 from dcasekit.annotations import read_annotation
+from dcasekit.cli.outputs import event_cells
 from dcasekit.cli.watching import Pcm, Watcher, from_file, from_pipe, read_head
+from dcasekit.containers.streaming import Stream
 from dcasekit.errors import AudioError, MissingExtraError, StorageError
 from dcasekit.features import MelSpectrogram
 from dcasekit.models import CRNN2023
-from dcasekit.scores import to_events
+from dcasekit.scores import Scores, to_events
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SR, LIMIT = 8000, 0.46
@@ -41,10 +44,52 @@ def noise(seconds, sr=SR, seed=0):
     return (level * rng.standard_normal(len(level))).astype(np.float32)
 
 
-def offline(model, path, threshold=None):
+def offline(model, path):
+    """Give the events of a file at a threshold about the middle that no score touches, and this threshold."""
     (scores,) = load(model).predict([path])
-    limit = float(np.median(scores.values)) if threshold is None else threshold
+    limit = untouched(scores)
     return to_events(scores, threshold=limit), limit
+
+
+def untouched(scores):
+    ascending = np.unique(scores.values.astype(np.float64))
+    middle = ascending[len(ascending) // 3 : -len(ascending) // 3]
+    widest = np.diff(middle).argmax()
+    assert middle[widest + 1] - middle[widest] > 4e-5
+    return float(middle[widest] + middle[widest + 1]) / 2
+
+
+def watched(model, sound, threshold):
+    """Give the events of a sound that comes in chunks of all sizes."""
+    rng, told = np.random.default_rng(1), []
+    watcher = Watcher(model, SR, threshold, tell=told.append)
+    borders = np.cumsum([0, *rng.integers(1, 9000, len(sound) // 2000)])
+    list(watcher.run(sound[first:stop, None] for first, stop in itertools.pairwise([*borders[borders < len(sound)], len(sound)])))
+    return sorted(tuple(cells[:3]) for cells in told)
+
+
+def test_an_event_is_another_one_than_offline_only_where_a_score_touches_the_threshold(model):
+    """Windows are answered in batches as they come, of sizes of their own, and sums are rounded otherwise: scores differ by some 1e-6."""
+    network, sound = load(model), noise(40)
+    stream, parts = Stream(network), []
+    for first in range(0, len(sound), 3000):
+        parts += stream.add(sound[first : first + 3000])
+    parts += stream.finish()
+    edges = np.concatenate([[0.0], *(part.edges[1:] for part in parts)])
+    came = Scores(np.concatenate([part.values for part in parts]), edges, network.labels)
+    frames = np.asarray(network.features.compute(sound))
+    grid = network.features.grid(len(frames), len(sound) / SR)
+    whole = grid.join(network.answer(grid.cut(frames)), network.labels)
+    np.testing.assert_array_equal(came.edges, whole.edges)
+    assert np.abs(came.values - whole.values).max() < 1e-5
+    key = lambda scores, limit: {(event.onset, event.offset, event.label) for event in to_events(scores, threshold=limit)}  # noqa: E731
+    for limit in np.random.default_rng(0).choice(np.unique(whole.values), 100, replace=False).tolist():  # one score is the threshold
+        differing = (came.values > limit) != (whole.values > limit)
+        assert (np.abs(whole.values[differing] - limit) < 1e-5).all()
+        assert differing.any() == (key(came, limit) != key(whole, limit))
+    limit = untouched(whole)
+    assert len(key(whole, limit)) > 20
+    assert watched(network, sound, limit) == sorted(tuple(event_cells(event)[:3]) for event in to_events(whole, threshold=limit))
 
 
 def same(found, expected):
