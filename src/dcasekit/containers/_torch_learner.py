@@ -111,7 +111,8 @@ class TorchLearner(Learner):
         self.scaler.update()
         self.done += 1
         # The average begins as the plain mean, so that its start weighs nothing after a few steps.
-        decay = min(self.training.average, self.done / (self.done + 9))
+        rule = self.training.average
+        decay = rule(self.done) if callable(rule) else min(rule, self.done / (self.done + 9))
         own = set() if self._teacher is None else {name for name, _ in self._teacher.named_buffers()}
         for name, tensor in self.network.state_dict().items() if self.average else ():
             kept = self.average[name]
@@ -124,8 +125,8 @@ class TorchLearner(Learner):
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Put the averaged weights into the network for a while."""
-        if not self.average:
+        """Put the averaged weights into the network for a while, if they are what is kept."""
+        if not self.average or self.training.keep == "network":
             yield
             return
         own = copy.deepcopy(self.network.state_dict())

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -88,16 +89,46 @@ class Step:
     def answer(self, part: Part, x: Tensor | None = None, *, network: nn.Module | None = None) -> Tensor:
         """Give the logits (windows, labels) or (windows, frames, labels) for a part's windows, or for others of its kind.
 
+        A network that pools its frames itself, see `answer_both`, gives those of whole windows where the part's targets are of these.
+
         Parameters
         ----------
         x : instead of the part's own windows.
         network : instead of the one that learns, such as `teacher`.
         """
-        windows, network = part.x if x is None else x, network or self.network
-        precision = self.training.precision
+        network = network or self.network
+        if part.y.ndim == 2 and hasattr(network, "answer_both"):
+            return self.answer_both(part, x, network=network)[1]
+        return self._answer(part, x, network)
+
+    def answer_both(self, part: Part, x: Tensor | None = None, *, network: nn.Module | None = None) -> tuple[Tensor | None, Tensor]:
+        """Give the logits of frames (windows, frames, labels) and of whole windows (windows, labels), in one pass.
+
+        A network that pools its frames in a way of its own has a method of this name, which takes what its ``forward`` takes and gives
+        both. Of any other network a window's answer is the mean of its frames' answers, or all there is: then frames are ``None``.
+        Parameters as of `answer`.
+        """
+        network = network or self.network
+        own: Callable[..., tuple[Tensor, Tensor]] | None = getattr(network, "answer_both", None)
+        if own is not None:
+            both = self._answer(part, x, partial(_side_by_side, own))
+            return both[:, 1:], both[:, 0]
+        logits = self._answer(part, x, network)
+        return (None, logits) if logits.ndim == 2 else (logits, pool_logits(logits, self.losses[part.task]))
+
+    def probabilities(self, logits: Tensor, part: Part) -> Tensor:
+        """Give what a part's logits say, as its loss takes them: probabilities, or the answers of a network that gives these."""
+        loss = self.losses[part.task]
+        if loss == "mse of answers":
+            return logits
+        return logits.softmax(-1) if loss == "cross_entropy" else logits.sigmoid()
+
+    def _answer(self, part: Part, x: Tensor | None, ask: Callable[..., Tensor]) -> Tensor:
+        """Ask a network, by itself or by one of its methods."""
+        windows, precision = part.x if x is None else x, self.training.precision
         try:
             with torch.autocast(windows.device.type, getattr(torch, precision), enabled=precision != "float32"):
-                logits = self.processes.answer((lambda x: network(x, part.task)) if self.heads else network, windows)
+                logits = self.processes.answer((lambda x: ask(x, part.task)) if self.heads else ask, windows)
         except DcasekitError:
             raise
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
@@ -151,7 +182,14 @@ def pool_logits(logits: Tensor, loss: str) -> Tensor:
         return logits.mean(1)
     if loss == "cross_entropy":
         return logits.log_softmax(-1).logsumexp(1)  # of the sum, whose softmax is the mean's
-    return logits.sigmoid().mean(1).logit(eps=1e-6)
+    # log(p / (1 - p)) of a mean p, exact for logits of any size: the number of frames cancels
+    return nn.functional.logsigmoid(logits).logsumexp(1) - nn.functional.logsigmoid(-logits).logsumexp(1)
+
+
+def _side_by_side(answer_both: Callable[..., tuple[Tensor, Tensor]], *asked: Any) -> Tensor:
+    """Give the answer for windows as if it were their first frame: one tensor (windows, 1 + frames, labels)."""
+    frames, windows = answer_both(*asked)
+    return torch.cat([windows[:, None], frames], dim=1)
 
 
 def pool_targets(y: Tensor, steps: int) -> Tensor:

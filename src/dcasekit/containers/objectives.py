@@ -2,17 +2,18 @@
 
 `train(objective=...)` takes the name of one of these, a function, or `functools.partial` of one for other settings than its defaults. One
 of your own gets a `Step`: ``step.answer(part)`` gives logits, ``step.loss(logits, part)`` the loss over what is known, for each of
-``step.batches``.
+``step.batches``; ``step.answer_both(part)`` gives the logits of frames and of whole windows.
 """
 
 import math
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, kl_div, mse_loss
 
-from dcasekit.containers._torch_step import Part, Step
+from dcasekit.containers._torch_step import Part, Step, pool_targets
 from dcasekit.errors import ModelError
 
 __all__ = ["Part", "Step", "distillation", "mean_teacher", "mixup", "supervised"]
@@ -54,33 +55,88 @@ def _mixed_loss(step: Step, part: Part, alpha: float | None) -> Tensor:
     return ratio * step.loss(answer, part) + (1 - ratio) * step.loss(answer, part, part.y[other])
 
 
-def mean_teacher(step: Step, *, weight: float = 2.0, ramp_epochs: float = 50.0, noise: float = 0.0) -> Tensor:
+def mean_teacher(  # noqa: PLR0913 - the settings of the published systems
+    step: Step,
+    *,
+    weight: float = 2.0,
+    ramp_epochs: float = 50.0,
+    noise: float = 0.0,
+    mix: float = 0.0,
+    alpha: float = 0.2,
+    columns: Mapping[str, Sequence[int]] | None = None,
+) -> Tensor:
     """Give the loss where something is known, and how far the answers for all windows are from the averaged network's.
 
     Tarvainen and Valpola 2017, as in the DCASE 2023 task 4A baseline: one pass of the windows of all parts; the squared error of the
-    answers, and of their mean over frames, to those of ``step.teacher``, weighted by ``weight * exp(-5 (1 - t)^2)``. Strong clips are a
-    part with frame targets, weak ones a part with ``target="clip"``; a part of which nothing is known only has to agree. It asks for
-    ``train(average=0.999)``. All parts have windows of one length and one task.
+    answers for frames, and of those for windows, to those of ``step.teacher``, weighted by ``weight * exp(-5 (1 - t)^2)``. Strong clips
+    are a part with frame targets, weak ones a part with ``target="clip"``, judged by the network's own answer for windows, see
+    `Step.answer_both`; a part of which nothing is known only has to agree. It asks for ``train(average=0.999)``. All parts have windows
+    of one length and one task.
 
     Parameters
     ----------
     weight : of the agreement, once it counts whole.
     ramp_epochs : t grows from 0 to 1 in them.
     noise : standard deviation of what is added to the teacher's windows.
+    mix : probability that in a step the windows of each part of which something is known are mixed with others of this part, and their
+        targets likewise, once; all at one ratio. The baseline's is 0.5.
+    alpha : that ratio is drawn from Beta(alpha, alpha).
+    columns : part -> those labels, by number, that its data set knows: of others its windows' answers need not agree. Of parts that are
+        not named all count.
     """
     parts = list(step.batches.values())
-    windows = torch.cat([part.x for part in parts])
-    logits = step.answer(parts[0], windows)
+    ratio, orders = _draw_mixture(step, mix, alpha)
+    windows = torch.cat([_mix(part.x, ratio, order) for part, order in zip(parts, orders, strict=True)])
+    both = step.answer_both(parts[0], windows)
     with torch.no_grad():
         seen = windows + noise * torch.randn_like(windows) if noise else windows
-        taught = step.answer(parts[0], seen, network=step.teacher).sigmoid()
-    answers = logits.sigmoid()
-    apart = mse_loss(answers, taught)
-    if answers.ndim == 3:
-        apart = apart + mse_loss(answers.mean(1), taught.mean(1))
+        taught = step.answer_both(parts[0], seen, network=step.teacher)
+    counted = _counted(step, both[1], columns)
+    apart = sum(_apart(step, mine, other, counted) for mine, other in zip(both, taught, strict=True) if mine is not None)
     share = math.exp(-5 * (1 - min(step.number / (ramp_epochs * step.steps), 1)) ** 2)
-    own = logits.split([len(part.x) for part in parts])
-    return sum((step.loss(answer, part) for answer, part in zip(own, parts, strict=True)), start=weight * share * apart)
+    loss: Tensor = cast("Tensor", weight * share * apart)
+    sizes = [len(part.x) for part in parts]
+    frames = both[1].split(sizes) if both[0] is None else both[0].split(sizes)
+    for part, order, of_frames, of_windows in zip(parts, orders, frames, both[1].split(sizes), strict=True):
+        answer = of_windows if part.y.ndim == 2 else of_frames
+        target = part.y if answer.ndim == 2 else pool_targets(part.y, answer.shape[1])
+        loss = loss + step.loss(answer, part, _mix(target, ratio, order))
+    return loss
+
+
+def _draw_mixture(step: Step, mix: float, alpha: float) -> tuple[float, list[Tensor | None]]:
+    """Draw a ratio, and for each part what its windows are mixed with; ``None``: they are not."""
+    if not mix or step.rng.random() >= mix:
+        return 1.0, [None] * len(step.batches)
+    ratio = float(step.rng.beta(alpha, alpha))
+    orders = [torch.from_numpy(step.rng.permutation(len(part.x))).to(part.x.device) for part in step.batches.values()]
+    return ratio, [order if part.known else None for order, part in zip(orders, step.batches.values(), strict=True)]
+
+
+def _mix(rows: Tensor, ratio: float, order: Tensor | None) -> Tensor:
+    return rows if order is None else ratio * rows + (1 - ratio) * rows[order]
+
+
+def _counted(step: Step, answers: Tensor, columns: Mapping[str, Sequence[int]] | None) -> Tensor | None:
+    """Tell which labels of which windows have to agree, (windows, labels), 1 or 0; ``None``: all."""
+    if columns is None:
+        return None
+    counted, first = torch.zeros_like(answers), 0
+    for name, part in step.batches.items():
+        last = first + len(part.x)
+        counted[first:last, list(columns.get(name, range(answers.shape[1])))] = 1
+        first = last
+    return counted
+
+
+def _apart(step: Step, logits: Tensor, taught: Tensor | None, counted: Tensor | None) -> Tensor:
+    """Give the mean squared distance of two networks' answers, over what counts."""
+    part = next(iter(step.batches.values()))
+    mine, other = (step.probabilities(each, part) for each in (logits, cast("Tensor", taught)))
+    if counted is None:
+        return mse_loss(mine, other)
+    weights = (counted if mine.ndim == 2 else counted[:, None]).expand_as(mine)
+    return ((mine - other).square() * weights).sum() / weights.sum()
 
 
 def distillation(step: Step, *, teacher: Teacher, weight: float = 0.5, temperature: float = 2.0) -> Tensor:

@@ -132,6 +132,19 @@ def plateau(moment: Moment, *, patience: int = 45, factor: float = 0.1, key: str
     return rate
 
 
+def mean_decay(steps: int, *, decay: float = 0.999) -> float:
+    """Give the decay of a mean teacher's average after so many steps: min(1 - 1 / (steps + 1), decay), for ``train(average=)``.
+
+    So at first it's the plain mean of all weights so far (Tarvainen and Valpola 2017; the DCASE 2023 task 4A baseline).
+
+    Examples
+    --------
+    >>> [round(mean_decay(steps), 4) for steps in (1, 100, 5900)]
+    [0.5, 0.9901, 0.999]
+    """
+    return min(1 - 1 / (steps + 1), decay)
+
+
 SCHEDULES: Mapping[str, Schedule] = {
     function.__name__: function for function in (constant, cosine, one_cycle, restarts, ramp_up, inverse_decay, plateau)
 }

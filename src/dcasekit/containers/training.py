@@ -21,7 +21,7 @@ Objective: TypeAlias = Callable[[Any], Any]
 # Names of `dcasekit.containers.objectives`, which imports PyTorch; a test compares.
 _OBJECTIVES = ("supervised", "mixup", "mean_teacher", "distillation")
 _OPTIMIZERS = ("adam", "adamw", "sgd")
-_FUNCTIONS = ("objective", "schedule", "optimizer", "early_stopping", "monitor")
+_FUNCTIONS = ("objective", "schedule", "optimizer", "early_stopping", "monitor", "average")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,10 @@ class Training(Settings):
         training clips. PyTorch alone.
     clip_norm : scale gradients down whose norm over all weights is larger; ``None``: never. PyTorch alone.
     augment : functions of a batch, applied in order before each step (`dcasekit.batch_augmentations`).
-    average : decay of a running average of the weights, which is what is validated and kept, e.g. 0.99; 0: none.
+    average : decay of a running average of the weights, e.g. 0.99, less in the first steps; 0: none. Or a function of the number of steps
+        taken, `schedules.mean_decay` or one of your own, that gives the decay after them.
+    keep : where there is an average: ``"average"``: it's what is validated and kept; ``"network"``: the network itself is, and the average
+        is but its teacher.
     monitor : what decides on validation data which epoch is best: ``"metric"``, the main number of the task, ``"loss"``, the name of
         another number of the epoch's record without its ``val_`` (the larger the better, unless it ends in "loss" or begins with "error"),
         or a function of `Results` that gives such a number. A mapping name -> one of these keeps the weights of several epochs, see
@@ -86,7 +89,8 @@ class Training(Settings):
     class_weights: Literal["balanced"] | Mapping[str, float] | None = None
     clip_norm: float | None = None
     augment: Sequence[BatchAugmentation] = ()
-    average: float = 0.0
+    average: float | Callable[[int], float] = 0.0
+    keep: Literal["average", "network"] = "average"
     monitor: Monitor | Mapping[str, Monitor] = "metric"
     best_from: int = 1
     early_stopping: int | Callable[[Sequence[Mapping[str, float]]], bool] | None = None
@@ -113,6 +117,7 @@ class Training(Settings):
             "objective": (None, *_OBJECTIVES),
             "loss": (None, "cross_entropy", "binary_cross_entropy", "mse"),
             "precision": ("float32", "bfloat16", "float16"),
+            "keep": ("average", "network"),
         }
         for name, allowed in choices.items():
             value = getattr(self, name)
@@ -235,7 +240,7 @@ def _check_numbers(training: Training) -> None:
         "learning_rate > 0": _number(training.learning_rate) and training.learning_rate > 0,
         "weight_decay >= 0": _number(training.weight_decay) and training.weight_decay >= 0,
         "0 <= momentum < 1": _number(training.momentum) and 0 <= training.momentum < 1,
-        "0 <= average < 1": _number(training.average) and 0 <= training.average < 1,
+        "0 <= average < 1, or a function": callable(training.average) or (_number(training.average) and 0 <= training.average < 1),
         "considered_improvement >= 0": _number(training.considered_improvement) and training.considered_improvement >= 0,
         "early_stopping >= 1, whole epochs, a function, or None (never)": patience is None
         or callable(patience)
