@@ -16,6 +16,7 @@ import pytest
 from onnx import TensorProto, helper
 from scipy.special import expit
 
+from dcasekit.containers.projection import find_alike
 from dcasekit.datasets import ESC10
 from dcasekit.features import YAMNetEmbedding
 from dcasekit.models import YAMNet
@@ -97,3 +98,12 @@ def test_a_linear_model_on_the_embedding_tells_esc10_apart(files, tmp_path):
     config = esc10_yamnet.Config(weights=str(files[0]))
     report = esc10_yamnet.run(config, {"esc10": ESC10_FOLDER}, tmp_path)
     assert report.sections[0].pooled.numbers["accuracy"] >= 0.94
+
+
+@needs_sounds
+def test_most_of_the_ten_nearest_are_of_the_same_class(files, tmp_path):
+    dataset, feature = ESC10(ESC10_FOLDER, cache=tmp_path), YAMNetEmbedding(weights=files[0])
+    clips = dataset.clips
+    found = [np.mean([other.tags == clip.tags for other, _ in find_alike(clip.path, dataset, feature)]) for clip in clips]
+    print(f"precision at 10: {np.mean(found):.4f} of {len(clips)} clips")
+    assert np.mean(found) > 0.87

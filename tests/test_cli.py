@@ -35,6 +35,7 @@ COMMANDS = [
     "datasets list", "datasets info", "datasets stats", "datasets download", "datasets validate", "datasets split", "datasets convert",
     "models list", "models info", "models trained", "models export", "models calibrate", "features", "recipes",
     "extract", "augment", "train", "fine-tune", "evaluate", "predict", "watch", "score", "run", "reproduce", "app", "tag", "probe",
+    "search",
 ]  # fmt: skip
 SMALL = ["-F", "sr=8000", "-F", "audio_win=256", "-F", "audio_hop=200", "-F", "mel.bands=8"]
 TRAIN = ["--dataset", "esc10", "--model", "mlp", *SMALL, "-M", "hidden_layers_size=[8]", "-M", "dropout_rates=[0]", "-T", "device=cpu"]

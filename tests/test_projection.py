@@ -1,13 +1,17 @@
 """Clips as points: vectors of layers and features, in two dimensions, and which are alike."""
 
+import json
 import sys
 import types
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from dcasekit import DataGenerator, testing
-from dcasekit.containers.projection import feature_vectors, layer_vectors, nearest, project
+from dcasekit import DataGenerator, audio, testing
+from dcasekit.cli import app
+from dcasekit.containers.projection import feature_vectors, find_alike, layer_vectors, nearest, project
+from dcasekit.datasets import Folder
 from dcasekit.errors import MissingExtraError, ModelError
 from dcasekit.features import MelSpectrogram
 from dcasekit.models import SB_CNN
@@ -100,6 +104,88 @@ def test_the_nearest_are_of_the_same_group_and_never_the_one_itself():
     cosines = [cosine for _, cosine in found]
     assert cosines == sorted(cosines, reverse=True)
     assert len(nearest(vectors, 4, k=100)) == 29
+
+
+def test_a_vector_from_elsewhere_has_the_neighbours_of_its_place():
+    vectors, _ = clouds()
+    assert nearest(vectors, vectors[4], k=1, standardise=False) == [(4, pytest.approx(1.0))]
+    assert [at for at, _ in nearest(vectors, vectors[4], standardise=False)][1:] == [
+        at for at, _ in nearest(vectors, 4, k=9, standardise=False)
+    ]
+    assert nearest([[3, 4], [0, 5]], [6, 8], standardise=False) == [(0, pytest.approx(1.0)), (1, pytest.approx(0.8))]
+    with pytest.raises(ModelError, match="expected vectors"):
+        nearest([[3, 4]], [np.nan, 1])
+
+
+@pytest.fixture
+def tones(tmp_path):
+    """Recordings in a folder, a short tone in each: low and high ones, under and above 1 kHz."""
+    for name, hz in {"low1": 300, "low2": 310, "low3": 290, "high1": 2000, "high2": 2050}.items():
+        samples = np.zeros(16000, np.float32)
+        at = 1000 * len(name) + 800 * int(name[-1])
+        samples[at : at + 3000] = np.sin(2 * np.pi * hz * np.arange(3000) / 16000)
+        audio.write(tmp_path / "sounds" / name.strip("123") / f"{name}.wav", samples, 16000)
+    return tmp_path / "sounds"
+
+
+FRONT = MelSpectrogram(sr=16000, log=None)
+
+
+def test_recordings_alike_are_found_and_the_one_itself_is_not(tones, tmp_path, monkeypatch):
+    dataset = Folder(tones, cache=tmp_path / "cache")
+    (tones / "low" / "text.wav").write_text("no audio")
+    found = find_alike(tones / "low" / "low1.wav", dataset, FRONT, k=3)
+    assert {clip.id for clip, _ in found[:2]} == {"low/low2", "low/low3"}
+    assert found[0][1] > 0.9 > found[2][1]
+    copy = tmp_path / "elsewhere.wav"
+    copy.write_bytes((tones / "low" / "low1.wav").read_bytes())
+    again = find_alike(copy, dataset, FRONT)
+    assert (again[0][0].id, again[0][1]) == ("low/low1", pytest.approx(1.0))
+    assert len(again) == 5
+    monkeypatch.setattr(MelSpectrogram, "compute_blocks", None)  # nothing is computed a second time
+    assert find_alike(tones / "low" / "low1.wav", Folder(tones, cache=tmp_path / "cache"), FRONT, k=3) == found
+
+
+def test_a_folder_without_labels_can_be_searched(tmp_path):
+    for number in range(3):
+        audio.write(tmp_path / "in" / f"{number}.wav", np.sin(np.arange(16000) * (0.1 + 0.4 * (number == 1))), 16000)
+    (first, cosine), (second, _) = find_alike(tmp_path / "in" / "0.wav", Folder(tmp_path / "in", cache=tmp_path / "cache"), FRONT)
+    assert (first.id, cosine, first.tags, second.id) == ("2", pytest.approx(1.0), None, "1")
+    audio.write(tmp_path / "alone" / "0.wav", np.sin(np.arange(16000)), 16000)
+    assert find_alike(tmp_path / "alone" / "0.wav", Folder(tmp_path / "alone", cache=tmp_path / "cache"), FRONT) == []
+    done = CliRunner().invoke(app, ["search", str(tmp_path / "alone" / "0.wav"), "--in", str(tmp_path / "alone"), "--feature", "mfcc", "-q"])
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "no other recording" in done.stderr
+
+
+def test_search_answers_with_a_table_json_and_a_file(tones, tmp_path):
+    before = {path: path.read_bytes() for path in tones.rglob("*") if path.is_file()}
+    given = ["search", tones / "high" / "high1.wav", "--in", tones, "--feature", "mel_spectrogram", "-F", "log=none", "-F", "sr=16000"]
+    given += ["--top", 2, "--cache", tmp_path / "cache", "--quiet"]
+    done = CliRunner().invoke(app, [*map(str, given), "--json", "--out", str(tmp_path / "found.tsv")])
+    assert done.exit_code == 0, done.output
+    [first, second] = json.loads(done.stdout)
+    assert (first["file"], first["labels"]) == (str(tones / "high" / "high2.wav"), ["high"])
+    assert first["similarity"] > second["similarity"]
+    rows = (tmp_path / "found.tsv").read_text().splitlines()
+    assert rows[:2] == ["filename\tsimilarity\tlabels", f"{tones / 'high' / 'high2.wav'}\t{first['similarity']:.4f}\thigh"]
+    assert {path: path.read_bytes() for path in tones.rglob("*") if path.is_file()} == before
+    done = CliRunner().invoke(app, list(map(str, given)))
+    assert "similarity" in done.stdout
+    assert "high" in done.stdout
+
+
+def test_search_without_weights_says_what_to_do(tones, tmp_path, monkeypatch):
+    monkeypatch.setenv("DCASEKIT_CACHE", str(tmp_path / "weights"))
+    given = ["search", str(tones / "low" / "low1.wav"), "--in", str(tones), "--quiet"]
+    done = CliRunner().invoke(app, given)
+    assert done.exit_code == 1
+    assert "fetch https://storage.googleapis.com/audioset/yamnet.h5" in done.stderr
+    assert "dcasekit search --download fetches what is missing, --feature mel_spectrogram needs nothing" in done.stderr
+    assert {path.suffix for path in tones.rglob("*") if path.is_file()} <= {".wav", ".json", ""}
+    done = CliRunner().invoke(app, [*given, "--feature", "mel_spectrogram", "--download"])
+    assert done.exit_code == 2
+    assert "MelSpectrogram needs no file" in done.stderr
 
 
 def test_vectors_of_a_layer_and_of_a_feature_are_one_per_clip(tmp_path):

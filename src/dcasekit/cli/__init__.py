@@ -21,6 +21,7 @@ from dcasekit.cli import output as _cli_output
 from dcasekit.cli import prediction as _cli_prediction
 from dcasekit.cli import probing as _cli_probing
 from dcasekit.cli import recipes as _cli_recipes
+from dcasekit.cli import searching as _cli_searching
 from dcasekit.cli import tagging as _cli_tagging
 from dcasekit.cli import tuning as _cli_tuning
 from dcasekit.cli import watch as _cli_watch
@@ -340,6 +341,11 @@ app.command(
     ),
 )(_cli_tuning.fine_tune)
 app.command(epilog=_cli_output.examples("dcasekit probe --dataset esc10 --data data/ESC-50 --out runs/probe"))(_cli_probing.probe)
+app.command(
+    epilog=_cli_output.examples(
+        "dcasekit search dog.wav --in my/recordings", "dcasekit search dog.wav --in data/ESC-50 --dataset esc10 --out alike.tsv"
+    )
+)(_cli_searching.search)
 app.command(epilog=_cli_output.examples("dcasekit tag --download dog.wav street.mp3", "dcasekit tag night.flac --top 10 --scores scores"))(
     _cli_tagging.tag
 )

@@ -1,5 +1,6 @@
 """Clips as points: vectors of a model's layer or of a feature, in two dimensions, and which clips are alike."""
 
+import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from dcasekit.annotations import Clip
 from dcasekit.containers.base import ModelContainer
 from dcasekit.core import discover
-from dcasekit.core.units import FloatArray
+from dcasekit.core.units import FloatArray, PathLike
 from dcasekit.datasets.base import Dataset
 from dcasekit.errors import MissingExtraError, ModelError
 from dcasekit.features.base import FeatureExtractor
@@ -33,8 +34,10 @@ def layer_vectors(model: ModelContainer, layer: str, data: Any) -> FloatArray:
     return np.stack([_average(found, last=last) for found in model.embed(layer, data)])
 
 
-def feature_vectors(features: FeatureExtractor, dataset: Dataset, clips: Sequence[Clip] | None = None) -> FloatArray:
-    """Give a vector for each clip: the mean of an extracted feature's frames, such as of an embedding.
+def feature_vectors(
+    features: FeatureExtractor, dataset: Dataset, clips: Sequence[Clip] | None = None, *, over_time: Literal["mean", "max"] = "mean"
+) -> FloatArray:
+    """Give a vector for each clip: the mean or the maximum of an extracted feature's frames, such as of an embedding.
 
     Parameters
     ----------
@@ -45,7 +48,8 @@ def feature_vectors(features: FeatureExtractor, dataset: Dataset, clips: Sequenc
     FeatureError : the feature of a clip is not extracted yet.
     """
     store = features.store(dataset)
-    return np.stack([store.read(clip.id).mean(axis=0) for clip in (dataset.clips if clips is None else clips)])
+    pool = np.max if over_time == "max" else np.mean
+    return np.stack([pool(store.read(clip.id), axis=0) for clip in (dataset.clips if clips is None else clips)])
 
 
 def _average(found: FloatArray, *, last: bool) -> FloatArray:
@@ -92,13 +96,15 @@ def project(vectors: ArrayLike, method: Literal["pca", "tsne", "umap"] = "pca", 
     return np.asarray(points[:, :2], dtype=np.float32)
 
 
-def nearest(vectors: ArrayLike, query: int, k: int = 10) -> list[tuple[int, float]]:
-    """Find the `k` vectors most like one of them, by cosine: positions and cosines, the nearest first.
+def nearest(vectors: ArrayLike, query: int | ArrayLike, k: int = 10, *, standardise: bool = True) -> list[tuple[int, float]]:
+    """Find the `k` vectors most like one, by cosine: positions and cosines, the nearest first.
 
     Parameters
     ----------
-    vectors : (clips, values), finite; each value is brought to mean 0 and deviation 1 first, as in `project`.
-    query : position of the vector; it is not among those found.
+    vectors : (clips, values), finite.
+    query : position of one of them, which is not among those found; or another vector (values,).
+    standardise : bring each value to mean 0 and deviation 1 over `vectors` first, as in `project`: right where values are of very unlike
+        size, as a layer's; ``False`` for embeddings, whose directions were learned.
 
     Raises
     ------
@@ -108,14 +114,60 @@ def nearest(vectors: ArrayLike, query: int, k: int = 10) -> list[tuple[int, floa
     --------
     >>> nearest([[0, 0], [9, 1], [8, 1], [1, 9]], 1, k=1)[0][0]
     2
+    >>> nearest([[9, 1], [0, 2]], [0, 1], k=1, standardise=False)
+    [(1, 1.0)]
     """
-    points = _standardise(_checked(vectors))
-    if not 0 <= query < len(points):
+    points, other = _checked(vectors), not isinstance(query, int | np.integer)
+    if other:
+        points = np.concatenate((points, _checked([query])))
+    elif not 0 <= query < len(points):  # type: ignore[operator] # a position
         raise ModelError(f"there are {len(points)} vectors, counted from 0; there is no {query}")
+    place = len(points) - 1 if other else int(query)  # type: ignore[arg-type] # a position
+    points = _standardise(points) if standardise else points
     length = np.linalg.norm(points, axis=1)
-    cosine = points @ points[query] / np.maximum(length * length[query], np.finfo(np.float64).tiny)
-    order = [int(at) for at in np.argsort(-cosine, kind="stable") if at != query]
+    cosine = points @ points[place] / np.maximum(length * length[place], np.finfo(np.float64).tiny)
+    order = [int(at) for at in np.argsort(-cosine, kind="stable") if at != place]
     return [(at, float(cosine[at])) for at in order[:k]]
+
+
+def find_alike(
+    recording: PathLike, dataset: Dataset, features: FeatureExtractor, k: int = 10, *, jobs: int | None = None, progress: bool = False
+) -> list[tuple[Clip, float]]:
+    """Find the clips of a dataset that sound most like a recording: by the cosine of a feature's maxima over time, the nearest first.
+
+    Maxima, because a sound may be short: means are those of the silence around it. The dataset's features are extracted where they are not yet, so that a second search computes no more than the recording asked for, and
+    nothing where that is one of the clips. Clips that cannot be read are left out, with a warning.
+
+    Parameters
+    ----------
+    recording : an audio file; where it is a clip of the dataset, it is not among those found.
+    dataset : where to look; `Folder` for recordings of your own.
+    features : best an embedding, such as `YAMNetEmbedding`.
+    k : how many clips to give.
+    jobs, progress : as for `FeatureExtractor.extract`.
+
+    Raises
+    ------
+    AudioError : the recording cannot be read.
+    FeatureError : the feature cannot be computed of it, or a file that the feature needs is missing.
+
+    Examples
+    --------
+    ::
+
+        find_alike("dog.wav", Folder("my/recordings"), YAMNetEmbedding())
+    """
+    store = features.extract(dataset, jobs=jobs, on_error="skip", progress=progress)
+    asked = os.path.realpath(recording)
+    own = [clip for clip in dataset.clips if os.path.realpath(clip.path) == asked]
+    whole = next((clip for clip in own if clip.channel is None and clip.id in store.entries), None)
+    frames = [store.read(whole.id)] if whole else list(features.compute_file(recording))
+    clips = [clip for clip in dataset.clips if clip.id in store.entries and clip not in own]
+    if not clips:
+        return []
+    vectors = feature_vectors(features, dataset, clips, over_time="max")
+    found = nearest(vectors, np.concatenate(frames).max(axis=0), k, standardise=False)
+    return [(clips[at], cosine) for at, cosine in found]
 
 
 def _checked(vectors: ArrayLike) -> NDArray[np.float64]:

@@ -251,12 +251,15 @@ class Dataset(DatasetFiles, ABC):
         return found
 
     def _check(self, clips: Iterable[Clip]) -> Iterable[Clip]:
-        known, seen = set(self.labels), set()
+        known: set[str] = set()
+        seen = set()
         for clip in clips:
             if clip.id in seen:
                 raise DatasetError(f"{self.name}: clip {shorten(clip.id)} is listed twice in {self.root}; remove one of the rows")
             seen.add(clip.id)
             found = {*(clip.tags or ()), *(event.label for event in clip.events or ())}
+            if found and not known:  # recordings without any label are clips, too, of a dataset whose labels nobody asks for
+                known = set(self.labels)
             if unknown := sorted(found - known):
                 raise DatasetError(
                     f"{self.name} in {self.root}: clip {shorten(clip.id)} has the unknown label {shorten(unknown[0])}; "

@@ -177,6 +177,11 @@ class EmbeddingFeature(FeatureExtractor):
         given = getattr(self, name)
         return _folder() / self.published[name].filename if given is None else Path(given)
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The settings whose published file is used and not there yet; `download` fetches it."""
+        return tuple(name for name in self.published if getattr(self, name) is None and not self._path(name).is_file())
+
     def _need_files(self) -> None:
         """Refuse to begin without a file, and say where it comes from."""
         kind = type(self).__name__
