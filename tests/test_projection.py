@@ -153,7 +153,9 @@ def test_a_folder_without_labels_can_be_searched(tmp_path):
     assert (first.id, cosine, first.tags, second.id) == ("2", pytest.approx(1.0), None, "1")
     audio.write(tmp_path / "alone" / "0.wav", np.sin(np.arange(16000)), 16000)
     assert find_alike(tmp_path / "alone" / "0.wav", Folder(tmp_path / "alone", cache=tmp_path / "cache"), FRONT) == []
-    done = CliRunner().invoke(app, ["search", str(tmp_path / "alone" / "0.wav"), "--in", str(tmp_path / "alone"), "--feature", "mfcc", "-q"])
+    done = CliRunner().invoke(
+        app, ["search", str(tmp_path / "alone" / "0.wav"), "--in", str(tmp_path / "alone"), "--feature", "mfcc", "-q"]
+    )
     assert (done.exit_code, done.stdout) == (0, "")
     assert "no other recording" in done.stderr
 

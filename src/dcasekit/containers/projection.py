@@ -135,8 +135,9 @@ def find_alike(
 ) -> list[tuple[Clip, float]]:
     """Find the clips of a dataset that sound most like a recording: by the cosine of a feature's maxima over time, the nearest first.
 
-    Maxima, because a sound may be short: means are those of the silence around it. The dataset's features are extracted where they are not yet, so that a second search computes no more than the recording asked for, and
-    nothing where that is one of the clips. Clips that cannot be read are left out, with a warning.
+    Maxima, because a sound may be short: means are those of the silence around it. The dataset's features are extracted where they are not
+    yet, so that a second search computes no more than the recording asked for, and nothing where that is one of the clips. Clips that
+    cannot be read are left out, with a warning.
 
     Parameters
     ----------
