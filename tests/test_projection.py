@@ -112,9 +112,9 @@ def test_a_vector_from_elsewhere_has_the_neighbours_of_its_place():
     assert [at for at, _ in nearest(vectors, vectors[4], standardise=False)][1:] == [
         at for at, _ in nearest(vectors, 4, k=9, standardise=False)
     ]
-    assert nearest([[3, 4], [0, 5]], [6, 8], standardise=False) == [(0, pytest.approx(1.0)), (1, pytest.approx(0.8))]
+    assert nearest([[3, 4], [0, 5]], np.array([6, 8]), standardise=False) == [(0, pytest.approx(1.0)), (1, pytest.approx(0.8))]
     with pytest.raises(ModelError, match="expected vectors"):
-        nearest([[3, 4]], [np.nan, 1])
+        nearest([[3, 4]], np.array([np.nan, 1]))
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def project(vectors: ArrayLike, method: Literal["pca", "tsne", "umap"] = "pca", 
     return np.asarray(points[:, :2], dtype=np.float32)
 
 
-def nearest(vectors: ArrayLike, query: int | ArrayLike, k: int = 10, *, standardise: bool = True) -> list[tuple[int, float]]:
+def nearest(vectors: ArrayLike, query: int | FloatArray, k: int = 10, *, standardise: bool = True) -> list[tuple[int, float]]:
     """Find the `k` vectors most like one, by cosine: positions and cosines, the nearest first.
 
     Parameters
@@ -114,15 +114,17 @@ def nearest(vectors: ArrayLike, query: int | ArrayLike, k: int = 10, *, standard
     --------
     >>> nearest([[0, 0], [9, 1], [8, 1], [1, 9]], 1, k=1)[0][0]
     2
-    >>> nearest([[9, 1], [0, 2]], [0, 1], k=1, standardise=False)
+    >>> nearest([[9, 1], [0, 2]], np.array([0, 1]), k=1, standardise=False)
     [(1, 1.0)]
     """
-    points, other = _checked(vectors), not isinstance(query, int | np.integer)
-    if other:
-        points = np.concatenate((points, _checked([query])))
-    elif not 0 <= query < len(points):  # type: ignore[operator] # a position
-        raise ModelError(f"there are {len(points)} vectors, counted from 0; there is no {query}")
-    place = len(points) - 1 if other else int(query)  # type: ignore[arg-type] # a position
+    points = _checked(vectors)
+    if isinstance(query, int | np.integer):
+        if not 0 <= query < len(points):
+            raise ModelError(f"there are {len(points)} vectors, counted from 0; there is no {query}")
+        place = int(query)
+    else:
+        place = len(points)
+        points = _checked(np.concatenate((points, np.asarray(query)[None])))
     points = _standardise(points) if standardise else points
     length = np.linalg.norm(points, axis=1)
     cosine = points @ points[place] / np.maximum(length * length[place], np.finfo(np.float64).tiny)
