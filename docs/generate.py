@@ -13,6 +13,7 @@ import typer
 
 from dcasekit.core import discover
 from dcasekit.core.units import FloatArray, PathLike
+from dcasekit.report import words
 
 # Page of the reference -> the modules on it, in the order in which data pass them.
 REFERENCE = {
@@ -270,6 +271,18 @@ def _parameter(parameter: object) -> str:
 
 # ---- recipes
 
+_COMMON_SETTINGS = {
+    "batch_size": "windows in a training step",
+    "epochs": "passes over the training data",
+    "learning_rate": "of the optimizer, at the start",
+    "seed": "of all random numbers",
+    "device": "``'cpu'``, ``'cuda'``, ``'cuda:1'``, ``'mps'``; ``'auto'``: the fastest there is",
+    "quick": "whether these are the small settings",
+    "filters": "of each convolution",
+    "dropout": "share of values set to 0 in training",
+    "split_seed": "of the draw of validation clips",
+}
+
 
 def _write_recipes(out: Path) -> None:
     names = discover.names("recipes")
@@ -295,15 +308,20 @@ def _recipe(name: str, module: ModuleType) -> str:
     data = " ".join(f"--data {each}=data/{each}" for each in module.DATASETS)
     data = data if len(module.DATASETS) > 1 else f"--data data/{module.DATASETS[0]}"
     lines = [
-        f"$ dcasekit run {name} --quick  # small settings, made sounds: does it run here?",
+        f"$ dcasekit run {name} --quick",
+        *(f"$ dcasekit datasets download {each} --data data/{each}" for each in module.DATASETS),
         f"$ dcasekit run {name} {data}",
     ]
     if published := getattr(module, "BANDS", None):
-        lines.append(f"$ dcasekit reproduce {name} {data}  # with a certificate")
+        lines.append(f"$ dcasekit reproduce {name} {data}")
+    parts.append("``--quick`` tries it on a small synthetic dataset with small settings, in about a minute; its numbers prove nothing.")
+    if published:
+        parts.append("``reproduce`` runs the recipe, or takes up its finished run, and writes a certificate.")
+    parts.append("")
     parts.append(".. code-block:: console\n\n   " + "\n   ".join(lines) + "\n")
     if figures := getattr(module, "PUBLISHED", {}):
         parts.append("Published\n---------\n")
-        rows = [(system, _number(one, module), one.measure or "the main number", one.differs) for system, one in figures.items()]
+        rows = [(system, _number(one, module), _measure(one.measure) if one.measure else "the main number", one.differs) for system, one in figures.items()]
         parts.append(
             _list_table(
                 ("system", "figure", "measure", "how it came about, and how it differs"),
@@ -319,22 +337,35 @@ def _recipe(name: str, module: ModuleType) -> str:
         parts.append(
             _list_table(
                 ("measure", "from", "to"),
-                [(key, f"{a:g}", f"{b:g}") for key, (a, b) in published.items()],
+                [(_measure(key), f"{a:g}", f"{b:g}") for key, (a, b) in published.items()],
                 (60, 20, 20),
             )
         )
     parts.append("Settings\n--------\n\nWith ``--set NAME=VALUE``; the last column is what ``--quick`` takes.\n")
-    config, quick = module.Config(), module.QUICK
+    config, quick, meanings = module.Config(), module.QUICK, _meanings(module)
     rows = [
         (
             f"``{each.name}``",
             f"``{getattr(config, each.name)!r}``",
             f"``{getattr(quick, each.name)!r}``",
+            meanings.get(each.name, ""),
         )
         for each in (fields(config) if is_dataclass(config) else ())
     ]
-    parts.append(_list_table(("setting", "default", "quick"), rows, (30, 35, 35)))
+    parts.append(_list_table(("setting", "default", "quick", "what it is"), rows, (20, 22, 22, 36)))
     return "\n".join(parts)
+
+
+def _meanings(module: ModuleType) -> dict[str, str]:
+    """Read what the settings of a recipe are: the comments behind them, else what all recipes mean by the name."""
+    said = re.findall(r"^    (\w+): .*?  # (.+)$", inspect.getsource(module.Config), re.MULTILINE)
+    return _COMMON_SETTINGS | {name: text for name, text in said if not text.startswith("noqa")}
+
+
+def _measure(key: str) -> str:
+    """Write a measure in words, and in brackets as commands and files name it."""
+    section, colon, measure = key.rpartition(": ")
+    return f"{section}{colon}{words.name(measure)} (``{measure}``)"
 
 
 def _measured(name: str) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 #
 # A convolutional recurrent network hears cars, people and brakes in the streets of TUT Sound Events 2017. Its public code keeps the epoch
 # with the lowest error rate on the very recordings that it then reports on. The recipe `adavanne2017_acrnn` does it so, and once with a
-# fold in between, which neither trains nor tests. Without the data in `DCASEKIT_DATA` it runs on made sounds, small.
+# fold in between, which neither trains nor tests. Without the data in `DCASEKIT_DATA` it runs on synthetic sounds, small.
 #
 # Open it in Jupyter: `jupytext --to ipynb notebooks/adavanne2017_acrnn.py`.
 

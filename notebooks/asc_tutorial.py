@@ -3,7 +3,7 @@
 #
 # T. Heittola's tutorial tells airports from parks with two convolutions on 40 mel bands of whole clips of 10 s (TUT Urban Acoustic Scenes
 # 2018). Its answer is a confusion matrix, and a single number, 61.6 %: the mean of the ten scenes' accuracies. Here the recipe
-# `asc_tutorial` runs; without the data in `DCASEKIT_DATA` on made sounds, small.
+# `asc_tutorial` runs; without the data in `DCASEKIT_DATA` on synthetic sounds, small.
 #
 # Open it in Jupyter: `jupytext --to ipynb notebooks/asc_tutorial.py`.
 

@@ -3,7 +3,7 @@
 #
 # Several people listened to recordings of a city (MAESTRO Real); the share of them who heard a sound in a second is its label, a number
 # from 0 to 1. The baseline learns that number by the squared error, in five folds. Its answers are measured by F1 at the best threshold of
-# each label: 42.9 %. Here the recipe `dcase2023_task4b` runs; without the data in `DCASEKIT_DATA` on made sounds, small.
+# each label: 42.9 %. Here the recipe `dcase2023_task4b` runs; without the data in `DCASEKIT_DATA` on synthetic sounds, small.
 #
 # Open it in Jupyter: `jupytext --to ipynb notebooks/dcase2023_task4b.py`.
 

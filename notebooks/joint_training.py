@@ -26,7 +26,7 @@ from dcasekit.models import DcaseNet
 from dcasekit.results import Results
 from dcasekit.testing import make_dataset
 
-QUICK = bool(os.environ.get("DCASEKIT_QUICK"))  # as the tests run it: made sounds and few steps, which show nothing
+QUICK = bool(os.environ.get("DCASEKIT_QUICK"))  # as the tests run it: synthetic sounds and few steps, which show nothing
 DATA = Path(os.environ.get("DCASEKIT_DATA", "data")) / "ESC-10"
 OUT = Path("runs/joint_training")
 SEEDS = (0, 1, 2)

@@ -25,7 +25,7 @@ from dcasekit.models import CRNN2018
 from dcasekit.plots import label_bars, timeline
 from dcasekit.testing import make_dataset
 
-QUICK = bool(os.environ.get("DCASEKIT_QUICK"))  # as the tests run it: small, on made sounds; it shows nothing but that all works
+QUICK = bool(os.environ.get("DCASEKIT_QUICK"))  # as the tests run it: small, on synthetic sounds; it shows nothing but that all works
 DATA = os.environ.get("DCASEKIT_DATA", "data")  # a folder that holds ESC-10
 OUT = Path("runs/mean_teacher")
 SEEDS = (0, 1, 2)

@@ -3,7 +3,7 @@
 #
 # SB-CNN, three convolutions on patches of 3 s, learned the ten sounds of UrbanSound8K; with copies of the clips, stretched, shifted and
 # with noise, it did better: 79 % of the clips instead of 73 %. The paper's last figure asks which classes gain, and which lose. Here the
-# recipe `salamon2017_sbcnn` runs; without the data in `DCASEKIT_DATA` on made sounds, small.
+# recipe `salamon2017_sbcnn` runs; without the data in `DCASEKIT_DATA` on synthetic sounds, small.
 #
 # Open it in Jupyter: `jupytext --to ipynb notebooks/salamon2017_sbcnn.py`.
 

@@ -1,9 +1,9 @@
 # %% [markdown]
-# # Salamon et al. 2017: events in made soundscapes
+# # Salamon et al. 2017: events in synthetic soundscapes
 #
 # Scaper mixed the sounds of UrbanSound8K into ten thousand soundscapes of 10 s, with the times of every event known exactly: URBAN-SED. A
 # CNN that says for each second what sounds in it reached 56.9 % F1. Here the recipe `salamon2017_scaper` runs; without the data in
-# `DCASEKIT_DATA` on made sounds, small.
+# `DCASEKIT_DATA` on synthetic sounds, small.
 #
 # Open it in Jupyter: `jupytext --to ipynb notebooks/salamon2017_scaper.py`.
 

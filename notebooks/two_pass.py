@@ -24,7 +24,7 @@ from dcasekit.metrics import event, paired, statistics
 from dcasekit.recipes import dcase2018_task4 as recipe
 from dcasekit.testing import make_dataset
 
-QUICK = bool(os.environ.get("DCASEKIT_QUICK"))  # as the tests run it: made sounds, few of them, few epochs; it shows nothing
+QUICK = bool(os.environ.get("DCASEKIT_QUICK"))  # as the tests run it: synthetic sounds, few of them, few epochs; it shows nothing
 OUT = Path("runs/two_pass")
 DATA = Path(os.environ.get("DCASEKIT_DATA", "data")) / "ESC-10"
 SEEDS = (0, 1, 2)

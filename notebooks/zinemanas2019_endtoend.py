@@ -3,7 +3,7 @@
 #
 # SMel learns mel spectrograms from windowed frames, MST from the waveform; each is then put in front of a CNN that knows the events of
 # URBAN-SED, and both go on together. With SMel the pair is as good as the CNN on computed bands (F1 56.8 % and 57.0 %), with MST it is not
-# (49.8 %). Here the recipe `zinemanas2019_endtoend` runs; without the data in `DCASEKIT_DATA` on made sounds, small.
+# (49.8 %). Here the recipe `zinemanas2019_endtoend` runs; without the data in `DCASEKIT_DATA` on synthetic sounds, small.
 #
 # Open it in Jupyter: `jupytext --to ipynb notebooks/zinemanas2019_endtoend.py`.
 

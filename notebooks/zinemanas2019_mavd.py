@@ -3,7 +3,7 @@
 #
 # MAVD labels traffic by vehicles (a bus), by what of them sounds (brakes) and by both (brakes of a bus). A CNN that has learned other
 # sounds, those of URBAN-SED, gets a new head for each level and hears vehicles with an F1 of 57 %, pairs with 39 %: the finer, the harder.
-# Here the recipe `zinemanas2019_mavd` runs; without the data in `DCASEKIT_DATA` on made sounds, small.
+# Here the recipe `zinemanas2019_mavd` runs; without the data in `DCASEKIT_DATA` on synthetic sounds, small.
 #
 # Open it in Jupyter: `jupytext --to ipynb notebooks/zinemanas2019_mavd.py`.
 

@@ -626,8 +626,8 @@ def test_the_models_are_found_by_name():
 @pytest.mark.parametrize(
     ("chosen", "backend", "missing", "says"),
     [
-        (None, "torch", "keras", "keras is not installed; this needs it. Run: pip install 'dcasekit[keras]'"),
-        (None, "torch", "torch", "torch is not installed; this needs it. Run: pip install 'dcasekit[keras]'"),
+        (None, "torch", "keras", "keras is not installed; run: pip install 'dcasekit[keras]'"),
+        (None, "torch", "torch", "torch is not installed; run: pip install 'dcasekit[keras]'"),
         ("jax", "jax", "jax", None),
     ],
 )

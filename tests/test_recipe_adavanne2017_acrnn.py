@@ -1,4 +1,4 @@
-"""The recipe of A-CRNN on TUT Sound Events 2017, on made sounds, and what its public code says of the real ones."""
+"""The recipe of A-CRNN on TUT Sound Events 2017, on synthetic sounds, and what its public code says of the real ones."""
 
 import os
 from dataclasses import replace
@@ -31,7 +31,7 @@ def test_it_runs_both_ways_and_is_better_than_saying_that_everything_sounds(tmp_
     best = [min(record["val_error_rate"] for record in section.histories["fold1"]) for section in report.sections]
     assert tested.measures["segment_error_rate"] == pytest.approx(best[1]), "published: the best epoch of the tested fold"
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert report.title == "TUT Sound Events 2017 with a CRNN, on made sounds"
+    assert report.title == "TUT Sound Events 2017 with a CRNN, on synthetic sounds"
     assert "the figures are too good" in page
     assert "segment-based F1" in page
 

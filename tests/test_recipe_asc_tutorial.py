@@ -1,4 +1,4 @@
-"""The recipe of the acoustic scene tutorial, on made sounds, and what the specification says of the real ones."""
+"""The recipe of the acoustic scene tutorial, on synthetic sounds, and what the specification says of the real ones."""
 
 import json
 
@@ -12,7 +12,7 @@ def test_the_tutorial_runs_and_is_better_than_chance(tmp_path):
     report = asc_tutorial.run(asc_tutorial.QUICK, {}, tmp_path)
     [section] = report.sections
     assert section.measures["accuracy/macro"] > 0.4  # chance: 0.1
-    assert report.title == "The acoustic scene tutorial, on made sounds"
+    assert report.title == "The acoustic scene tutorial, on synthetic sounds"
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "The tutorial&#39;s page" in page
     assert "identifiers" in page

@@ -1,4 +1,4 @@
-"""The baseline of DCASE 2018 task 4: on made sounds, and what its specification says of the real ones."""
+"""The baseline of DCASE 2018 task 4: on synthetic sounds, and what its specification says of the real ones."""
 
 import hashlib
 import os
@@ -46,7 +46,7 @@ def test_the_quick_run_is_far_better_than_chance_and_its_report_opens(tmp_path):
     low, high = section.intervals["event_f1"]
     assert low < section.measures["event_f1"] < high
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "on made sounds" in page
+    assert "on synthetic sounds" in page
     assert "event-based F1, evaluation set" in page
     assert "14.7" in page
     sound = next((tmp_path / "made").rglob("*.wav"))

@@ -1,4 +1,4 @@
-"""The recipe of DCASE 2023 task 4B, on made sounds, and what the specification says of the real ones (recipes.md, section B)."""
+"""The recipe of DCASE 2023 task 4B, on synthetic sounds, and what the specification says of the real ones (recipes.md, section B)."""
 
 import csv
 import os
@@ -42,7 +42,7 @@ def test_made_sounds_are_learned_better_than_by_chance(ran):
     """Chance: one score everywhere, of whose thresholds the best turns a label on always; for the loss, the label's mean value."""
     out, report = ran
     [section] = report.sections
-    assert report.title == "DCASE 2023 task 4B baseline, on made sounds"
+    assert report.title == "DCASE 2023 task 4B baseline, on synthetic sounds"
     assert section.published["chance"].value < 0.2
     assert section.measures["best_f1"] > 0.6
     assert section.intervals["best_f1"][0] > 2 * section.published["chance"].value

@@ -1,4 +1,4 @@
-"""The recipe of DcaseNet on made sounds, and what the specification says of the real ones."""
+"""The recipe of DcaseNet on synthetic sounds, and what the specification says of the real ones."""
 
 import json
 from dataclasses import replace
@@ -35,7 +35,7 @@ def test_three_tasks_are_learned_together_and_better_than_chance(report, out):
     assert tags.measures["lwlrap"] > 1.3 * deaf
     assert events.measures["f1_5s"] > 0.2
     assert list(events.measures) == ["f1_5s", "error_rate_5s", "f1_1s", "error_rate_1s"]
-    assert report.title == "DcaseNet v3, on made sounds"
+    assert report.title == "DcaseNet v3, on synthetic sounds"
     assert set(scenes.histories) == {"joint", "tuned"}
     [table] = scenes.own_tables
     assert [row[0] for row in table.rows][-2:] == ["this run, joint", "this run, tuned"]
@@ -68,7 +68,7 @@ def test_a_single_task_is_learned_alone_and_its_epoch_chosen_on_clips_of_its_own
     assert not section.notes
     assert section.measures.keys() == {"lwlrap"}
     assert all(name.startswith("v1, ") for name in section.published)
-    assert json.loads((tmp_path / "report.json").read_text())["title"] == "DcaseNet v1, on made sounds"
+    assert json.loads((tmp_path / "report.json").read_text())["title"] == "DcaseNet v1, on synthetic sounds"
 
 
 def test_the_published_settings():

@@ -1,4 +1,4 @@
-"""The recipe esc10_yamnet, on made sounds and without YAMNet's weights; `make crosscheck` runs it with them on the real clips."""
+"""The recipe esc10_yamnet, on synthetic sounds and without YAMNet's weights; `make crosscheck` runs it with them on the real clips."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ def test_sounds_are_told_apart_and_the_report_says_that_there_is_no_yamnet(tmp_p
     report = recipe.run(recipe.QUICK, {}, tmp_path)
     [section] = report.sections
     assert section.pooled.numbers["accuracy"] > 0.5  # chance: 0.1
-    assert report.title == "ESC-10 by a linear model on mel bands in place of YAMNet, on made sounds"
+    assert report.title == "ESC-10 by a linear model on mel bands in place of YAMNet, on synthetic sounds"
     assert "says nothing of YAMNet" in section.notes[0]
     assert load(tmp_path / "models" / "fold1").statistics == ["mean", "max"]
 

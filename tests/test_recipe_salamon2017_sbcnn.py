@@ -1,4 +1,4 @@
-"""The recipe of SB-CNN on UrbanSound8K, on made sounds, and what is known of the real ones."""
+"""The recipe of SB-CNN on UrbanSound8K, on synthetic sounds, and what is known of the real ones."""
 
 import os
 from dataclasses import replace
@@ -29,7 +29,7 @@ def test_it_runs_with_copies_and_without_and_is_better_than_chance(tmp_path):
     assert {size.validation for size in augmented.sizes.values()} == {10}
     assert set(recipe.BANDS) == {f"{section.name}: {section.headline}" for section in report.sections}
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert report.title == "UrbanSound8K with SB-CNN, on made sounds"
+    assert report.title == "UrbanSound8K with SB-CNN, on synthetic sounds"
     assert "dynamic range compression is missing" in page
 
 

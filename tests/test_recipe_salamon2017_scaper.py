@@ -1,4 +1,4 @@
-"""The recipe of the Scaper paper's network, on made sounds, and what its public code says of the real ones."""
+"""The recipe of the Scaper paper's network, on synthetic sounds, and what its public code says of the real ones."""
 
 import math
 from dataclasses import replace
@@ -23,7 +23,7 @@ def test_it_runs_and_is_better_than_saying_that_everything_sounds(tmp_path):
     assert section.measures["segment_error_rate"] < 0.9  # 1: nothing is found
     low, high = section.intervals["segment_f1"]
     assert low < section.measures["segment_f1"] < high
-    assert report.title == "URBAN-SED with the CNN of the Scaper paper, on made sounds"
+    assert report.title == "URBAN-SED with the CNN of the Scaper paper, on synthetic sounds"
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "segment-based F1" in page
     assert "56.9 %" in page

@@ -1,4 +1,4 @@
-"""The recipe of learned mel spectrograms, on made sounds."""
+"""The recipe of learned mel spectrograms, on synthetic sounds."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def always_on(results: Results) -> float:
 
 def test_all_three_systems_learn_and_stand_beside_published_figures(tmp_path):
     report = recipe.run(recipe.QUICK, {}, tmp_path)
-    assert report.title == "End-to-end detection on URBAN-SED, on made sounds"
+    assert report.title == "End-to-end detection on URBAN-SED, on synthetic sounds"
     cnn, smel, mst = report.sections
     assert [section.name for section in report.sections] == ["CNN", "SMel + CNN", "MST + CNN"]
     chance = always_on(cnn.pooled)

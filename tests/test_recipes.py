@@ -110,10 +110,10 @@ def test_without_recordings_a_recipe_makes_sounds_once_and_its_title_says_so(tmp
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} != sounds, "half a tree was used"
     assert _data.find("esc10", {"esc10": tmp_path}, tmp_path) == tmp_path
     names = ["esc10", "urban_sed"]
-    assert _data.title("A", names, {}) == "A, on made sounds"
-    assert _data.title("A", names, {"esc10": tmp_path}) == "A, on made sounds in place of urban_sed"
+    assert _data.title("A", names, {}) == "A, on synthetic sounds"
+    assert _data.title("A", names, {"esc10": tmp_path}) == "A, on synthetic sounds in place of urban_sed"
     assert _data.title("A", names, {"esc10": tmp_path, "urban_sed": tmp_path}) == "A"
-    assert _data.title("A", ["esc10"], {"esc10": folder}) == "A, on made sounds", "a small tree is no recordings, whoever gives it"
+    assert _data.title("A", ["esc10"], {"esc10": folder}) == "A, on synthetic sounds", "a small tree is no recordings, whoever gives it"
 
 
 def test_backends_sets_every_system_beside_the_others_with_a_paired_test(tmp_path):

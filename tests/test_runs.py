@@ -158,7 +158,7 @@ def test_runs_that_are_killed_go_on_and_end_as_if_they_had_not_been(recipe, data
 def test_a_run_in_its_bands_is_certified_with_all_that_made_it(recipe, data):
     out = run("reproduce", recipe, "--data", data, "--quiet")
     assert out.splitlines()[0] == "tiny: passed"
-    assert "event_f1 is 0.5000, in 0.4 to 0.6" in out
+    assert "event_f1 is 0.5000, in the band 0.4 to 0.6" in out
     found = json.loads(Path("runs/tiny/certificate.json").read_text())
     assert found["verdict"] == "passed"
     assert [check["holds"] for check in found["checks"]] == [True, True]
@@ -180,13 +180,13 @@ def test_a_run_in_its_bands_is_certified_with_all_that_made_it(recipe, data):
 
 def test_a_run_out_of_its_bands_fails_and_says_by_how_much(recipe, data):
     out = run("reproduce", recipe, "--data", data, "--seed", 3, "--quiet", code=1)
-    assert out.startswith("tiny: failed\nevent_f1 is 0.6500, not in 0.4 to 0.6\nerror rate is 1.2500, in 1 to 1.5\n")
+    assert out.startswith("tiny: failed\nevent_f1 is 0.6500, outside the band 0.4 to 0.6\nerror rate is 1.2500, in the band 1 to 1.5\n")
     assert json.loads(Path("runs/tiny/certificate.json").read_text())["verdict"] == "failed"
 
 
 def test_several_runs_are_judged_by_their_mean(recipe, data):
     out = run("reproduce", recipe, "--data", data, "--runs", 4, "--quiet")
-    assert "event_f1 is 0.5750, in 0.4 to 0.6" in out
+    assert "event_f1 is 0.5750, in the band 0.4 to 0.6" in out
     assert json.loads(Path("runs/tiny/certificate.json").read_text())["run"]["seeds"] == [0, 1, 2, 3]
     assert run("reproduce", recipe, "--run", "runs/tiny") == out
 
@@ -194,9 +194,9 @@ def test_several_runs_are_judged_by_their_mean(recipe, data):
 def test_small_settings_made_sounds_or_other_settings_are_no_reproduction(recipe, data, tmp_path):
     out = run("reproduce", recipe, "--data", data, "--quick", "--quiet", code=3)
     assert out.startswith("tiny: not a reproduction\nit ran with the small settings (--quick)\nevent_f1 is")
-    assert "the sounds of esc10 are made" in run("reproduce", recipe, "--out", "none", "--quiet", code=3)
+    assert "the sounds of esc10 are synthetic" in run("reproduce", recipe, "--out", "none", "--quiet", code=3)
     make_dataset("esc10", tmp_path / "small", clips=10, sr=8000)
-    assert "the sounds of esc10 are made" in run("reproduce", recipe, "--data", "small", "--out", "small-out", "--quiet", code=3)
+    assert "the sounds of esc10 are synthetic" in run("reproduce", recipe, "--data", "small", "--out", "small-out", "--quiet", code=3)
     run("run", recipe, "--data", data, "--set", "epochs=3", "--out", "set", "--quiet")
     found = json.loads(run("reproduce", recipe, "--run", "set", "--json", code=3))
     assert found["verdict"] == "not a reproduction"
@@ -218,7 +218,7 @@ def test_a_finished_run_is_taken_as_it_is_or_refused(recipe, data, monkeypatch):
     module, record = sys.modules[recipe], _runs.read(Path("out"))
     monkeypatch.setattr(module, "BANDS", {"lwlrap": (0.1, 0.2), "Events: event_f1": (0.1, 0.6)})
     checks = [str(check) for check in _certificate.certify(module, record).checks]
-    assert checks == ["lwlrap is undefined, not in 0.1 to 0.2", "Events: event_f1 is 0.5000, in 0.1 to 0.6"]
+    assert checks == ["lwlrap is undefined, outside the band 0.1 to 0.2", "Events: event_f1 is 0.5000, in the band 0.1 to 0.6"]
     monkeypatch.delattr(module, "BANDS")
     assert _certificate.certify(module, record).excluded == ["the recipe has no published band (BANDS) to be checked against"]
     with pytest.raises(MetricError, match=r"the run is of .*tiny, not of dcasekit.recipes._runs"):

@@ -72,7 +72,7 @@ class MissingExtraError(DcasekitError, ImportError):
     """An optional package is not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed; this needs it. Run: pip install 'dcasekit[{extra}]'")
+        super().__init__(f"{package} is not installed; run: pip install 'dcasekit[{extra}]'")
         self._given = package, extra
 
     def __reduce__(self) -> tuple[type["MissingExtraError"], tuple[str, str]]:  # so that it travels from a worker

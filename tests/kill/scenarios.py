@@ -121,7 +121,7 @@ def export(inputs: Path, out: Path) -> None:
 
 
 def recipe(inputs: Path, out: Path, *, name: str, settings: list[str], runs: int = 1) -> None:
-    # Of made sounds in float32 libsndfile notes when they were written; whoever notes what it was made of, reads sounds that stay.
+    # Of synthetic sounds in float32 libsndfile notes when they were written; whoever notes what it was made of, reads sounds that stay.
     given = {"esc10": "esc50", "backends": "esc50", "salamon2017_sbcnn": "urban_sound8k"}.get(name)
     data = ["--data", inputs / given] if given else []
     more = ["--runs", runs] if runs > 1 else []

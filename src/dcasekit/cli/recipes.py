@@ -22,7 +22,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="[NAME=]PATH",
-        help="Folder of the dataset; of several datasets NAME=PATH each, repeated.  \\[default: small trees of made sounds]",
+        help="Folder of the dataset; of several datasets NAME=PATH each, repeated.  \\[default: small datasets of synthetic sounds]",
         show_default=False,
     ),
 ]
@@ -93,7 +93,7 @@ def reproduce(  # noqa: PLR0913 - options of a command
 ) -> None:
     """Run a recipe, or take a finished run, and check it against the published figures; write a certificate beside the report.
 
-    Exit codes: 0 every measure lies in its band; 1 one does not, or an error; 3 it is no reproduction: small settings, made sounds.
+    Exit codes: 0 every measure lies in its band; 1 one does not, or an error; 3 it is no reproduction: small settings, synthetic sounds.
 
     JSON: an object verdict, reasons, checks (measure, value, low, high, holds), run, certificate.
     """

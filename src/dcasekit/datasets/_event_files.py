@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dcasekit.annotations import Event
 from dcasekit.core.cells import parse_number, shorten
-from dcasekit.datasets._tables import read_list
+from dcasekit.datasets._tables import not_found, read_list
 from dcasekit.errors import AnnotationError, DatasetError
 
 
@@ -20,7 +20,7 @@ def pairs(root: Path, fold: str, suffix: str) -> Iterator[tuple[Path, Path]]:
     """
     audio, annotations = root / "audio" / fold, root / "annotations" / fold
     if not annotations.is_dir():
-        raise DatasetError(f"{annotations} does not exist; run download(), or check the dataset's folder")
+        raise not_found(annotations)
     listed, heard = ({path.stem for path in folder.glob(f"[!.]*{end}")} for folder, end in ((annotations, ".txt"), (audio, suffix)))
     if lacking := sorted(heard - listed):
         raise DatasetError(

@@ -77,7 +77,15 @@ def listed_path(folder: Path, name: str) -> Path:
     return folder / name
 
 
+def not_found(path: Path) -> DatasetError:
+    """Make the error about a label file, or a folder of them, that is not there: it says how to fetch the dataset."""
+    return DatasetError(
+        f"{path} does not exist; check the dataset's folder, or run download() "
+        "(on the command line: dcasekit datasets download NAME --data FOLDER)"
+    )
+
+
 def _read(path: Path) -> Rows:
     if not path.exists():
-        raise DatasetError(f"{path} does not exist; run download(), or check the dataset's folder")
+        raise not_found(path)
     return read_rows(path, error=DatasetError)

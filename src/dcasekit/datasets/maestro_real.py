@@ -8,7 +8,7 @@ from dcasekit.annotations import Clip, Event, events_to_tags
 from dcasekit.core.cells import parse_number, shorten
 from dcasekit.datasets._labels import Choice
 from dcasekit.datasets._protocols import ListedFolds
-from dcasekit.datasets._tables import read_list, read_number, read_table
+from dcasekit.datasets._tables import not_found, read_list, read_number, read_table
 from dcasekit.datasets.base import Dataset
 from dcasekit.download import RemoteFile
 from dcasekit.errors import AnnotationError, DatasetError
@@ -80,7 +80,7 @@ class MAESTROReal(Dataset):
         """Read the annotation file of every published recording of which anything is there."""
         audio, annotation = (self.root / top for top in _TOPS)
         if not annotation.is_dir():
-            raise DatasetError(f"{annotation} does not exist; run download(), or check the dataset's folder")
+            raise not_found(annotation)
         table = self.root / "metadata" / "development_metadata.csv"
         rows = read_table(table, ("filename", "duration")) if table.exists() else ()
         durations = {row["filename"]: read_number(row, "duration", table) for row in rows}

@@ -10,7 +10,7 @@ from dcasekit.annotations import Clip, Event, events_to_tags
 from dcasekit.core.cells import shorten
 from dcasekit.core.units import PathLike
 from dcasekit.datasets._protocols import TrainValidateTest
-from dcasekit.datasets._tables import read_list
+from dcasekit.datasets._tables import not_found, read_list
 from dcasekit.datasets.base import Dataset
 from dcasekit.download import RemoteFile
 from dcasekit.errors import DatasetError
@@ -99,7 +99,7 @@ class TAUNIGENS2020(Dataset):
             audio, labels = self.root / f"{self.form}_{part}", self.root / f"metadata_{part}"
             unknown = part == "eval" and not labels.is_dir()
             if part == "dev" and not labels.is_dir():
-                raise DatasetError(f"{labels} does not exist; run download(), or check the dataset's folder")
+                raise not_found(labels)
             stems = {path.stem for folder, suffix in ((audio, "wav"), (labels, "csv")) for path in folder.glob(f"*.{suffix}")}
             for stem in sorted(filter(pattern.fullmatch, stems)):
                 fold = part if part == "eval" else stem.partition("_")[0]

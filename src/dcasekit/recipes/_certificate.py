@@ -34,7 +34,7 @@ class Check:
 
     def __str__(self) -> str:
         value = "undefined" if math.isnan(self.value) else f"{self.value:.4f}"
-        return f"{self.measure} is {value}, {'in' if self.holds else 'not in'} {self.low:g} to {self.high:g}"
+        return f"{self.measure} is {value}, {'in' if self.holds else 'outside'} the band {self.low:g} to {self.high:g}"
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _excluded(recipe: ModuleType, record: Record) -> list[str]:
     changed = [name for name, value in published.items() if name not in _FREE and record.settings.get(name) != value]
     reasons = ["it ran with the small settings (--quick)"] if record.settings.get("quick") else []
     reasons += [f"{name} is {record.settings.get(name)!r}; published {published[name]!r}" for name in changed] if not reasons else []
-    reasons += [f"the sounds of {name} are made, not recorded" for name, about in record.data.items() if about["made"]]
+    reasons += [f"the sounds of {name} are synthetic, not recorded" for name, about in record.data.items() if about["made"]]
     return reasons if getattr(recipe, "BANDS", {}) else [*reasons, "the recipe has no published band (BANDS) to be checked against"]
 
 

@@ -1,4 +1,4 @@
-"""The folders of a recipe's datasets: those given, else small trees of made sounds."""
+"""The folders of a recipe's datasets: those given, else small datasets of synthetic sounds."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from dcasekit.testing import SMALL_TREE, make_dataset
 
 
 def find(name: str, data: Mapping[str, Path], out: Path, *, clips: int = 60, seconds: Seconds = 1.0, seed: int = 0, sr: Hz = 16000) -> Path:
-    """Give the folder of a dataset: the one given, else a small tree of made sounds below ``out/made``, which is made once.
+    """Give the folder of a dataset: the one given, else a small dataset of synthetic sounds below ``out/made``, which is made once.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ def title(text: str, names: Sequence[str], data: Mapping[str, Path]) -> str:
     """Give a report's title, which says so where sounds are made, not recorded.
 
     >>> title("ESC-10 from scratch", ["esc10"], {})
-    'ESC-10 from scratch, on made sounds'
+    'ESC-10 from scratch, on synthetic sounds'
     """
     made = [name for name in names if name not in data or is_ours(data[name], SMALL_TREE)]
     if not made:
         return text
-    return f"{text}, on made sounds" + (f" in place of {', '.join(made)}" if len(made) < len(names) else "")
+    return f"{text}, on synthetic sounds" + (f" in place of {', '.join(made)}" if len(made) < len(names) else "")

@@ -44,7 +44,7 @@ class Config:
     learning_rate: float = 1e-3
     decay: float = 1e-3  # of the learning rate, per step
     best_from: int = 12  # the first epoch whose weights may be kept
-    clips: int = 0  # of made sounds
+    clips: int = 0  # of the synthetic dataset
     seed: int = 0
     device: str = "auto"
     quick: bool = False
@@ -68,7 +68,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
     Parameters
     ----------
-    data : ``tut_urban_acoustic_scenes_2018``: its folder; without it made sounds.
+    data : ``tut_urban_acoustic_scenes_2018``: its folder; without it synthetic sounds.
     out : folder for features, network and report.
     """
     root = _data.find(DATASETS[0], data, out, clips=config.clips or 240, seconds=config.seconds, seed=config.seed)

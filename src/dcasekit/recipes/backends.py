@@ -31,7 +31,7 @@ class Config:
     """Settings of the recipe."""
 
     epochs: int = 40
-    clips: int = 200  # of synthetic sounds
+    clips: int = 200  # of the synthetic dataset
     epochs_before: int = 10  # on those, before fine-tuning
     batch_size: int = 32
     learning_rate: float = 1e-3
@@ -56,7 +56,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
     Parameters
     ----------
-    data : ``esc10``: folder of ESC-50 or ESC-10, which is only read; without it a small tree of made sounds.
+    data : ``esc10``: folder of ESC-50 or ESC-10, which is only read; without it a small dataset of synthetic sounds.
     out : folder for sounds, features, models and report.
     """
     dataset = ESC10(_data.find("esc10", data, out, seconds=3.0, sr=FEATURES.sr), cache=out / "cache")

@@ -42,8 +42,8 @@ class Config:
     median: int = 51  # frames of 20 ms
     filters: tuple[int, ...] = (64, 64, 64)
     units: int = 64
-    seconds: float = 10.0  # of a window, and of clips that are made
-    clips: int = 240  # that are made; a quarter each are weak, unlabelled, test and evaluation
+    seconds: float = 10.0  # of a window, and of the clips of the synthetic dataset
+    clips: int = 240  # of the synthetic dataset; a quarter each are weak, unlabelled, test and evaluation
     seed: int = 0
     device: str = "auto"
     quick: bool = False  # small settings, which prove nothing

@@ -49,8 +49,8 @@ class Config:
     batch_size: int = 64  # clips
     learning_rate: float = 1e-3
     best_from: int = 27  # "initial_delay: 25", counted from 0, and only later epochs
-    clips: int = 240  # of made sounds
-    sr: Hz = 48000  # of made sounds
+    clips: int = 240  # of the synthetic dataset
+    sr: Hz = 48000  # of the synthetic dataset
     seed: int = 0
     device: str = "auto"
     quick: bool = False
@@ -70,7 +70,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
     Parameters
     ----------
-    data : ``tau_urban_acoustic_scenes_2020_mobile``: its folder; without it made sounds.
+    data : ``tau_urban_acoustic_scenes_2020_mobile``: its folder; without it synthetic sounds.
     out : folder for features, network and report.
     """
     root = _data.find(DATASETS[0], data, out, clips=config.clips, seconds=config.seconds, sr=config.sr)

@@ -45,8 +45,8 @@ class Config:
     batch_size: int = 32
     learning_rate: float = 1e-3
     plateau: int = 45  # epochs without a smaller loss, the improving one among them; one more lowers the rate: int(0.3 * 150)
-    stop: int = 90  # likewise, and one more stops: int(0.6 * 150)
-    seconds: Seconds = 20.0  # of the 49 recordings, where sounds are made
+    stop: int = 90  # epochs without a smaller loss; one more ends the training: int(0.6 * 150)
+    seconds: Seconds = 20.0  # of each of the 49 recordings of the synthetic dataset
     seed: int = 0
     device: str = "auto"
     quick: bool = False  # small settings, which prove nothing

@@ -67,7 +67,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
     Parameters
     ----------
-    data : ``esc10``: folder of ESC-50 or ESC-10, which is only read; without it a small tree of made sounds.
+    data : ``esc10``: folder of ESC-50 or ESC-10, which is only read; without it a small dataset of synthetic sounds.
     out : folder for features, networks and report.
     """
     dataset = ESC10(_data.find("esc10", data, out, clips=100, sr=FEATURES.sr), cache=out / "cache")

@@ -52,7 +52,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
     Parameters
     ----------
-    data : ``esc10``: folder of ESC-50 or ESC-10, which is only read; without it a small tree of made sounds.
+    data : ``esc10``: folder of ESC-50 or ESC-10, which is only read; without it a small dataset of synthetic sounds.
     out : folder for embeddings, models and report.
     """
     features = front_end(config)

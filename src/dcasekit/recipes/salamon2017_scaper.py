@@ -45,8 +45,8 @@ class Config:
     patience: int = 100  # epochs without a higher F1
     batch_size: int = 64
     learning_rate: float = 1e-3
-    clips: int = 0  # of made sounds
-    seconds: Seconds = 10.0  # of made sounds
+    clips: int = 0  # of the synthetic dataset
+    seconds: Seconds = 10.0  # of the synthetic dataset
     seed: int = 0
     device: str = "auto"
     quick: bool = False  # small settings, which prove nothing
@@ -77,7 +77,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
     Parameters
     ----------
-    data : ``urban_sed``: its folder; without it made sounds.
+    data : ``urban_sed``: its folder; without it synthetic sounds.
     out : folder for features, network and report.
     """
     root = _data.find(DATASETS[0], data, out, clips=config.clips or 240, seconds=config.seconds, seed=config.seed, sr=44100)

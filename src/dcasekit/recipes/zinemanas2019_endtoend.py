@@ -50,7 +50,7 @@ class Config:
     smel_rate: float = 1e-6  # of SMel while it learns mel bands
     slow: float = 1e-4  # factor of the rate of SMel, and of the CNN's input scale, while both learn: "lr_multiplier"
     bands_share: float = 0.1  # of the loss of mel bands while both learn
-    clips: int = 240  # of made sounds
+    clips: int = 240  # of the synthetic dataset
     seconds: Seconds = 2.0
     seed: int = 0
     device: str = "auto"
@@ -81,7 +81,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
     Parameters
     ----------
-    data : ``urban_sed``: its folder; without it made sounds.
+    data : ``urban_sed``: its folder; without it synthetic sounds.
     out : folder for features, networks and report.
     """
     dataset = UrbanSED(_data.find("urban_sed", data, out, clips=config.clips, seconds=config.seconds, sr=config.sr), cache=out / "cache")

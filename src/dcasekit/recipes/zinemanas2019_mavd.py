@@ -53,7 +53,7 @@ class Config:
     learning_rate: float = 1e-3
     tuning_rate: float = 2e-4  # "learning_rate*0.2"
     tuning_hop: Seconds = 0.5  # from one training window of MAVD to the next
-    clips: int = 240  # of made sounds
+    clips: int = 240  # of the synthetic dataset
     seconds: Seconds = 2.0
     seed: int = 0
     device: str = "auto"
@@ -90,7 +90,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
     Parameters
     ----------
-    data : ``urban_sed``, ``mavd``: their folders; without one made sounds.
+    data : ``urban_sed``, ``mavd``: their folders; without one synthetic sounds.
     out : folder for features, networks and report.
     """
     made = {name: _data.find(name, data, out, clips=config.clips, seconds=config.seconds, sr=config.sr) for name in DATASETS}

@@ -15,7 +15,7 @@ from dcasekit.core.units import Hz, PathLike, Seconds
 from dcasekit.datasets.base import Dataset
 from dcasekit.errors import DatasetError
 
-SMALL_TREE = "small tree of made sounds"
+SMALL_TREE = "small dataset of synthetic sounds"
 
 
 def make_dataset(name: str, root: PathLike, *, clips: int = 60, seconds: Seconds = 1.0, seed: int = 0, sr: Hz = 16000) -> Dataset:
