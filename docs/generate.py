@@ -13,7 +13,7 @@ import typer
 
 from dcasekit.core import discover
 from dcasekit.core.units import FloatArray, PathLike
-from dcasekit.report import words
+from dcasekit.report.words import name as in_words
 
 # Page of the reference -> the modules on it, in the order in which data pass them.
 REFERENCE = {
@@ -321,7 +321,10 @@ def _recipe(name: str, module: ModuleType) -> str:
     parts.append(".. code-block:: console\n\n   " + "\n   ".join(lines) + "\n")
     if figures := getattr(module, "PUBLISHED", {}):
         parts.append("Published\n---------\n")
-        rows = [(system, _number(one, module), _measure(one.measure) if one.measure else "the main number", one.differs) for system, one in figures.items()]
+        rows = [
+            (system, _number(one, module), _measure(one.measure) if one.measure else "the main number", one.differs)
+            for system, one in figures.items()
+        ]
         parts.append(
             _list_table(
                 ("system", "figure", "measure", "how it came about, and how it differs"),
@@ -365,7 +368,7 @@ def _meanings(module: ModuleType) -> dict[str, str]:
 def _measure(key: str) -> str:
     """Write a measure in words, and in brackets as commands and files name it."""
     section, colon, measure = key.rpartition(": ")
-    return f"{section}{colon}{words.name(measure)} (``{measure}``)"
+    return f"{section}{colon}{in_words(measure)} (``{measure}``)"
 
 
 def _measured(name: str) -> Iterator[tuple[str, str]]:

@@ -3,8 +3,8 @@
 #
 # The baseline of the challenge learns, in a first pass, the tags of clips whose times nobody noted; what it says of unlabelled clips
 # teaches a second network, in every frame. Events are counted as found if they begin and end about where they should: 14.7 % macro F1 on
-# the test set. Here the recipe `dcase2018_task4` runs; without the data in `DCASEKIT_DATA` on synthetic sounds, small. Whether the second pass
-# pays is asked in `two_pass.py`.
+# the test set. Here the recipe `dcase2018_task4` runs; without the data in `DCASEKIT_DATA` on synthetic sounds, small. Whether the second
+# pass pays is asked in `two_pass.py`.
 #
 # Open it in Jupyter: `jupytext --to ipynb notebooks/dcase2018_task4.py`.
 

@@ -3,8 +3,8 @@
 #
 # The challenge's baseline gives each second to OpenL3, a network that has learned from millions of videos, and learns scenes from its
 # embeddings with dense layers: 54.1 % over ten scenes and nine devices. DCASE-models adds AutoPool, which learns for each scene how much
-# the loudest evidence counts against the mean. Here the recipe `dcase2020_task1` runs; without the data in `DCASEKIT_DATA` on synthetic sounds,
-# small, mel bands in place of OpenL3.
+# the loudest evidence counts against the mean. Here the recipe `dcase2020_task1` runs; without the data in `DCASEKIT_DATA` on synthetic
+# sounds, small, mel bands in place of OpenL3.
 #
 # Open it in Jupyter: `jupytext --to ipynb notebooks/dcase2020_task1.py`.
 
