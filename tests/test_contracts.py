@@ -109,6 +109,7 @@ def test_feature_with_other_settings(name, tmp_path):
 # Models whose pools need other windows (frames, dims) than the usual ones, or that would cost many seconds.
 MODEL_SHAPES = {
     "crnn2018": (16, 64),
+    "crnn2023a": (16, 128),
     "crnn2023": (16, 20),
     "scene_cnn": (32, 20),
     "dcase_net": (40, 32),

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,12 @@ from typer.testing import CliRunner
 
 from dcasekit import cli, testing
 from dcasekit.containers._epochs import refuse_settings
+from dcasekit.containers.objectives import mean_teacher
 from dcasekit.containers.training import Training
 from dcasekit.core.processes import is_first
 from dcasekit.errors import ModelError
 from dcasekit.generator import Arrays, Together
-from dcasekit.models import CRNN2018, CRNN2023, MLP, CompactCNN
+from dcasekit.models import CRNN2018, CRNN2023, CRNN2023A, MLP, CompactCNN
 from dcasekit.recipes import _runs, quickstart
 
 HOW = {"epochs": 3, "batch_size": 5, "device": "cpu", "seed": 1, "optimizer": "sgd", "learning_rate": 0.01}
@@ -38,6 +40,11 @@ def systems():
         "tagging": (small, Arrays(x, tags, task="tagging"), {"objective": "mixup", "clip_norm": 1.0}),
         "detection": (CRNN2018(filters=(4, 4, 4), units=4), Arrays(x, frames), detection),
         "mean teacher": (CRNN2023(filters=(4, 4, 4), gru_units=4, dense_units=4), together, {"objective": "mean_teacher", "average": 0.9}),
+        "own pooling": (
+            CRNN2023A(filters=(2, 4), pool_size=((2, 4), (1, 4)), gru_units=4, linear=False),
+            together,
+            {"objective": partial(mean_teacher, mix=0.5), "average": 0.9},
+        ),
         "penalty": (MLP(hidden_layers_size=(4,), dropout_rates=(0.5,), l2_reg=0.1), Arrays(x[:6], tags[:6]), {"batch_size": 1}),
     }
 

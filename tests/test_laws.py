@@ -15,7 +15,13 @@ from dcasekit.testing import ContractError, _oracle
 
 # Windows that networks take which cannot take the usual ones, or would need seconds for them; and settings that make them small.
 SHAPES = {"crnn2018": (16, 64), "crnn2023": (16, 20), "scene_cnn": (32, 20), "dcase_net": (40, 32), "vggish": (8, 8), "open_l3": (8, 8)}
-SHAPES |= {"concatenated": (40, 256), "keras.concatenated": (40, 256), "keras.a_crnn": (8, 40), "keras.vggish": (8, 8)}
+SHAPES |= {
+    "crnn2023a": (16, 128),
+    "concatenated": (40, 256),
+    "keras.concatenated": (40, 256),
+    "keras.a_crnn": (8, 40),
+    "keras.vggish": (8, 8),
+}
 SETTINGS = {"dcase_net": {"filters": 8}, "a_crnn": {"filters": 16}, "keras.a_crnn": {"filters": 16}}
 SETTINGS["concatenated"] = {"first": {"class": "smel"}, "second": {"class": "sb_cnn_sed", "settings": {"filters": 8}}, "bands": 32}
 SETTINGS["keras.concatenated"] = SETTINGS["concatenated"]

@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import nn
 
 from dcasekit.errors import ModelError
-from dcasekit.models import CRNN2018, CRNN2023, CPMobile, DcaseNet, SceneCNN
+from dcasekit.models import CRNN2018, CRNN2023, CRNN2023A, CPMobile, DcaseNet, SceneCNN
 from dcasekit.models._gru import ResetBeforeGRU
 from dcasekit.models._layers import mean_answer
 
@@ -589,3 +589,105 @@ def test_cp_mobile_has_the_published_size():
     assert inside == [64, 64, 64, 64, 120, 120]
     with pytest.raises(ModelError, match="base_channels must be a multiple of 8; got 12"):
         CPMobile(base_channels=12).build((65, 256), tuple("ab"))
+
+
+def test_crnn2023a_has_the_published_layers():
+    model = CRNN2023A().build((626, 128), tuple("abcdefghij"), task="tagging")
+    shapes = {name.removeprefix("convolutions."): shape for name, shape in model.layers().items()}
+    sizes = {name: sum(tensor.numel() for tensor in module.parameters()) for name, module in model.network.named_modules()}
+    parameters = [(160, 32, 272), (4_640, 64, 1_056), (18_496, 128, 4_160), (73_856, 256, 16_512), *[(147_584, 256, 16_512)] * 3]
+    out = [(16, 313, 64), (32, 156, 32), (64, 156, 16), (128, 156, 8), (128, 156, 4), (128, 156, 2), (128, 156, 1)]
+    for number, (expected, shape) in enumerate(zip(parameters, out, strict=True)):
+        block = f"convolutions.{number}"
+        assert tuple(sizes[f"{block}.{part}"] for part in ("convolution", "norm", "gate")) == expected
+        assert shapes[str(number)] == shape
+    assert (sizes["gru"], sizes["out"], sizes["attention"], shapes["gru"], shapes["out"]) == (494_592, 2_570, 2_570, (156, 256), (156, 10))
+    norms = [module for module in model.network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 0.99)}
+    assert [module.p for module in model.network.modules() if isinstance(module, torch.nn.Dropout)] == [0.5] * 8
+    cost = model.cost()
+    assert cost == {"parameters": 1_112_420, "macs": 917_553_152}
+    positions = sum(np.prod(shape) for name, shape in shapes.items() if name.endswith("norm"))
+    pooled, one_by_one = sum(np.prod(shape) for shape in out), 13 * 128 * 156 * 4  # of the GRUs: layers and directions
+    assert (cost["macs"] + 2 * positions + 2 * positions + pooled + one_by_one) / 1e6 == pytest.approx(930.9, abs=0.05)
+
+
+def test_crnn2023a_of_2024_has_the_published_size():
+    """With BEATs' embedding, 27 labels in two groups and 192 units."""
+    model = CRNN2023A(gru_units=192, embedding=768, groups=(10, 17)).build((40, 128 + 768), tuple(map(str, range(27))), task="detection")
+    assert model.cost()["parameters"] == 1_785_094
+
+
+def small_crnn2023a(task="detection", **settings):
+    model = CRNN2023A(filters=(4,) * 7, gru_units=3, **settings)
+    return model.build((32, 128), ("a", "b", "c"), task=task, seed=1)
+
+
+def magnitudes(*shape):
+    return np.random.default_rng(0).gamma(1.0, 2.0, shape).astype(np.float32)
+
+
+def test_crnn2023a_pools_by_attention_over_labels():
+    model, x = small_crnn2023a(), magnitudes(2, 32, 128)
+    network = model.network.eval()
+    with torch.inference_mode():
+        frames, clips = network.answer_both(torch.from_numpy(x))
+        steps = network._read(torch.from_numpy(x))
+        attention = network.attention(steps).softmax(-1).clamp(1e-7, 1)
+    answers = frames.sigmoid()
+    torch.testing.assert_close(clips.sigmoid(), (answers * attention).sum(1) / attention.sum(1))
+    np.testing.assert_allclose(model.answer(x), answers, rtol=1e-5)
+    for task in ("tagging", "classification"):
+        twin = small_crnn2023a(task)
+        twin.set_weights(model.weights())
+        found = torch.from_numpy(twin.answer(x))
+        if task == "tagging":
+            torch.testing.assert_close(found, clips.sigmoid())
+        else:
+            assert found.sum(-1) == pytest.approx(1, abs=1e-5)
+
+
+def test_crnn2023a_pools_answers_of_any_size_exactly():
+    network = small_crnn2023a().network
+    network.out.weight.data.zero_()
+    network.out.bias.data[:] = torch.tensor([100.0, -100.0, 0.0])
+    _, clips = network.eval().answer_both(torch.from_numpy(magnitudes(1, 32, 128)))
+    torch.testing.assert_close(clips[0], torch.tensor([100.0, -100.0, 0.0]), atol=1e-3, rtol=1e-4)
+
+
+def test_crnn2023a_shares_attention_out_within_a_data_set():
+    """What one group's labels get does not depend on the other's."""
+    model = small_crnn2023a(groups=(1, 2))
+    network, x = model.network.eval(), torch.from_numpy(magnitudes(2, 32, 128))
+    before = network.answer_both(x)[1].detach()
+    network.attention.bias.data[0] += 5
+    torch.testing.assert_close(network.answer_both(x)[1], before)
+    network.attention.bias.data[1] += 5
+    changed = (network.answer_both(x)[1] - before).abs().amax(0) > 1e-6
+    assert changed.tolist() == [False, True, True]
+    with pytest.raises(ModelError, match="groups of 1, 1 labels are not the 3 labels"):
+        small_crnn2023a(groups=(1, 1))
+
+
+def test_crnn2023a_takes_the_logarithm_of_magnitudes_itself():
+    """Written out; so a window's level does not matter, and features with the logarithm are taken with ``linear=False``."""
+    x = magnitudes(2, 32, 128)
+    x[0, 0, 0] = 0.0
+    levels = np.clip(20 * np.log10(np.maximum(x, 1e-5)), -50, 80)
+    low, high = levels.min((1, 2), keepdims=True), levels.max((1, 2), keepdims=True)
+    model, plain = small_crnn2023a(), small_crnn2023a(linear=False)
+    plain.set_weights(model.weights())
+    np.testing.assert_allclose(model.answer(x), plain.answer(2 * (levels - low) / (high - low) - 1), atol=1e-5)
+    np.testing.assert_allclose(model.answer(7 * x[1:]), model.answer(x[1:]), atol=1e-5)
+    np.testing.assert_allclose(model.answer(0 * x), plain.answer(0 * x - 1), atol=1e-5)  # digital silence
+
+
+def test_crnn2023a_takes_an_embedding_beside_the_bands():
+    model = CRNN2023A(filters=(4,) * 7, gru_units=3, embedding=5).build((32, 133), ("a", "b"), task="detection", seed=1)
+    x = np.concatenate([magnitudes(2, 32, 128), np.random.default_rng(1).standard_normal((2, 32, 5))], -1).astype(np.float32)
+    other = x.copy()
+    other[:, :, 128:] = -other[:, :, 128:]
+    assert model.answer(x).shape == (2, 8, 2)
+    assert np.abs(model.answer(x) - model.answer(other)).max() > 1e-4
+    with pytest.raises(ModelError, match="embedding=200 leaves none of the 133 dims"):
+        CRNN2023A(embedding=200).build((32, 133), ("a", "b"))

@@ -68,6 +68,13 @@ _GOOGLE = {"audio_win": 400, "stft": STFT(n_fft=512, center=False, power=1)}
 _GOOGLE_MEL = Mel(bands=64, scale="htk", norm=None, fmin=125.0, fmax=7500.0, straight_in="mel")
 _LIBROSA_DB = Decibels(top_db=80.0)
 
+_DESED = {
+    **_state_windows(16000, 256, time=10.0),
+    "audio_win": 2048,
+    "stft": STFT(window="hamming", periodic=False, power=1),
+    "mel": Mel(bands=128, scale="htk", norm=None, fmax=8000.0),
+}
+
 _PRESETS: Mapping[str, Preset] = {
     "dcase2018_task4": Preset(
         source="DCASE 2018 task 4, baseline (Serizel et al. 2018): 64 bands each 20 ms, windows of 500 frames",
@@ -128,15 +135,14 @@ _PRESETS: Mapping[str, Preset] = {
     ),
     "desed2023": Preset(
         source="DCASE 2023 task 4A, mean-teacher baseline (DESED_task): 128 bands each 16 ms, windows of 10 s",
-        settings={
-            **_state_windows(16000, 256, time=10.0),
-            "audio_win": 2048,
-            "stft": STFT(window="hamming", periodic=False, power=1),
-            "mel": Mel(bands=128, scale="htk", norm=None, fmax=8000.0),
-            "log": Decibels(amin=10**-2.5),  # published: 1e-5, then cut to [-50, 80] dB, of which no audio within [-1, 1] reaches 80
-        },
+        settings={**_DESED, "log": Decibels(amin=10**-2.5)},  # published: 1e-5, then cut to [-50, 80] dB; audio in [-1, 1] has no 80
         scaler="window_minmax",
         unverified="a published window has 626 frames, the last centred at its end; audio was resampled beforehand",
+    ),
+    "desed2023_linear": Preset(
+        source="the same before the logarithm, which CRNN2023A takes itself: windows are mixed as magnitudes",
+        settings={**_DESED, "log": None},
+        unverified="as of desed2023",
     ),
     "dcase2024_task1": Preset(
         source="DCASE 2024 task 1, baseline (CP-Mobile): 256 bands each 15.6 ms at 32 kHz, clips of 1 s",
