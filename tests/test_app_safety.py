@@ -188,15 +188,15 @@ def test_an_error_that_no_view_expects_is_told_without_paths(folder, monkeypatch
     def fail(*_):
         raise ValueError(f"secret {folder}")
 
-    monkeypatch.setattr("dcasekit.app.views.data._table", fail)
+    monkeypatch.setattr("dcasekit.app._forms.load_settings", fail)
     client = make(folder).test_client()
     client.get("/")
     asked = {
-        "output": "data-table.children",
-        "outputs": {"id": "data-table", "property": "children"},
-        "inputs": [{"id": "address", "property": "search", "value": ""}],
-        "state": [{"id": "address", "property": "pathname", "value": "/data"}],
-        "changedPropIds": ["address.search"],
+        "output": "train-augmentations-form.children",
+        "outputs": {"id": "train-augmentations-form", "property": "children"},
+        "inputs": [{"id": "train-augmentations", "property": "value", "value": ["mixup"]}],
+        "state": [],
+        "changedPropIds": ["train-augmentations.value"],
     }
     answer = client.post("/_dash-update-component", json=asked, headers=LOCAL)
     assert "the server failed here" in answer.text.lower()

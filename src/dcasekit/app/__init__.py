@@ -132,10 +132,12 @@ class Server:
             self._scratch.cleanup()
 
     def _work_aside(self, done: threading.Event) -> None:
+        from dcasekit.app import _sound
         from dcasekit.app._uploads import sweep
 
-        with suppress(DcasekitError):  # the page will say it
-            _ = self._site.source(None).balance  # read before it is asked for
+        with suppress(DcasekitError, OSError):  # the page will say it
+            source = self._site.source(None)
+            _ = source.balance, _sound.describe(source.clips[0])  # read and drawn before it is asked for, with all that this imports
         while not done.wait(60):
             sweep(self._site)
 

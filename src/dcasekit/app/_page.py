@@ -40,6 +40,7 @@ def install(app: Dash, site: Site, views: Mapping[str, ModuleType]) -> None:
     app.layout = html.Div(
         [
             dcc.Location(id="address", refresh=False),
+            dcc.Store(id="again"),
             html.A("Skip to content", href="#view", className="skip"),
             html.Header(
                 [dcc.Link("dcasekit", href="/", className="brand"), html.Nav(id="navigation", **{"aria-label": "Views"})],
@@ -55,9 +56,11 @@ def install(app: Dash, site: Site, views: Mapping[str, ModuleType]) -> None:
         Output("navigation", "children"),
         Output("notice", "children"),
         Input("address", "pathname"),
+        Input("again", "data"),
         State("address", "search"),
     )
-    def show(path: str, search: str) -> tuple[Any, ...]:
+    def show(path: str, again: float | None, search: str) -> tuple[Any, ...]:  # noqa: ARG001
+        """Lay out the view of an address, and again when the browser says that its controls no longer are those of the address."""
         name = path.strip("/") or first
         links = [
             html.Span(

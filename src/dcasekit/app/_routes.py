@@ -1,4 +1,4 @@
-"""What the page fetches besides Dash's own: audio with ranges, waveforms, spectra, and the way in for files.
+"""What the page fetches besides Dash's own: rows of clips, audio with ranges, waveforms, spectra, and the way in for files.
 
 Every route names a clip by its source and id; which file that is, and whether it may be read, is the site's to say.
 """
@@ -9,7 +9,8 @@ from typing import Any
 from flask import Flask, Response, abort, g, jsonify, request, send_file
 
 from dcasekit.annotations import Clip
-from dcasekit.app import _sound
+from dcasekit.app import _sound, _table
+from dcasekit.app._parts import without_paths
 from dcasekit.app._site import Site
 from dcasekit.app._uploads import Inbox, Limits, TooLargeError, keep
 from dcasekit.errors import AudioError, DcasekitError, NameNotFoundError
@@ -17,8 +18,20 @@ from dcasekit.errors import AudioError, DcasekitError, NameNotFoundError
 
 def install(server: Flask, site: Site, limits: Limits) -> None:
     """Add the routes."""
+    _install_clips(server, site)
     _install_sound(server, site)
     _install_uploads(server, site, Inbox(site, limits))
+
+
+def _install_clips(server: Flask, site: Site) -> None:
+    @server.get("/clips")
+    def clips() -> tuple[Response, int]:
+        query = request.args.to_dict()
+        try:
+            source = site.source(query.get("source"))
+            return jsonify(_table.all_rows(source) if "all" in query else _table.page(source, query)), 200
+        except DcasekitError as error:
+            return jsonify({"problem": without_paths(error, site)}), 404
 
 
 def _install_sound(server: Flask, site: Site) -> None:

@@ -78,7 +78,7 @@ class Guard:
             # Of "//host" a browser would make another server's address.
             return self._begin(redirect("/" + request.path.lstrip("/\\") + ("?" + urlencode(rest, doseq=True)) * bool(rest)))
         if not g.session:
-            is_page = request.method == "GET" and not request.path.startswith(("/_", "/assets", "/sound", "/upload"))
+            is_page = request.method == "GET" and not request.path.startswith(("/_", "/assets", "/clips", "/sound", "/upload"))
             if self.token or not is_page:
                 return _refuse("session")
             g.session = secrets.token_urlsafe(24)

@@ -2,7 +2,7 @@
 (function () {
   "use strict";
   const open = new Map(); // id of a player -> what ends what it shows
-  let lastSource = null;
+  let ahead = null; // what was asked for before the page said so
   const LEFT = 44; // pixels of the frequency axis
   const RANGE = 0.7; // of 100 dB, that are shown below the loudest
   const HEIGHT = { wave: 56, spectrum: 192 };
@@ -55,7 +55,14 @@
     return canvas;
   }
 
+  const of = (source, clip) => `source=${encodeURIComponent(source)}&clip=${encodeURIComponent(clip)}`;
   const tile = (address, n, signal) => fetch(`/sound/tile?${address}&n=${n}`, { signal });
+
+  function ask(address) { // for what it is and for its first picture at once, not one after the other
+    const asked = ahead?.address === address ? ahead : { address, about: fetch(`/sound/about?${address}`), first: tile(address, 0) };
+    [asked.about, asked.first].forEach((each) => each.catch(() => {}));
+    return (ahead = asked);
+  }
 
   async function fill(spectrum, about, address, first, signal) {
     for (let n = 0; n * about.tile < about.columns; n++) {
@@ -109,10 +116,10 @@
   }
 
   async function show(box, clip, signal) {
-    const address = `source=${encodeURIComponent(clip.source)}&clip=${encodeURIComponent(clip.clip)}`;
-    const first = tile(address, 0, signal); // at once, not one after the other
-    first.catch(() => {});
-    const answer = await fetch(`/sound/about?${address}`, { signal });
+    const address = of(clip.source, clip.clip), { about: asked, first } = ask(address);
+    ahead = null; // an answer is read once
+    const answer = await asked;
+    if (signal.aborted) return;
     if (!answer.ok) {
       box.replaceChildren(make("p", { className: "problem", role: "alert" }, "This recording cannot be read. Is the file damaged, or is it gone?"));
       return;
@@ -179,28 +186,13 @@
     if (clip.play) ws.play().catch(() => {});
   }
 
-  function search(...values) {
-    const { inputs_list: inputs } = window.dash_clientside.callback_context;
-    const query = new URLSearchParams(values.pop()), before = query.toString();
-    inputs.forEach(({ id }, n) => {
-      const name = id.slice(id.indexOf("-") + 1), value = values[n];
-      value === null || value === undefined || value === "" ? query.delete(name) : query.set(name, value);
-    });
-    const source = query.get("source"), other = lastSource && source !== lastSource;
-    lastSource = source;
-    if (other) ["label", "fold", "clip"].forEach((name) => query.delete(name));
-    if (query.toString() === before) return window.dash_clientside.no_update;
-    if (new URLSearchParams(before).has("source")) query.delete("page");
-    return `?${query}`;
-  }
-
   window.dash_clientside = window.dash_clientside || {};
   window.dash_clientside.dcasekit = Object.assign(window.dash_clientside.dcasekit || {}, {
-    search,
+    fetchAhead(source, clip) { if (source && clip) ask(of(source, clip)); },
     show(clip, id) {
       const name = JSON.stringify(id), box = document.getElementById(JSON.stringify({ name: id.name, type: id.type }));
-      const old = box?.player, of = clip && `source=${encodeURIComponent(clip.source)}&clip=${encodeURIComponent(clip.clip)}`;
-      if (old && old.of === of && box.dataset.drawn) { old.redraw(clip); return clip.clip; } // other events of what is shown: it plays on
+      const old = box?.player;
+      if (old && clip && old.of === of(clip.source, clip.clip) && box.dataset.drawn) { old.redraw(clip); return clip.clip; } // other events of what is shown: it plays on
       if (box) box.player = null;
       open.get(name)?.abort();
       if (!box) return window.dash_clientside.no_update;

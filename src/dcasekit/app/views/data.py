@@ -9,12 +9,11 @@ from dcasekit.annotations import Clip
 from dcasekit.app import _parts
 from dcasekit.app._page import read_query
 from dcasekit.app._player import player, show, store
-from dcasekit.app._site import Query, Site, Source, duration, labels_of
-from dcasekit.core.cells import parse_number
+from dcasekit.app._site import Site, Source, duration, labels_of
+from dcasekit.app._table import ROWS, read_filters
 from dcasekit.errors import DatasetError, DcasekitError
 
 TITLE, ORDER = "Data", 1
-_ROWS = 15
 _CONTROLS = ("source", "q", "label", "fold", "min", "max")
 
 
@@ -35,7 +34,7 @@ def layout(site: Site, query: Mapping[str, str]) -> list[Any]:
                             ),
                             name="data-clip",
                         ),
-                        _parts.card("Clips", html.Div(id="data-table", **{"aria-live": "polite"})),
+                        _parts.card("Clips", html.Div(id="data-table"), dcc.Store(id="data-drawn")),
                     ],
                     className="stack",
                 ),
@@ -49,17 +48,21 @@ def layout(site: Site, query: Mapping[str, str]) -> list[Any]:
 def register(app: Dash, site: Site) -> None:
     """Let the controls write the address, and the address decide what is shown."""
     app.clientside_callback(
-        ClientsideFunction("dcasekit", "search"),
+        ClientsideFunction("clips", "search"),
         Output("address", "search", allow_duplicate=True),
         *(Input(f"data-{name}", "value") for name in _CONTROLS),
         State("address", "search"),
         prevent_initial_call=True,
     )
-
-    @app.callback(Output("data-table", "children"), Input("address", "search"), State("address", "pathname"))
-    def table(search: str, path: str) -> Any:
-        query = read_query(search)
-        return _table(site.source(query.get("source")), query) if path in ("/", "/data") else []
+    app.clientside_callback(
+        ClientsideFunction("clips", "show"),
+        Output("data-drawn", "data"),
+        *(Output(f"data-{name}", "value", allow_duplicate=True) for name in _CONTROLS),
+        Input("address", "search"),
+        State("address", "pathname"),
+        *(State(f"data-{name}", "value") for name in _CONTROLS),
+        prevent_initial_call="initial_duplicate",
+    )
 
     @app.callback(
         Output("data-clip-head", "children"),
@@ -100,62 +103,6 @@ def _options(site: Site) -> list[dict[str, str]]:
     return [{"label": source.title, "value": source.key} for source in site.sources.values()]
 
 
-def _table(source: Source, query: Mapping[str, str]) -> Any:
-    found = source.search(_query(query))
-    if not found:
-        return _parts.empty("No clip fits", "Take a filter away, or search for less.")
-    pages = -(-len(found) // _ROWS)
-    page = min(max(int(parse_number(query.get("page", ""), otherwise=1)), 1), pages)
-    rows = found[(page - 1) * _ROWS : page * _ROWS]
-    chosen = next((number for number, clip in enumerate(rows) if clip.id == query.get("clip")), -1)
-    return [
-        _parts.table(
-            ("Clip", "Labels", "Fold", "Group", "Length"),
-            [
-                (
-                    _parts.link(clip.id, {**query, "clip": clip.id}),
-                    _labels(clip),
-                    clip.fold,
-                    clip.group,
-                    _parts.seconds(duration(clip)),
-                )
-                for clip in rows
-            ],
-            label="Clips",
-            numeric=(4,),
-            chosen=chosen,
-        ),
-        _pager(query, page, pages, len(found)),
-    ]
-
-
-def _query(query: Mapping[str, str]) -> Query:
-    low, high = (parse_number(query.get(name, ""), otherwise=-1.0) for name in ("min", "max"))
-    return Query(
-        text=query.get("q", ""),
-        label=query.get("label", ""),
-        fold=query.get("fold", ""),
-        shortest=low if low >= 0 else None,
-        longest=high if high >= 0 else None,
-    )
-
-
-def _pager(query: Mapping[str, str], page: int, pages: int, clips: int) -> html.Nav:
-    def step(text: str, to: int) -> Any:
-        return _parts.link(text, {**query, "page": to}) if 1 <= to <= pages else html.Span(text, className="soft")
-
-    told = f"{clips:,} clip{'s' * (clips != 1)}" + f", page {page:,} of {pages:,}" * (pages > 1)
-    steps = [
-        step("First", 1 if page > 1 else 0),
-        step("Previous", page - 1),
-        step("Next", page + 1),
-        step("Last", pages if page < pages else 0),
-    ]
-    return html.Nav(
-        [html.Span(told, className="soft"), *(steps if pages > 1 else [])], className="pager", **{"aria-label": "Pages of clips"}
-    )
-
-
 def _labels(clip: Clip) -> str:
     labels = labels_of(clip)
     return "unknown" if labels is None else ", ".join(labels) or "none"
@@ -194,13 +141,13 @@ def _splits(source: Source) -> list[Any]:
 
 
 def _head(source: Source, clip: Clip, query: Mapping[str, str]) -> html.Div:
-    found = source.search(_query(query))
+    found = source.search(read_filters(query))
     place = next((number for number, each in enumerate(found) if each.id == clip.id), None)
     steps = []
     if place is not None:
         for text, other in (("Previous", place - 1), ("Next", place + 1)):
             if 0 <= other < len(found):
-                steps.append(_parts.link(text, {**query, "clip": found[other].id, "page": other // _ROWS + 1}, className="button"))
+                steps.append(_parts.link(text, {**query, "clip": found[other].id, "page": other // ROWS + 1}, className="button"))
     steps.append(_parts.link("Ask a model", {"source": source.key, "clip": clip.id}, "/predict", className="button"))
     return html.Div([html.H2(clip.id), html.Div(steps, className="row")], className="clip-head")
 
