@@ -1,9 +1,9 @@
 """How fast the web application is in a browser: the first view, filtering the table of clips, a clip's spectrum, turning pages.
 
-A folder of made sounds of 5 s at 44.1 kHz (50 files, linked as often as there are to be clips), `dcasekit app` as a process,
+A folder of synthetic sounds of 5 s at 44.1 kHz (50 files, linked as often as there are to be clips), `dcasekit app` as a process,
 Chromium without a window. Times are taken in the page, from what a person does (a text typed, a choice, a click) to the frame in which
-the answer is seen; medians are the figures. The first view counts from the server's word that it listens to the first row of the table, in a browser that has
-shown nothing before. Targets, for 2,000 clips: first view 1 s, a filter 100 ms, a spectrum 300 ms.
+the answer is seen; medians are the figures. The first view counts from the server's word that it listens to the first row of the table, in
+a browser that has shown nothing before. Targets, for 2,000 clips: first view 1 s, a filter 100 ms, a spectrum 300 ms.
 
     python benchmarks/bench_app.py [--clips 2000 100000] [--rounds 7] [--json FILE]
 """
