@@ -37,19 +37,7 @@ INDEX = """<!DOCTYPE html>
 def install(app: Dash, site: Site, views: Mapping[str, ModuleType]) -> None:
     """Give the application its frame, and show the view that the address names, the first of none."""
     first = next(iter(views))
-    app.layout = html.Div(
-        [
-            dcc.Location(id="address", refresh=False),
-            dcc.Store(id="again"),
-            html.A("Skip to content", href="#view", className="skip"),
-            html.Header(
-                [dcc.Link("dcasekit", href="/", className="brand"), html.Nav(id="navigation", **{"aria-label": "Views"})],
-                className="top",
-            ),
-            html.Div(id="notice"),
-            html.Main(id="view", tabIndex="-1", className="view"),
-        ]
-    )
+    app.layout = _frame()
 
     @app.callback(
         Output("view", "children"),
@@ -77,6 +65,22 @@ def install(app: Dash, site: Site, views: Mapping[str, ModuleType]) -> None:
             return _parts.empty("Nothing to show yet", _parts.without_paths(error, site)), links, []
 
     _player.install(app)
+
+
+def _frame() -> html.Div:
+    return html.Div(
+        [
+            dcc.Location(id="address", refresh=False),
+            dcc.Store(id="again"),
+            html.A("Skip to content", href="#view", className="skip"),
+            html.Header(
+                [dcc.Link("dcasekit", href="/", className="brand"), html.Nav(id="navigation", **{"aria-label": "Views"})],
+                className="top",
+            ),
+            html.Div(id="notice"),
+            html.Main(id="view", tabIndex="-1", className="view"),
+        ]
+    )
 
 
 def explain(site: Site) -> Callable[[Exception], None]:
