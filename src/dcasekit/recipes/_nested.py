@@ -1,0 +1,124 @@
+"""Choosing without the fold that is tested on: for each test fold, candidates are tried on the other folds alone.
+
+A candidate is trained without the test fold and one more fold, and judged on the latter; its number is the mean over all those folds. A
+network without the folds a and b serves the choice for a, judged on b, and the choice for b, judged on a: each is trained once.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcasekit.core.tables import Table
+from dcasekit.errors import DatasetError
+from dcasekit.metrics import bootstrap
+from dcasekit.plots.svg import percent
+from dcasekit.results import Results
+from dcasekit.scores import pool
+
+Choice = TypeVar("Choice", bound=Any)
+
+
+@dataclass(frozen=True)
+class Trial(Generic[Choice]):
+    """A candidate to be judged: what it is trained on, and the fold that judges it."""
+
+    choice: Choice
+    trained: tuple[str, ...]
+    judged: str
+
+
+@dataclass(frozen=True)
+class Tried(Generic[Choice]):
+    """What came out of one setting: each candidate's number for each test fold, and which candidate was taken."""
+
+    setting: str
+    candidates: Sequence[Any]
+    numbers: Mapping[str, Sequence[float]]
+    taken: Mapping[str, int]
+
+
+def choose(
+    first: Choice,
+    candidates: Mapping[str, Sequence[Any]],
+    folds: Sequence[str],
+    judge: Callable[[Sequence[Trial[Choice]]], Sequence[float]],
+) -> tuple[dict[str, Choice], list[Tried[Choice]]]:
+    """Choose setting after setting, for each test fold by itself.
+
+    Parameters
+    ----------
+    first : where the choice begins, a dataclass; its settings are the first candidates.
+    candidates : setting -> its candidates, in the order in which they are chosen. Of equal ones the first is taken.
+    folds : all there are; each is tested once.
+    judge : gives a number for each trial, the larger the better; it is asked once per setting, so that it can work in parallel.
+
+    Raises
+    ------
+    DatasetError : there are fewer than three folds: one to test, one to judge, one to train on.
+    """
+    if len(folds) < 3:
+        raise DatasetError(f"choices on other folds need three folds or more; there are: {', '.join(folds) or 'none'}")
+    chosen = dict.fromkeys(folds, replace(first, **{name: options[0] for name, options in candidates.items()}))
+    tried: list[Tried[Choice]] = []
+    for name, options in candidates.items():
+        if len(options) < 2:
+            continue
+        trials = {
+            (fold, number): _trials(replace(chosen[fold], **{name: option}), fold, folds)
+            for fold in folds
+            for number, option in enumerate(options)
+        }
+        asked = list(dict.fromkeys(trial for each in trials.values() for trial in each))
+        found = dict(zip(asked, judge(asked), strict=True))
+        numbers = {fold: [float(np.mean([found[trial] for trial in trials[fold, at]])) for at in range(len(options))] for fold in folds}
+        taken = {fold: int(np.argmax(each)) for fold, each in numbers.items()}
+        chosen = {fold: replace(choice, **{name: options[taken[fold]]}) for fold, choice in chosen.items()}
+        tried.append(Tried(name, options, numbers, taken))
+    return chosen, tried
+
+
+def _trials(choice: Choice, tested: str, folds: Sequence[str]) -> list[Trial[Choice]]:
+    others = [fold for fold in folds if fold != tested]
+    return [Trial(choice, tuple(fold for fold in others if fold != judged), judged) for judged in others]
+
+
+def tabulate(tried: Sequence[Tried[Any]]) -> Table:
+    """Show every candidate's number on the folds that are not tested on, and which was taken."""
+    folds = list(tried[0].numbers) if tried else []
+    rows = [
+        (one.setting, str(option), *(percent(one.numbers[fold][at]) + (" taken" if one.taken[fold] == at else "") for fold in folds))
+        for one in tried
+        for at, option in enumerate(one.candidates)
+    ]
+    return Table(("setting", "candidate", *(f"to be tested on {fold}" for fold in folds)), rows, title="Choices, on the other folds alone")
+
+
+def mean_accuracy(tests: Mapping[tuple[str, int], Results]) -> tuple[float, tuple[float, float]]:
+    """Give the mean accuracy of several seeds' answers about the same clips, and its 95 % interval over the clips; keys: fold, seed."""
+    folds, seeds = (list(dict.fromkeys(key[at] for key in tests)) for at in (0, 1))
+    right = [np.mean([_right(tests[fold, seed]) for seed in seeds], axis=0) for fold in folds]
+    groups = [
+        group or clip for fold in folds for clip, group in zip(tests[fold, seeds[0]].clips, tests[fold, seeds[0]].groups, strict=True)
+    ]
+    each = np.concatenate(right).astype(np.float32)
+    interval = bootstrap.interval(lambda weights: weights @ each / weights.sum(axis=1), len(each), groups=groups)
+    return float(np.mean([fold.mean() for fold in right])), interval
+
+
+def _right(results: Results) -> NDArray[np.bool_]:
+    answers = np.concatenate([pool(scores).values for scores in results.scores])
+    return np.equal(answers.argmax(axis=1), results.truth.argmax(axis=1))
+
+
+def tabulate_seeds(tests: Mapping[tuple[str, int], Results]) -> Table:
+    """Show each seed's accuracy on each fold, their mean, and the deviation of the seeds' means (of a sample)."""
+    folds, seeds = (list(dict.fromkeys(key[at] for key in tests)) for at in (0, 1))
+    values = np.array([[tests[fold, seed].numbers["accuracy"] for fold in folds] for seed in seeds])
+    with_mean = np.column_stack([values, values.mean(axis=1)])
+    rows = [(f"seed {seed}", *map(percent, row)) for seed, row in zip(seeds, with_mean, strict=True)]
+    spread = with_mean.std(axis=0, ddof=1) if len(seeds) > 1 else np.full(len(folds) + 1, np.nan)
+    rows += [("mean", *map(percent, with_mean.mean(axis=0))), ("± deviation", *map(percent, spread))]
+    return Table(("accuracy", *folds, "all folds"), rows, title="Seeds", highlight=(len(seeds),))
