@@ -122,7 +122,7 @@ def export(inputs: Path, out: Path) -> None:
 
 def recipe(inputs: Path, out: Path, *, name: str, settings: list[str], runs: int = 1) -> None:
     # Of synthetic sounds in float32 libsndfile notes when they were written; whoever notes what it was made of, reads sounds that stay.
-    given = {"esc10": "esc50", "backends": "esc50", "salamon2017_sbcnn": "urban_sound8k"}.get(name)
+    given = {"esc10": "esc50", "esc10_nested": "esc50", "backends": "esc50", "salamon2017_sbcnn": "urban_sound8k"}.get(name)
     data = ["--data", inputs / given] if given else []
     more = ["--runs", runs] if runs > 1 else []
     run("run", name, "--quick", *data, *(word for setting in settings for word in ("--set", setting)), *more, "--out", out)
@@ -150,6 +150,7 @@ def scenarios(port: int) -> dict[str, Callable[[Path, Path], None]]:
         "quickstart": partial(recipe, name="quickstart", settings=["seconds=1", "clips=100", "epochs=1"]),
         "quickstart twice": partial(recipe, name="quickstart", settings=["seconds=1", "clips=100", "epochs=1"], runs=2),
         "esc10": partial(recipe, name="esc10", settings=["epochs=2"]),
+        "esc10_nested": partial(recipe, name="esc10_nested", settings=["seeds=1"]),
         "esc10_yamnet": partial(recipe, name="esc10_yamnet", settings=[]),
         "asc_tutorial": partial(recipe, name="asc_tutorial", settings=["epochs=3", "best_from=1", "clips=60"]),
         "dcase2018_task4": partial(

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -37,7 +38,7 @@ from dcasekit.results import Results
 from dcasekit.scores import Scores, pool
 
 MODEL = "model"
-_ANSWERS, _KIND = "answers.json", "answers of a network"
+_ANSWERS, _CHECKPOINT, _KIND = "answers.json", "checkpoint", "answers of a network"
 
 # Two looks at a sound: "fine" in time, as of the recipe esc10; "coarse" in time and twice as fine in frequency.
 FRONT_ENDS = {
@@ -50,7 +51,7 @@ FRONT_ENDS = {
 
 @dataclass(frozen=True)
 class Network:
-    """What is trained, as in `Choice`, on which folds, and by which seed; `watched` is a fold that it tests after each epoch, for nothing."""
+    """What is trained, as in `Choice`, on which folds, by which seed; `watched` is a fold tested after each epoch, for the report alone."""
 
     filters: tuple[int, ...]
     mixing: str
@@ -156,7 +157,10 @@ def answer(dataset: Dataset, settings: Mapping[str, Any], folder: Path, network:
     if not (own / _ANSWERS).exists():
         content = {"facts": facts, **_train(dataset, settings, network, train, own)}
         write_json(place(own, _ANSWERS, kind=_KIND), content)
-    (own / "checkpoint" / "checkpoint.safetensors").unlink(missing_ok=True)  # what was kept for an interrupted run
+    with suppress(FileNotFoundError):  # what was kept for an interrupted run
+        (own / _CHECKPOINT / "checkpoint.safetensors").unlink()
+    with suppress(OSError):
+        (own / _CHECKPOINT).rmdir()
     found = read_json(own / _ANSWERS, error=StorageError)
     return Answers(found["clips"], found["epochs"], str(own))
 
@@ -177,7 +181,7 @@ def _train(dataset: Dataset, settings: Mapping[str, Any], network: Network, trai
         average=network.average,
         augment=augmentations(network, frames, scale),
         seed=network.seed,
-        resume=own / "checkpoint",
+        resume=own / _CHECKPOINT,
         **shared,
     )
     if network.watched:

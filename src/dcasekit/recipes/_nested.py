@@ -53,7 +53,7 @@ def choose(
     first : where the choice begins, a dataclass; its settings are the first candidates.
     candidates : setting -> its candidates, in the order in which they are chosen. Of equal ones the first is taken.
     folds : all there are; each is tested once.
-    judge : gives a number for each trial, the larger the better; it is asked once per setting, so that it can work in parallel.
+    judge : gives a number for each trial, the larger the better; it is asked once per setting, for what it was not asked before.
 
     Raises
     ------
@@ -63,6 +63,7 @@ def choose(
         raise DatasetError(f"choices on other folds need three folds or more; there are: {', '.join(folds) or 'none'}")
     chosen = dict.fromkeys(folds, replace(first, **{name: options[0] for name, options in candidates.items()}))
     tried: list[Tried[Choice]] = []
+    found: dict[Trial[Choice], float] = {}
     for name, options in candidates.items():
         if len(options) < 2:
             continue
@@ -71,8 +72,8 @@ def choose(
             for fold in folds
             for number, option in enumerate(options)
         }
-        asked = list(dict.fromkeys(trial for each in trials.values() for trial in each))
-        found = dict(zip(asked, judge(asked), strict=True))
+        asked = list(dict.fromkeys(trial for each in trials.values() for trial in each if trial not in found))
+        found |= dict(zip(asked, judge(asked), strict=True))
         numbers = {fold: [float(np.mean([found[trial] for trial in trials[fold, at]])) for at in range(len(options))] for fold in folds}
         taken = {fold: int(np.argmax(each)) for fold, each in numbers.items()}
         chosen = {fold: replace(choice, **{name: options[taken[fold]]}) for fold, choice in chosen.items()}

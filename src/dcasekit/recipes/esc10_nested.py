@@ -83,7 +83,7 @@ PLANS = {
         seeds=2,
     ),
     "short": Plan({"mixing": _MIXING, "average": _AVERAGE, "windows": _WINDOWS, "epochs": (60, 120)}),
-    "quick": Plan({"filters": ((8, 16, 32, 64),), "mixing": _MIXING, "windows": _WINDOWS, "epochs": (15,)}),
+    "quick": Plan({"filters": ((8, 16, 32, 64),), "mixing": _MIXING, "windows": _WINDOWS, "epochs": (30,)}),
 }
 
 
