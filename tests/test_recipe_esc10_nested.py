@@ -1,4 +1,4 @@
-"""The recipe esc10_nested on made sounds, and that no choice looks at the fold that is tested."""
+"""The recipe esc10_nested on synthetic sounds, and that no choice looks at the fold that is tested."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def test_sounds_are_told_apart_and_the_report_shows_choices_seeds_and_optimism(q
     assert section.measures["accuracy"] > 0.25  # chance: 0.1
     low, high = section.intervals["accuracy"]
     assert 0.1 < low < section.measures["accuracy"] < high
-    assert report.title == "ESC-10 from scratch, nested choices, on made sounds"
+    assert report.title == "ESC-10 from scratch, nested choices, on synthetic sounds"
     page = (out / "report.html").read_text()
     for told in ("optimism", "accuracy by the best epoch on the test fold", "Choices, on the other folds alone", "± deviation", "mixup"):
         assert told in page
