@@ -93,7 +93,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
     Parameters
     ----------
-    data : ``esc10``: folder of ESC-50 or ESC-10 with three folds or more, which is only read; without it a small dataset of synthetic sounds.
+    data : ``esc10``: folder of ESC-50 or ESC-10 with three folds or more, only read; without it a small dataset of synthetic sounds.
     out : folder for features, networks and report. What was trained there with the same settings is found again.
     """
     began, plan = time.perf_counter(), PLANS[config.variant]
