@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -202,7 +202,8 @@ def _train(dataset: Dataset, settings: Mapping[str, Any], network: Network, trai
 
 def augmentations(network: Network, frames: int, scale: int) -> list[BatchAugmentation]:
     """Give what happens to each batch; `scale` is how much coarser in time, and finer in frequency, the front end is than the fine one."""
-    mixing: Callable[..., Any] = {"between_class": between_class, "mixup": partial(mixup, alpha=0.4)}[network.mixing]
+    kinds: dict[str, BatchAugmentation] = {"between_class": between_class, "mixup": partial(mixup, alpha=0.4)}
+    mixing = kinds[network.mixing]
     crop = partial(random_crop, frames=frames)
     if network.augmentation == "light":
         return [crop, mixing, random_gain]

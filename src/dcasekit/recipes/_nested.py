@@ -99,7 +99,7 @@ def tabulate(tried: Sequence[Tried[Any]]) -> Table:
 
 def mean_accuracy(tests: Mapping[tuple[str, int], Results]) -> tuple[float, tuple[float, float]]:
     """Give the mean accuracy of several seeds' answers about the same clips, and its 95 % interval over the clips; keys: fold, seed."""
-    folds, seeds = (list(dict.fromkeys(key[at] for key in tests)) for at in (0, 1))
+    folds, seeds = list(dict.fromkeys(fold for fold, _ in tests)), list(dict.fromkeys(seed for _, seed in tests))
     right = [np.mean([_right(tests[fold, seed]) for seed in seeds], axis=0) for fold in folds]
     groups = [
         group or clip for fold in folds for clip, group in zip(tests[fold, seeds[0]].clips, tests[fold, seeds[0]].groups, strict=True)
@@ -116,7 +116,7 @@ def _right(results: Results) -> NDArray[np.bool_]:
 
 def tabulate_seeds(tests: Mapping[tuple[str, int], Results]) -> Table:
     """Show each seed's accuracy on each fold, their mean, and the deviation of the seeds' means (of a sample)."""
-    folds, seeds = (list(dict.fromkeys(key[at] for key in tests)) for at in (0, 1))
+    folds, seeds = list(dict.fromkeys(fold for fold, _ in tests)), list(dict.fromkeys(seed for _, seed in tests))
     values = np.array([[tests[fold, seed].numbers["accuracy"] for fold in folds] for seed in seeds])
     with_mean = np.column_stack([values, values.mean(axis=1)])
     rows = [(f"seed {seed}", *map(percent, row)) for seed, row in zip(seeds, with_mean, strict=True)]
