@@ -1,4 +1,4 @@
-"""Prediction and extraction on clusters of processes on this machine: the same bytes as without one, also where a worker is killed."""
+"""What is computed on clusters of processes on this machine: the same bytes as without one, also where a worker is killed."""
 
 import json
 import os
@@ -19,9 +19,13 @@ SCRIPT = """
 import json, os, signal, sys, threading, time
 from functools import partial
 from pathlib import Path
+import numpy as np
+from dcasekit import AugmentedDataset
 from dcasekit.cli import app
+from dcasekit.core.parallel import map_clips
 from dcasekit.datasets import Folder
 from dcasekit.features import MelSpectrogram
+from dcasekit.metrics import bootstrap, paired
 
 root, backend, victim = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "kill"
 killed = []
@@ -43,13 +47,34 @@ def extract(name, **more):
     features = MelSpectrogram(sr=8000, audio_win=256, audio_hop=128)
     features.extract(Folder(root / "rec", cache=root / name, task="classification"), **more)
 
+def augment(name, **more):
+    data = Folder(root / "rec", cache=root / name, task="classification")
+    AugmentedDataset(data, [{"type": "white_noise", "snr": 10}, {"type": "gain", "min_db": -6, "max_db": 0}]).process(**more)
+
+def draw(name, marker, **more):
+    right = np.random.default_rng(0).integers(2, size=(2, 40_000))
+    def share(weights):
+        (root / marker).touch()
+        time.sleep(0.02)
+        return weights @ np.concatenate([right[0], 0 * right[1]]) / weights[:, :40_000].sum(axis=1).clip(1)
+    mapper = partial(map_clips, batch=1, **more) if more else None
+    found = [paired.bootstrap(share, 40_000, mapper=mapper), paired.permutation(share, 40_000, repeats=500, mapper=mapper)]
+    (root / name).mkdir()
+    (root / name / "intervals.json").write_text(json.dumps(found))
+
 def work(address, workers):
-    if victim:
-        threading.Thread(target=kill, args=(workers, lambda: any((root / "cluster").rglob("*.jams")))).start()
+    def watch(seen):
+        if victim:
+            threading.Thread(target=kill, args=(workers, seen)).start()
+    where = {"backend": backend, "address": address, "jobs": 2}
+    watch(lambda: any((root / "cluster").rglob("*.jams")))
     predict("cluster", "--backend", backend, "--address", address, "--jobs", "2")
-    if victim:
-        threading.Thread(target=kill, args=(workers, lambda: any((root / "store").rglob("part-*.log")))).start()
-    extract("store", backend=backend, address=address, jobs=2)
+    watch(lambda: any((root / "store").rglob("part-*.log")))
+    extract("store", **where)
+    watch(lambda: any((root / "copies").rglob("*.wav.json")))
+    augment("copies", **where)
+    watch(lambda: (root / "drawing").exists())
+    draw("drawn", "drawing", **where)
 
 if __name__ == "__main__":
     if backend == "dask":
@@ -97,11 +122,20 @@ def test_a_cluster_gives_the_same_bytes(world, tmp_path, backend, victim):
     command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path), backend, victim]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert len(json.loads(done.stdout.splitlines()[-1])) == (2 if victim == "kill" else 0)
-    local = "import sys; from script import *; predict('local', '--jobs', '1'); extract('here', jobs=1)"
+    assert len(json.loads(done.stdout.splitlines()[-1])) == (4 if victim == "kill" else 0)
+    local = (
+        "import sys; from script import *; predict('local', '--jobs', '1'); extract('here', jobs=1); augment('own', jobs=1); "
+        "draw('drawn here', 'drawing here')"
+    )
     subprocess.run(
         [sys.executable, "-c", local, str(tmp_path), "none", "none"], env=environment, check=True, cwd=tmp_path, stdout=subprocess.DEVNULL
     )
     assert tree(tmp_path / "cluster") == tree(tmp_path / "local")
     assert tree(tmp_path / "store") == tree(tmp_path / "here")
     assert tree(tmp_path / "here")
+    assert tree(tmp_path / "copies", but=(".lock", ".dcasekit")) == tree(tmp_path / "own", but=(".lock", ".dcasekit"))
+    assert len(list((tmp_path / "copies").rglob("*.wav"))) == 80
+    assert tree(tmp_path / "drawn") == tree(tmp_path / "drawn here")
+    (difference, low, high), p = json.loads((tmp_path / "drawn" / "intervals.json").read_text())
+    assert low < difference < high
+    assert p == 1 / 501

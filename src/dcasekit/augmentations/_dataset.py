@@ -14,11 +14,11 @@ import numpy as np
 from dcasekit import audio as audio_files
 from dcasekit.annotations import Clip, Correction, Event, events_to_tags, present
 from dcasekit.augmentations.base import Augmentation
-from dcasekit.core.discover import address
+from dcasekit.core import discover
 from dcasekit.core.files import inside, place, read_json, write_json
 from dcasekit.core.locks import lock
 from dcasekit.core.origin import Origin, origin, recognize
-from dcasekit.core.parallel import map_clips, total_size
+from dcasekit.core.parallel import Backend, map_clips, total_size
 from dcasekit.core.units import PathLike
 from dcasekit.datasets._hold_out import Balance
 from dcasekit.datasets._labels import Choice
@@ -113,7 +113,9 @@ class AugmentedDataset(Dataset):
         for name in self.folders:
             yield from self._copies(name)
 
-    def process(self, *, jobs: int | None = None, progress: bool = False) -> None:
+    def process(
+        self, *, jobs: int | None = None, backend: Backend = "processes", address: str | None = None, progress: bool = False
+    ) -> None:
         """Write the copies that are missing, or whose original's audio or labels have changed, to ``augmented`` in the folder `derived`.
 
         Per copy a 16-bit wav, scaled down if it would exceed full scale, and a JSON file with its labels, what was drawn, and what it
@@ -122,7 +124,7 @@ class AugmentedDataset(Dataset):
 
         Parameters
         ----------
-        jobs : see `dcasekit.core.parallel.map_clips`.
+        jobs, backend, address : see `dcasekit.core.parallel.map_clips`; a cluster gets the clips in shards of up to 1,000.
         progress : show a progress bar per augmentation.
 
         Raises
@@ -131,17 +133,16 @@ class AugmentedDataset(Dataset):
         StorageError : a copy cannot be written, or would take the place of a file that is not ours.
         """
         if isinstance(self.dataset, AugmentedDataset):
-            self.dataset.process(jobs=jobs, progress=progress)
+            self.dataset.process(jobs=jobs, backend=backend, address=address, progress=progress)
         clips = self.dataset.clips
         size = total_size(clip.path for clip in clips)
         for name, augmentation in self.folders.items():
             folder = self._folder(name)
             work = partial(_write_copy, folder=folder, augmentation=augmentation, seed=self.seed, task=self.task)
             bar = f"Augmenting {self.name}: {name}" if progress else None
-            records = {
-                clip.id: record for clip, record in zip(clips, map_clips(work, clips, jobs=jobs, size=size, progress=bar), strict=True)
-            }
-            settings = {"type": address(type(augmentation)), **augmentation.settings}
+            made = map_clips(work, clips, jobs=jobs, backend=backend, address=address, size=size, progress=bar)
+            records = {clip.id: record for clip, record in zip(clips, made, strict=True)}
+            settings = {"type": discover.address(type(augmentation)), **augmentation.settings}
             with lock(folder):  # datasets that share a cache, as ESC-10 and ESC-50 may, share the folder: add to what is listed
                 listed = {**_read_records(folder), **records}
                 write_json(place(folder, "complete.json", kind=_KIND), {"augmentation": settings, "seed": self.seed, "copies": listed})

@@ -94,7 +94,7 @@ def extract(  # noqa: PLR0913 - options of a command
     feature_settings: o.FeatureSettings = None,
     jobs: o.Jobs = None,
     backend: o.Backend = "processes",
-    address: Annotated[str | None, typer.Option(help="Scheduler of the cluster, e.g. tcp://10.0.0.1:8786.")] = None,
+    address: o.Address = None,
     on_error: o.OnError = "raise",
     as_json: o.Json = False,
     quiet: o.Quiet = False,
@@ -126,6 +126,8 @@ def augment(  # noqa: PLR0913 - options of a command
     cache: o.Cache = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     jobs: o.Jobs = None,
+    backend: o.Backend = "processes",
+    address: o.Address = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -137,7 +139,7 @@ def augment(  # noqa: PLR0913 - options of a command
 
     source = _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings)
     made = AugmentedDataset(source, [_cli_leaves.augmentation(text) for text in augmentations], seed=seed)
-    made.process(jobs=jobs, progress=_cli_output.bars(quiet))
+    made.process(jobs=jobs, backend=backend, address=address, progress=_cli_output.bars(quiet))
     rows = [
         {"augmentation": repr(augmentation), "folder": str(made.derived / "augmented" / name), "copies": len(source.clips)}
         for name, augmentation in made.folders.items()
@@ -313,6 +315,9 @@ def score(  # noqa: PLR0913 - options of a command
     settings: Annotated[list[str] | None, typer.Option("-S", metavar="KEY=VALUE", help="Setting of the metrics: onset_collar=0.1.")] = None,
     repeats: Annotated[int, typer.Option("--bootstrap", metavar="DRAWS", min=0, help="Draws of a bootstrap interval over clips.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that compute the bootstrap.")] = 1,
+    backend: o.Backend = "processes",
+    address: o.Address = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with charts.")] = None,
     as_json: o.Json = False,
 ) -> None:
@@ -328,7 +333,9 @@ def score(  # noqa: PLR0913 - options of a command
     material = scoring.read(
         reference, estimate, durations=durations, labels=chosen, threshold=threshold, partial=partial, annotator=annotator
     )
-    found = work.run(material, [one.strip() for one in metric.split(",") if one.strip()], settings, repeats=repeats, seed=seed)
+    mapper = work.choose_mapper(jobs=jobs, backend=backend, address=address)
+    names = [one.strip() for one in metric.split(",") if one.strip()]
+    found = work.run(material, names, settings, repeats=repeats, seed=seed, mapper=mapper)
     files = {"reference": reference, "estimate": estimate} | ({} if durations is None else {"durations": durations})
     work.show(found, material, as_json=as_json, html=html, files=files)
 

@@ -103,6 +103,7 @@ Backend = Annotated[
     Literal["processes", "threads", "dask", "ray"],
     typer.Option(help="Where the workers are: this machine, or a cluster that sees the same files."),
 ]
+Address = Annotated[str | None, typer.Option(help="Scheduler of the cluster, e.g. tcp://10.0.0.1:8786.")]
 OnError = Annotated[
     Literal["raise", "skip"], typer.Option(help="What to do with a clip that cannot be processed: stop (raise), or leave it out (skip).")
 ]

@@ -86,7 +86,7 @@ def predict(  # noqa: PLR0913 - options of a command
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto, the fastest there is.")] = "auto",
     backend: o.Backend = "processes",
-    address: Annotated[str | None, typer.Option(help="Scheduler of the cluster, e.g. tcp://10.0.0.1:8786.")] = None,
+    address: o.Address = None,
     allow: o.Allow = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,

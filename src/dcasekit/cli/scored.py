@@ -1,6 +1,7 @@
 """``dcasekit score``: the files of any system against a reference."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -8,13 +9,28 @@ import typer
 from dcasekit.cli.output import document, table, text
 from dcasekit.cli.settings import assignments, keywords
 from dcasekit.core.files import place, write_text
+from dcasekit.core.parallel import Backend, map_clips
+from dcasekit.metrics.bootstrap import Mapper
 from dcasekit.results import describe_left_out, plain, scoring
 
 _COLUMNS = 4  # metrics side by side
 
 
+def choose_mapper(*, jobs: int, backend: Backend, address: str | None) -> Mapper | None:
+    """Give what computes the blocks of a bootstrap, on this machine's processes or a cluster's; ``None``: this process."""
+    if jobs == 1 and backend in ("processes", "threads"):
+        return None
+    return partial(map_clips, jobs=jobs, backend=backend, address=address, batch=1)
+
+
 def run(
-    material: scoring.Material, names: Sequence[str], settings: Sequence[str] | None, *, repeats: int, seed: int
+    material: scoring.Material,
+    names: Sequence[str],
+    settings: Sequence[str] | None,
+    *,
+    repeats: int,
+    seed: int,
+    mapper: Mapper | None = None,
 ) -> list[scoring.Score]:
     """Compute metrics; a setting is ``metric.key=value``, or ``key=value`` for all that have it."""
     texts = assignments(settings, option="-S")
@@ -24,7 +40,8 @@ def run(
         known = set(scoring.settings_of(function))
         own = {key.removeprefix(f"{name}."): value for key, value in texts.items() if key.startswith(f"{name}.")}
         own = {key: value for key, value in texts.items() if key in known} | own
-        found.append(scoring.score(name, material, settings=keywords(function, own, option="-S"), repeats=repeats, seed=seed))
+        chosen = keywords(function, own, option="-S")
+        found.append(scoring.score(name, material, settings=chosen, repeats=repeats, seed=seed, mapper=mapper))
     used = {key for name in names for key in (*scoring.settings_of(scoring.find_metric(name).function),)}
     for key in texts:
         head, dot, tail = key.rpartition(".")

@@ -119,13 +119,16 @@ def _on_dask(
     with Client(address, **local) as client:
         batch = batch or evenly(len(items), sum(client.nthreads().values()) or jobs, most=_SHARD)
         batches = [items[first : first + batch] for first in range(0, len(items), batch)]
-        futures = client.map(partial(_each, function), batches, pure=False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph", UserWarning)  # which a function's data may be
+            shared = client.submit(_same, function, pure=False)  # once, not with every task
+        futures = client.map(_each, batches, function=shared, pure=False)
         try:
             for future in futures:
                 yield from future.result()
                 future.release()  # what was read need not be kept there
         finally:
-            client.cancel(futures)
+            client.cancel([*futures, shared])
 
 
 def _on_ray(
@@ -141,8 +144,8 @@ def _on_ray(
         ray.init(address=address, num_cpus=None if address else jobs, include_dashboard=False, log_to_driver=False)
     try:
         batch = batch or evenly(len(items), int(ray.cluster_resources().get("CPU", jobs)), most=_SHARD)
-        each = ray.remote(max_retries=3)(_each)
-        tasks = [each.remote(function, items[first : first + batch]) for first in range(0, len(items), batch)]
+        each, shared = ray.remote(max_retries=3)(_each), ray.put(function)
+        tasks = [each.remote(items[first : first + batch], shared) for first in range(0, len(items), batch)]
         try:
             while tasks:
                 yield from ray.get(tasks.pop(0))
@@ -163,8 +166,12 @@ def evenly(items: int, workers: int, *, most: int) -> int:
     return max(1, min(most, items // (8 * max(1, workers))))
 
 
-def _each(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+def _each(items: Iterable[Item], function: Callable[[Item], Result]) -> list[Result]:
     return [function(item) for item in items]
+
+
+def _same(function: Callable[[Item], Result]) -> Callable[[Item], Result]:
+    return function
 
 
 def total_size(paths: Iterable[PathLike]) -> int:

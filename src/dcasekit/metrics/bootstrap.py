@@ -11,8 +11,9 @@ An interval speaks of the choice of test clips alone: not of the training set, n
 no draw can move has an interval without width, unless it is 1: if n of n clips are right, up to 3.7/n errors are still likely.
 """
 
-from collections.abc import Callable, Hashable, Sequence
-from typing import Literal
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,13 +22,15 @@ from dcasekit.core.units import FloatArray
 from dcasekit.errors import MetricError
 
 Statistic = Callable[[FloatArray], ArrayLike]
+# As `map`: `dcasekit.core.parallel.map_clips` with its settings, for instance.
+Mapper = Callable[..., Iterable[Any]]
 
 _CELLS = 2_000_000  # weights held at once, 8 MB
 _PIECES = 200  # of the jackknife
 _FREEDOM = 5  # at least; fewer degrees say more of one or two clips than of all
 
 
-def interval(
+def interval(  # noqa: PLR0913 - the settings of the method, and where it is computed
     statistic: Statistic,
     n_clips: int,
     *,
@@ -36,6 +39,7 @@ def interval(
     repeats: int = 1000,
     seed: int = 0,
     method: Literal["widened", "percentile"] = "widened",
+    mapper: Mapper | None = None,
 ) -> tuple[float, float]:
     """Compute an interval that holds the figure of an endless supply of such clips, in `level` of all evaluations.
 
@@ -50,6 +54,9 @@ def interval(
     repeats : number of draws.
     seed : of the random numbers; the same seed gives the same interval.
     method : ``"widened"``, or the plain ``"percentile"``. See the notes.
+    mapper : where it is computed, with blocks of draws (of two million weights) as tasks:
+        ``partial(dcasekit.core.parallel.map_clips, backend="dask", address=...)``; ``None``: here. The statistic then travels, and the
+        interval is the same.
 
     Returns
     -------
@@ -96,8 +103,7 @@ def interval(
     n_units = int(member.max(initial=-1)) + 1
     if n_units < 2:
         return float("nan"), float("nan")
-    rng = np.random.default_rng(seed)
-    values = in_blocks(statistic, lambda start, stop: draw(rng, stop - start, n_units)[:, member], repeats, n_clips)
+    values = in_blocks(statistic, partial(_draw_members, seed, n_units, member), repeats, n_clips, mapper)
     values = values[~np.isnan(values)]
     ends = np.array([(1 - level) / 2, (1 + level) / 2])
     if not values.size:
@@ -105,9 +111,8 @@ def interval(
     if method == "percentile":
         low, high = np.quantile(values, ends, method="weibull")  # the k-th of n values is the quantile k / (n + 1)
         return float(low), float(high)
-    lot = (rng.permutation(n_units) % min(n_units, _PIECES))[member]
-    # Row 0 is the figure itself: it leaves out lot -1, which does not exist.
-    left_out = in_blocks(statistic, lambda start, stop: _without(lot, start - 1, stop - 1), int(lot.max()) + 2, n_clips)
+    lot = (rng_of(seed, repeats).permutation(n_units) % min(n_units, _PIECES))[member]
+    left_out = in_blocks(statistic, partial(_without, lot), int(lot.max()) + 2, n_clips, mapper)
     if np.isnan(left_out[0]):
         return float("nan"), float("nan")
     if equal(np.append(values, left_out[0]), 1).all():
@@ -142,21 +147,39 @@ def draw(rng: np.random.Generator, draws: int, units: int) -> FloatArray:
     return np.bincount(picked.ravel(), minlength=draws * units).reshape(draws, units).astype(np.float32)
 
 
-def in_blocks(statistic: Statistic, weights: Callable[[int, int], FloatArray], rows: int, n_clips: int) -> NDArray[np.float64]:
-    """Compute the statistic of many draws, a few at a time; `weights` makes rows ``start`` to ``stop``.
+def rng_of(seed: int, row: int) -> np.random.Generator:
+    """Give the random numbers of a block of draws that begins with this row, whoever computes it."""
+    return np.random.default_rng((seed, row) if row else seed)
+
+
+def in_blocks(
+    statistic: Statistic, weights: Callable[[int, int], FloatArray], rows: int, n_clips: int, mapper: Mapper | None = None
+) -> NDArray[np.float64]:
+    """Compute the statistic of many draws, a few at a time.
+
+    Parameters
+    ----------
+    weights : makes rows ``start`` to ``stop``, whatever was made before.
+    mapper : see `interval`.
 
     Raises
     ------
     MetricError : the statistic does not give one value per draw.
     """
-    size, values = max(1, _CELLS // max(n_clips, 1)), np.empty(rows)
-    for start in range(0, rows, size):
-        stop = min(start + size, rows)
-        block = np.asarray(statistic(weights(start, stop)))
-        if block.shape != (stop - start,):
-            raise MetricError(f"the statistic must give one value per draw, ({stop - start},); it gave an array of shape {block.shape}")
-        values[start:stop] = block
+    size = max(1, _CELLS // max(n_clips, 1))
+    blocks = [(start, min(start + size, rows)) for start in range(0, rows, size)]
+    return np.concatenate(list((mapper or map)(partial(_compute_block, statistic, weights), blocks)))
+
+
+def _compute_block(statistic: Statistic, weights: Callable[[int, int], FloatArray], rows: tuple[int, int]) -> NDArray[np.float64]:
+    values, wanted = np.asarray(statistic(weights(*rows)), dtype=np.float64), (rows[1] - rows[0],)
+    if values.shape != wanted:
+        raise MetricError(f"the statistic must give one value per draw, {wanted}; it gave an array of shape {values.shape}")
     return values
+
+
+def _draw_members(seed: int, n_units: int, member: NDArray[np.int64], start: int, stop: int) -> FloatArray:
+    return draw(rng_of(seed, start), stop - start, n_units)[:, member]
 
 
 def equal(values: ArrayLike, other: ArrayLike) -> NDArray[np.bool_]:
@@ -200,5 +223,5 @@ def _at(values: NDArray[np.float64], deviations: NDArray[np.float64], bias: floa
 
 
 def _without(lot: NDArray[np.int64], start: int, stop: int) -> FloatArray:
-    """Weigh all clips 1 but those of one lot, for lots start to stop: (lots, clips)."""
-    return (np.arange(start, stop)[:, None] != lot).astype(np.float32)
+    """Weigh all clips 1 but those of a lot, another in each row, (rows, clips); row 0 is the figure itself, which leaves out none."""
+    return (np.arange(start - 1, stop - 1)[:, None] != lot).astype(np.float32)

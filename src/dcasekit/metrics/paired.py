@@ -14,6 +14,7 @@ Both speak of the choice of test clips alone: a second training of the same syst
 """
 
 from collections.abc import Hashable, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -21,10 +22,10 @@ from numpy.typing import NDArray
 
 from dcasekit.core.units import FloatArray
 from dcasekit.errors import MetricError
-from dcasekit.metrics.bootstrap import Statistic, equal, in_blocks, interval, units
+from dcasekit.metrics.bootstrap import Mapper, Statistic, equal, in_blocks, interval, rng_of, units
 
 
-def bootstrap(
+def bootstrap(  # noqa: PLR0913 - as `interval`
     statistic: Statistic,
     n_clips: int,
     *,
@@ -33,6 +34,7 @@ def bootstrap(
     repeats: int = 1000,
     seed: int = 0,
     method: Literal["widened", "percentile"] = "widened",
+    mapper: Mapper | None = None,
 ) -> tuple[float, float, float]:
     """Compute the first system's figure minus the second's, and its interval: each draw takes the same clips of both.
 
@@ -40,7 +42,7 @@ def bootstrap(
     ----------
     statistic : from weights (draws, 2 * clips) to values (draws,); the clips of both systems stacked, see above.
     n_clips : number of clips, of one system.
-    groups, level, repeats, seed, method : as for `dcasekit.metrics.bootstrap.interval`; `groups` are of one system.
+    groups, level, repeats, seed, method, mapper : as for `dcasekit.metrics.bootstrap.interval`; `groups` are of one system.
 
     Returns
     -------
@@ -58,17 +60,20 @@ def bootstrap(
     >>> difference, 0.1 < low < high < 0.4
     (0.25, True)
     """
-
-    def difference(weights: FloatArray) -> NDArray[np.float64]:
-        return _difference(statistic, weights, np.zeros_like(weights))
-
-    settings = {"groups": groups, "level": level, "repeats": repeats, "seed": seed, "method": method}
+    difference = partial(_difference_of_draws, statistic)
+    settings = {"groups": groups, "level": level, "repeats": repeats, "seed": seed, "method": method, "mapper": mapper}
     low, high = interval(difference, n_clips, **settings)  # type: ignore[arg-type]
     return float(difference(np.ones((1, n_clips), dtype=np.float32))[0]), low, high
 
 
 def permutation(
-    statistic: Statistic, n_clips: int, *, groups: Sequence[Hashable] | None = None, repeats: int = 1000, seed: int = 0
+    statistic: Statistic,
+    n_clips: int,
+    *,
+    groups: Sequence[Hashable] | None = None,
+    repeats: int = 1000,
+    seed: int = 0,
+    mapper: Mapper | None = None,
 ) -> float:
     """Test whether two systems differ: swap them on a random half of the clips, again and again.
 
@@ -79,6 +84,7 @@ def permutation(
     groups : (clips,), the recording each clip comes from; swapped as a whole. Default: each clip for itself.
     repeats : number of swaps; the smallest possible p-value is 1 / (1 + repeats).
     seed : of the random numbers.
+    mapper : as for `dcasekit.metrics.bootstrap.interval`.
 
     Returns
     -------
@@ -105,19 +111,28 @@ def permutation(
     """
     if repeats < 1 or n_clips < 1:
         raise MetricError(f"need repeats >= 1 and at least one clip; got repeats={repeats}, {n_clips} clips")
-    member, rng = units(n_clips, groups), np.random.default_rng(seed)
-
-    def swaps(start: int, stop: int) -> FloatArray:
-        swapped = rng.integers(2, size=(stop - start, int(member.max()) + 1), dtype=np.int8).astype(np.float32)
-        if start == 0:
-            swapped[0] = 0  # the systems as they are
-        return swapped[:, member]
-
-    values = in_blocks(lambda swapped: _difference(statistic, 1 - swapped, swapped), swaps, repeats + 1, n_clips)
+    swaps = partial(_swap, seed, units(n_clips, groups))
+    values = in_blocks(partial(_difference_of_swaps, statistic), swaps, repeats + 1, n_clips, mapper)
     sizes = np.abs(values[~np.isnan(values)])
     if np.isnan(values[0]):
         return float("nan")
     return float(np.mean((sizes > sizes[0]) | equal(sizes, sizes[0])))
+
+
+def _swap(seed: int, member: NDArray[np.int64], start: int, stop: int) -> FloatArray:
+    """Say which clips are swapped: 0 or 1, (rows, clips); row 0 is the systems as they are."""
+    swapped = rng_of(seed, start).integers(2, size=(stop - start, int(member.max()) + 1), dtype=np.int8).astype(np.float32)
+    if start == 0:
+        swapped[0] = 0
+    return swapped[:, member]
+
+
+def _difference_of_draws(statistic: Statistic, weights: FloatArray) -> NDArray[np.float64]:
+    return _difference(statistic, weights, np.zeros_like(weights))
+
+
+def _difference_of_swaps(statistic: Statistic, swapped: FloatArray) -> NDArray[np.float64]:
+    return _difference(statistic, 1 - swapped, swapped)
 
 
 def _difference(statistic: Statistic, first: FloatArray, second: FloatArray) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from dcasekit.annotations import TIME_TOLERANCE, events_to_tags, tags_to_vector
 from dcasekit.core.units import FloatArray
 from dcasekit.errors import MetricError, NameNotFoundError
 from dcasekit.metrics import Array, binarize, bootstrap, event, intersection, psds, ratio, segment, statistics, tagging
-from dcasekit.metrics.bootstrap import Statistic
+from dcasekit.metrics.bootstrap import Mapper, Statistic
 from dcasekit.results.material import Material, read
 
 __all__ = ["METRICS", "Material", "Metric", "Score", "find_metric", "read", "score", "settings_of"]
@@ -102,7 +102,15 @@ def settings_of(function: Callable[..., Any]) -> list[str]:
     return [one.name for one in found if one.kind is one.KEYWORD_ONLY and one.name not in ("labels", "durations")]
 
 
-def score(name: str, material: Material, *, settings: Mapping[str, Any] | None = None, repeats: int = 0, seed: int = 0) -> Score:
+def score(
+    name: str,
+    material: Material,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    repeats: int = 0,
+    seed: int = 0,
+    mapper: Mapper | None = None,
+) -> Score:
     """Compute one metric by its name.
 
     Parameters
@@ -113,6 +121,7 @@ def score(name: str, material: Material, *, settings: Mapping[str, Any] | None =
         of one label apart, event metrics join the reference's, too, unless ``join=False``.
     repeats : draws of the bootstrap; 0: no interval. Events and tags are counted once per clip and the counts drawn.
     seed : of the draws.
+    mapper : where they are computed, see `dcasekit.metrics.bootstrap.interval`.
 
     Raises
     ------
@@ -132,7 +141,7 @@ def score(name: str, material: Material, *, settings: Mapping[str, Any] | None =
         statistic = _STATISTICS[metric.needs](metric, material, chosen)
         # With alpha_st, bias is off the figure already; a widened interval would take it off a second time.
         method: Literal["widened", "percentile"] = "percentile" if chosen.get("alpha_st") else "widened"
-        interval = bootstrap.interval(statistic, len(material.reference), repeats=repeats, seed=seed, method=method)
+        interval = bootstrap.interval(statistic, len(material.reference), repeats=repeats, seed=seed, method=method, mapper=mapper)
     return Score(name, metric.headline.format(**chosen), numbers, interval)
 
 
