@@ -249,7 +249,7 @@ def test_a_recording_named_alone_has_no_events(tmp_path):
     for text in ("filename,onset,offset,event_label\na.wav\nb.wav,0,1,dog\n", "a.wav\nb.wav,0,1,dog\n", "a.wav\nb.wav\t0\t1\tdog\n"):
         assert read_events(saved(tmp_path, "events.csv", text)) == {"a.wav": [], "b.wav": [Event(0, 1, "dog")]}
     assert read_annotation(saved(tmp_path, "a.tsv", "filename\tonset\toffset\tevent_label\na.wav\n")) == []
-    with pytest.raises(AnnotationError, match="names alone are no list of events"):
+    with pytest.raises(AnnotationError, match="a column of names is not a list of events"):
         read_events(saved(tmp_path, "events.csv", "a.wav\nb.wav\n"))
 
 
@@ -286,7 +286,7 @@ def test_other_units_are_not_taken_for_seconds(tmp_path):
 
 
 def test_a_column_that_comes_twice_is_refused(tmp_path):
-    with pytest.raises(AnnotationError, match=r"a\.csv, line 1: two columns 'label'; which one counts"):
+    with pytest.raises(AnnotationError, match=r"a\.csv, line 1: two columns 'label'; rename the one that should be ignored"):
         read_annotation(saved(tmp_path, "a.csv", "onset,offset,label,label\n0,1,dog,cat\n"))
 
 
@@ -570,7 +570,7 @@ def test_a_jams_file_without_sound_events_names_its_namespaces(tmp_path):
     ],
 )
 def test_what_is_no_jams_is_refused(tmp_path, text):
-    with pytest.raises(AnnotationError, match=r"a\.jams is (no JAMS file|not readable JSON)"):
+    with pytest.raises(AnnotationError, match=r"a\.jams is (not a JAMS file|not readable JSON)"):
         read_annotation(saved(tmp_path, "a.jams", text))
 
 
@@ -740,7 +740,7 @@ def test_an_empty_tag_list_holds_no_files(tmp_path):
         (
             "filename\tnotes\na.wav\tCat\n",
             2,
-            "'Cat' is no value from 0 to 1, yes, no, x or unknown; where labels stand in one column, call it 'label'",
+            "'Cat' is not a value from 0 to 1, yes, no, x or unknown; where labels stand in one column, call it 'label'",
         ),
         ("filename\na.wav\n", 1, "no column for the label; the columns are filename"),
     ],

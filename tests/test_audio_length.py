@@ -301,7 +301,7 @@ def test_joined_containers_are_refused(tmp_path, format):
     content = encode(tone(), format, "PCM_16")
     check(put(tmp_path / "a.sound", content), 2 * SR)
     for name, second in (("b", content), ("c", encode(tone(0.01), "WAV")), ("d", encode(tone(), "FLAC"))):
-        refused(put(tmp_path / f"{name}.sound", content + second), "goes on behind its samples", "split it")
+        refused(put(tmp_path / f"{name}.sound", content + second), "continues after its samples", "split it")
 
 
 @PLAIN

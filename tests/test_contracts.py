@@ -402,7 +402,7 @@ def test_a_model_with_an_init_of_its_own_is_refused_with_what_to_write():
     class Bare(MLP):
         units: int = 8
 
-    with pytest.raises(ModelError, match=r"unknown setting 'units'\. It is written in the class, but no field: write @dataclass"):
+    with pytest.raises(ModelError, match=r"unknown setting 'units'\. The class defines it, but not as a field: write @dataclass"):
         Bare(units=3)
 
 

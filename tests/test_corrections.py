@@ -64,7 +64,7 @@ def test_a_line_that_was_torn_is_named_and_the_next_begins_anew(tmp_path):
     whole = path.read_text()
     path.write_text(whole + whole[:20])
     append_corrections(path, [Correction("b")])
-    with pytest.raises(AnnotationError, match=r"a\.jsonl, line 2 is no correction .*delete this line"):
+    with pytest.raises(AnnotationError, match=r"a\.jsonl, line 2 is not a correction .*delete this line"):
         read_corrections(path)
     path.write_text("".join(path.read_text().splitlines(keepends=True)[::2]))
     assert [one.clip for one in read_corrections(path)] == ["a", "b"]
@@ -82,7 +82,7 @@ def test_what_is_no_correction_is_named(tmp_path, change):
     nothing = {"tags": None, "events": None}
     line = {"clip": "a", "said": nothing, "really": nothing, "who": "", "when": "2026-11-28T12:00:00Z"}
     (tmp_path / "a.jsonl").write_text(json.dumps(line | change) + "\n")
-    with pytest.raises(AnnotationError, match="line 1 is no correction"):
+    with pytest.raises(AnnotationError, match="line 1 is not a correction"):
         read_corrections(tmp_path / "a.jsonl")
 
 
@@ -144,7 +144,7 @@ def test_corrections_that_do_not_fit_are_refused(tmp_path, made, says):
 
 def test_corrections_of_clips_that_are_gone_are_counted(caplog):
     assert Street("nowhere").with_corrections([Correction("weak", {}), Correction("gone")]).clips[1].tags == {}
-    assert "1 corrections are of clips that Street has not" in caplog.text
+    assert "1 corrections are of clips that are not in Street" in caplog.text
 
 
 def test_features_are_the_same_files_and_copies_are_made_anew(tmp_path):

@@ -69,7 +69,7 @@ def test_a_cell_too_many_is_refused_and_never_dropped(esc50):
 
 def test_two_columns_of_one_name_are_refused(esc50):
     twice = rewritten(esc50, ESC_META, lambda lines: [f"{lines[0]},category", *(f"{line},cat" for line in lines[1:])])
-    with pytest.raises(DatasetError, match=r"esc50\.csv has two columns 'category'; which one counts"):
+    with pytest.raises(DatasetError, match=r"esc50\.csv has two columns 'category'; rename the one that should be ignored"):
         _ = twice.clips
 
 
@@ -168,7 +168,7 @@ def test_nothing_is_read_or_written_before_it_is_needed(tmp_path):
 
 
 def test_download_refuses_where_no_address_is_recorded():
-    with pytest.raises(DatasetError, match="Listed has no recorded address; put its files into nowhere"):
+    with pytest.raises(DatasetError, match="Listed cannot be downloaded: dcasekit knows no address for it; put its files into nowhere"):
         Listed().download()
 
 
@@ -223,7 +223,7 @@ def test_an_error_of_a_label_file_is_one_of_the_dataset():
         def load(self):
             raise AnnotationError("labels.tsv, line 3: not a number")
 
-    with pytest.raises(DatasetError, match=r"labels.tsv, line 3: not a number.*download\(\)"):
+    with pytest.raises(DatasetError, match=r"labels.tsv, line 3: not a number.*download\(force=True\)"):
         _ = Broken().clips
 
 

@@ -233,7 +233,7 @@ def test_events_of_one_label_stay_apart_and_few_overlap(tmp_path, foreground):
 
 
 def test_soundscapes_say_what_they_need(tmp_path, foreground):
-    with pytest.raises(DatasetError, match=r"Soundscapes are made, not fetched"):
+    with pytest.raises(DatasetError, match=r"Soundscapes are generated, not fetched"):
         Soundscapes(tmp_path / "none").download()
     with pytest.raises(DatasetError, match=r"settings.json does not exist; make the soundscapes"):
         _ = Soundscapes(tmp_path / "none").clips

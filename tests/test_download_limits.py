@@ -131,7 +131,7 @@ def test_a_creeping_server_is_given_up_though_bytes_arrive(site, tmp_path, fast_
 
 
 def test_the_whole_of_a_download_has_a_time_limit(site, tmp_path, fast_clock):
-    with pytest.raises(DownloadError, match=r"not finished after 50 s; call again and it goes on from there"):
+    with pytest.raises(DownloadError, match=r"not finished after 50 s; call again to continue from there"):
         fetch(serve(site, creeping(f"{OK}Content-Length: 999\r\n\r\n{'x' * 999}", 100)), tmp_path, limits=Limits(total=50, min_rate=0))
     busy = site.serve("busy.zip", statuses=[(503, {"Retry-After": "100"})])
     with pytest.raises(DownloadError, match="not finished after 90 s"):  # before it waits in vain

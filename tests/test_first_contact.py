@@ -55,7 +55,7 @@ def test_advice_is_given_once(tmp_path):
     recording(tmp_path / "a.wav")
     (tmp_path / "a.tsv").write_text("onset\toffset\tlabel\n2\t1\tdog\n")
     said = run("datasets", "info", "folder", "--data", tmp_path, code=1)
-    assert said.count("the file") == said.count("mend the file") == 1
+    assert said.count("the file") == said.count("correct the file") == 1
 
 
 def test_scores_of_a_training_run_say_how_other_metrics_are_had(tmp_path):

@@ -278,9 +278,11 @@ def test_without_a_folder_to_test_on_it_says_so(tmp_path):
 def test_one_label_for_all_is_told(tmp_path):
     for number in range(2):
         sound(tmp_path / "recordings" / f"{number}.wav", number)
-    assert [one.detail for one in Folder(tmp_path).validate()] == ["every recording is 'recordings'; there is nothing to tell apart"]
+    assert [one.detail for one in Folder(tmp_path).validate()] == ["every recording is 'recordings'; a classifier needs two labels or more"]
     (tmp_path / "tags.tsv").write_text("filename\tlabels\n0\twren\n1\t\n")  # present and absent is something to tell
-    assert [one.detail for one in Folder(tmp_path).validate()] == ["'wren' is in this clip alone; it cannot be trained and tested on"]
+    assert [one.detail for one in Folder(tmp_path).validate()] == [
+        "'wren' is in this clip only, so it cannot be both trained on and tested; record more, or remove the label"
+    ]
 
 
 # ---- annotation files
@@ -433,7 +435,7 @@ def test_labels_of_a_model_need_not_all_occur(tmp_path):
     assert Folder(tmp_path, labels=names).summary().labels[0].clips == 0
     with pytest.raises(DatasetError, match="clip 'cat/b' has the unknown label 'cat'; known: rain, dog"):
         _ = Folder(tmp_path, labels=["rain", "dog"]).clips
-    with pytest.raises(DatasetError, match="labels names one of them twice: dog, cat, dog"):
+    with pytest.raises(DatasetError, match="labels lists one of them twice: dog, cat, dog"):
         Folder(tmp_path, labels=["dog", "cat", "dog"])
 
 
@@ -448,7 +450,7 @@ def test_labels_that_look_wrong_are_told(tmp_path):
     assert len(found) == 4
     assert "'Robin' (1 clips, e.g. 0), 'robin' (1 clips, e.g. 1): the same label in 2 spellings; choose one" in found
     assert sum("the same label in 2 spellings" in one for one in found) == 3
-    assert "'wren' is in this clip alone; it cannot be trained and tested on" in found
+    assert "'wren' is in this clip only, so it cannot be both trained on and tested; record more, or remove the label" in found
 
 
 def test_a_label_without_a_letter_is_told(tmp_path):
@@ -457,7 +459,7 @@ def test_a_label_without_a_letter_is_told(tmp_path):
         sound(tmp_path / "dog" / f"{number}.wav", number + 2)
     [problem] = Folder(tmp_path).validate(content=False)
     assert problem.kind == "label"
-    assert "' _' (2 clips, e.g.  _/0) is no name" in problem.detail
+    assert "' _' (2 clips, e.g.  _/0) is not a name" in problem.detail
 
 
 # ---- events behind the end
@@ -471,7 +473,11 @@ def test_events_behind_the_end_are_told_and_cut_in_statistics(tmp_path):
     )
     dataset = Folder(tmp_path)
     assert [(problem.kind, Path(problem.path).name, problem.detail) for problem in dataset.validate()] == [
-        ("late", "1.wav", "2 events end after the recording's 0.100 s, the last at 0.400 s (cat); targets and statistics cut them"),
+        (
+            "late",
+            "1.wav",
+            "2 events end after the recording's 0.100 s, the last at 0.400 s (cat); targets and statistics cut them off there",
+        ),
     ]
     counts = {one.label: (one.events, round(one.total, 6)) for one in dataset.summary().labels}
     assert counts == {"cat": (1, 0.02), "dog": (2, 0.1)}

@@ -141,7 +141,7 @@ def test_a_name_in_esc50_csv_that_leads_elsewhere_is_refused(world, name):
     lines[3] = ",".join([name.format(world=world), *lines[3].split(",")[1:]])
     meta.write_text("\n".join(lines) + "\n")
     before = snapshot(world)
-    with pytest.raises(DatasetError, match=r"id is a path below the dataset's folder.*label files anew"):
+    with pytest.raises(DatasetError, match=r"id is a path below the dataset's folder.*label files again"):
         _ = ESC50(world / "data").clips
     everything("esc50", world / "data", world / "out")
     check_untouched(world, before, OURS)
@@ -381,6 +381,6 @@ def test_a_dataset_that_may_not_be_written_to_says_how_to_give_a_cache(world, mo
     monkeypatch.setattr(os, "open", refuse)
     dataset = ESC50(world / "data")
     for write in (lambda: FEATURE.extract(dataset), AugmentedDataset(dataset, [Gain(min_db=1, max_db=1)]).process):
-        with pytest.raises(StorageError, match=r"Read-only file system, or let it go elsewhere \(derived data: cache=, --cache\)"):
+        with pytest.raises(StorageError, match=r"Read-only file system, or write elsewhere \(derived data: cache=, --cache\)"):
             write()
     assert len(FEATURE.extract(ESC50(world / "data", cache=world / "out")).entries) == 20

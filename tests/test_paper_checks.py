@@ -113,7 +113,7 @@ def test_labels_of_one_part_alone_are_told(caplog):
     clips.append(Clip(id="rare", path=clips[0].path, fold="fold2", group="rare", tags={"b": 1.0}))
     with caplog.at_level(logging.WARNING):
         Listed(*clips).validation_split(0.25)
-    assert "there are clips of b to validate on, but none to train on" in caplog.text
+    assert "there are clips of the labels b to validate on, but none to train on" in caplog.text
 
 
 def test_a_validation_fold_without_clips_is_told(caplog):

@@ -108,18 +108,18 @@ def test_names_need_no_suffix(tmp_path):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("filename,dog,rain\na.wav,1,maybe\n", "line 2, column 'rain': 'maybe' is no value from 0 to 1"),
-        ("filename,dog,rain\na.wav,1,2\n", "line 2, column 'rain': '2' is no value from 0 to 1"),
-        ("filename,dog,rain\na.wav,1,nan\n", "line 2, column 'rain': 'nan' is no value"),
+        ("filename,dog,rain\na.wav,1,maybe\n", "line 2, column 'rain': 'maybe' is not a value from 0 to 1"),
+        ("filename,dog,rain\na.wav,1,2\n", "line 2, column 'rain': '2' is not a value from 0 to 1"),
+        ("filename,dog,rain\na.wav,1,nan\n", "line 2, column 'rain': 'nan' is not a value"),
         ("filename,dog,dog\na.wav,1,0\n", "line 1: no column for the label"),
         ("filename,dog,rain\na.wav,1,0,1\n", "line 2: expected a file name and 3 cells as in the header"),
         ("filename,dog,rain\n,1,0\n", "line 2: expected a file name"),
         ("filename,label\n,dog\n", "line 2: expected 2 cells, among them a file name"),
-        ("filename,label,value\na.wav,dog,5\n", "line 2, column 'value': '5' is no value"),
+        ("filename,label,value\na.wav,dog,5\n", "line 2, column 'value': '5' is not a value"),
         ("filename,label,value\na.wav,dog,1\na.wav,dog,0.5\n", "line 3: 'dog' of 'a.wav' is 0.5 here and 1 above; keep one"),
         ("a.wav,dog|rain\nb.wav,dog;rain\n", "by '|' in line 1 and by ';' in line 2; use one"),
-        ("name,target\na.wav,dog\nb.wav,rain\n", "line 2, column 'target': 'dog' is no value"),
-        ("a.wav\nb.wav\n", "line 1: names alone are no list of labels"),
+        ("name,target\na.wav,dog\nb.wav,rain\n", "line 2, column 'target': 'dog' is not a value"),
+        ("a.wav\nb.wav\n", "line 1: a column of names is not a list of labels"),
     ],
 )
 def test_what_says_nothing_clear_is_refused(tmp_path, text, complaint):

@@ -272,7 +272,7 @@ def test_what_is_no_archive_is_told_apart(tmp_path):
     assert is_archive("A.TAR.GZ")
     assert not is_archive("a.csv.gz")
     (tmp_path / "a.csv").touch()
-    with pytest.raises(DownloadError, match="no archive that can be unpacked"):
+    with pytest.raises(DownloadError, match="not an archive that can be unpacked"):
         unpack(tmp_path / "a.csv", tmp_path)
     with pytest.raises(DownloadError, match="no archive to unpack"):
         unpack(tmp_path / "none.tar", tmp_path)

@@ -104,7 +104,7 @@ def read_corrections(path: PathLike) -> list[Correction]:
 
     Raises
     ------
-    AnnotationError : the file cannot be read, or a line is no correction; the message names the line.
+    AnnotationError : the file cannot be read, or a line is not a correction; the message names the line.
     """
     try:
         lines = read_utf8(path).split("\n")
@@ -118,7 +118,7 @@ def read_corrections(path: PathLike) -> list[Correction]:
             try:
                 found.append(_from_dict(json.loads(line)))
             except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:  # AnnotationError is a ValueError
-                raise AnnotationError(f"{path}, line {number} is no correction ({error}): {shorten(line)}; delete this line") from error
+                raise AnnotationError(f"{path}, line {number} is not a correction ({error}): {shorten(line)}; delete this line") from error
     return found
 
 

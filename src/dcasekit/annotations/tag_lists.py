@@ -74,7 +74,7 @@ def read_tag_list(path: PathLike, *, annotator: str | None = None) -> dict[str, 
                 where = f"{path}, line {row.line}: {shorten(label)} of {shorten(row.file)}"
                 raise AnnotationError(f"{where} is {_write_value(value)} here and {_write_value(tags[label])} above; keep one")
     if rows and annotator is not None and not found:
-        raise AnnotationError(f"{path} has no annotator {annotator!r}")
+        raise AnnotationError(f"{path} has no annotator {annotator!r}; check how the name is spelled")
     return found
 
 
@@ -124,7 +124,8 @@ def _read_rows(path: PathLike, rows: Rows) -> Iterator[_Row]:
         return _read_lists(path, at, rows[1:], width=len(header), split="weight" not in at or normalise(header[at["label"]]) in _LISTED)
     if all(len(row) == 1 for _, row in rows):
         raise AnnotationError(
-            f"{path}, line {line}: names alone are no list of labels, a header tells what they are; got {shorten(header)}"
+            f"{path}, line {line}: a column of names is not a list of labels; if these recordings have no labels, add the "
+            f"header 'filename label'; got {shorten(header)}"
         )
     return _read_lists(path, {"file": 0, "label": 1}, rows, width=2, split=True)
 
@@ -201,7 +202,7 @@ def _read_value(path: PathLike, line: int, column: str, cell: str) -> Value:
     value = _parse(cell)
     if value == -1:
         raise AnnotationError(
-            f"{path}, line {line}, column {shorten(column)}: {shorten(cell)} is no value from 0 to 1, yes, no, x or unknown; "
-            "where labels stand in one column, call it 'label'; leave out columns that are no labels"
+            f"{path}, line {line}, column {shorten(column)}: {shorten(cell)} is not a value from 0 to 1, yes, no, x or unknown; "
+            "where labels stand in one column, call it 'label'; leave out columns that are not labels"
         )
     return value

@@ -181,7 +181,7 @@ def write(path: PathLike, audio: FloatArray, sr: Hz, *, subtype: str | None = No
                     file.write(audio[begin : begin + _ENCODE])
         except (soundfile.SoundFileError, ValueError, TypeError) as error:
             if getattr(error, "code", None) == _SYSTEM_ERROR:
-                raise OSError("libsndfile could write but a part") from error
+                raise OSError("libsndfile wrote only a part of it") from error
             raise AudioError(f"cannot write {name}: {error}; known suffixes: {', '.join(SUFFIXES)}") from error
     return Path(path)
 

@@ -151,8 +151,8 @@ def _end(file: Bytes, kind: _Kind | None, start: int, size: int, total: int, pat
         return total
     if behind > _CRUMBS or (behind and _begins_another(file, total - behind, total)):
         raise AudioError(
-            f"{printable(path)} goes on behind its samples: its header explains {total - behind} of {total} bytes, "
-            "so it is older than the file, or two files were joined; write the file anew, or split it"
+            f"{printable(path)} continues after its samples: its header accounts for {total - behind} of {total} bytes, "
+            "so it is older than the file, or two files were joined; write the file again, or split it"
         )
     return end
 

@@ -30,7 +30,7 @@ def look(file: Bytes, begin: int, total: int, path: PathLike) -> Stream:
     """Read a stream's first block, and the head of its last frame."""
     block = file.at(begin, 42)
     if len(block) < 42 or not _SECOND.match(block):
-        raise AudioError(f"{printable(path)} is not a flac file that can be read: its first block is not whole; {AGAIN}")
+        raise AudioError(f"{printable(path)} is not a flac file that can be read: its first block is incomplete; {AGAIN}")
     packed = int.from_bytes(block[18:26], "big")
     sr, channels, bits, samples = packed >> 44, (packed >> 41 & 7) + 1, (packed >> 36 & 31) + 1, packed & (1 << 36) - 1
     if bits not in _SUBTYPES:

@@ -94,7 +94,7 @@ def _of_flac(file: Bytes, one: _Id, whole: Part, begin: int, end: int) -> AudioI
     if not promised or promised not in ends:
         _flac.refuse_joined(one.path, begin)
         if promised and max(ends, default=0) > promised:  # libsndfile would stop there
-            raise AudioError(f"{printable(one.path)} goes on after the {promised} samples that its header promises; write the file anew")
+            raise AudioError(f"{printable(one.path)} goes on after the {promised} samples that its header promises; write the file again")
         samples = _remember(_count_samples, one, whole)
         refuse_fewer(one.path, samples, promised)
     return AudioInfo(samples, sr, channels, subtype, parts=(whole._replace(samples=samples, seeks=promised > 0),))

@@ -91,7 +91,7 @@ def split(file: Bytes, first: int, total: int, path: PathLike) -> list[Part]:
         found = _find_frame(file, following, total, total)
         beyond = total - _CRUMBS if found is None else found
         if following < beyond:
-            raise AudioError(f"{printable(path)} is damaged: bytes {following} to {beyond} are no frames of MPEG audio; {AGAIN}")
+            raise AudioError(f"{printable(path)} is damaged: bytes {following} to {beyond} are not frames of MPEG audio; {AGAIN}")
         if found is None:
             return parts
         run = _Run(file, found, total, path)

@@ -35,7 +35,7 @@ def links(file: Bytes, begin: int, total: int, path: PathLike) -> list[tuple[int
         if len(page) > _length(page):
             where = end - len(page) + _length(page)
             raise AudioError(
-                f"{printable(path)} goes on behind the last page of an ogg stream: files were joined; split it at byte {where}"
+                f"{printable(path)} continues after the last page of an ogg stream: files were joined; split it at byte {where}"
             )
         if not _is_sound(page):
             raise AudioError(f"{printable(path)} is damaged: the last page of an ogg stream does not match its checksum; {AGAIN}")

@@ -11,7 +11,7 @@ _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring = 12, 8, 80
 
 
 def parse_number(cell: str, *, otherwise: float | None = None) -> float:
-    """Read a finite number as people and tools write it, with a decimal point or a decimal comma; ``1_0``, ``nan`` and ``inf`` are none.
+    """Read a finite number as people and tools write it, with a decimal point or a decimal comma; ``1_0``, ``nan`` and ``inf`` are refused.
 
     Parameters
     ----------

@@ -83,7 +83,9 @@ def load(family: str, name: str) -> Any:
     leaf = module(family, name)
     found = public(vars(leaf), leaf.__name__)
     if found is None:
-        raise NameNotFoundError(f"{leaf.__file__} holds no class or function named like the file")
+        raise NameNotFoundError(
+            f"{leaf.__file__} holds no class or function named like the file; name it so (case and underscores do not matter)"
+        )
     return found
 
 

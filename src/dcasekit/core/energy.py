@@ -1,8 +1,8 @@
 """Electricity that work takes, and the greenhouse gases of making it: estimated by codecarbon (extra ``energy``), offline.
 
-Whose electricity it is says codecarbon's own setting, ``country_iso_code`` in ``~/.codecarbon.config`` or the environment variable
-``CODECARBON_COUNTRY_ISO_CODE`` (ESP, DEU ...); without it the world's average is taken. Counted is what this process and its workers use;
-graphics cards, and processors with counters of their own, are counted whole, with what others do on them. Nothing is sent or logged.
+The country whose electricity is assumed is codecarbon's own setting, ``country_iso_code`` in ``~/.codecarbon.config`` or the environment
+variable ``CODECARBON_COUNTRY_ISO_CODE`` (ESP, DEU ...); without it, the world's average. This process and its workers are counted; GPUs,
+and processors with energy counters of their own, are counted whole, with what others run on them. Nothing is sent or logged.
 """
 
 import logging
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 FILE, _KIND = "energy.json", "energy"
 WORLD = "world average"
 NOT_INSTALLED = f"Energy was not measured: {MissingExtraError('codecarbon', 'energy')}"
-FAILED = "Energy was not measured: codecarbon gives no numbers on this machine."
+FAILED = "Energy was not measured: codecarbon gave no numbers on this machine."
 _SECONDS = 5.0  # between two readings, and so what a kill may lose
 
 
@@ -214,5 +214,5 @@ def _unfinished(folder: Path) -> Energy:
         found = read_json(path, error=StorageError)
         return zero if found.pop("done") else Energy.from_dict(found)
     except (StorageError, LookupError, TypeError, AttributeError):
-        _log.warning("%s is not readable; what the interrupted run took is not counted", path)
+        _log.warning("%s cannot be read, so the energy of the interrupted run is not counted", path)
         return zero

@@ -88,7 +88,7 @@ def inside(folder: PathLike, name: str) -> Path:
     StorageError : the name is not safe, or a link leads out of the folder.
     """
     if why := unsafe(name):
-        raise StorageError(f"{name!r} cannot be a file in {folder}: {why}; rename it, or mend the list that names it")
+        raise StorageError(f"{name!r} cannot be a file in {folder}: {why}; rename it, or correct the list that names it")
     path, root = Path(folder, name), os.path.realpath(folder)
     if not Path(os.path.realpath(path)).is_relative_to(root):
         raise StorageError(f"{path} is behind a link that leads out of {folder}; remove the link, or give another folder (cache=, --cache)")
@@ -193,7 +193,7 @@ def _lines(path: Path, mtime_ns: int, size: int) -> frozenset[str]:  # noqa: ARG
 
 
 @contextmanager
-def writing(path: PathLike, *, or_else: str = "let it go elsewhere (derived data: cache=, --cache)") -> Iterator[None]:
+def writing(path: PathLike, *, or_else: str = "write elsewhere (derived data: cache=, --cache)") -> Iterator[None]:
     """Turn what the disk refuses while a file is written into one line that names the file and the way on."""
     try:
         yield
@@ -203,7 +203,7 @@ def writing(path: PathLike, *, or_else: str = "let it go elsewhere (derived data
         number = _number_of(error)
         if number is None:
             raise
-        why = "the disk is full, or your share of it; free some space" if number in _NO_ROOM else os.strerror(number)
+        why = "the disk is full, or your quota is used up; free some space" if number in _NO_ROOM else os.strerror(number)
         raise StorageError(f"cannot write {path}: {why}, or {or_else}") from error
 
 
@@ -292,7 +292,7 @@ def write_text(path: PathLike, text: str) -> Path:
         content = text.encode()
     except UnicodeEncodeError as error:  # half a character: a file name in another encoding
         part = text[max(0, error.start - 20) : error.end + 20]
-        raise StorageError(f"cannot write {path}: {part!r} is no Unicode text; rename the file or label it comes from") from error
+        raise StorageError(f"cannot write {path}: {part!r} is not valid Unicode; rename the file or label it comes from") from error
     with replacing(path) as temporary:
         temporary.write_bytes(content)
     return Path(path)

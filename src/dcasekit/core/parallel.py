@@ -44,15 +44,15 @@ def map_clips(
 
     Parameters
     ----------
-    function : importable by name (a module's function or a `functools.partial` of one), because it travels.
+    function : importable by name (a module's function or a `functools.partial` of one), because it is sent to the workers.
     items : what it is applied to, one call each.
     jobs : number of workers; ``None``: one per core that this process may use, and no more than the work is worth: a worker per 100 items
         or 32 MiB, whichever gives more.
     backend : ``"processes"`` or ``"threads"`` on this machine; ``"dask"`` or ``"ray"`` on a cluster, whose workers must see
         the same files (extras ``dask`` and ``ray``).
     size : bytes that the items stand for, see `total_size`; 0: not known.
-    batch : items that travel at once; ``None``: as many as leave each worker several turns, so that the work is even and the progress bar
-        moves; to a cluster 1,000 at most.
+    batch : items sent to a worker at a time; ``None``: as many as leave each worker several turns, so that the work is even and the
+        progress bar moves; to a cluster 1,000 at most.
     address : of the cluster's scheduler, e.g. ``"tcp://10.0.0.1:8786"``; ``None`` starts a cluster on this machine.
     progress : description of a progress bar on standard error; ``None`` shows none.
 

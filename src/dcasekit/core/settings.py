@@ -72,7 +72,7 @@ def _keywords(kind: type) -> tuple[str, ...] | None:
 def _hint(cls: type[Settings], unknown: str, known: tuple[str, ...]) -> str:
     """Name the setting that was meant, with the place where it lives."""
     if unknown in inspect.get_annotations(cls):
-        return " It is written in the class, but no field: write @dataclass(kw_only=True, eq=False) above the class."
+        return " The class defines it, but not as a field: write @dataclass(kw_only=True, eq=False) above the class."
     places = dict.fromkeys(known, "")
     own: tuple[Any, ...] = fields(cls) if is_dataclass(cls) else ()
     for field in own:

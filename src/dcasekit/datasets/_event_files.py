@@ -25,7 +25,7 @@ def pairs(root: Path, fold: str, suffix: str) -> Iterator[tuple[Path, Path]]:
     if lacking := sorted(heard - listed):
         raise DatasetError(
             f"{annotations / lacking[0]}.txt does not exist, its audio {audio / lacking[0]}{suffix} does; "
-            "run download(), or take away audio that is not of the dataset"
+            "run download(), or remove audio that does not belong to the dataset"
         )
     for name in sorted(listed):
         yield audio / f"{name}{suffix}", annotations / f"{name}.txt"
@@ -38,5 +38,5 @@ def rows(path: Path) -> Iterator[tuple[str, Event]]:
             yield where, Event(parse_number(row[0]), parse_number(row[1]), row[2])
         except (ValueError, AnnotationError) as error:
             raise DatasetError(
-                f"{where}: expected onset and offset in seconds and a label, got {shorten(row)} ({error}); mend the file"
+                f"{where}: expected onset and offset in seconds and a label, got {shorten(row)} ({error}); correct the file"
             ) from error

@@ -68,7 +68,7 @@ class DatasetFiles(ABC):
         if not self.archives:
             if not force and self.check_if_downloaded():
                 return False
-            raise DatasetError(f"{self.name} has no recorded address; put its files into {self.root}")
+            raise DatasetError(f"{self.name} cannot be downloaded: dcasekit knows no address for it; put its files into {self.root}")
         done = download(self.archives, self.root, flatten=self.flatten, force=force, progress=progress)
         self._forget()
         return done

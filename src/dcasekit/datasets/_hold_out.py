@@ -57,7 +57,7 @@ def _refuse_empty(parts: tuple[Clips, Clips], amount: float) -> None:
     held = [{label for clip in part for label in present(clip.tags)} for part in parts]
     for only, other, lacking in ((held[1] - held[0], "validate", "train"), (held[0] - held[1], "train", "validate")):
         if only:
-            _log.warning("there are clips of %s to %s on, but none to %s on", ", ".join(sorted(only)), other, lacking)
+            _log.warning("there are clips of the labels %s to %s on, but none to %s on", ", ".join(sorted(only)), other, lacking)
 
 
 def _wholes(clips: Iterable[Clip]) -> list[list[str]]:

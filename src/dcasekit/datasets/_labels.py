@@ -36,7 +36,7 @@ def choose(choice: Choice, known: Sequence[str], sets: Mapping[str, Choice]) -> 
         if label not in known:
             close = difflib.get_close_matches(str(label), known, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise DatasetError(f"there is no label {label!r} to choose.{hint} Known: {', '.join(known)}")
+            raise DatasetError(f"there is no label {label!r}.{hint} Known: {', '.join(known)}")
     return found
 
 

@@ -83,19 +83,23 @@ def find_label_problems(clips: Sequence[Clip], root: Path) -> Iterator[Problem]:
         for label in {*(clip.tags or ()), *(event.label for event in clip.events or ())}:
             holders[label].append(clip)
     if len(holders) == 1 and all(clip.events is None and clip.tags for clip in clips):
-        yield Problem("label", str(root), f"every recording is {next(iter(holders))!r}; there is nothing to tell apart")
+        yield Problem("label", str(root), f"every recording is {next(iter(holders))!r}; a classifier needs two labels or more")
     spellings = defaultdict(list)
     for label in sorted(holders):
         spellings[_plain(label)].append(label)
     for plain, labels in spellings.items():
         some = ", ".join(f"{label!r} ({len(holders[label])} clips, e.g. {holders[label][0].id})" for label in labels)
         if not plain:
-            yield Problem("label", str(root), f"{some} is no name; say what sounds there, or take it out")
+            yield Problem("label", str(root), f"{some} is not a name; say what sounds there, or remove it")
         elif len(labels) > 1:
             yield Problem("label", str(root), f"{some}: the same label in {len(labels)} spellings; choose one")
         elif len(holders[labels[0]]) == 1:
             clip = holders[labels[0]][0]
-            yield Problem("label", str(clip.path), f"{labels[0]!r} is in this clip alone; it cannot be trained and tested on")
+            yield Problem(
+                "label",
+                str(clip.path),
+                f"{labels[0]!r} is in this clip only, so it cannot be both trained on and tested; record more, or remove the label",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,8 @@ def _late(clip: Clip, duration: Seconds | None, step: Seconds) -> Problem | None
     return Problem(
         "late",
         str(clip.path),
-        f"{many} after the recording's {duration:.3f} s, the last at {last.offset:.3f} s ({last.label}); targets and statistics cut them",
+        f"{many} after the recording's {duration:.3f} s, the last at {last.offset:.3f} s ({last.label}); targets and statistics "
+        "cut them off there",
     )
 
 

@@ -24,7 +24,7 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     if missing := [column for column in columns if column not in header]:
         raise DatasetError(f"{path} has no column {missing[0]!r}; its columns are: {', '.join(header)[:300] or 'none, the file is empty'}")
     if twice := [name for name in header if name and header.count(name) > 1]:
-        raise DatasetError(f"{path} has two columns {shorten(twice[0])}; which one counts? Rename the other")
+        raise DatasetError(f"{path} has two columns {shorten(twice[0])}; rename the one that should be ignored")
     for line, row in rows[1:]:
         if len(row) < len(header) or any(row[len(header) :]):
             raise DatasetError(
@@ -48,7 +48,7 @@ def read_list(path: Path, columns: Sequence[str], *, more: bool = False) -> Iter
     """
     for line, row in _read(path):
         if len(row) < len(columns) or (any(row[len(columns) :]) and not more):
-            raise DatasetError(f"{path}, line {line}: expected {', '.join(columns)}, got {shorten(row)}; mend the file")
+            raise DatasetError(f"{path}, line {line}: expected {', '.join(columns)}, got {shorten(row)}; correct the file")
         yield f"{path}, line {line}", row if more else row[: len(columns)]
 
 
@@ -73,15 +73,15 @@ def listed_path(folder: Path, name: str) -> Path:
     DatasetError : the name leads out of the folder.
     """
     if why := unsafe(name):
-        raise DatasetError(f"the label files of {folder} name {shorten(name)}: {why}; mend them, or run download() anew")
+        raise DatasetError(f"the label files of {folder} name {shorten(name)}: {why}; correct them, or run download(force=True)")
     return folder / name
 
 
 def not_found(path: Path) -> DatasetError:
     """Make the error about a label file, or a folder of them, that is not there: it says how to fetch the dataset."""
     return DatasetError(
-        f"{path} does not exist; check the dataset's folder, or run download() "
-        "(on the command line: dcasekit datasets download NAME --data FOLDER)"
+        f"{path} does not exist; run download() (on the command line: dcasekit datasets download NAME --data FOLDER), "
+        "or check the dataset's folder"
     )
 
 

@@ -48,7 +48,7 @@ class UrbanScenes(Dataset):
         for name, found in self._list("fold1_evaluate", "test").items():
             if name in listed:
                 raise DatasetError(
-                    f"{self.root / 'evaluation_setup'}: {shorten(name)} is in both fold1_train and fold1_evaluate; mend the lists"
+                    f"{self.root / 'evaluation_setup'}: {shorten(name)} is in both fold1_train and fold1_evaluate; correct the lists"
                 )
             listed[name] = found
         meta = self.root / "meta.csv"
@@ -57,7 +57,8 @@ class UrbanScenes(Dataset):
             fold, same, where = listed.pop(name, ("unused", scene, ""))
             if same != scene:
                 raise DatasetError(
-                    f"{where}: {shorten(name)} is {shorten(same)}, in {meta} it is {shorten(scene)}; mend one, or run download() anew"
+                    f"{where}: {shorten(name)} is {shorten(same)}, in {meta} it is {shorten(scene)}; correct one, or run "
+                    "download(force=True)"
                 )
             yield Clip(
                 id=PurePosixPath(name).stem,
@@ -68,7 +69,7 @@ class UrbanScenes(Dataset):
                 extra={"city": place.rpartition("-")[0], "device": row["source_label"]},
             )
         for name, (*_, where) in listed.items():
-            raise DatasetError(f"{where}: {shorten(name)} is not in {meta}; mend one of them, or run download() anew")
+            raise DatasetError(f"{where}: {shorten(name)} is not in {meta}; correct one of them, or run download(force=True)")
 
     def _list(self, stem: str, fold: str) -> dict[str, tuple[str, str, str]]:
         """Read one list: file name -> fold, scene, and where that is written."""

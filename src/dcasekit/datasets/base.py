@@ -105,7 +105,7 @@ class Dataset(DatasetFiles, ABC):
         try:
             return tuple(self._check(self.load()))
         except AnnotationError as error:
-            raise DatasetError(f"{self.name} in {self.root}: {error}; download() fetches the label files anew") from error
+            raise DatasetError(f"{self.name} in {self.root}: {error}; download(force=True) fetches the label files again") from error
 
     @cached_property
     def missing(self) -> tuple[str, ...]:
@@ -366,7 +366,7 @@ class _Corrected(_Derived):
                 f"{self.source} corrects no clip of {self.name}, but {shorten(min(strangers))}; give the file of this dataset"
             )
         if strangers:
-            _log.warning("%s: %d corrections are of clips that %s has not", self.source, len(strangers), self.name)
+            _log.warning("%s: %d corrections are of clips that are not in %s", self.source, len(strangers), self.name)
         return super().load()
 
     def change(self, clip: Clip) -> Clip | None:

@@ -83,5 +83,5 @@ class DCASE2018Task4(Dataset):
         raise DatasetError(
             f"{self.name} has no archive: its audio was cut from YouTube by the baseline's download_data.py. Copy the folder 'metadata' of "
             f"github.com/DCASE-REPO/dcase2018_baseline, task4/dataset, into {self.root}, and the clips you have into "
-            f"{self.root / 'audio'}: train/weak, train/unlabel_in_domain, test, eval; those that lack are left out and counted as missing"
+            f"{self.root / 'audio'}: train/weak, train/unlabel_in_domain, test, eval; missing ones are left out and counted"
         )

@@ -93,7 +93,7 @@ class DESED(Dataset):
         raise DatasetError(
             f"{self.name} has no archive of its own: fetch the recorded clips and the lists with generate_dcase_task4_2023.py of "
             f"github.com/DCASE-REPO/DESED_task, recipes/dcase2023_task4_baseline, the soundscapes from zenodo.org/record/6026841, and put "
-            f"metadata and audio into {self.root}; clips that lack are left out and counted as missing"
+            f"metadata and audio into {self.root}; missing clips are left out and counted"
         )
 
 

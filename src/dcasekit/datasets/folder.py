@@ -81,11 +81,11 @@ class Folder(Dataset):
         try:
             self._group = re.compile(group) if group else None
         except re.error as error:
-            raise DatasetError(f"group must be a regular expression; {group!r} is none: {error}") from error
+            raise DatasetError(f"group must be a regular expression; {group!r} is not one: {error}") from error
         self._list = Path(labels) if isinstance(labels, str | os.PathLike) else None
         self._names = None if labels is None or isinstance(labels, str | os.PathLike) else tuple(labels)
         if self._names is not None and len(set(self._names)) < len(self._names):
-            raise DatasetError(f"labels names one of them twice: {', '.join(self._names)}")
+            raise DatasetError(f"labels lists one of them twice: {', '.join(self._names)}")
         self._task, self._parts, self._annotator = task, parts, annotator
 
     @cached_property

@@ -110,6 +110,6 @@ class MAESTROReal(Dataset):
                 # A sum of weights may be 1.0000000000000002.
                 event = Event(parse_number(onset), parse_number(offset), label, 1.0 if 1 < weight < 1.001 else weight)
             except (ValueError, AnnotationError) as error:
-                raise DatasetError(f"{where}: expected onset, offset, label and value in [0, 1] ({error}); mend the file") from error
+                raise DatasetError(f"{where}: expected onset, offset, label and value in [0, 1] ({error}); correct the file") from error
             if event.weight > 0:
                 yield event

@@ -116,7 +116,9 @@ class SONYCUST(Dataset):
         for name, rows in clips.items():
             first = rows[0]
             if any(row["split"] != first["split"] or row["sensor_id"] != first["sensor_id"] for row in rows):
-                raise DatasetError(f"{self.root / 'annotations.csv'}: the rows of {name} do not agree on its split and sensor; mend them")
+                raise DatasetError(
+                    f"{self.root / 'annotations.csv'}: the rows of {name} do not agree on its split and sensor; correct them"
+                )
             tags = self._tags(rows, self._columns)
             known = any(value is not None for value in tags.values())
             extra = {column.removesuffix("_id"): first[column] for column in _PLACE}

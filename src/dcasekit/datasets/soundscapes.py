@@ -103,7 +103,7 @@ class Soundscapes(Dataset):
         DatasetError : no foreground was given, or a clip of it has not exactly one label.
         """
         if self.foreground is None:
-            raise DatasetError(f"Soundscapes are made, not fetched: Soundscapes({str(self.root)!r}, foreground=ESC50(...)).download()")
+            raise DatasetError(f"Soundscapes are generated, not fetched: Soundscapes({str(self.root)!r}, foreground=ESC50(...)).download()")
         if not force and self.check_if_downloaded():
             return False
         settings = self._settings(self.foreground)
@@ -144,7 +144,7 @@ class Soundscapes(Dataset):
             raise DatasetError(f"{path} does not exist; make the soundscapes: Soundscapes(root, foreground=...).download()")
         made = read_json(path, error=DatasetError)
         if not (isinstance(made, dict) and _is_made(made)):
-            raise DatasetError(f"{path} is not as it was written; make the soundscapes again: download(force=True)")
+            raise DatasetError(f"{path} was changed after it was written; make the soundscapes again: download(force=True)")
         return made
 
     def _settings(self, foreground: Dataset) -> dict[str, Any]:

@@ -125,7 +125,9 @@ class TAUNIGENS2020(Dataset):
             try:
                 frame, index, number = map(int, row[:3])
             except ValueError:
-                raise DatasetError(f"{where}: expected whole numbers {', '.join(_CELLS[:3])}, got {shorten(row)}; mend the file") from None
+                raise DatasetError(
+                    f"{where}: expected whole numbers {', '.join(_CELLS[:3])}, got {shorten(row)}; correct the file"
+                ) from None
             if frame < 0 or not 0 <= index < len(self.labels):
                 raise DatasetError(
                     f"{where}: class {index} in frame {frame}; both are counted from 0, and the last class is {len(self.labels) - 1}"

@@ -97,7 +97,7 @@ def fetch(
         Path(f"{part}.json").unlink(missing_ok=True)
     if wrong:
         raise ChecksumError(
-            f"{target.name} from {file.url}: {wrong}. It was kept as {bad}. Call again to fetch it anew; if the sum is still "
+            f"{target.name} from {file.url}: {wrong}. It was kept as {bad}. Call again to fetch it again; if the sum is still "
             f"wrong, the published file has changed and this version of dcasekit does not know the new one"
         )
     return target

@@ -11,7 +11,7 @@ from pathlib import Path
 from dcasekit.download._remote import RemoteFile
 from dcasekit.errors import ChecksumError, DownloadError, StorageError, first_line
 
-AGAIN = "give another folder; what has arrived is kept, and the next call goes on from there"
+AGAIN = "give another folder; what has arrived is kept, and the next call continues from there"
 
 _SNIFFED = 512  # bytes, without white space, that show what a file is
 _PAGE_STARTS = (b"<!doctype", b"<html", b"<head", b"<body", b"<title", b"<script", b"<!--", b"<?xml")

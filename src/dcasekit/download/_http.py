@@ -59,9 +59,7 @@ class _Meter:
         self._bytes += number
         self._head += number * self.in_head
         if self._head > _MOST_HEAD:
-            raise DownloadError(
-                f"{self.url}: the server sent more than {_MOST_HEAD} bytes before the file itself; this is no place to fetch from"
-            )
+            raise DownloadError(f"{self.url}: the server sent more than {_MOST_HEAD} bytes before the file itself; check the address")
         elapsed = now - self._since
         if elapsed >= _WINDOW:
             if self._bytes < self.limits.min_rate * elapsed:
@@ -80,7 +78,7 @@ class _Meter:
         """Raise if the download is not to go on until then."""
         if moment > self.deadline:
             raise DownloadError(
-                f"{self.url}: not finished after {self.limits.total:g} s; call again and it goes on from there, or set a longer total"
+                f"{self.url}: not finished after {self.limits.total:g} s; call again to continue from there, or set a longer total"
             )
 
 
@@ -248,7 +246,7 @@ def _open(file: RemoteFile, part: Path, headers: dict[str, str], meter: _Meter) 
     except (OSError, HTTPException) as error:
         raise _TemporaryError(f"{file.url}: {show_answer(error if isinstance(error, OSError) else repr(error))}") from error
     except ValueError as error:
-        raise DownloadError(f"{file.url}: the server's answer makes no sense ({show_answer(error)}). {by_hand(part)}") from error
+        raise DownloadError(f"{file.url}: the server's response is malformed ({show_answer(error)}). {by_hand(part)}") from error
     meter.in_head = False
     return response
 

@@ -58,7 +58,7 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a download is given up. What has arrived is kept, and the next call goes on from there.
+    """When a download is given up. What has arrived is kept, and the next call continues from there.
 
     Parameters
     ----------

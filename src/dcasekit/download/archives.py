@@ -82,7 +82,7 @@ def unpack(
     """
     archive, folder = Path(archive), Path(folder)
     if not is_archive(archive.name):
-        raise DownloadError(f"{archive} is no archive that can be unpacked; expected a name ending in {', '.join(_SUFFIXES)}")
+        raise DownloadError(f"{archive} is not an archive that can be unpacked; expected a name ending in {', '.join(_SUFFIXES)}")
     prefixes = [PurePosixPath(top).parts for top in ([flatten] if isinstance(flatten, str) else flatten or [])]
     is_zip = archive.suffix.lower() == ".zip"
     with _reading(archive):

@@ -134,8 +134,8 @@ def _check_label_files(dataset: Dataset, folder: Path) -> None:
             _ = _read_anew(twin).clips
         except DatasetError as error:
             needed += 1
-            says = file.name in str(error) and ("download()" in str(error) or not twin.archives)
-            need(says, f"the error about the missing {file.name} names it and, if there are archives, download(); it says: {error}")
+            says = file.name in str(error) and ("download(" in str(error) or not twin.archives)
+            need(says, f"the error about the missing {file.name} names it and, if there are archives, download(...); it says: {error}")
             _check_label_text(twin, file, text, dataset.labels)
         need(_reread(twin, file, text) == ids, "the clips come back when the label file does")
     read_from_files = isinstance(getattr(type(dataset), "labels", None), property | cached_property)

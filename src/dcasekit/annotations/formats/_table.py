@@ -95,7 +95,7 @@ def find_by_header(path: PathLike, rows: Rows, *, several: bool) -> Columns:
         at.setdefault("file", 0)
     names = [normalise(cell) for cell in header]
     if twice := [header[index] for index in at.values() if names.count(names[index]) > 1]:
-        raise AnnotationError(f"{path}, line {line}: two columns {twice[0]!r}; which one counts? Rename the other")
+        raise AnnotationError(f"{path}, line {line}: two columns {twice[0]!r}; rename the one that should be ignored")
     for kind in ("onset", "offset", "label", "file")[: 4 if several else 3]:
         if kind not in at:
             raise missing_column(path, line, kind, header)
@@ -157,7 +157,7 @@ def read_event_rows(path: PathLike, at: Columns, rows: Rows, expected: str) -> I
             weight = 1.0 if weight_at is None or silent else _read_weight(cells[weight_at])
             event = None if silent else Event(*parse_span(onset, offset), label, weight)
         except AnnotationError as error:
-            raise AnnotationError(f"{path}, line {line}: {error}; mend the file") from error
+            raise AnnotationError(f"{path}, line {line}: {error}; correct the file") from error
         except ValueError as error:
             hint = "times in seconds; a header may name the columns in another order"
             raise AnnotationError(f"{path}, line {line}: {error}; expected {expected}, {hint}; got {shorten(row)}") from None

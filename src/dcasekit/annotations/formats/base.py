@@ -109,7 +109,7 @@ def refuse_lossy(path: PathLike, texts: Iterable[str], *, forbidden: str = "") -
             try:
                 text.encode()
             except UnicodeEncodeError as error:
-                raise AnnotationError(f"{path}: {shorten(text)} is no Unicode text ({error.reason}); rename it in UTF-8") from None
+                raise AnnotationError(f"{path}: {shorten(text)} is not valid Unicode ({error.reason}); save it in UTF-8") from None
 
 
 def several_annotators(path: PathLike, file: str, annotators: Iterable[str]) -> AnnotationError:

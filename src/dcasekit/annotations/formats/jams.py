@@ -35,7 +35,7 @@ def read(path: PathLike, *, several: bool = False) -> list[Row]:
     content = read_json(path, error=AnnotationError, mend="an annotation file is UTF-8 text, save it as such")
     entries = content.get("annotations") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) and "namespace" in entry for entry in entries):
-        raise AnnotationError(f"{path} is no JAMS file; expected JSON with a list 'annotations', each with a 'namespace'")
+        raise AnnotationError(f"{path} is not a JAMS file; expected JSON with a list 'annotations', each with a 'namespace'")
     chosen = [(index, entry) for index, entry in enumerate(entries) if entry["namespace"] in _NAMESPACES]
     if entries and not chosen:
         spaces = ", ".join(sorted({str(entry["namespace"])[:40] for entry in entries}))

@@ -73,7 +73,9 @@ def _count_from_file(path: PathLike, line: int, row: Row, offset: str) -> Row:
         # The sum is not the decimal number that Raven showed: 0.1 + 0.2 ends at 0.3.
         event = replace(row.event, onset=onset, offset=round(onset + row.event.offset - row.event.onset, 9))
     except ValueError as error:
-        raise AnnotationError(f"{path}, line {line}: {error}; expected seconds in the column 'File Offset (s)'; mend the file") from error
+        raise AnnotationError(
+            f"{path}, line {line}: {error}; expected seconds in the column 'File Offset (s)'; correct the file"
+        ) from error
     return row._replace(event=event)
 
 

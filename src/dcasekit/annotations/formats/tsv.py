@@ -33,7 +33,8 @@ def read(path: PathLike, *, several: bool = False) -> Iterator[Row]:
         at = find_by_numbers(path, rows, several=several)
         if several and rows and all(len(row) == 1 for _, row in rows):
             raise AnnotationError(
-                f"{path}, line {line}: got 1 fields: {shorten(header)}; names alone are no list of events, a header tells what they are"
+                f"{path}, line {line}: got 1 fields: {shorten(header)}; a column of names is not a list of events; if nothing "
+                "sounds in these recordings, add the header 'filename onset offset event_label'"
             )
     expected = "filename onset offset event_label" if several else "onset offset label, or onset offset label weight"
     return read_event_rows(path, at, rows, expected)
