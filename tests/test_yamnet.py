@@ -16,6 +16,7 @@ from onnx import helper, numpy_helper
 from torch.nn import functional
 from typer.testing import CliRunner
 
+from dcasekit import plots
 from dcasekit.cli import app
 from dcasekit.errors import FeatureError, ModelError
 from dcasekit.features import YAMNetEmbedding
@@ -256,6 +257,29 @@ def test_tag_names_classes_and_goes_on_after_a_bad_file(files, tmp_path):
     done = run("tag", folder / "noise.wav", *given)
     assert done.exit_code == 0
     assert first["label"] in done.stdout
+
+
+def test_tag_draws_the_classes_of_the_table(files, tmp_path, monkeypatch):
+    drawn, folder = {}, files[0]
+
+    def recording(path, scores):
+        drawn[path] = scores
+        return original(path, scores)
+
+    original = plots.recording
+    monkeypatch.setattr(plots, "recording", recording)
+    given = ["--weights", folder / "yamnet.h5", "--class-map", folder / "classes.csv", "--plot", tmp_path / "pictures", "--top", "3"]
+    done = run("tag", folder / "noise.wav", *given, "--json")
+    assert done.exit_code == 0, done.output
+    [(path, scores)] = drawn.items()
+    assert path == folder / "noise.wav"
+    [answer] = json.loads(done.stdout)
+    assert [one["label"] for one in answer["labels"]] == list(scores.labels)
+    assert [one["highest"] for one in answer["labels"]] == pytest.approx(scores.values.max(axis=0).tolist())
+    assert (tmp_path / "pictures" / "noise.png").read_bytes().startswith(b"\x89PNG")
+    done = run("tag", "a/one.wav", "b/one.wav", "--plot", tmp_path / "pictures")
+    assert done.exit_code == 2
+    assert "would share one.png" in " ".join(done.stderr.split())
 
 
 def test_tag_says_how_to_get_the_weights(files, tmp_path, monkeypatch):

@@ -21,6 +21,9 @@ def tag(
     scores: Annotated[
         Path | None, typer.Option("--scores", metavar="DIR", help="Write all 521 scores over time, a TSV for each file.")
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="DIR", help="Draw each file, a PNG: its spectrogram, and its --top classes over time.")
+    ] = None,
     weights: Annotated[
         Path | None, typer.Option("--weights", metavar="FILE", help="YAMNet's weights: .h5, .onnx; else the published.")
     ] = None,
@@ -39,8 +42,10 @@ def tag(
     from dcasekit.core.parallel import track
     from dcasekit.features.yamnet_embedding import YAMNetEmbedding
 
-    if scores is not None and (twice := [stem for stem, count in Counter(path.stem for path in files).items() if count > 1]):
-        raise typer.BadParameter(f"several files are called {twice[0]!r}, and would share {twice[0]}.tsv; tag them one after the other")
+    twice = [stem for stem, count in Counter(path.stem for path in files).items() if count > 1]
+    if twice and (scores or plot):
+        name = f"{twice[0]}.{'tsv' if scores else 'png'}"
+        raise typer.BadParameter(f"several files are called {twice[0]!r}, and would share {name}; tag them one after the other")
     network = YAMNetEmbedding(output="scores", weights=str(weights) if weights else None, class_map=str(class_map) if class_map else None)
     if download:
         network.download(progress=_cli_output.bars(quiet))
@@ -48,7 +53,7 @@ def tag(
         _ = network.labels  # what is missing is told once, not for every file
     except FeatureError as error:
         raise FeatureError(f"{error}; dcasekit tag --download fetches what is missing") from None
-    answers = [_answer(network, path, top, scores) for path in track(files, len(files), "Tagging" if _cli_output.bars(quiet) else None)]
+    answers = [_answer(network, path, top, scores, plot) for path in track(files, len(files), "Tagging" if _cli_output.bars(quiet) else None)]
     if as_json:
         _cli_output.document(answers)
     elif rows := [(answer["file"], *_row(one)) for answer in answers for one in answer.get("labels", ())]:
@@ -57,7 +62,7 @@ def tag(
         raise typer.Exit(1)
 
 
-def _answer(network: "YAMNetEmbedding", path: Path, top: int, folder: Path | None) -> dict[str, Any]:
+def _answer(network: "YAMNetEmbedding", path: Path, top: int, folder: Path | None, plot: Path | None) -> dict[str, Any]:
     from dcasekit.core.files import place
     from dcasekit.scores import write_scores
 
@@ -68,7 +73,20 @@ def _answer(network: "YAMNetEmbedding", path: Path, top: int, folder: Path | Non
         return {"file": str(path), "error": str(error)}
     if folder is not None:
         write_scores(place(folder, f"{path.stem}.tsv", kind="scores"), found)
-    return {"file": str(path), "labels": _likeliest(found, top)}
+    answer = {"file": str(path), "labels": _likeliest(found, top)}
+    if plot is not None:
+        _draw(path, found, [one["label"] for one in answer["labels"]], plot)
+    return answer
+
+
+def _draw(path: Path, scores: "Scores", labels: list[str], folder: Path) -> None:
+    from dcasekit.core.files import place, replacing
+    from dcasekit.plots import recording
+    from dcasekit.scores import Scores
+
+    columns = [scores.labels.index(label) for label in labels]
+    with replacing(place(folder, f"{path.stem}.png", kind="plots")) as temporary:
+        recording(path, Scores(scores.values[:, columns], scores.edges, labels)).savefig(temporary, format="png", dpi=100)
 
 
 def _likeliest(scores: "Scores", top: int) -> list[dict[str, Any]]:
