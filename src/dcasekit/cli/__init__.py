@@ -353,9 +353,11 @@ app.command(
         "dcasekit search dog.wav --in my/recordings", "dcasekit search dog.wav --in data/ESC-50 --dataset esc10 --out alike.tsv"
     )
 )(_cli_searching.search)
-app.command(epilog=_cli_output.examples("dcasekit tag --download dog.wav street.mp3", "dcasekit tag night.flac --top 10 --scores scores --plot pictures"))(
-    _cli_tagging.tag
-)
+app.command(
+    epilog=_cli_output.examples(
+        "dcasekit tag --download dog.wav street.mp3", "dcasekit tag night.flac --top 10 --scores scores --plot pictures"
+    )
+)(_cli_tagging.tag)
 app.command(epilog=_cli_output.examples("dcasekit recipes", "dcasekit recipes --json"))(_cli_recipes.recipes)
 app.command(
     epilog=_cli_output.examples(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dcasekit.scores import Scores
 
 
-def tag(
+def tag(  # noqa: PLR0913 - options of a command
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings, of any format and length.")],
     top: Annotated[int, typer.Option("--top", min=1, max=521, help="Classes to name for each file.")] = 5,
     scores: Annotated[
@@ -53,7 +53,9 @@ def tag(
         _ = network.labels  # what is missing is told once, not for every file
     except FeatureError as error:
         raise FeatureError(f"{error}; dcasekit tag --download fetches what is missing") from None
-    answers = [_answer(network, path, top, scores, plot) for path in track(files, len(files), "Tagging" if _cli_output.bars(quiet) else None)]
+    answers = [
+        _answer(network, path, top, scores, plot) for path in track(files, len(files), "Tagging" if _cli_output.bars(quiet) else None)
+    ]
     if as_json:
         _cli_output.document(answers)
     elif rows := [(answer["file"], *_row(one)) for answer in answers for one in answer.get("labels", ())]:
