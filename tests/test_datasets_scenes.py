@@ -10,10 +10,17 @@ import pytest
 from dcasekit import audio, testing
 from dcasekit.datasets.tau_urban_acoustic_scenes_2019 import TAUUrbanAcousticScenes2019
 from dcasekit.datasets.tau_urban_acoustic_scenes_2020_mobile import TAUUrbanAcousticScenes2020Mobile
+from dcasekit.datasets.tau_urban_acoustic_scenes_2022_mobile import TAUUrbanAcousticScenes2022Mobile
 from dcasekit.datasets.tut_urban_acoustic_scenes_2018 import TUTUrbanAcousticScenes2018
 from dcasekit.errors import DatasetError
 
-EDITIONS = {2018: TUTUrbanAcousticScenes2018, 2019: TAUUrbanAcousticScenes2019, 2020: TAUUrbanAcousticScenes2020Mobile}
+EDITIONS = {
+    2018: TUTUrbanAcousticScenes2018,
+    2019: TAUUrbanAcousticScenes2019,
+    2020: TAUUrbanAcousticScenes2020Mobile,
+    2022: TAUUrbanAcousticScenes2022Mobile,
+}
+MOBILE = (TAUUrbanAcousticScenes2020Mobile, TAUUrbanAcousticScenes2022Mobile)
 
 
 @pytest.fixture(params=EDITIONS)
@@ -44,7 +51,7 @@ def test_a_clip_listed_twice_is_refused_even_where_the_rows_agree(scenes):
 
 def test_a_clip_is_what_its_file_name_says(scenes):
     for clip in scenes.clips:
-        scene, city, location, _, device = clip.id.split("-")
+        scene, city, location, *_, device = clip.id.split("-")
         assert clip.tags == {scene: 1.0}
         assert clip.group == f"{city}-{location}"
         assert clip.extra == {"city": city, "device": device}
@@ -66,21 +73,22 @@ def test_only_listed_clips_are_trained_and_tested_on(scenes):
 
 def test_files_are_as_deep_and_wide_as_the_true_ones(scenes):
     head = audio.info(scenes.clips[0].path)
-    assert (head.channels, head.subtype) == (1 if isinstance(scenes, TAUUrbanAcousticScenes2020Mobile) else 2, "PCM_24")
+    assert (head.channels, head.subtype) == (1 if isinstance(scenes, MOBILE) else 2, "PCM_24")
 
 
 def test_scenes_are_the_same_ten_in_their_editions_order():
     assert EDITIONS[2018].labels == tuple(sorted(EDITIONS[2019].labels))
-    assert EDITIONS[2019].labels == EDITIONS[2020].labels
+    assert EDITIONS[2019].labels == EDITIONS[2020].labels == EDITIONS[2022].labels
     assert EDITIONS[2019].labels[:3] == ("airport", "shopping_mall", "metro_station")
 
 
-@pytest.mark.parametrize(("edition", "parts"), [(2018, 13), (2019, 21), (2020, 16)])
+@pytest.mark.parametrize(("edition", "parts"), [(2018, 13), (2019, 21), (2020, 16), (2022, 16)])
 def test_all_archives_are_fetched(edition, parts):
     names = [file.filename for file in EDITIONS[edition].archives]
     wanted = ["doc", "meta", *(f"audio.{number}" for number in range(1, parts + 1))]
-    assert names == [f"{EDITIONS[edition].flatten}.{part}.zip" for part in wanted]
-    assert len({file.checksum for file in EDITIONS[edition].archives}) == len(names)
+    shares = [f"split{share}.csv" for share in (5, 10, 25, 50)] if edition == 2022 else []
+    assert names == [*(f"{EDITIONS[edition].flatten}.{part}.zip" for part in wanted), *shares]
+    assert len({file.checksum for file in EDITIONS[edition].archives if file.checksum}) == len(names) - len(shares)
 
 
 def test_recordings_of_one_place_by_several_devices_are_one_group(mobile):
@@ -132,6 +140,51 @@ def test_validation_clips_are_whole_locations_of_the_training_clips(scenes):
 
 def test_fold_counts_of_a_small_tree(mobile):
     assert Counter(clip.fold for clip in mobile.clips) == {"train": 20, "test": 20, "unused": 20}
+
+
+@pytest.fixture
+def seconds(tmp_path):
+    return testing.make_dataset("TAUUrbanAcousticScenes2022Mobile", tmp_path, clips=60, seconds=0.1, sr=8000)
+
+
+def test_a_second_of_a_segment_is_in_the_name(seconds):
+    assert seconds.clips[1].id == "airport-barcelona-0-0-0-b"
+    trained = {clip.extra["device"] for clip in seconds.clips if clip.fold == "train"}
+    tested = {clip.extra["device"] for clip in seconds.clips if clip.fold == "test"}
+    assert trained == {"a", "b", "c", "s1", "s2", "s3"}
+    assert tested == {"a", "b", "c", "s1", "s2", "s3", "s4", "s5", "s6"}
+
+
+@pytest.mark.parametrize("subset", [5, 10, 25, 50])
+def test_of_a_share_the_other_training_clips_are_unused(seconds, subset):
+    whole = seconds.split()
+    listed = (seconds.root / f"split{subset}.csv").read_text().splitlines()[1:]
+    chosen = {line.partition("\t")[0] for line in listed}
+    share = TAUUrbanAcousticScenes2022Mobile(seconds.root, subset=subset)
+    split = share.split()
+    assert {f"audio/{clip.path.name}" for clip in split.train} == chosen
+    assert 0 < len(split.train) < len(whole.train)
+    assert split.test == whole.test
+    assert {clip.id for clip in share.clips} == {clip.id for clip in seconds.clips}
+
+
+def test_a_share_is_of_the_training_clips(seconds):
+    path = seconds.root / "split25.csv"
+    text = path.read_text()
+    tested = next(clip.path.name for clip in seconds.clips if clip.fold == "test")
+    for row, why in (
+        (f"audio/{tested}\tbus", "is not in fold1_train.csv"),
+        ("audio/none.wav\tbus", "'audio/none.wav' is not in .*meta.csv"),
+    ):
+        path.write_text(f"{text}{row}\n")
+        with pytest.raises(DatasetError, match=f"split25.csv: .*{why}"):
+            _ = TAUUrbanAcousticScenes2022Mobile(seconds.root, subset=25).clips
+    path.unlink()
+    assert len(TAUUrbanAcousticScenes2022Mobile(seconds.root).clips) == 60
+    with pytest.raises(DatasetError, match="split25.csv"):
+        _ = TAUUrbanAcousticScenes2022Mobile(seconds.root, subset=25).clips
+    with pytest.raises(DatasetError, match="5, 10, 25, 50 or 100; got 30"):
+        TAUUrbanAcousticScenes2022Mobile(seconds.root, subset=30)
 
 
 # ---- the published split of 2018; tests/data/tut2018_fold1.json holds the file names of the dataset's own lists

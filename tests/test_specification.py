@@ -159,7 +159,8 @@ def test_detections_of_2018():
 LABELS = {
     **{"ESC50": 50, "ESC10": 10, "UrbanSound8k": 10, "UrbanSED": 10, "TUTSoundEvents2017": 6, "MAVD": 9, "SONYCUST": 8},
     **{"FSDKaggle2018": 41, "FSDKaggle2019": 80, "TUTUrbanAcousticScenes2018": 10, "TAUUrbanAcousticScenes2019": 10},
-    **{"TAUUrbanAcousticScenes2020Mobile": 10, "DCASE2018Task4": 10, "MAESTROReal": 17, "TAUNIGENS2020": 14, "DESED": 10},
+    **{"TAUUrbanAcousticScenes2020Mobile": 10, "TAUUrbanAcousticScenes2022Mobile": 10, "DCASE2018Task4": 10, "MAESTROReal": 17},
+    **{"TAUNIGENS2020": 14, "DESED": 10},
 }
 
 

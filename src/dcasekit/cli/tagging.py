@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def tag(  # noqa: PLR0913 - options of a command
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings, of any format and length.")],
+    *,
     top: Annotated[int, typer.Option("--top", min=1, max=521, help="Classes to name for each file.")] = 5,
     scores: Annotated[
         Path | None, typer.Option("--scores", metavar="DIR", help="Write all 521 scores over time, a TSV for each file.")
