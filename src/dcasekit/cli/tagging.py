@@ -76,10 +76,10 @@ def _answer(network: "YAMNetEmbedding", path: Path, top: int, folder: Path | Non
         return {"file": str(path), "error": str(error)}
     if folder is not None:
         write_scores(place(folder, f"{path.stem}.tsv", kind="scores"), found)
-    answer = {"file": str(path), "labels": _likeliest(found, top)}
+    likeliest = _likeliest(found, top)
     if plot is not None:
-        _draw(path, found, [one["label"] for one in answer["labels"]], plot)
-    return answer
+        _draw(path, found, [one["label"] for one in likeliest], plot)
+    return {"file": str(path), "labels": likeliest}
 
 
 def _draw(path: Path, scores: "Scores", labels: list[str], folder: Path) -> None:
