@@ -11,6 +11,7 @@ from dcasekit.batch_augmentations import (
     add_noise,
     between_class,
     equalize,
+    freq_mix_style,
     frequency_shift,
     mixup,
     random_crop,
@@ -35,6 +36,9 @@ ALL = {
     "random_gain": random_gain,
     "between_class": between_class,
     "add_noise": add_noise,
+    "time_shift, a little": partial(time_shift, most=3),
+    "spec_augment, silence": partial(spec_augment, value=-11.5),
+    "freq_mix_style": partial(freq_mix_style, probability=1.0),
 }
 
 
@@ -106,6 +110,50 @@ def test_time_shift_rotates_frames_and_frame_targets_together():
     for row in shifted[:, :, 0]:
         np.testing.assert_array_equal(np.roll(row, -int(np.argmin(row))), np.arange(30))
     assert len({int(row[0]) for row in shifted[:, :, 0]}) > 1
+
+
+def test_a_small_time_shift_goes_both_ways_and_no_further():
+    x = np.arange(30, dtype=np.float32)[None, :, None].repeat(200, axis=0)
+    shifted, _ = time_shift(x, Y[:1].repeat(200, axis=0), np.random.default_rng(0), most=2)
+    assert {int(row[0]) for row in shifted[:, :, 0]} == {28, 29, 0, 1, 2}
+
+
+def test_bands_can_be_masked_with_silence():
+    masked, _ = spec_augment(X, Y, np.random.default_rng(0), time_masks=0, band_masks=1, bands=12, value=-11.5)
+    changed = masked != X
+    assert changed.any()
+    assert set(masked[changed].tolist()) == {-11.5}
+    assert (changed.all(axis=1) == changed.any(axis=1)).all(), "whole bands"
+
+
+def test_freq_mix_style_changes_each_bands_mean_and_deviation_and_nothing_else():
+    x = X * np.linspace(0.5, 2, 8, dtype=np.float32)[:, None, None] + np.arange(8, dtype=np.float32)[:, None, None]
+    mixed, y = freq_mix_style(x, Y, np.random.default_rng(1), probability=1.0)
+    assert y is Y
+
+    def plain(windows):
+        return (windows - windows.mean(axis=1, keepdims=True)) / windows.std(axis=1, keepdims=True)
+
+    np.testing.assert_allclose(plain(mixed), plain(x), atol=1e-3)
+    means, before = mixed.mean(axis=1), x.mean(axis=1)
+    deviations, widths = mixed.std(axis=1), x.std(axis=1)
+    for row in range(8):  # one share and one other window for all its bands, and for both statistics
+        fits = []
+        for other in range(8):
+            apart = before[row] - before[other]
+            share = np.dot(means[row] - before[other], apart) / max(np.dot(apart, apart), 1e-9)
+            fits.append(
+                np.abs(share * apart + before[other] - means[row]).max()
+                + np.abs(share * widths[row] + (1 - share) * widths[other] - deviations[row]).max()
+            )
+        assert min(fits) < 1e-3
+    assert np.abs(means - before).max() > 0.5
+
+
+def test_freq_mix_style_leaves_most_batches_alone_where_it_is_rare():
+    rng = np.random.default_rng(0)
+    changed = [freq_mix_style(X, Y, rng, probability=0.25)[0] is not X for _ in range(400)]
+    assert 0.18 < np.mean(changed) < 0.32
 
 
 def test_time_shift_leaves_clip_targets():

@@ -21,6 +21,7 @@ from dcasekit.features import Mel, MelSpectrogram
 from dcasekit.generator import Arrays, Together
 from dcasekit.metrics import classification
 from dcasekit.models import MLP, CompactCNN, DcaseNet
+from dcasekit.models.sklearn import RandomForest
 
 LABELS = ("a", "b")
 SMALL = {"hidden_layers_size": (4,), "dropout_rates": (0.0,), "l2_reg": 0.0}
@@ -221,6 +222,30 @@ def test_distillation_alone_answers_as_its_teacher():
     random = Arrays(x, np.eye(2, dtype=np.float32)[np.random.default_rng(0).integers(0, 2, 64)], labels=LABELS, task="classification")
     student = trained(random, epochs=60, objective=partial(objectives.distillation, teacher=teacher, weight=1.0))
     assert np.mean(student.answer(x).argmax(-1) == teacher.answer(x).argmax(-1)) > 0.9
+
+
+@pytest.mark.parametrize("task", ["classification", "tagging"])
+def test_a_teacher_of_any_backend_answers_by_its_probabilities(task):
+    """A forest's probabilities, and those of a network whose logits are hidden, teach as the network does."""
+
+    class Hidden:
+        def __init__(self, model):
+            self.answer = model.answer
+
+    x, _ = windows(64, seed=5)
+    labels = np.random.default_rng(0).integers(0, 2, 64)
+    data = Arrays(x, np.eye(2, dtype=np.float32)[labels], labels=LABELS, task=task)
+    teacher = MLP(**SMALL).build((3, 2), LABELS, task=task, seed=1)
+    students = [
+        trained(data, epochs=5, optimizer=torch.optim.SGD, objective=partial(objectives.distillation, teacher=one, weight=1.0))
+        for one in (teacher, Hidden(teacher))
+    ]
+    np.testing.assert_allclose(students[0].answer(x), students[1].answer(x), atol=1e-3)
+    if task == "classification":
+        forest = RandomForest(n_estimators=20)
+        forest.train(arrays(64), seed=0)
+        student = trained(data, epochs=60, objective=partial(objectives.distillation, teacher=forest, weight=1.0))
+        assert np.mean(student.answer(x).argmax(-1) == forest.answer(x).argmax(-1)) > 0.85
 
 
 def test_a_teacher_of_other_labels_is_refused():

@@ -14,9 +14,16 @@ from dcasekit.core.units import FloatArray
 BatchAugmentation = Callable[[FloatArray, FloatArray, np.random.Generator], tuple[FloatArray, FloatArray]]
 
 
-def time_shift(x: FloatArray, y: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-    """Rotate each window in time by a random number of frames; targets per frame (windows, frames, labels) go with it."""
-    return random_crop(x, y, rng, frames=x.shape[1])
+def time_shift(x: FloatArray, y: FloatArray, rng: np.random.Generator, *, most: int | None = None) -> tuple[FloatArray, FloatArray]:
+    """Rotate each window in time by a random number of frames; targets per frame (windows, frames, labels) go with it.
+
+    Parameters
+    ----------
+    most : frames, in either direction; ``None``: any number.
+    """
+    frames = x.shape[1]
+    start = rng.integers(0, frames, len(x)) if most is None else rng.integers(-most, most + 1, len(x))
+    return _rotate(x, y, start, frames)
 
 
 def mixup(x: FloatArray, y: FloatArray, rng: np.random.Generator, *, alpha: float = 0.2) -> tuple[FloatArray, FloatArray]:
@@ -40,6 +47,7 @@ def spec_augment(
     time_frames: int = 20,
     band_masks: int = 2,
     bands: int = 8,
+    value: float | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Replace random stretches of frames and of bands by the window's mean (SpecAugment, Park et al. 2019).
 
@@ -47,10 +55,11 @@ def spec_augment(
     ----------
     time_masks, band_masks : how many of each.
     time_frames, bands : the greatest width of one; the width is drawn evenly from 0 on.
+    value : in place of the mean, such as that of silence.
     """
     hidden = _stretches(len(x), x.shape[1], time_masks, time_frames, rng)[:, :, None]
     hidden = hidden | _stretches(len(x), x.shape[2], band_masks, bands, rng)[:, None, :]
-    return np.where(hidden, x.mean(axis=(1, 2), keepdims=True), x), y
+    return np.where(hidden, x.mean(axis=(1, 2), keepdims=True) if value is None else np.float32(value), x), y
 
 
 def _stretches(rows: int, length: int, count: int, width: int, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -66,7 +75,10 @@ def random_crop(x: FloatArray, y: FloatArray, rng: np.random.Generator, *, frame
 
     Targets per frame are cut alike. For windows that were trained whole and are answered whole, this is time shift and crop in one.
     """
-    start = rng.integers(0, x.shape[1], len(x))
+    return _rotate(x, y, rng.integers(0, x.shape[1], len(x)), frames)
+
+
+def _rotate(x: FloatArray, y: FloatArray, start: NDArray[np.int64], frames: int) -> tuple[FloatArray, FloatArray]:
     index = (start[:, None] + np.arange(frames)) % x.shape[1]
     rows = np.arange(len(x))[:, None]
     return x[rows, index], y[rows, index] if y.ndim == 3 and y.shape[1] == x.shape[1] else y
@@ -99,6 +111,27 @@ def equalize(
 def random_gain(x: FloatArray, y: FloatArray, rng: np.random.Generator, *, decibels: float = 6.0) -> tuple[FloatArray, FloatArray]:
     """Raise or lower each window of levels in dB by at most so many decibels."""
     return x + rng.uniform(-decibels, decibels, (len(x), 1, 1)).astype(np.float32), y
+
+
+def freq_mix_style(
+    x: FloatArray, y: FloatArray, rng: np.random.Generator, *, probability: float = 0.4, alpha: float = 0.3
+) -> tuple[FloatArray, FloatArray]:
+    """Give each window of log energies a mixture of its own colour and of another's in the batch, as another device would record it.
+
+    Freq-MixStyle (Schmid et al., DCASE Workshop 2022): each band is brought to mean 0 and deviation 1 over the window's time, then to mean
+    and deviation mixed from both windows. Targets stay.
+
+    Parameters
+    ----------
+    probability : that a batch is treated at all.
+    alpha : the share of a window's own colour is drawn from Beta(alpha, alpha).
+    """
+    if rng.random() >= probability:
+        return x, y
+    mean, deviation = x.mean(axis=1, keepdims=True), np.sqrt(x.var(axis=1, keepdims=True, ddof=min(1, x.shape[1] - 1)) + 1e-6)
+    ratio, other = rng.beta(alpha, alpha, len(x)).astype(np.float32), rng.permutation(len(x))
+    plain = (x - mean) / deviation
+    return (plain * _mix(deviation, deviation[other], ratio) + _mix(mean, mean[other], ratio)).astype(np.float32, copy=False), y
 
 
 def between_class(x: FloatArray, y: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:

@@ -14,15 +14,19 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, kl_div, mse_loss
 
 from dcasekit.containers._torch_step import Part, Step, pool_targets
+from dcasekit.core.units import FloatArray
 from dcasekit.errors import ModelError
+
+_LEAST = 1e-6  # probability that a teacher's answer stands for
 
 __all__ = ["Part", "Step", "distillation", "mean_teacher", "mixup", "supervised"]
 
 
 class Teacher(Protocol):
-    """A model with a PyTorch network."""
+    """A trained model of any backend."""
 
-    network: nn.Module | None
+    def answer(self, windows: FloatArray) -> FloatArray:
+        """Answer windows with probabilities."""
 
 
 def supervised(step: Step) -> Tensor:
@@ -144,7 +148,7 @@ def distillation(step: Step, *, teacher: Teacher, weight: float = 0.5, temperatu
 
     Parameters
     ----------
-    teacher : a trained model that takes the same windows and answers the same labels, windows or frames.
+    teacher : a trained model, of any backend, that takes the same windows and answers the same labels, windows or frames.
     weight : of the teacher's part, from 0 to 1.
     temperature : logits are divided by it, for softer answers; the teacher's part is multiplied by its square, as published.
     """
@@ -156,13 +160,23 @@ def distillation(step: Step, *, teacher: Teacher, weight: float = 0.5, temperatu
 
 
 def _distance(logits: Tensor, part: Part, teacher: Teacher, temperature: float) -> Tensor:
-    if teacher.network is None:
-        raise ModelError("the teacher has no network yet; train or load it first")
-    with torch.no_grad():
-        taught = teacher.network.to(part.x.device).eval()(part.x).float()
+    taught = _logits_of(teacher, part)
     if taught.shape != logits.shape:
         raise ModelError(f"the teacher answers {tuple(taught.shape)}, the network {tuple(logits.shape)}; they must be the same")
     if part.task == "classification":
         rows, wanted = (logits / temperature).log_softmax(-1).flatten(0, -2), (taught / temperature).softmax(-1).flatten(0, -2)
         return kl_div(rows, wanted, reduction="batchmean") * temperature**2
     return binary_cross_entropy_with_logits(logits / temperature, (taught / temperature).sigmoid()) * temperature**2
+
+
+def _logits_of(teacher: Teacher, part: Part) -> Tensor:
+    """Let a teacher answer windows as logits: its network's own, else those of its probabilities."""
+    network = getattr(teacher, "network", part)
+    if network is None:
+        raise ModelError("the teacher has no network yet; train or load it first")
+    with torch.no_grad():
+        if isinstance(network, nn.Module):
+            found: Tensor = network.to(part.x.device).eval()(part.x).float()
+            return found
+        answers = torch.from_numpy(teacher.answer(part.x.cpu().numpy())).to(part.x.device, torch.float32).clamp(_LEAST, 1 - _LEAST)
+    return answers.log() if part.task == "classification" else answers.logit()

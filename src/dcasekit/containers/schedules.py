@@ -45,13 +45,21 @@ def cosine(moment: Moment) -> float:
     return (1 + math.cos(math.pi * moment.progress)) / 2
 
 
-def one_cycle(moment: Moment, *, rise: float = 0.1) -> float:
+def one_cycle(moment: Moment, *, rise: float = 0.1, rise_steps: int | None = None) -> float:
     """Raise the learning rate from zero, then let it fall to zero along half a cosine (Smith 2018).
 
     Parameters
     ----------
     rise : part of the training in which it rises.
+    rise_steps : in place of it, the steps in which it rises, of half the training at most.
+
+    Examples
+    --------
+    >>> [round(one_cycle(Moment(step, 10, 10), rise_steps=20), 3) for step in (0, 10, 20, 60)]
+    [0.0, 0.5, 1.0, 0.5]
     """
+    if rise_steps is not None:
+        rise = min(rise_steps / (moment.steps * moment.epochs), 0.5)
     if moment.progress < rise:
         return moment.progress / rise
     return (1 + math.cos(math.pi * (moment.progress - rise) / (1 - rise))) / 2

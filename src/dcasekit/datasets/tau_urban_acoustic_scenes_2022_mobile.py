@@ -13,7 +13,6 @@ from dcasekit.download import RemoteFile
 from dcasekit.errors import DatasetError
 
 _SUBSETS = (5, 10, 25, 50)
-# Nobody publishes their checksums.
 _LISTS = "https://github.com/CPJKU/dcase2024_task1_baseline/releases/download/files"
 
 
@@ -27,7 +26,7 @@ class TAUUrbanAcousticScenes2022Mobile(UrbanScenes):
     scenes' accuracies, also by device. There are no validation clips; draw them with `validation_split`.
 
     Since 2024 systems are trained on a share of the training clips; in 2025 on 25 %, and no other training clip may be touched. The lists
-    of these shares come from the baseline's authors, without checksums.
+    of these shares come from the baseline's authors; their checksums are not published.
 
     The evaluation sets of the challenges are not read. The scenes are in the order of the 2020 edition.
 
