@@ -56,7 +56,7 @@ class Correction:
         return cls(clip.id, tags, None if events is None else tuple(events), clip.tags, clip.events, who)
 
     def apply(self, clip: Clip) -> Clip:
-        """Give the clip as it really is.
+        """Return the clip as it really is.
 
         Where tags alone are corrected, the events of labels that are gone go, and times are unknown as soon as a label joins.
         """

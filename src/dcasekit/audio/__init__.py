@@ -96,7 +96,7 @@ def blocks(path: PathLike, *, sr: Hz | None = None, seconds: Seconds = 60.0, cha
 
 
 def peaks(path: PathLike, bins: int, *, channel: int | None = None) -> FloatArray:
-    """Give the lowest and the highest sample of each of `bins` equal parts of a file: what a waveform of so many pixels shows.
+    """Return the lowest and the highest sample of each of `bins` equal parts of a file: what a waveform of so many pixels shows.
 
     A recording of any length passes through little memory.
 

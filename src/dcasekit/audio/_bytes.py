@@ -33,7 +33,7 @@ class Bytes:
         os.close(self.handle)
 
     def at(self, position: int, count: int) -> bytes:
-        """Give `count` bytes from `position` on, fewer where the file ends before; no more than 2 GB."""
+        """Return `count` bytes from `position` on, fewer where the file ends before; no more than 2 GB."""
         end = position + count
         if end <= len(self._first):
             return self._first[position:end]

@@ -119,7 +119,7 @@ def _count(dtype: str, sr: int, channels: int, start: int, end: int) -> AudioInf
 
 
 def _chunks(file: Bytes, kind: _Kind, position: int, total: int) -> Iterator[tuple[bytes, int, int]]:
-    """Give (name, first byte, size) of chunk after chunk, as far as they look like chunks."""
+    """Yield (name, first byte, size) of chunk after chunk, as far as they look like chunks."""
     for _ in range(_MOST_CHUNKS):
         start = position + kind.head.size
         content = file.at(position, kind.head.size) if start <= total else b""

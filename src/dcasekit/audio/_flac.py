@@ -60,14 +60,17 @@ def refuse_joined(path: PathLike, begin: int) -> None:
 
 
 def _frames_of(channels: int, bits: int, *, fixed: bool) -> re.Pattern[bytes]:
-    """Give what the first four bytes of a stream's frames may be; `fixed`: all blocks but the last have one size."""
+    """Return what the first four bytes of a stream's frames may be; `fixed`: all blocks but the last have one size."""
     layouts = {channels - 1, *((8, 9, 10) if channels == 2 else ())}
     described = bytes(layout << 4 | code << 1 for layout in layouts for code in (0, _SIZES[bits]))
     return re.compile(rb"\xff%b[^\x0f][%b]" % (b"\xf8" if fixed else b"[\xf8\xf9]", re.escape(described)), re.DOTALL)
 
 
 def _frame_ends(tail: bytes, frames: re.Pattern[bytes], block: int) -> Iterator[int]:
-    """Give the sample after the last one of every frame whose head lies in `tail`; of blocks of so many samples, unless it says another."""
+    """Yield the sample after the last one of every frame whose head lies in `tail`.
+
+    Blocks have `block` samples, unless the frame says another number.
+    """
     for found in frames.finditer(tail):
         head = tail[found.start() : found.start() + 16].ljust(16, b"\0")
         ones = 8 - (~head[4] & 0xFF).bit_length()

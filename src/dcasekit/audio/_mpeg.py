@@ -70,7 +70,7 @@ def find_first(file: Bytes, begin: int, total: int) -> int | None:
 
 
 def whole(file: Bytes, first: int, total: int, path: PathLike) -> Part | None:
-    """Give all as one part if the first frame says where it ends, and is right; else ``None``."""
+    """Return all as one part if the first frame says where it ends, and is right; else ``None``."""
     run = _Run(file, first, total, path)
     if run.knows and first + run.bytes <= total == _tags.after(file, first + run.bytes, total):
         return Part(first, first + run.bytes, seeks=False) if first else Part(seeks=False)
@@ -78,7 +78,7 @@ def whole(file: Bytes, first: int, total: int, path: PathLike) -> Part | None:
 
 
 def split(file: Bytes, first: int, total: int, path: PathLike) -> list[Part]:
-    """Walk through all frames and give the parts to decode; refuse what is cut or damaged.
+    """Walk through all frames and return the parts to decode; refuse what is cut or damaged.
 
     A part of 0 samples is one whose length libsndfile knows.
     """

@@ -16,7 +16,7 @@ _LOOK = 1 << 20  # bytes to search at a time
 
 
 def links(file: Bytes, begin: int, total: int, path: PathLike) -> list[tuple[int, int]]:
-    """Give the bytes [begin, end) of each link of the chain; refuse one that ends before its last page does."""
+    """Return the bytes [begin, end) of each link of the chain; refuse one that ends before its last page does."""
     starts: list[int] = []
     beside = begin
     for start in _first_pages(file, begin, total):

@@ -4,7 +4,7 @@ from dcasekit.audio._bytes import Bytes
 
 
 def after(file: Bytes, begin: int, end: int) -> int:
-    """Give the byte behind the tags that begin at `begin`, at most `end`."""
+    """Return the byte behind the tags that begin at `begin`, at most `end`."""
     while begin < end:
         head = file.at(begin, 32)
         if head[:3] == b"ID3" and len(head) > 10 and max(head[6:10]) < 128:
@@ -19,7 +19,10 @@ def after(file: Bytes, begin: int, end: int) -> int:
 
 
 def before(file: Bytes, begin: int, end: int) -> int:
-    """Give the byte where the tags begin that end at `end`, at least `begin`; those of ID3's later versions cannot be found from behind."""
+    """Return the byte where the tags begin that end at `end`, at least `begin`.
+
+    Those of ID3's later versions cannot be found from behind.
+    """
     while end - begin > 128:
         tail = file.at(end - 128, 128)
         if tail[:3] == b"TAG":

@@ -103,7 +103,7 @@ class AugmentedDataset(Dataset):
         return found
 
     def load(self) -> Iterable[Clip]:
-        """Give the dataset's clips, then the copies.
+        """Yield the dataset's clips, then the copies.
 
         Raises
         ------
@@ -165,7 +165,7 @@ class AugmentedDataset(Dataset):
         return self._with_copies(self.dataset.validation_split(amount, balance=balance, seed=seed, fold=fold, attempts=attempts))
 
     def select(self, folds: Sequence[str]) -> tuple[Clip, ...]:
-        """Give the clips of some folds or parts, as `Dataset.select`; of a validation or test part, originals only."""
+        """Return the clips of some folds or parts, as `Dataset.select`; of a validation or test part, originals only."""
         chosen: list[Clip] = []
         for fold in folds:
             clips = super().select([fold])
@@ -216,7 +216,7 @@ class AugmentedDataset(Dataset):
         )
 
     def _list_shared(self) -> Iterable[Path]:
-        """Give what the wrapped dataset's folders hold of another dataset."""
+        """Return what the wrapped dataset's folders hold of another dataset."""
         return self.dataset._list_shared()  # noqa: SLF001 - a dataset asks a dataset
 
     @property
@@ -250,7 +250,7 @@ class AugmentedDataset(Dataset):
 
 
 def _write_copy(clip: Clip, *, folder: Path, augmentation: Augmentation, seed: int, task: Task) -> dict[str, Any]:
-    """Write one copy unless it is there; give its record: ``duration``, ``tags``, ``events``, and the ``source`` it was made from."""
+    """Write one copy unless it is there; return its record: ``duration``, ``tags``, ``events``, and the ``source`` it was made from."""
     names = f"{clip.id}.wav", f"{clip.id}.wav.json"
     path, about = (folder / name for name in names)
     params = augmentation.draw(np.random.default_rng((seed, _number(clip.id), _number(folder.name))))
@@ -281,7 +281,7 @@ def _write_copy(clip: Clip, *, folder: Path, augmentation: Augmentation, seed: i
 
 
 def _find_source(source: Mapping[str, Any], clip: Clip, files: Sequence[Path], task: Task) -> dict[str, Any] | None:
-    """Give what a copy was made of, if it is this audio, these labels and, where other recordings are mixed in, those."""
+    """Return what a copy was made of, if it is this audio, these labels and, where other recordings are mixed in, those."""
     labels = _labels(clip, task)
     if (source["channel"], source["labels"]) != (clip.channel, labels) or len(files) != len(source["files"]):
         return None
@@ -294,7 +294,7 @@ def _choose_facts(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _move_labels(clip: Clip, heard: Sequence[Event], task: Task) -> tuple[dict[str, float | None] | None, Sequence[Event] | None]:
-    """Give a copy's tags and events, from those `heard` in it: what became of its parent's (of none, if unknown), and what joined."""
+    """Return a copy's tags and events, from those `heard` in it: what became of its parent's (of none, if unknown), and what joined."""
     before = events_to_tags(clip.events or ())
     if task == "classification":  # one class, whatever else is heard
         own = {*before, *present(clip.tags, threshold=0.0)}
@@ -343,7 +343,7 @@ def _plain_tags(tags: Mapping[str, float | None] | None) -> dict[str, float | No
 
 
 def _labels(clip: Clip, task: Task) -> dict[str, Any]:
-    """Give what a copy's labels are made from, as JSON values."""
+    """Return what a copy's labels are made from, as JSON values."""
     return {"task": task, "tags": _plain_tags(clip.tags), "events": _plain(clip.events)}
 
 

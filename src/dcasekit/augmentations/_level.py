@@ -11,6 +11,6 @@ def power(audio: FloatArray) -> float:
 
 
 def scale_to_snr(signal: FloatArray, noise: FloatArray, snr: float) -> np.float32:
-    """Give the factor for `noise` that puts its power `snr` dB below that of `signal`; 0 where either is silent."""
+    """Return the factor for `noise` that puts its power `snr` dB below that of `signal`; 0 where either is silent."""
     below = power(noise)
     return np.float32(np.sqrt(power(signal) / below) * 10 ** (-snr / 20)) if below else np.float32(0)

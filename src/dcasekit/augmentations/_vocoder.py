@@ -97,7 +97,7 @@ def _attacks(spectra: Spectra, factor: float) -> tuple[NDArray[np.bool_], FloatA
 
 
 def _nearest_peaks(magnitude: FloatArray) -> NDArray[np.intp]:
-    """Give for each bin (frames, bins) the nearest bin that is larger than the two on either side."""
+    """Return for each bin (frames, bins) the nearest bin that is larger than the two on either side."""
     bins = magnitude.shape[1]
     wide = np.pad(magnitude, ((0, 0), (2, 2)), constant_values=-1)
     around = np.maximum(np.maximum(wide[:, :-4], wide[:, 1:-3]), np.maximum(wide[:, 3:-1], wide[:, 4:]))

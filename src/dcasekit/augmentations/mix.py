@@ -65,7 +65,7 @@ class Mix(Augmentation):
         return {"file": choice(self._names, rng), "at": float(rng.random()), "snr": float(rng.uniform(self.min_snr, self.max_snr))}
 
     def files(self, params: Mapping[str, Any]) -> list[Path]:
-        """Give the background, and its annotation if there is one."""
+        """Return the background, and its annotation if there is one."""
         path = Path(self.folder, params["file"])
         return [found for found in (path, annotation(path)) if found is not None]
 
@@ -104,7 +104,7 @@ def _heard(path: Path, at: float, samples: int, sr: Hz) -> tuple[FloatArray, lis
 
 
 def _events(path: Path, spans: list[Span]) -> list[Event]:
-    """Give the events of an annotation in the time of the mixture."""
+    """Return the events of an annotation in the time of the mixture."""
     listed = read_annotation(path)
     return [
         replace(event, onset=event.onset + here, offset=event.offset + here)

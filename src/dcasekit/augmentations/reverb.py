@@ -60,7 +60,7 @@ class Reverb(Augmentation):
         return {"rt60": float(rng.uniform(self.min_rt60, self.max_rt60)), "drr": self.drr, "seed": int(rng.integers(2**53))}
 
     def files(self, params: Mapping[str, Any]) -> list[Path]:
-        """Give the impulse response."""
+        """Return the impulse response."""
         return [] if self.folder is None else [Path(self.folder, params["file"])]
 
     def transform(self, audio: FloatArray, events: Events, params: Mapping[str, Any], *, sr: Hz) -> tuple[FloatArray, Events]:

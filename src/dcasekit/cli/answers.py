@@ -44,7 +44,7 @@ def answers(model: ModelContainer, files: Sequence[Path], *, finding: Finding | 
 def show(answers: Iterable[Answer], form: Literal["table", "tsv", "json"], *, events: bool) -> bool:
     """Print answers, in TSV as they come; a table or document of those there are is printed even if the work is broken off.
 
-    Gives whether any file could not be answered.
+    Returns whether any file could not be answered.
     """
     columns = (*EVENT_COLUMNS, "score") if events else ("filename", "label", "score")
     seen: list[Answer] = []

@@ -77,7 +77,7 @@ def shards(recordings: Sequence[Recording], *, most: int, size: int = 1 << 30) -
 
 
 def answer_shard(shard: Sequence[Recording], job: Job, tell: Tell | None = None) -> str:
-    """Answer the recordings of a shard that have no answer yet; give the folder of what is written."""
+    """Answer the recordings of a shard that have no answer yet; return the folder of what is written."""
     folder = Path(job.out, PARTS, _name(shard))
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -205,7 +205,7 @@ class Journal:
 def answer(
     recordings: Sequence[Recording], job: Job, *, most: int, mapper: Callable[..., Iterable[str]] | None, tell: Tell
 ) -> list[Record]:
-    """Answer all recordings that have no answer yet, and those that could not be answered again; give the records of all.
+    """Answer all recordings that have no answer yet, and those that could not be answered again; return the records of all.
 
     Parameters
     ----------
@@ -251,7 +251,7 @@ def _join(folder: Path, journal: Journal, tables: Mapping[str, IO[bytes]]) -> li
 
 
 def claim(out: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Make a folder ours, or make sure that it holds answers of the same settings; give those it was begun with.
+    """Make a folder ours, or make sure that it holds answers of the same settings; return those it was begun with.
 
     Raises
     ------

@@ -241,7 +241,7 @@ def _over_all(clip: "Clip") -> "Clip":
 
 
 def _tabulate_labels(clips: Sequence["Clip"], root: Path) -> list[tuple[str, ...]]:
-    """Give clips and their labels as the rows of a list that reads back; a label of value 0 is none."""
+    """Return clips and their labels as the rows of a list that reads back; a label of value 0 is none."""
     known = [
         ((clip.id, _relative(clip.path, root), clip.group), {label: value for label, value in (clip.tags or {}).items() if value != 0})
         for clip in clips

@@ -44,5 +44,5 @@ def quantize(model: ModelContainer, path: Path, *, dataset: str | None, data: Pa
 
 
 def _of(scores: Scores, labels: tuple[str, ...]) -> Scores:
-    """Give the columns of labels that data know."""
+    """Return the columns of labels that data know."""
     return Scores(scores.values[:, [scores.labels.index(label) for label in labels]], scores.edges, labels)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def leaves(family: str) -> list[dict[str, Any]]:
-    """Give name, first docstring line and settings of each leaf of a family; its file is read, not run, so no extra is needed."""
+    """Return name, first docstring line and settings of each leaf of a family; its file is read, not run, so no extra is needed."""
     folder = Path(__file__).parent.parent
     return [{"name": name, **_describe(folder.joinpath(family, *name.split(".")).with_suffix(".py"))} for name in discover.names(family)]
 
@@ -49,7 +49,7 @@ def show_presets(*, as_json: bool) -> None:
 
 
 def facts(name: str, dataset: "Dataset") -> dict[str, Any]:
-    """Give the facts of a dataset that are known without its files."""
+    """Return the facts of a dataset that are known without its files."""
     return {
         "name": name,
         "about": _first_line(dataset.__doc__),
@@ -113,7 +113,7 @@ def augmentation(text: str) -> "Augmentation":
 
 
 def augmented(source: "Dataset", texts: Sequence[str] | None, *, seed: int, jobs: int | None, progress: bool) -> "Dataset":
-    """Give a dataset with transformed copies of its clips, made if they are not there yet; without augmentations as it is."""
+    """Return a dataset with transformed copies of its clips, made if they are not there yet; without augmentations as it is."""
     if not texts:
         return source
     from dcasekit import AugmentedDataset
@@ -140,7 +140,7 @@ def recipe(name: str) -> ModuleType:
 
 
 def _read_fact(dataset: "Dataset", fact: str) -> Any:
-    """Give a fact; ``None`` where it is read from files, as for a dataset of one's own, and there are no files."""
+    """Return a fact; ``None`` where it is read from files, as for a dataset of one's own, and there are no files."""
     try:
         return getattr(dataset, fact)
     except DatasetError:

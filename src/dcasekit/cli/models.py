@@ -292,7 +292,7 @@ def _show(found: "Summary") -> None:
 
 
 def _row(found: Mapping[str, Any]) -> tuple[str, ...]:
-    """Give the row of a trained model in the list of them."""
+    """Return the row of a trained model in the list of them."""
     figure, data = found["figure"], found["data"]
     return (
         found["name"],

@@ -58,7 +58,7 @@ class Outputs:
         return [TABLES[kind][0] for kind in self.kinds if kind in TABLES]
 
     def write(self, name: str, parts: Iterator[Scores], folder: Path, tables: Mapping[str, IO[bytes]]) -> dict[str, Any]:
-        """Write all there is about a recording, as its scores come; give what a summary tells of it.
+        """Write all there is about a recording, as its scores come; return what a summary tells of it.
 
         Parameters
         ----------
@@ -120,7 +120,7 @@ def seconds(time: float) -> str:
 
 
 def header(table: str) -> bytes:
-    """Give the first line of a table."""
+    """Return the first line of a table."""
     [columns] = [columns for file, columns in TABLES.values() if file == table]
     return _comma_separated([columns]) if table.endswith(".csv") else _rows([columns])
 

@@ -127,7 +127,7 @@ def predict(  # noqa: PLR0913 - options of a command
 
 
 def choose_threshold(text: str | None, model: "ModelContainer", *, precision: float | None = None) -> float | dict[str, float]:
-    """Give the thresholds that are asked for: as text, for a precision, else those of the model's calibration, if it has one."""
+    """Return the thresholds that are asked for: as text, for a precision, else those of the model's calibration, if it has one."""
     if text is not None and precision is not None:
         raise typer.BadParameter("give --threshold or --precision, not both", param_hint="--threshold")
     if text is None and model.calibration is not None:
@@ -206,7 +206,7 @@ class _Run:
     def answer(
         self, recordings: "Sequence[Recording]", *, jobs: int | None, backend: Any, address: str | None, progress: bool, as_json: bool
     ) -> bool:
-        """Answer recordings and say what was found; give whether any could not be answered."""
+        """Answer recordings and say what was found; return whether any could not be answered."""
         from dcasekit.cli import collection, summing
         from dcasekit.core.parallel import map_clips, usable_cores
 
@@ -231,7 +231,7 @@ class _Run:
         return summing.show(self._out, records, as_json=as_json)
 
     def _settings(self) -> dict[str, Any]:
-        """Give what determines the answers."""
+        """Return what determines the answers."""
         from dcasekit.containers import trained
         from dcasekit.core.files import hash_file
         from dcasekit.results import plain

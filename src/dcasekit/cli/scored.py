@@ -17,7 +17,7 @@ _COLUMNS = 4  # metrics side by side
 
 
 def choose_mapper(*, jobs: int, backend: Backend, address: str | None) -> Mapper | None:
-    """Give what computes the blocks of a bootstrap, on this machine's processes or a cluster's; ``None``: this process."""
+    """Return what computes the blocks of a bootstrap, on this machine's processes or a cluster's; ``None``: this process."""
     if jobs == 1 and backend in ("processes", "threads"):
         return None
     return partial(map_clips, jobs=jobs, backend=backend, address=address, batch=1)

@@ -40,7 +40,7 @@ def assignments(pairs: Sequence[str] | None, *, option: str) -> dict[str, str]:
 
 
 def apply_settings(settings: Settings, texts: Mapping[str, str], *, option: str, prefix: str = "") -> Settings:
-    """Give a copy of a settings object with some fields changed.
+    """Return a copy of a settings object with some fields changed.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def apply_settings(settings: Settings, texts: Mapping[str, str], *, option: str,
 def keywords(
     function: Callable[..., Any], texts: Mapping[str, str], *, option: str, but: Sequence[str] = ("cache", "labels")
 ) -> dict[str, Any]:
-    """Give texts as keyword arguments of a function or class; those named in `but` are options of their own."""
+    """Return texts as keyword arguments of a function or class; those named in `but` are options of their own."""
     found = inspect.signature(function).parameters.values()
     known = {one.name: one.annotation for one in found if one.kind is one.KEYWORD_ONLY and one.name not in but}
     for key in texts:
@@ -122,7 +122,7 @@ def _no_number(word: str) -> NoReturn:
 
 
 def _fit(value: Any, hint: Any) -> Any:
-    """Give a value as the type says it, e.g. 1 as 1.0 for a float; refuse one of another type."""
+    """Return a value as the type says it, e.g. 1 as 1.0 for a float; refuse one of another type."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return _fit_any(value, arguments)

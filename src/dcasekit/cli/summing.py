@@ -20,7 +20,7 @@ _LONGEST = 10.0  # s of an event in a snippet
 
 
 def show(out: Path, records: Sequence[Mapping[str, Any]], *, as_json: bool) -> bool:
-    """Write ``summary.json``, name what could not be answered, and print a summary; give whether anything could not."""
+    """Write ``summary.json``, name what could not be answered, and print a summary; return whether anything could not."""
     failed = [record for record in records if "error" in record]
     labels: dict[str, dict[str, Any]] = {}
     for record in records:

@@ -69,7 +69,7 @@ class TrainingRun:
     freeze: str | None = None
 
     def check(self) -> Self:
-        """Make sure, before anything is extracted, that the network takes the windows; give the run with what it is to answer decided."""
+        """Make sure, before anything is extracted, that the network takes the windows; return the run with what it is to answer decided."""
         shape, model = self.model.shape, self.model
         if self.freeze is None:
             shape = self.features.get_shape()[1:]  # of the windows, or of a clip of 10 s
@@ -92,7 +92,7 @@ class TrainingRun:
         return replace(self, target=self.target or target)
 
     def run(self, out: Path, *, progress: bool, scores: Path | None = None) -> Report:
-        """Train into a folder, or go on where a run there stopped; give back the report.
+        """Train into a folder, or go on where a run there stopped; return the report.
 
         The folder holds ``run.json``, ``checkpoint``, ``model``, ``results``, and, written epoch by epoch, ``history.csv``, ``train.log``.
         Of several processes that torchrun started, the first alone writes.
@@ -130,7 +130,7 @@ class TrainingRun:
         return self._report(results, split, history, seconds, out / "model")
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all that determines the result."""
+        """Return all that determines the result."""
         return {
             **data_facts(self.dataset, self.fold),
             "validation": self.validation,
@@ -167,7 +167,7 @@ class TrainingRun:
 
 
 def run_folds(run: TrainingRun, out: Path, *, progress: bool, scores: Path | None = None) -> Report:
-    """Train and test on every round of the protocol, each into a folder of its own; give one report of all.
+    """Train and test on every round of the protocol, each into a folder of its own; return one report of all.
 
     A round that is done is found again: its checkpoint holds its last epoch.
     """
@@ -200,7 +200,7 @@ class FrontEnd:
 
 
 def front_end_for(model: ModelContainer, feature: str | None) -> FrontEnd:
-    """Give the feature that was asked for, else the front end that a model was published with, else mel spectrograms."""
+    """Return the feature that was asked for, else the front end that a model was published with, else mel spectrograms."""
     if feature is None and (published := features.published(model)) is not None:
         return FrontEnd(published, cast("Normalizer | None", features.presets()[str(model.published_front_end)].scaler))
     preset = features.presets().get(feature or "")
@@ -208,7 +208,7 @@ def front_end_for(model: ModelContainer, feature: str | None) -> FrontEnd:
 
 
 def trainable(model: ModelContainer) -> ModelContainer:
-    """Give a model that learns labels: behind a learned front end, which answers mel bands, a network that answers them."""
+    """Return a model that learns labels: behind a learned front end, which answers mel bands, a network that answers them."""
     backend, dot, name = discover.address(type(model)).rpartition(".")
     if name not in ("mst", "smel"):
         return model
@@ -279,7 +279,7 @@ def evaluation(model: ModelContainer, dataset: Dataset, fold: str, *, scores: Pa
 
 
 def front_end(model: ModelContainer) -> FeatureExtractor:
-    """Give the features a model was trained on."""
+    """Return the features a model was trained on."""
     if model.features is None:
         raise ModelError("the model was trained on arrays and has no features of its own; train it with `dcasekit train`")
     return model.features
@@ -344,7 +344,7 @@ def _read_run(path: Path) -> dict[str, Any]:
 
 
 def _flat(run: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Give nested settings by dotted names; not the epochs of a run that can be extended."""
+    """Return nested settings by dotted names; not the epochs of a run that can be extended."""
     found: dict[str, Any] = {}
     for name, value in run.items():
         found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}

@@ -47,7 +47,7 @@ class Pcm:
         return PCM[self.kind][1] * self.channels
 
     def decode(self, content: bytes) -> FloatArray:
-        """Give samples (samples, channels), full scale at 1."""
+        """Return samples (samples, channels), full scale at 1."""
         dtype, width, scale = PCM[self.kind]
         if width == 3:
             wide = np.zeros((len(content) // 3, 4), "u1")
@@ -177,7 +177,7 @@ class Watcher:
         self.first = 0
 
     def resume(self, source: str) -> int:
-        """Find out where to go on; give the number of the first sample that is to be sent."""
+        """Find out where to go on; return the number of the first sample that is to be sent."""
         if self.out is None:
             return 0
         self._state = self.out.with_name(f".{self.out.name}.json")
@@ -195,7 +195,7 @@ class Watcher:
         return self.first
 
     def run(self, chunks: Iterator[FloatArray], *, over: bool = True) -> Iterator[Now]:
-        """Answer chunks; give what is known after each.
+        """Answer chunks; yield what is known after each.
 
         Parameters
         ----------
@@ -274,7 +274,7 @@ def _appending(out: Path | None) -> Iterator[IO[str] | None]:
 
 
 def _levels(chunk: FloatArray) -> tuple[float, float]:
-    """Give level and peak of a chunk in dB of full scale."""
+    """Return level and peak of a chunk in dB of full scale."""
     if not len(chunk):
         return -120.0, -120.0
     power, peak = float(np.mean(np.square(chunk))), float(np.abs(chunk).max())

@@ -50,7 +50,7 @@ class Backend(ABC):
 
     @abstractmethod
     def fit(self, data: Data | Together, validation: Any, training: Training, *, frozen: Sequence[str] | None = None) -> list[Record]:
-        """Train the network from the weights it has; give back one record per epoch. A backend's part of `train` and `fine_tune`.
+        """Train the network from the weights it has; return one record per epoch. A backend's part of `train` and `fine_tune`.
 
         Parameters
         ----------
@@ -65,7 +65,7 @@ class Backend(ABC):
 
     @abstractmethod
     def weights(self) -> Weights:
-        """Give all that was learned, as arrays."""
+        """Return all that was learned, as arrays."""
 
     @abstractmethod
     def set_weights(self, weights: Weights) -> None:
@@ -84,7 +84,7 @@ class Backend(ABC):
         raise ModelError(f"{type(self).__name__} has no layers: there is nothing inside to look at or to keep; call train() on new data")
 
     def activations(self, windows: FloatArray, layer: str) -> FloatArray:
-        """Give the output of a layer of `layers` for windows (windows, frames, dims): (windows, ...), float32."""
+        """Return the output of a layer of `layers` for windows (windows, frames, dims): (windows, ...), float32."""
         raise ModelError(f"{type(self).__name__} has no layer {layer!r}")
 
     def weights_until(self, layer: str) -> tuple[str, ...]:
@@ -110,7 +110,7 @@ class Backend(ABC):
         return "cpu"
 
     def _outputs(self, windows: FloatArray) -> FloatArray:
-        """Give what the network itself gives for windows: logits, or the answers of a network without activation."""
+        """Return what the network itself gives for windows: logits, or the answers of a network without activation."""
         raise ModelError(f"{type(self).__name__} has no network that gives logits")
 
 

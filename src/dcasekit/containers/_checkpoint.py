@@ -40,7 +40,7 @@ class State:
     arrays: Arrays
 
     def group(self, name: str) -> dict[str, NDArray[Any]]:
-        """Give the arrays whose names begin with one word, without it."""
+        """Return the arrays whose names begin with one word, without it."""
         prefix = f"{name}."
         return {key.removeprefix(prefix): array for key, array in self.arrays.items() if key.startswith(prefix)}
 

@@ -49,16 +49,16 @@ class Learner(ABC):
         return function()
 
     def learning_rate(self, epoch: int) -> float | None:  # noqa: ARG002
-        """Give the learning rate at the beginning of an epoch; ``None``: there is none."""
+        """Return the learning rate at the beginning of an epoch; ``None``: there is none."""
         return None
 
     @abstractmethod
     def learn(self, epoch: int) -> float:
-        """Learn from every batch once; give back the mean loss."""
+        """Learn from every batch once; return the mean loss."""
 
     @abstractmethod
     def weights(self) -> Any:
-        """Give a copy of what was learned so far, to be kept."""
+        """Return a copy of what was learned so far, to be kept."""
 
     @abstractmethod
     def set_weights(self, weights: Any) -> None:
@@ -69,7 +69,7 @@ class Learner(ABC):
         return nullcontext()
 
     def state(self) -> State:
-        """Give all that a resumed run needs."""
+        """Return all that a resumed run needs."""
         raise ModelError("this kind of model cannot be resumed; leave resume out")
 
     def set_state(self, state: State) -> None:  # noqa: ARG002
@@ -90,7 +90,7 @@ class LearningBatch(NamedTuple):
 
 
 def learning_steps(data: Data | Together, epoch: int, training: Training, *, rows: Collection[str]) -> Iterator[dict[str, LearningBatch]]:
-    """Give what is learned from in each step of an epoch, by the parts' names, augmented, read ahead by a thread.
+    """Yield what is learned from in each step of an epoch, by the parts' names, augmented, read ahead by a thread.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def learning_steps(data: Data | Together, epoch: int, training: Training, *, row
 
 
 def learning_batches(data: Data, epoch: int, training: Training, *, rows: bool = False) -> Iterator[LearningBatch]:
-    """Give the batches of an epoch of one source, see `learning_steps`."""
+    """Yield the batches of an epoch of one source, see `learning_steps`."""
     for parts in learning_steps(data, epoch, training, rows=(data.task,) if rows else ()):
         yield parts[""]
 
@@ -139,7 +139,7 @@ def _learn_from(batch: Batch, training: Training, rng: np.random.Generator, task
 
 
 def refuse_settings(training: Training, data: Data | Together, backend: str) -> Data:
-    """Refuse what only PyTorch networks are trained with; give the data back."""
+    """Refuse what only PyTorch networks are trained with; return the data."""
     if processes() > 1:
         raise ModelError(f"{backend} models are trained by one process; start them without torchrun")
     for name in ("objective", "rates", "class_weights", "clip_norm", "average"):
@@ -155,7 +155,10 @@ def refuse_settings(training: Training, data: Data | Together, backend: str) -> 
 
 
 def pool_targets(y: FloatArray, steps: int) -> FloatArray:
-    """Give frame targets (windows, frames, labels) to a network that answers fewer steps: the largest known value of each step's frames."""
+    """Pool frame targets (windows, frames, labels) to the fewer steps of a network's output.
+
+    Each step gets the largest known value of its frames.
+    """
     frames = y.shape[1]
     if steps >= frames or not steps:
         return y
@@ -183,7 +186,7 @@ def train_epochs(
     validate: Callable[[], Record] | None,
     epochs: int | None = None,
 ) -> tuple[list[Record], dict[str, Any]]:
-    """Train a network, keep the weights of its best epoch; give back a record per epoch, and for each monitor the weights it kept.
+    """Train a network, keep the weights of its best epoch; return a record per epoch, and for each monitor the weights it kept.
 
     Parameters
     ----------
@@ -253,7 +256,7 @@ def _keep_best(kept: "_Kept", learner: Learner, training: Training, record: Reco
 
 
 def identity(training: Training, run: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what decides the result of a run, as JSON values; not the number of epochs where nothing that was learned depends on it."""
+    """Return what decides the result of a run, as JSON values; not the number of epochs where nothing that was learned depends on it."""
     facts: dict[str, Any] = json.loads(json.dumps({**training.to_dict(), **run}))
     if training.open_ended:
         del facts["epochs"]

@@ -25,20 +25,20 @@ def source_of(data: Any, *, labels: Sequence[str] | None = None, task: Task | No
 
 
 def head_of(data: Data) -> Head:
-    """Give the head that learns from data."""
+    """Return the head that learns from data."""
     front = (data.features, data.scaler) if isinstance(data, DataGenerator) else (None, None)
     return Head(data.labels, data.shape, *front)
 
 
 def only_task(data: Together) -> Data:
-    """Give the data of the one task there is."""
+    """Return the data of the one task there is."""
     if len(data.heads) > 1:
         raise ModelError(f"fine_tune learns one task; these data are of {', '.join(data.heads)}: give the parts of one")
     return next(iter(data.heads.values()))
 
 
 def fit_front_end(data: Data, *, dims: int, features: FeatureExtractor | None, scaler: Scaler | None) -> Data:
-    """Give data as a model takes them: made by its features and scaled by its scaler, which are its own unless the data say otherwise.
+    """Return data as a model takes them: made by its features and scaled by its scaler, which are its own unless the data say otherwise.
 
     Parameters
     ----------

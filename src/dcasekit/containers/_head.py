@@ -13,7 +13,7 @@ Model = TypeVar("Model", bound=Backend)
 
 
 def replace_head(model: Model, data: Data, seed: int, *, keep: bool = False) -> tuple[Model, set[str]]:
-    """Give a copy of a model with new weights where their number depends on the labels, and the names of those.
+    """Return a copy of a model with new weights where their number depends on the labels, and the names of those.
 
     With `keep`, for data of the model's labels, these are copied, too.
     """

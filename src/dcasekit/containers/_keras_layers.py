@@ -30,7 +30,7 @@ def check(network: Any) -> None:
 
 
 def layers_of(network: keras.Model) -> list[keras.Layer]:
-    """Give the layers in the order in which they act, without the input."""
+    """Return the layers in the order in which they act, without the input."""
     return [layer for layer in network.layers if not isinstance(layer, keras.layers.InputLayer)]
 
 
@@ -44,7 +44,7 @@ def names_of(layer: keras.Layer) -> list[str]:
 
 
 def variables_of(network: keras.Model) -> dict[str, Any]:
-    """Give all that is learned, running statistics included, by name, in the order in which it is used."""
+    """Return all that is learned, running statistics included, by name, in the order in which it is used."""
     variables: dict[str, Any] = {}
     for layer in layers_of(network):
         inner = variables_of(layer).items() if _is_network(layer) else ()
@@ -58,12 +58,12 @@ def _is_network(layer: keras.Layer) -> bool:
 
 
 def input_of(layer: keras.Layer) -> Any:
-    """Give what a layer takes in the network that it is part of; a network's own `input` is its own."""
+    """Return what a layer takes in the network that it is part of; a network's own `input` is its own."""
     return keras.Operation.input.fget(layer)
 
 
 def output_of(layer: keras.Layer) -> Any:
-    """Give what a layer gives in the network that it is part of."""
+    """Return what a layer gives in the network that it is part of."""
     return keras.Operation.output.fget(layer)
 
 
@@ -129,14 +129,14 @@ def set_state(variables: Sequence[Any], arrays: Mapping[str, NDArray[Any]]) -> N
 
 
 def outputs_of(network: keras.Model, windows: FloatArray) -> FloatArray:
-    """Give what a network gives for windows in prediction."""
+    """Return what a network gives for windows in prediction."""
     parts = (windows[first : first + _WINDOWS_PER_ANSWER] for first in range(0, len(windows), _WINDOWS_PER_ANSWER))
     with _numpy_2():
         return np.concatenate([np.asarray(network.predict_on_batch(part.astype(np.float32)), np.float32) for part in parts])
 
 
 def shapes_of(network: keras.Model, windows: FloatArray) -> dict[str, tuple[int, ...]]:
-    """Give the shape of what each layer gives for windows, if that is one array; of a layer used several times, of its first use."""
+    """Return the shape of what each layer gives for windows, if that is one array; of a layer used several times, of its first use."""
     tensors = {layer.name: output_of(layer) for layer in layers_of(network) if isinstance(output_of(layer), keras.KerasTensor)}
     with _numpy_2():
         found = keras.Model(network.inputs[0], tensors).predict_on_batch(windows)

@@ -16,7 +16,7 @@ from dcasekit.generator import Data, steps_of
 
 
 def _pool_sigmoid(logits: Any) -> Any:
-    """Give the logits of the mean answer over frames."""
+    """Return the logits of the mean answer over frames."""
     mean = keras.ops.clip(keras.ops.mean(keras.ops.sigmoid(logits), axis=1), 1e-6, 1 - 1e-6)
     return keras.ops.log(mean) - keras.ops.log(1 - mean)
 
@@ -41,7 +41,7 @@ def _mean_known(
 
 
 def _pool_softmax(logits: Any) -> Any:
-    """Give logits of which the softmax is the mean answer over frames."""
+    """Return logits of which the softmax is the mean answer over frames."""
     return keras.ops.logsumexp(keras.ops.log_softmax(logits, axis=-1), axis=(1,))
 
 
@@ -81,7 +81,7 @@ class KerasLearner(Learner):
         return self.training.rate(Moment(epoch * self.steps + step, self.steps, self.training.epochs, self.history))
 
     def learn(self, epoch: int) -> float:
-        """Take a step for every batch; give back the mean loss over all known targets."""
+        """Take a step for every batch; return the mean loss over all known targets."""
         total, count = 0.0, 0
         with seeded(hash((self.training.seed, epoch)) % 2**31):
             batches = learning_batches(self.data, epoch, self.training, rows=self.loss == "cross_entropy")
@@ -102,13 +102,13 @@ class KerasLearner(Learner):
         return total / count
 
     def _set_rate(self, epoch: int, step: int) -> None:
-        """Give the optimizer the learning rate of a step, where it changes."""
+        """Set the optimizer's learning rate for a step, where it changes."""
         rate = self.learning_rate(epoch, step)
         if rate != self._rate:
             self.network.optimizer.learning_rate, self._rate = rate, rate
 
     def _targets(self, batch: LearningBatch) -> FloatArray:
-        """Give targets of the shape that the network answers; Keras does not tell the steps of a network for any number of frames."""
+        """Return targets of the shape that the network answers; Keras does not tell the steps of a network for any number of frames."""
         steps, y = self.network.outputs[0].shape[1:], batch.y
         if len(steps) == 2 and y.ndim == 3:
             y = pool_targets(y, steps[0] or y.shape[1])
@@ -117,7 +117,7 @@ class KerasLearner(Learner):
         return y
 
     def weights(self) -> Weights:
-        """Give a copy of what was learned."""
+        """Return a copy of what was learned."""
         return arrays_of(self.network)
 
     def set_weights(self, weights: Weights) -> None:
@@ -126,7 +126,7 @@ class KerasLearner(Learner):
             variable.assign(weights[name])
 
     def state(self) -> State:
-        """Give all that changes in a run, seeds of layers included."""
+        """Return all that changes in a run, seeds of layers included."""
         groups = {"network": state_of(self.network.variables), "optimizer": state_of(self.network.optimizer.variables)}
         return State({}, {f"{group}.{name}": array for group, found in groups.items() for name, array in found.items()})
 

@@ -33,7 +33,7 @@ _KERNELS = ("linear", "poly", "rbf", "sigmoid")
 
 
 def extract_arrays(estimator: Any, rows: Matrix) -> Arrays:
-    """Give what an estimator has learned from rows (rows, dims); empty if it is of no known kind.
+    """Return what an estimator has learned from rows (rows, dims); empty if it is of no known kind.
 
     An estimator is of a kind if that kind's arrays answer as it does itself.
     """
@@ -94,7 +94,7 @@ def check(arrays: Arrays) -> None:
 
 
 def _candidates(estimator: Any, rows: Matrix) -> Iterator[Arrays]:
-    """Give the arrays an estimator may mean by its attributes."""
+    """Yield the arrays an estimator may mean by its attributes."""
     trees = getattr(estimator, "estimators_", [estimator])
     if all(hasattr(tree, "tree_") for tree in trees):
         yield _nodes([tree.tree_ for tree in trees])
@@ -158,7 +158,7 @@ def _support(machine: Any, rows: Matrix) -> Arrays:
 
 
 def _machine(arrays: Arrays, rows: Matrix) -> Matrix:
-    """Give decisions (rows, classes): each class's votes in its pairs, plus what its decisions sum to, squashed to less than a vote.
+    """Return decisions (rows, classes): each class's votes in its pairs, plus what its decisions sum to, squashed to less than a vote.
 
     Of two classes the decision (rows, 1). C.-C. Chang, C.-J. Lin, "LIBSVM: a library for support vector machines", 2011, section 4;
     the order between equal votes is scikit-learn's.
@@ -187,7 +187,7 @@ def _neighbours(arrays: Arrays, rows: Matrix) -> Matrix:
 
 
 def _distances(rows: Matrix, others: Matrix) -> Matrix:
-    """Give the squared distances (rows, others)."""
+    """Return the squared distances (rows, others)."""
     found: Matrix = np.square(rows).sum(axis=1)[:, None] + np.square(others).sum(axis=1) - 2 * rows @ others.T
     return found.clip(0)
 
@@ -203,7 +203,7 @@ def _kernel(arrays: Arrays, rows: Matrix) -> Matrix:
 
 
 def _softmax(decisions: Matrix) -> Matrix:
-    """Give probabilities (rows, classes); decisions (rows,) or (rows, 1) are those for the second of two classes."""
+    """Return probabilities (rows, classes); decisions (rows,) or (rows, 1) are those for the second of two classes."""
     columns = decisions.reshape(len(decisions), -1)
     if columns.shape[1] == 1:
         return np.exp(np.hstack([_log_sigmoid(-columns), _log_sigmoid(columns)]))

@@ -52,7 +52,7 @@ class Prediction:
 
 
 def layer_costs(network: nn.Module, window: Tensor) -> list[LayerCost]:
-    """Give what each module does with one window (1, frames, dims), in the order in which they are done; what is not used comes last.
+    """Return what each module does with one window (1, frames, dims), in the order in which they are done; what is not used comes last.
 
     A module that has others inside and nothing of its own is left out.
     """
@@ -152,7 +152,7 @@ def _memory(tensor: Tensor) -> weakref.ref[torch.UntypedStorage]:
 
 
 def _tensors(output: Any) -> Iterator[Tensor]:
-    """Give the tensors among what an operation gives."""
+    """Yield the tensors among what an operation gives."""
     if isinstance(output, Tensor):
         yield output
     elif isinstance(output, tuple | list):
@@ -179,7 +179,7 @@ def _count(network: nn.Module, window: Tensor) -> _Counted:
     counter = FlopCounterMode(display=False)
 
     def book() -> None:
-        """Give what was counted since the last time to the innermost module that is running."""
+        """Credit what was counted since the last time to the innermost module that is running."""
         flops[running[-1]] += counter.get_total_flops() - flops.total()
 
     def begin(name: str, _module: nn.Module, _inputs: Any) -> None:
@@ -203,7 +203,7 @@ def _count(network: nn.Module, window: Tensor) -> _Counted:
 
 
 def _positions(module: nn.Module, output: tuple[int, ...] | None) -> int:
-    """Give how often torchinfo counts the parameters of a module: once per window, and per position or frame where it looks for them."""
+    """Return how often torchinfo counts the parameters of a module: once per window, and per position or frame where it looks for them."""
     if output is None:
         return 0
     if isinstance(module, _CONVOLUTIONS):

@@ -56,7 +56,7 @@ class Processes:
         return cls(device, distributed.get_rank(), distributed.get_world_size())
 
     def once(self, function: Callable[[], Value]) -> Value:
-        """Have the first process alone call a function; give its answer, which JSON can hold, in every process."""
+        """Have the first process alone call a function; return its answer, which JSON can hold, in every process."""
         if self.count == 1:
             return function()
         text = json.dumps(function()).encode() if self.number == 0 else b""
@@ -67,7 +67,10 @@ class Processes:
         return cast("Value", json.loads(told.cpu().numpy().tobytes()))
 
     def answer(self, network: Callable[[Tensor], Tensor], windows: Tensor) -> Tensor:
-        """Have each process answer its windows of a batch; give all answers in each. A batch too small to be shared is answered by all."""
+        """Have each process answer its windows of a batch.
+
+        Return all answers in each. A batch too small to be shared is answered by all.
+        """
         total = len(windows)
         if self.count == 1 or total < self.count:
             return network(windows)
@@ -78,7 +81,7 @@ class Processes:
         return add_up(torch.cat([own.new_zeros(first, *rest), own, own.new_zeros(total - last, *rest)]))
 
     def average_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Give every process the mean of all processes' gradients."""
+        """Replace the gradients of each process by their mean over all processes."""
         gradients = [each.grad for each in parameters if each.grad is not None]
         if self.count == 1 or not gradients:
             return
@@ -108,7 +111,10 @@ def add_up(part: Tensor) -> Tensor:
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Give mean and variance of each channel (windows, channels, ...), over all processes while they share a batch; and how many values."""
+    """Return mean and variance of each channel (windows, channels, ...), and the number of values.
+
+    They are of all processes while these share a batch.
+    """
     axes = [axis for axis in range(x.ndim) if axis != 1]
     if not _Rows.shared:
         variance, mean = torch.var_mean(x, axes, correction=0)
@@ -152,7 +158,7 @@ class _Rows(TorchFunctionMode):
         return function(*args, **kwargs)
 
     def _mask(self, function: Callable[..., Tensor], x: Tensor, p: float) -> Tensor:
-        """Draw the mask of the whole batch, in the order of x in memory; give that of x. A window may be several rows."""
+        """Draw the mask of the whole batch, in the order of x in memory; return that of x. A window may be several rows."""
         each = len(x) // (self.last - self.first)
         whole = torch.empty_permuted((self.total * each, *x.shape[1:]), x.dim_order(), dtype=x.dtype, device=x.device).fill_(1)
         return function(whole, p, True)[self.first * each : self.last * each]  # noqa: FBT003 - as PyTorch has it

@@ -29,7 +29,7 @@ class TorchInside(ModelContainer):
         return layer_shapes(self._need(), *(next(self._parts(np.zeros((count, *self.shape), np.float32))) for count in (2, 3)))
 
     def activations(self, windows: FloatArray, layer: str) -> FloatArray:
-        """Give what a module gives for windows; see `Backend.activations`."""
+        """Return what a module gives for windows; see `Backend.activations`."""
         return np.concatenate([layer_output(self._need(), part, layer).float().cpu().numpy() for part in self._parts(windows)])
 
     def weights_until(self, layer: str) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ class TorchInside(ModelContainer):
         return {"parameters": parameters, "macs": counter.get_total_flops() // 2}
 
     def _parts(self, windows: FloatArray) -> Iterator[Tensor]:
-        """Give as many windows as are answered at once, where the network is."""
+        """Yield as many windows as are answered at once, where the network is."""
         device = next(self._need().parameters()).device
         for first in range(0, len(windows), _WINDOWS_PER_ANSWER):
             yield torch.from_numpy(windows[first : first + _WINDOWS_PER_ANSWER].astype(np.float32)).to(device)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def layer_shapes(network: nn.Module, two: Tensor, three: Tensor) -> dict[str, tuple[int, ...]]:
-    """Give the named modules in the order in which they are done, with the shape of their output for one window.
+    """Return the named modules in the order in which they are done, with the shape of their output for one window.
 
     Tried with two windows and with three: what is no tensor, or has no axis of windows in front, is left out.
     """
@@ -19,7 +19,7 @@ def layer_shapes(network: nn.Module, two: Tensor, three: Tensor) -> dict[str, tu
 
 
 def layer_output(network: nn.Module, windows: Tensor, layer: str) -> Tensor:
-    """Give what a module gives for windows, in prediction."""
+    """Return what a module gives for windows, in prediction."""
     found: dict[str, Tensor] = {}
 
     def keep(name: str, output: Any) -> None:
@@ -40,7 +40,7 @@ def weights_until(network: nn.Module, windows: Tensor, layer: str) -> tuple[str,
 def watch(network: nn.Module, windows: Tensor, note: Callable[[str, Any], None]) -> Any:
     """Let windows pass through a network as in prediction; call a function with the name and output of each module that is done.
 
-    Gives back what the network answers.
+    Returns what the network answers.
     """
 
     def hook(name: str) -> Callable[[nn.Module, Any, Any], None]:
@@ -61,7 +61,7 @@ def example(windows: int, shape: tuple[int, int]) -> Tensor:
 
 
 def _shapes(network: nn.Module, windows: Tensor) -> dict[str, tuple[int, ...]]:
-    """Give the shape of what each module gives, in the order in which they are done; () of what is no tensor."""
+    """Return the shape of what each module gives, in the order in which they are done; () of what is no tensor."""
     found: dict[str, tuple[int, ...]] = {}
 
     def note(name: str, output: Any) -> None:

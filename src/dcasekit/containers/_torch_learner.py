@@ -51,7 +51,7 @@ class TorchLearner(Learner):
         self._teacher: nn.Module | None = None
 
     def once(self, function: Callable[[], Value]) -> Value:
-        """Have the first process alone call a function; give its answer in every process."""
+        """Have the first process alone call a function; return its answer in every process."""
         return self.processes.once(function)
 
     def learning_rate(self, epoch: int, step: int = 0) -> float:
@@ -59,7 +59,7 @@ class TorchLearner(Learner):
         return self.training.rate(Moment(epoch * self.steps + step, self.steps, self.training.epochs, self.history))
 
     def learn(self, epoch: int) -> float:
-        """Take a step for every batch; give back the mean loss over all known targets, of an objective of one's own over all steps."""
+        """Take a step for every batch; return the mean loss over all known targets, of an objective of one's own over all steps."""
         self.network.train()
         rows = [task for task, loss in self.losses.items() if loss == "cross_entropy"]
         objective, rng = _find_objective(self.training.objective), np.random.default_rng((self.training.seed, epoch, 2))
@@ -85,7 +85,7 @@ class TorchLearner(Learner):
         )  # fmt: skip
 
     def _find_teacher(self) -> nn.Module:
-        """Give a network whose weights are the average; its buffers, such as batch statistics, are its own from now on."""
+        """Return a network whose weights are the average; its buffers, such as batch statistics, are its own from now on."""
         if self._teacher is None:
             if not self.average:
                 raise ModelError("this objective asks for step.teacher: train with average=, e.g. 0.999")
@@ -137,7 +137,7 @@ class TorchLearner(Learner):
             self.network.load_state_dict(own)
 
     def weights(self) -> Weights:
-        """Give a copy of the network's weights."""
+        """Return a copy of the network's weights."""
         return _arrays(self.network.state_dict())
 
     def set_weights(self, weights: Weights) -> None:
@@ -145,7 +145,7 @@ class TorchLearner(Learner):
         self.network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
 
     def state(self) -> State:
-        """Give weights, average, and the state of the optimizer."""
+        """Return weights, average, and the state of the optimizer."""
         rows = self.optimizer.state_dict()["state"]
         moments = {
             f"{index}.{key}": torch.as_tensor(value) for index, row in rows.items() for key, value in row.items() if value is not None
@@ -186,7 +186,7 @@ def _find_objective(objective: Any) -> Callable[[Step], Tensor]:
 
 
 def _weigh_labels(data: Data | Together, training: Training, device: torch.device) -> dict[str, Tensor]:
-    """Give the weights of each task's labels (labels,), as far as there are any."""
+    """Return the weights of each task's labels (labels,), as far as there are any."""
     if training.class_weights is None:
         return {}
     if training.class_weights != "balanced":

@@ -35,7 +35,7 @@ class _Guess:
     stop: int
 
     def windows(self, window: Tensor) -> Tensor:
-        """Give both copies of a window (frames, dims); what is left out is NaN."""
+        """Return both copies of a window (frames, dims); what is left out is NaN."""
         windows = torch.stack([window, window])
         windows[0, : self.first] = windows[1, self.stop :] = math.nan
         return windows

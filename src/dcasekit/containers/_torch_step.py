@@ -87,7 +87,7 @@ class Step:
         return self.find_teacher()
 
     def answer(self, part: Part, x: Tensor | None = None, *, network: nn.Module | None = None) -> Tensor:
-        """Give the logits (windows, labels) or (windows, frames, labels) for a part's windows, or for others of its kind.
+        """Return the logits (windows, labels) or (windows, frames, labels) for a part's windows, or for others of its kind.
 
         A network that pools its frames itself, see `answer_both`, gives those of whole windows where the part's targets are of these.
 
@@ -102,7 +102,7 @@ class Step:
         return self._answer(part, x, network)
 
     def answer_both(self, part: Part, x: Tensor | None = None, *, network: nn.Module | None = None) -> tuple[Tensor | None, Tensor]:
-        """Give the logits of frames (windows, frames, labels) and of whole windows (windows, labels), in one pass.
+        """Return the logits of frames (windows, frames, labels) and of whole windows (windows, labels), in one pass.
 
         A network that pools its frames in a way of its own has a method of this name, which takes what its ``forward`` takes and gives
         both. Of any other network a window's answer is the mean of its frames' answers, or all there is: then frames are ``None``.
@@ -117,7 +117,7 @@ class Step:
         return (None, logits) if logits.ndim == 2 else (logits, pool_logits(logits, self.losses[part.task]))
 
     def probabilities(self, logits: Tensor, part: Part) -> Tensor:
-        """Give what a part's logits say, as its loss takes them: probabilities, or the answers of a network that gives these."""
+        """Return what a part's logits say, as its loss takes them: probabilities, or the answers of a network that gives these."""
         loss = self.losses[part.task]
         if loss == "mse of answers":
             return logits
@@ -139,7 +139,7 @@ class Step:
         return logits.float()
 
     def loss(self, logits: Tensor, part: Part, y: Tensor | None = None) -> Tensor:
-        """Give the mean loss of logits over what is known of a part's targets, or of others of its kind; a zero if nothing is."""
+        """Return the mean loss of logits over what is known of a part's targets, or of others of its kind; a zero if nothing is."""
         complete, target = part.complete, part.y if y is None else y
         if logits.ndim == target.ndim == 3:
             target = pool_targets(target, logits.shape[1])
@@ -177,7 +177,7 @@ def known_loss(logits: Tensor, y: Tensor, loss: str, *, complete: bool, weights:
 
 
 def pool_logits(logits: Tensor, loss: str) -> Tensor:
-    """Give the logits of the mean answer over frames: (windows, frames, labels) -> (windows, labels)."""
+    """Return the logits of the mean answer over frames: (windows, frames, labels) -> (windows, labels)."""
     if loss == "mse of answers":
         return logits.mean(1)
     if loss == "cross_entropy":
@@ -187,13 +187,16 @@ def pool_logits(logits: Tensor, loss: str) -> Tensor:
 
 
 def _side_by_side(answer_both: Callable[..., tuple[Tensor, Tensor]], *asked: Any) -> Tensor:
-    """Give the answer for windows as if it were their first frame: one tensor (windows, 1 + frames, labels)."""
+    """Return the answer for windows as if it were their first frame: one tensor (windows, 1 + frames, labels)."""
     frames, windows = answer_both(*asked)
     return torch.cat([windows[:, None], frames], dim=1)
 
 
 def pool_targets(y: Tensor, steps: int) -> Tensor:
-    """Give frame targets (windows, frames, labels) to a network that answers fewer steps: the largest known value of each step's frames."""
+    """Pool frame targets (windows, frames, labels) to the fewer steps of a network's output.
+
+    Each step gets the largest known value of its frames.
+    """
     frames = y.shape[1]
     if steps >= frames or not steps:
         return y

@@ -35,7 +35,7 @@ def name_validation(validation: Validation | None, training: Training) -> str | 
 def measuring(
     model: _Model, data: Data | Together, validation: Validation | None, training: Training, *, loss: str | None
 ) -> Callable[[], Record] | None:
-    """Give the function that measures a model after an epoch; ``None``: there is nothing to measure."""
+    """Return the function that measures a model after an epoch; ``None``: there is nothing to measure."""
     if training.train_metric and isinstance(data, Together):
         raise ModelError("train_metric measures one source of training data; leave it out for several")
     if validation is None and not training.train_metric:

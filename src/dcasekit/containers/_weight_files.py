@@ -103,7 +103,7 @@ def read(path: PathLike, *, wanted: int) -> Arrays:
 
 
 def strip_prefixes(arrays: Weights) -> Iterator[Weights]:
-    """Give arrays of PyTorch by their names, then without what stands before all of them, such as ``module.``, ``model.``, once or more."""
+    """Yield arrays of PyTorch by their names, then without the prefixes that all of them share, such as ``module.`` or ``model.``."""
     yield arrays
     while len(firsts := {name.partition(".")[0] for name in arrays}) == 1 and all("." in name for name in arrays):
         arrays = {name.removeprefix(f"{next(iter(firsts))}."): array for name, array in arrays.items()}
@@ -193,7 +193,7 @@ def _read_keras(source: Path | io.BytesIO, budget: _Budget) -> Arrays:
 
 
 def _read_layers(root: Any, budget: _Budget) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Give "layer/role" and array of all weights, in the order the file lists them."""
+    """Yield "layer/role" and array of all weights, in the order the file lists them."""
     path, layers = budget.path, _read_names(root, "layer_names")
     if layers is None:
         raise ModelError(
@@ -214,7 +214,7 @@ def _read_layers(root: Any, budget: _Budget) -> Iterator[tuple[str, NDArray[Any]
 
 
 def _open_inside(group: Any, name: str, path: Path) -> Any:
-    """Give what lies in a group under a path, by no link to elsewhere."""
+    """Return what lies in a group under a path, by no link to elsewhere."""
     import h5py
 
     for part in filter(None, name.split("/")):
@@ -227,7 +227,7 @@ def _open_inside(group: Any, name: str, path: Path) -> Any:
 
 
 def _read_names(group: Any, attribute: str) -> list[str] | None:
-    """Give a list of names that Keras keeps as an attribute, in numbered parts where it is too long for one."""
+    """Return a list of names that Keras keeps as an attribute, in numbered parts where it is too long for one."""
     if attribute in group.attrs:
         parts = [group.attrs[attribute]]
     else:
@@ -293,7 +293,7 @@ def _allow_classes() -> Iterator[None]:
 
 
 def _to_array(name: str, tensor: "torch.Tensor", budget: _Budget) -> NDArray[Any]:
-    """Give a tensor as an array."""
+    """Return a tensor as an array."""
     import torch
 
     refusal = f"{budget.path}: {name} is a {tensor.layout} tensor of {tensor.dtype} on {tensor.device.type}, which is no array of numbers"

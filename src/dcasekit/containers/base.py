@@ -203,7 +203,7 @@ class ModelContainer(Settings, Calibrating, Backend):
                 yield clip.name, type(error)(f"{clip.name}: {error}")
 
     def embed(self, layer: str, data: Any) -> list[FloatArray]:
-        """Give what a layer gives for clips.
+        """Return what a layer gives for clips.
 
         Parameters
         ----------
@@ -231,7 +231,7 @@ class ModelContainer(Settings, Calibrating, Backend):
         return results_of(source, self.labels, self.task, self.predict(source))
 
     def head(self, task: Task) -> Self:
-        """Give a model of one task alone, a copy, with the weights that this head uses."""
+        """Return a model of one task alone, a copy, with the weights that this head uses."""
         raise ModelError(f"this {type(self).__name__} has one head, for {self.task}; {task} needs a model of its own")
 
     def save(self, folder: PathLike, *, half: bool = False) -> Path:
@@ -289,7 +289,7 @@ class ModelContainer(Settings, Calibrating, Backend):
         return self
 
     def published(self, arrays: Weights) -> Weights:
-        """Give the arrays of a published file the names and axes of this network's weights; a model with other published names overrides.
+        """Rename and transpose the arrays of a published file to be this network's weights; a model with other published names overrides.
 
         Parameters
         ----------

@@ -73,7 +73,7 @@ class Calibration:
         return values.astype(np.float32)
 
     def limits(self, labels: Sequence[str], *, precision: float | None = None) -> dict[str, float]:
-        """Give the threshold of each label: that of highest F1, or the lowest that reaches a precision; infinity where none does.
+        """Return the threshold of each label: that of highest F1, or the lowest that reaches a precision; infinity where none does.
 
         Raises
         ------
@@ -88,7 +88,7 @@ class Calibration:
         return {label: np.inf if (limit := chosen.get(label)) is None else limit for label in labels}
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as JSON values; `from_dict` reads them."""
+        """Return it as JSON values; `from_dict` reads them."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @classmethod
@@ -293,7 +293,7 @@ def _measure(cases: _Cases, kind: Kind, precisions: Sequence[float], labels: Seq
 
 
 def _precision(counts: NDArray[np.float64]) -> dict[str, Any]:
-    """Give the share of right predictions (2, clips), with an interval by draws of clips."""
+    """Return the share of right predictions (2, clips), with an interval by draws of clips."""
     draws = np.random.default_rng(0).multinomial(counts.shape[1], np.full(counts.shape[1], 1 / counts.shape[1]), _DRAWS)
     right, every = counts @ draws.T
     shares = right[every > 0] / every[every > 0]

@@ -140,7 +140,7 @@ class KerasModelContainer(ModelContainer):
         return {name: shape[1:] for name, shape in two.items() if (shape[:1], three[name][:1]) == ((2,), (3,))}
 
     def activations(self, windows: FloatArray, layer: str) -> FloatArray:
-        """Give what a layer gives for windows; see `Backend.activations`."""
+        """Return what a layer gives for windows; see `Backend.activations`."""
         network = self._need()
         return outputs_of(keras.Model(network.inputs[0], output_of(network.get_layer(layer))), windows)
 
@@ -151,7 +151,7 @@ class KerasModelContainer(ModelContainer):
         return tuple(name for each in layers[:done] for name in names_of(each))
 
     def weights(self) -> Weights:
-        """Give the layers' weights, running statistics included, as copies: ``conv1.kernel``, in the order in which they are used."""
+        """Return the layers' weights, running statistics included, as copies: ``conv1.kernel``, in the order in which they are used."""
         return arrays_of(self._need())
 
     def set_weights(self, weights: Weights) -> None:
@@ -172,7 +172,7 @@ class KerasModelContainer(ModelContainer):
         return {"parameters": parameters, "macs": products_of(network, np.zeros((1, *self.shape), np.float32))}
 
     def _outputs(self, windows: FloatArray) -> FloatArray:
-        """Give what the network gives, logits or answers."""
+        """Return what the network gives, logits or answers."""
         return outputs_of(self._need(), windows)
 
     def _loss_name(self, training: Training) -> str:
@@ -193,7 +193,7 @@ class KerasModelContainer(ModelContainer):
 
 
 def as_torch(model: ModelContainer) -> Any:
-    """Give the PyTorch twin of a built model of ``dcasekit.models.keras``: its settings, weights, labels, features and scaler."""
+    """Return the PyTorch twin of a built model of ``dcasekit.models.keras``: its settings, weights, labels, features and scaler."""
     layers: dict[str, dict[str, Any]] = {}
     for path, array in model.weights().items():
         layers.setdefault(path.rpartition(".")[0], {})[role(path.replace(".", "/"))] = array

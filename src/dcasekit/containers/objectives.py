@@ -30,7 +30,7 @@ class Teacher(Protocol):
 
 
 def supervised(step: Step) -> Tensor:
-    """Give the loss of the network's answers; of several sources the sum, each part answered by itself and by the head of its task."""
+    """Return the loss of the network's answers; of several sources the sum, each part answered by itself and by the head of its task."""
     losses = [step.loss(step.answer(part), part) for part in step.batches.values()]
     return sum(losses[1:], start=losses[0])
 
@@ -69,7 +69,7 @@ def mean_teacher(  # noqa: PLR0913 - the settings of the published systems
     alpha: float = 0.2,
     columns: Mapping[str, Sequence[int]] | None = None,
 ) -> Tensor:
-    """Give the loss where something is known, and how far the answers for all windows are from the averaged network's.
+    """Return the loss where something is known, and how far the answers for all windows are from the averaged network's.
 
     Tarvainen and Valpola 2017, as in the DCASE 2023 task 4A baseline: one pass of the windows of all parts; the squared error of the
     answers for frames, and of those for windows, to those of ``step.teacher``, weighted by ``weight * exp(-5 (1 - t)^2)``. Strong clips
@@ -134,7 +134,7 @@ def _counted(step: Step, answers: Tensor, columns: Mapping[str, Sequence[int]] |
 
 
 def _apart(step: Step, logits: Tensor, taught: Tensor | None, counted: Tensor | None) -> Tensor:
-    """Give the mean squared distance of two networks' answers, over what counts."""
+    """Return the mean squared distance of two networks' answers, over what counts."""
     part = next(iter(step.batches.values()))
     mine, other = (step.probabilities(each, part) for each in (logits, cast("Tensor", taught)))
     if counted is None:
@@ -144,7 +144,7 @@ def _apart(step: Step, logits: Tensor, taught: Tensor | None, counted: Tensor | 
 
 
 def distillation(step: Step, *, teacher: Teacher, weight: float = 0.5, temperature: float = 2.0) -> Tensor:
-    """Give the loss of the targets and that of a trained model's answers, for the same windows, mixed (Hinton et al. 2015).
+    """Return the loss of the targets and that of a trained model's answers, for the same windows, mixed (Hinton et al. 2015).
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ _BEFORE = 50  # dimensions that t-SNE and UMAP are given
 
 
 def layer_vectors(model: ModelContainer, layer: str, data: Any) -> FloatArray:
-    """Give a vector for each clip: what a layer gives, averaged over time, frequency and windows.
+    """Return a vector for each clip: what a layer gives, averaged over time, frequency and windows.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def layer_vectors(model: ModelContainer, layer: str, data: Any) -> FloatArray:
 def feature_vectors(
     features: FeatureExtractor, dataset: Dataset, clips: Sequence[Clip] | None = None, *, over_time: Literal["mean", "max"] = "mean"
 ) -> FloatArray:
-    """Give a vector for each clip: the mean or the maximum of an extracted feature's frames, such as of an embedding.
+    """Return a vector for each clip: the mean or the maximum of an extracted feature's frames, such as of an embedding.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def _standardise(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _principal(points: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Give the first principal components, (clips, count) or as many as there are, at least two."""
+    """Return the first principal components, (clips, count) or as many as there are, at least two."""
     if len(points) > points.shape[1]:  # the same directions from a triangle of their lengths: many clips cost little
         _, _, directions = np.linalg.svd(np.linalg.qr(points, mode="r"), full_matrices=False)
     else:

@@ -166,7 +166,7 @@ def _refuse_run(folder: Path) -> None:
 
 
 def check_description(found: Any, where: str) -> dict[str, Any]:
-    """Check the whole of a model file before anything is made of it; give it back.
+    """Check the whole of a model file before anything is made of it; return it.
 
     Raises
     ------
@@ -271,7 +271,7 @@ def check_constructor(kind: type) -> None:
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Give every value inside a JSON value, with its name."""
+    """Yield every value inside a JSON value, with its name."""
     if isinstance(value, dict | list):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _leaves(item, f"{name}.{key}")

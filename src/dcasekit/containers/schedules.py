@@ -141,7 +141,7 @@ def plateau(moment: Moment, *, patience: int = 45, factor: float = 0.1, key: str
 
 
 def mean_decay(steps: int, *, decay: float = 0.999) -> float:
-    """Give the decay of a mean teacher's average after so many steps: min(1 - 1 / (steps + 1), decay), for ``train(average=)``.
+    """Return the decay of a mean teacher's average after so many steps: min(1 - 1 / (steps + 1), decay), for ``train(average=)``.
 
     So at first it's the plain mean of all weights so far (Tarvainen and Valpola 2017; the DCASE 2023 task 4A baseline).
 

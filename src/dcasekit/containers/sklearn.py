@@ -79,7 +79,7 @@ class SklearnModelContainer(ModelContainer):
         self._parts: list[Mapping[str, Any]] = []
 
     def estimator_parameters(self) -> dict[str, Any]:
-        """Give what the estimator's constructor is called with; a model of settings of its own adds them."""
+        """Return what the estimator's constructor is called with; a model of settings of its own adds them."""
         return dict(self.parameters)
 
     def build(self, shape: tuple[int, int], labels: Sequence[str], *, task: Task = "classification", seed: int = 0) -> Self:  # noqa: ARG002
@@ -125,7 +125,7 @@ class SklearnModelContainer(ModelContainer):
         return np.concatenate([self._answers_to(rows[first : first + _ROWS_PER_ANSWER]) for first in range(0, len(rows), _ROWS_PER_ANSWER)])
 
     def weights(self) -> Weights:
-        """Give what was learned: the arrays of each estimator after its number, and of the rescaling; none before training."""
+        """Return what was learned: the arrays of each estimator after its number, and of the rescaling; none before training."""
         self._need_network()
         if any("estimator" in part for part in self._parts):
             raise ModelError(
@@ -176,14 +176,14 @@ class SklearnModelContainer(ModelContainer):
             raise ModelError(f"{self.estimator} cannot be made with {parameters}: {error}") from error
 
     def _pooled(self, data: Data, epoch: int, training: Training) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """Give batches of statistics (windows, dims) and targets (windows, labels)."""
+        """Yield batches of statistics (windows, dims) and targets (windows, labels)."""
         for batch in learning_batches(data, epoch, training):
             if batch.y.ndim != 2:
                 raise ModelError(f"an estimator answers windows and the targets are {batch.y.shape}; choose target='window' or 'clip'")
             yield self._statistics_of(batch.x), batch.y
 
     def _at_once(self, estimators: Sequence[Any], batches: Sequence[tuple[FloatArray, FloatArray]], training: Training) -> float:
-        """Train on all windows; give back their mean loss."""
+        """Train on all windows; return their mean loss."""
         statistics, y = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
         self._rescaling = Scaler().fit(statistics) if self.standardise else None
         rows = self._rescaled(statistics)
@@ -208,7 +208,7 @@ class SklearnModelContainer(ModelContainer):
     def _by_batches(
         self, estimators: Sequence[Any], started: set[int], batches: Iterator[tuple[FloatArray, FloatArray]], training: Training
     ) -> float:
-        """Train on one batch after the other; give back their mean loss, each after its own step; note the estimators that have learned."""
+        """Train on one batch after the other; return their mean loss, each after its own step; note the estimators that have learned."""
         total, count, classes = 0.0, 0, np.arange(len(self.labels) if self.task == "classification" else 2)
         for statistics, y in batches:
             rows = self._rescaled(statistics)
@@ -235,7 +235,7 @@ class SklearnModelContainer(ModelContainer):
             raise ModelError(f"nothing is known of {what} in any training window, so there is nothing to learn; leave it out")
 
     def _targets(self, y: FloatArray) -> list[NDArray[np.int64]]:
-        """Give what each estimator is to answer: the number of the label; or, per label, whether it is there; or that it is unknown."""
+        """Return what each estimator is to answer: the number of the label; or, per label, whether it is there; or that it is unknown."""
         if self.task == "classification":
             return [np.where(np.isnan(y).any(axis=1), _UNKNOWN, y.argmax(axis=1))]
         return [np.where(np.isnan(column), _UNKNOWN, column > HARD).astype(np.int64) for column in y.T]
@@ -248,7 +248,7 @@ class SklearnModelContainer(ModelContainer):
         return {"seen": np.isin(np.arange(len(self.labels)), classes)} if self.task == "classification" else {}
 
     def _answers_to(self, rows: Matrix) -> FloatArray:
-        """Give probabilities (rows, labels)."""
+        """Return probabilities (rows, labels)."""
         found = [answers(part["estimator"], rows) if "estimator" in part else probabilities(part, rows) for part in self._parts]
         if found and self.task != "classification":
             return np.column_stack([each[:, 1] for each in found]).astype(np.float32)
@@ -259,7 +259,7 @@ class SklearnModelContainer(ModelContainer):
         return spread
 
     def _statistics_of(self, windows: FloatArray) -> FloatArray:
-        """Give statistics (windows, dims of all) over the frames."""
+        """Return statistics (windows, dims of all) over the frames."""
         values = windows.astype(np.float64)
         return np.concatenate([_STATISTICS[name](values, axis=1) for name in self.statistics], axis=1).astype(np.float32)
 
@@ -282,7 +282,7 @@ class _SklearnLearner(Learner):
         return self.model._at_once(self.estimators, list(batches), self.training)
 
     def weights(self) -> list[Mapping[str, Any]]:
-        """Give what was learned."""
+        """Return what was learned."""
         return copy.deepcopy(self.model._parts)
 
     def set_weights(self, weights: list[Mapping[str, Any]]) -> None:

@@ -21,7 +21,7 @@ from dcasekit.scores.grid import Joining
 
 
 def move(model: ModelContainer, device: str) -> str:
-    """Let a model answer on a device: cpu, cuda, cuda:1, mps, or auto, the fastest there is; give the device's name."""
+    """Let a model answer on a device: cpu, cuda, cuda:1, mps, or auto, the fastest there is; return the device's name."""
     return model._move(device)
 
 
@@ -128,7 +128,7 @@ class Stream:
         return self.samples / self.sr
 
     def add(self, chunk: FloatArray) -> list[Scores]:
-        """Take the next samples, (samples,) or (samples, channels), floats with full scale at 1; give the scores that are final now."""
+        """Take the next samples, (samples,) or (samples, channels), floats with full scale at 1; return the scores that are final now."""
         chunk = np.asarray(chunk)
         if np.issubdtype(chunk.dtype, np.integer):
             raise AudioError("expected audio as floats with full scale at 1; got integers: divide 16-bit samples by 32768")
@@ -143,7 +143,7 @@ class Stream:
         return self._shifted(parts)
 
     def finish(self) -> list[Scores]:
-        """End the recording; give the rest of the scores."""
+        """End the recording; return the rest of the scores."""
         for block in self._frames.finish():
             self._cutting.add(block, 0)
         grid = self.features.grid(self._cutting.computed, self._own_seconds)
@@ -179,7 +179,7 @@ def restart_at(model: ModelContainer, sr: Hz, seconds: Seconds) -> int:
 
 
 def need_stream(model: ModelContainer) -> FeatureExtractor:
-    """Give the features of a model that can answer before a recording has ended.
+    """Return the features of a model that can answer before a recording has ended.
 
     Raises
     ------
@@ -208,7 +208,7 @@ class _Pushed:
         weakref.finalize(self, self._chunks.put, None)  # a stream that nobody ends lets its thread go, which knows the queues alone
 
     def add(self, chunk: FloatArray) -> list[FloatArray]:
-        """Give the frames that are there with this chunk."""
+        """Return the frames that are there with this chunk."""
         # Features hold a block back until they know that it is not the last one: the empty one tells.
         return [*self._push(chunk), *self._push(chunk[:0])]
 

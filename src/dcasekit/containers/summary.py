@@ -109,7 +109,7 @@ class Summary:
     local_field: range | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all of it as JSON values; the keys stay."""
+        """Return all of it as JSON values; the keys stay."""
         return {
             "model": self.model,
             "settings": self.settings,
@@ -138,7 +138,7 @@ class Summary:
         return {"weights": self.weight_bytes <= _MOST_BYTES, "weights_int8": numbers <= _MOST_BYTES, "macs": self.macs <= _MOST_MACS}
 
     def facts(self) -> dict[str, str]:
-        """Give the totals as lines of text, by name."""
+        """Return the totals as lines of text, by name."""
         frames, dims = self.shape
         found = {
             "input": f"{frames:,} frames x {dims:,} dims"
@@ -172,7 +172,7 @@ class Summary:
         return found
 
     def table(self) -> Table:
-        """Give a row for each layer; a column of numbers that holds none is left out.
+        """Return a row for each layer; a column of numbers that holds none is left out.
 
         Layers without numbers and operations of their own that keep the shape, such as activations and dropout, are left out.
         """
@@ -261,7 +261,7 @@ def summary(model: ModelContainer) -> Summary:
 
 
 def published(kind: type) -> Published | None:
-    """Give what a model's class says it was published for."""
+    """Return what a model's class says it was published for."""
     found: Published | None = getattr(kind, "PUBLISHED_FOR", None)
     return found
 
@@ -300,7 +300,7 @@ def _measure(model: Any, size: int) -> dict[str, Any]:
 
 
 def _list_keras_layers(model: Any) -> tuple[Layer, ...]:
-    """Give the layers of a Keras model in the order in which they act."""
+    """Return the layers of a Keras model in the order in which they act."""
     shapes, found = model.layers(), []
     for layer in model.network.layers:
         numbers, trained = (sum(math.prod(each.shape) for each in weights) for weights in (layer.weights, layer.trainable_weights))

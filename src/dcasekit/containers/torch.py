@@ -74,7 +74,7 @@ class TorchModelContainer(TorchInside):
         return self
 
     def head(self, task: Task) -> Self:
-        """Give a model of one task alone, a copy where this network is, with the weights that this head uses."""
+        """Return a model of one task alone, a copy where this network is, with the weights that this head uses."""
         weights, heads = self.weights(), self.heads or {self.task: Head(self.labels, self.shape, self.features, self.scaler)}
         if task not in heads:
             raise ModelError(f"this {type(self).__name__} has no head for {task}; it has: {', '.join(heads)}")
@@ -152,7 +152,7 @@ class TorchModelContainer(TorchInside):
             ) from error
 
     def weights(self) -> Weights:
-        """Give the network's state dict as arrays."""
+        """Return the network's state dict as arrays."""
         return {name: tensor.detach().cpu().numpy() for name, tensor in self._need().state_dict().items()}
 
     def set_weights(self, weights: Weights) -> None:
@@ -163,7 +163,7 @@ class TorchModelContainer(TorchInside):
             raise ModelError(f"the weights do not fit this {type(self).__name__}: {error}") from error
 
     def _outputs(self, windows: FloatArray) -> FloatArray:
-        """Give what the network gives, logits or answers."""
+        """Return what the network gives, logits or answers."""
         network = self._need().eval()
         with torch.inference_mode():
             return np.concatenate([network(part).float().cpu().numpy() for part in self._parts(windows)])

@@ -153,7 +153,7 @@ class Training(Settings):
         return schedule in (*OPEN_ENDED, *(SCHEDULES[name] for name in OPEN_ENDED))
 
     def rate(self, moment: Moment) -> float:
-        """Give the learning rate of a step."""
+        """Return the learning rate of a step."""
         schedule = SCHEDULES[self.schedule] if isinstance(self.schedule, str) else self.schedule
         return self.learning_rate * float(schedule(moment))
 
@@ -202,7 +202,7 @@ class Training(Settings):
         return {f"val_{name or _short_name(function)}": float(function(results)) for name, function in functions.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Give what determines the result, as JSON values."""
+        """Return what determines the result, as JSON values."""
         left_out = ("augment", "keep_memory", "resume", "energy", "progress", "callbacks", "device", "monitor", "train_metric")
         kept = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_out}
         named = {name: name_function(value) if callable(value) else value for name, value in kept.items()}

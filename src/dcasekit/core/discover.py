@@ -67,7 +67,7 @@ def module(family: str, name: str) -> ModuleType:
 
 
 def load(family: str, name: str) -> Any:
-    """Give the public class (or function) of a leaf, or of ``"package.module:Class"``.
+    """Return the public class (or function) of a leaf, or of ``"package.module:Class"``.
 
     Parameters
     ----------

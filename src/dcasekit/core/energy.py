@@ -56,7 +56,7 @@ class Energy:
         return Energy(seconds, kwh, kg, countries, self.note or other.note)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as JSON values; what is unknown is ``None``."""
+        """Return everything as JSON values; what is unknown is ``None``."""
         return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in asdict(self).items()}
 
     @classmethod
@@ -83,13 +83,13 @@ class Meter:
         self._tracker = self._start()
 
     def read(self) -> Energy:
-        """Give what was used up to now."""
+        """Return what was used up to now."""
         if self._tracker is not None:
             self._tracker.flush()
         return self._sum()
 
     def lap(self) -> dict[str, float]:
-        """Give ``kwh`` and ``kg_co2e`` since the last lap."""
+        """Return ``kwh`` and ``kg_co2e`` since the last lap."""
         now, last = self.read(), self._lap
         self._lap = now
         return {"kwh": now.kwh - last.kwh, "kg_co2e": now.kg_co2e - last.kg_co2e}
@@ -188,13 +188,13 @@ def measured(run: Run) -> Run:
 
 
 def so_far() -> Energy | None:
-    """Give what the block of the innermost `measure` took up to now; ``None``: nothing is measured."""
+    """Return what the block of the innermost `measure` took up to now; ``None``: nothing is measured."""
     return None if (meter := _running.get()) is None else meter.read()
 
 
 @contextmanager
 def laps(asked: bool) -> Iterator[Callable[[], dict[str, float]]]:
-    """Give a function that says what was used since it was last called, see `Meter.lap`; if this is not asked for, it says nothing."""
+    """Yield a function that says what was used since it was last called, see `Meter.lap`; if this is not asked for, it says nothing."""
     if not asked:
         yield dict
         return
@@ -206,7 +206,7 @@ def laps(asked: bool) -> Iterator[Callable[[], dict[str, float]]]:
 
 
 def _unfinished(folder: Path) -> Energy:
-    """Give what an interrupted run took; zero if there is none."""
+    """Return what an interrupted run took; zero if there is none."""
     zero, path = Energy(0.0, 0.0, 0.0), check_place(folder, FILE, kind=_KIND)
     if not path.exists():
         return zero

@@ -81,7 +81,7 @@ def safe_name(path: str) -> str:
 
 
 def inside(folder: PathLike, name: str) -> Path:
-    """Give ``folder / name`` if it lies in the folder, links followed.
+    """Return ``folder / name`` if it lies in the folder, links followed.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def placing(folder: PathLike, name: str, *, kind: str) -> Iterator[Path]:
 
 
 def _claim(folder: PathLike, name: str, kind: str) -> str:
-    """Note that a file, or all of this kind in the folder, will be ours; give the line that says so, if it is new."""
+    """Note that a file, or all of this kind in the folder, will be ours; return the line that says so, if it is new."""
     mark, line = Path(folder, MARK), ""
     with writing(mark):
         mark.parent.mkdir(parents=True, exist_ok=True)
@@ -157,7 +157,7 @@ def _disclaim(mark: Path, line: str) -> None:
 
 
 def check_place(folder: PathLike, *names: str, kind: str) -> Path:
-    """Refuse, before there is anything to write, what `place` would refuse; give the path of the last name.
+    """Refuse, before there is anything to write, what `place` would refuse; return the path of the last name.
 
     Raises
     ------
@@ -208,7 +208,7 @@ def writing(path: PathLike, *, or_else: str = "write elsewhere (derived data: ca
 
 
 def _number_of(error: Exception) -> int | None:
-    """Give the system's number of what went wrong while writing, if the system said it."""
+    """Return the system's number of what went wrong while writing, if the system said it."""
     if isinstance(error, OSError):
         return error.errno or errno.ENOSPC  # NumPy and libsndfile do not say why they could write but a part
     found = re.search(r"\(os error (\d+)\)", str(error))  # as safetensors has it
@@ -221,7 +221,7 @@ _QUOTED = re.compile(r'(^|[\t,;\n])"(?:[^"]|"")*"(?=[\t,;\r\n]|$)')
 
 @contextmanager
 def replacing(path: PathLike) -> Iterator[Path]:
-    """Give a temporary path to write to; rename it to `path` on success, delete it on failure.
+    """Yield a temporary path to write to; rename it to `path` on success, delete it on failure.
 
     Raises
     ------
@@ -278,7 +278,7 @@ def _is_abandoned(entry: os.DirEntry[str], name: re.Match[str]) -> bool:
 
 
 def hash_file(path: PathLike, algorithm: str = "sha256") -> str:
-    """Give the checksum of a file in hexadecimal; it guards against damage and mistakes, whatever the algorithm."""
+    """Return the checksum of a file in hexadecimal; it guards against damage and mistakes, whatever the algorithm."""
     digest = hashlib.new(algorithm, usedforsecurity=False)
     with open(path, "rb", buffering=0) as file:
         while block := file.read(_BLOCK):
@@ -287,7 +287,7 @@ def hash_file(path: PathLike, algorithm: str = "sha256") -> str:
 
 
 def write_text(path: PathLike, text: str) -> Path:
-    """Write a UTF-8 text file atomically and give back its path."""
+    """Write a UTF-8 text file atomically and return its path."""
     try:
         content = text.encode()
     except UnicodeEncodeError as error:  # half a character: a file name in another encoding
@@ -354,7 +354,7 @@ def write_rows(path: PathLike, rows: Iterable[Sequence[str]], *, spreadsheet: bo
 
 
 def format_rows(rows: Iterable[Sequence[str]]) -> str:
-    """Give the text of a TSV table as `write_rows` writes it."""
+    """Return the text of a TSV table as `write_rows` writes it."""
     return "".join("\t".join(_quote(cell, alone=len(row) == 1) for cell in row) + "\n" for row in rows)
 
 

@@ -9,7 +9,7 @@ from dcasekit.errors import MissingExtraError
 
 
 def data_frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> Any:
-    """Give rows as a `pandas.DataFrame`; a name that a row lacks is NaN there.
+    """Return rows as a `pandas.DataFrame`; a name that a row lacks is NaN there.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def data_frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None 
 
 
 def need_pyarrow() -> tuple[Any, Any]:
-    """Give pyarrow's modules for CSV and Parquet.
+    """Return pyarrow's modules for CSV and Parquet.
 
     Raises
     ------

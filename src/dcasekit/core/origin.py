@@ -34,7 +34,7 @@ def origin(path: PathLike) -> Origin:
 
 
 def recognize(path: PathLike, known: Origin) -> Origin | None:
-    """Give the origin as it is to be known from now on if the file is still that one, else ``None``.
+    """Return the origin as it is to be known from now on if the file is still that one, else ``None``.
 
     A file that was written to has another modification time. One that was moved or copied, or put in another's place with its times kept,
     has another change time, which nobody can set: then its content decides.

@@ -210,7 +210,7 @@ def track(iterable: Iterable[Result], total: int, progress: str | None) -> Itera
 def follow(title: str, total: int, *, shown: bool) -> Iterator[Callable[[int, str], None]]:
     """Tell on standard error how long work goes: a bar in a terminal, else a line per step; nothing unless it is to be shown.
 
-    Gives a function of the steps done and how the last one went.
+    Yields a function of the steps done and how the last one went.
     """
     if not shown:
         yield lambda done, text: None  # noqa: ARG005 - nobody looks

@@ -54,7 +54,7 @@ class Table:
         return "\n".join("  ".join(line).rstrip() for line in lines)
 
     def markdown(self) -> str:
-        """Give the table in Markdown, under its title."""
+        """Return the table in Markdown, under its title."""
         head = f"### {markdown(self.title)}\n\n" if self.title else ""
         rows = [[markdown(cell) for cell in row] for row in (self.columns, *self.cells)]
         rows.insert(1, ["--:" if numeric else "---" for numeric in self.numeric])

@@ -30,7 +30,7 @@ class Tree:
 
 
 def fingerprint(root: PathLike) -> tuple[int, str]:
-    """Count the files below a folder, and give a checksum of their names, sizes, beginnings, middles and ends; as `list_tree` finds them.
+    """Count the files below a folder, and return a checksum of their names, sizes, beginnings, middles and ends; as `list_tree` finds them.
 
     It is the same wherever the folder lies and whenever it was copied.
     """

@@ -160,11 +160,11 @@ class DatasetFiles(ABC):
             self.__dict__.pop(name, None)
 
     def _list_shared(self) -> Iterable[Path]:
-        """Give the audio in the dataset's folders that belongs to another dataset."""
+        """Return the audio in the dataset's folders that belongs to another dataset."""
         return ()
 
     def _doubts(self) -> Iterable[Problem]:
-        """Give what else is doubtful, of a kind that only this dataset knows."""
+        """Return what else is doubtful, of a kind that only this dataset knows."""
         return ()
 
 

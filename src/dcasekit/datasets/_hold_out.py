@@ -61,7 +61,7 @@ def _refuse_empty(parts: tuple[Clips, Clips], amount: float) -> None:
 
 
 def _wholes(clips: Iterable[Clip]) -> list[list[str]]:
-    """Give ids of clips by group, a clip without one by itself, in the order of their first clips."""
+    """Return ids of clips by group, a clip without one by itself, in the order of their first clips."""
     groups: dict[str, list[str]] = defaultdict(list)
     for clip in clips:
         groups[f"group {clip.group}" if clip.group else f"clip {clip.id}"].append(clip.id)
@@ -96,7 +96,7 @@ def _by_label(clips: Iterable[Clip]) -> list[tuple[str, list[Clip]]]:
 
 
 def _identifiers(clips: Iterable[Clip]) -> list[list[list[str]]]:
-    """Give ids of clips by group, all in one block."""
+    """Return ids of clips by group, all in one block."""
     groups = defaultdict(list)
     for clip in clips:
         groups[_group(clip)].append(clip.id)
@@ -104,7 +104,7 @@ def _identifiers(clips: Iterable[Clip]) -> list[list[list[str]]]:
 
 
 def _hierarchy(clips: Iterable[Clip]) -> list[list[list[str]]]:
-    """Give ids of clips by location, in a block per city; both in the order of their common name."""
+    """Return ids of clips by location, in a block per city; both in the order of their common name."""
     groups: dict[str, list[str]] = defaultdict(list)
     for clip in clips:
         if len(_group(clip).split("-")) != 2:

@@ -12,7 +12,7 @@ Choice: TypeAlias = str | Sequence[str] | Mapping[str, str]
 
 
 def choose(choice: Choice, known: Sequence[str], sets: Mapping[str, Choice]) -> dict[str, str]:
-    """Give label -> new label of those that are kept.
+    """Return label -> new label of those that are kept.
 
     Parameters
     ----------
@@ -41,14 +41,14 @@ def choose(choice: Choice, known: Sequence[str], sets: Mapping[str, Choice]) -> 
 
 
 def relabel(clip: Clip, new: Mapping[str, str], task: str) -> Clip | None:
-    """Give a clip with its labels renamed, those that have no new name left out; ``None`` for a scene that is left out."""
+    """Return a clip with its labels renamed, those that have no new name left out; ``None`` for a scene that is left out."""
     if task == "classification" and clip.tags is not None and not any(label in new for label in present(clip.tags)):
         return None
     return replace(clip, tags=_rename_tags(clip.tags, new), events=None if clip.events is None else tuple(_rename(clip.events, new)))
 
 
 def _rename_tags(tags: Mapping[str, float | None] | None, new: Mapping[str, str]) -> dict[str, float | None] | None:
-    """Give each new label the largest value of the labels that became it; unknown if one is, unless another is certain."""
+    """Assign each new label the largest value of the labels that became it; unknown if one is, unless another is certain."""
     if tags is None:
         return None
     found: dict[str, list[float | None]] = {}

@@ -43,7 +43,7 @@ class Layout:
     left_out: tuple[LeftOut, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all as JSON values."""
+        """Return all as JSON values."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -136,7 +136,7 @@ def _around(folders: Iterable[Sequence[str]]) -> int:
 
 
 def _folds(names: Sequence[str]) -> tuple[int, dict[str, str]]:
-    """Give how many folders lie around all others, and those below them that are folds, if two or more are."""
+    """Return how many folders lie around all others, and those below them that are folds, if two or more are."""
     folders = [name.split("/")[:-1] for name in names]
     depth = _around(folders)
     found = {top: fold for top in {one[depth] for one in folders if len(one) > depth} if (fold := _fold(top))}
@@ -230,7 +230,7 @@ def is_recording(name: str) -> bool:
 
 
 def identify(names: Iterable[str]) -> dict[str, str]:
-    """Give each recording its id: its path without the ending, or with it where another has the same."""
+    """Map each recording to its id: its path without the ending, or with it where another has the same."""
     names = set(names)
     parts = {name: os.path.splitext(name) for name in sorted(names)}
     bare = {name: stem if ending.lower() in READABLE else name for name, (stem, ending) in parts.items()}

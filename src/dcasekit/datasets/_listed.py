@@ -76,7 +76,7 @@ def assign(known: dict[str, Known], listed: Mapping[str, Known], *, root: Path, 
 
 
 def _inside(text: str, root: Path, where: Path) -> str:
-    """Give a name in a list as a path below the folder."""
+    """Return a name in a list as a path below the folder."""
     name = text.replace("\\", "/")
     if os.path.isabs(name) and Path(name).is_relative_to(root.absolute()):
         name = Path(name).relative_to(root.absolute()).as_posix()

@@ -129,7 +129,7 @@ def _check(path: Path, *, content: bool) -> _Checked:
 
 
 def measure(clip: Clip) -> Clip:
-    """Give a clip that has events its duration, from the file's header, where it is not known and the file can be read."""
+    """Fill in the duration of a clip that has events, from the file's header, where it is not known and the file can be read."""
     if clip.duration is not None or not clip.events:
         return clip
     try:

@@ -63,7 +63,7 @@ class Summary:
     rounds: tuple[RoundCount, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all counts as JSON values."""
+        """Return all counts as JSON values."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -120,7 +120,7 @@ def _cut(events: Iterable[Event], duration: Seconds | None) -> list[Event]:
 
 
 def clip_rows(clips: Sequence[Clip]) -> list[dict[str, Any]]:
-    """Give what is known about each clip as a row; names in ``extra`` that are a clip's own get ``extra_`` before them."""
+    """Return what is known about each clip as a row; names in ``extra`` that are a clip's own get ``extra_`` before them."""
     return [
         {name: getattr(clip, name) for name in _CLIP}
         | {f"extra_{name}" if name in (*_CLIP, "tags", "events") else name: text for name, text in clip.extra.items()}

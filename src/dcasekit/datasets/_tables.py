@@ -66,7 +66,7 @@ def read_number(row: Mapping[str, str], column: str, path: Path) -> float:
 
 
 def listed_path(folder: Path, name: str) -> Path:
-    """Give the path of a file that a label file names.
+    """Return the path of a file that a label file names.
 
     Raises
     ------

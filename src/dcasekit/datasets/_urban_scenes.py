@@ -23,7 +23,7 @@ _THREE = {
 
 
 def zenodo(record: int, name: str, doc: str, meta: str, audio: str) -> tuple[RemoteFile, ...]:
-    """Give the archives of an edition on Zenodo; `doc`, `meta` and `audio` (one after the other) are their md5 sums."""
+    """Return the archives of an edition on Zenodo; `doc`, `meta` and `audio` (one after the other) are their md5 sums."""
     sums = {"doc": doc, "meta": meta} | {f"audio.{number}": md5 for number, md5 in enumerate(audio.split(), 1)}
     url = f"https://zenodo.org/records/{record}/files/{name}"
     return tuple(RemoteFile(f"{url}.{part}.zip", checksum=f"md5:{md5}") for part, md5 in sums.items())

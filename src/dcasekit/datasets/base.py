@@ -119,7 +119,7 @@ class Dataset(DatasetFiles, ABC):
         return tuple(fold for fold in self.folds if fold in present)
 
     def select(self, folds: Sequence[str]) -> tuple[Clip, ...]:
-        """Give the clips of some folds, or of the parts ``"train"``, ``"val"``, ``"test"`` of the default split.
+        """Return the clips of some folds, or of the parts ``"train"``, ``"val"``, ``"test"`` of the default split.
 
         Raises
         ------
@@ -172,7 +172,7 @@ class Dataset(DatasetFiles, ABC):
         return Split(train, validation, whole.test)
 
     def with_labels(self, labels: Choice) -> "Dataset":
-        """Give this dataset with some of its labels alone, renamed or joined if wanted; audio and extracted features are the same files.
+        """Return this dataset with some of its labels alone, renamed or joined if wanted; audio and extracted features are the same files.
 
         Parameters
         ----------
@@ -198,7 +198,7 @@ class Dataset(DatasetFiles, ABC):
         return _Relabelled(self, choose(labels, self.labels, self.label_sets))
 
     def with_corrections(self, corrections: PathLike | Sequence[Correction]) -> "Dataset":
-        """Give this dataset with what its clips really hold; audio and extracted features are the same files.
+        """Return this dataset with what its clips really hold; audio and extracted features are the same files.
 
         Parameters
         ----------
@@ -227,7 +227,7 @@ class Dataset(DatasetFiles, ABC):
         return summarize(self.name, self.task, self.labels, clips, self._rounds(), missing=len(self.missing))
 
     def to_frame(self) -> Any:
-        """Give a pandas DataFrame with a row per clip, for notebooks.
+        """Return a pandas DataFrame with a row per clip, for notebooks.
 
         Columns: ``id``, ``path``, ``duration``, ``fold``, ``group``, ``channel``, one per name in the clips' ``extra``, ``tags`` (label ->
         value, ``None`` where nothing is known) and ``events``, their number (NaN: times unknown).
@@ -293,7 +293,7 @@ class _Derived(Dataset):
 
     @abstractmethod
     def change(self, clip: Clip) -> Clip | None:
-        """Give a clip as it is to be; ``None``: it is left out."""
+        """Return a clip as it is to be; ``None``: it is left out."""
 
     def load(self) -> Iterable[Clip]:
         there = {clip.id: clip for clip in self.dataset.clips}

@@ -186,7 +186,7 @@ class Folder(Dataset):
         return match[1]
 
     def _list_shared(self) -> Iterable[Path]:
-        """Give what lies beside the recordings and is left out: `_doubts` tells of it, with the reason."""
+        """Return what lies beside the recordings and is left out: `_doubts` tells of it, with the reason."""
         return (self.root / one.path for one in self._understood.left_out)
 
     def _doubts(self) -> Iterable[Problem]:

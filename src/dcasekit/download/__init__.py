@@ -207,7 +207,7 @@ def _groups(files: Sequence[RemoteFile]) -> list[list[RemoteFile]]:
 
 
 def _describe_wanted(file: RemoteFile, flatten: str | Sequence[str] | None) -> dict[str, Any]:
-    """Give what makes a fetched file the one that is asked for; a pinned one may move to another address."""
+    """Return what makes a fetched file the one that is asked for; a pinned one may move to another address."""
     tops = [flatten] if isinstance(flatten, str) else list(flatten or [])
     return {"source": file.checksum or file.url, "unpack": file.unpack, "flatten": tops} | ({"into": file.into} if file.into else {})
 

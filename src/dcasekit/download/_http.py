@@ -286,7 +286,7 @@ def _header(value: Any) -> str | None:
 
 
 def _validator(version: dict[str, Any]) -> str | None:
-    """Give what proves that two answers are of the same bytes; a weak ETag does not."""
+    """Return what proves that two answers are of the same bytes; a weak ETag does not."""
     etag = version["etag"]
     return etag if etag and not etag.startswith("W/") else version["modified"]
 

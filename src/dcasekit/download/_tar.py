@@ -82,7 +82,7 @@ class _Stream:
         self._chunks, self._rest = chunks, memoryview(b"")
 
     def pieces(self, size: int) -> Iterator[bytes]:
-        """Give the next bytes, in pieces."""
+        """Yield the next bytes, in pieces."""
         while size:
             if not self._rest:
                 self._rest = memoryview(next(self._chunks, b""))
@@ -97,7 +97,7 @@ class _Stream:
 
 
 def tar_members(archive: Path, limit: int) -> Generator[Member]:
-    """Give the files of a tar archive; `limit` is of the bytes of headers and behind the end, where a compressor's checksum is."""
+    """Yield the files of a tar archive; `limit` is of the bytes of headers and behind the end, where a compressor's checksum is."""
     make = _DECOMPRESSORS.get(archive.suffix.lower())
     with archive.open("rb") as file:
         chunks = _decompress(file, make) if make else iter(lambda: file.read(CHUNK), b"")
@@ -141,7 +141,7 @@ def _refuse_more(spent: int, limit: int, archive: Path) -> None:
 
 
 def _parse(header: bytes) -> tuple[bytes, int, bytes]:
-    """Give name, size and kind of a member."""
+    """Return name, size and kind of a member."""
     expected = _number(header[148:156])
     found = sum(header) - sum(header[148:156]) + 8 * 32
     # Some old programs take bytes for signed numbers.

@@ -23,7 +23,7 @@ _HEADER = 30  # bytes, without the name
 
 
 def zip_members(archive: Path, max_members: int) -> Generator[Member]:
-    """Give the files of a zip archive."""
+    """Yield the files of a zip archive."""
     with ExitStack() as stack:
         parts = zip_parts(archive)
         source: IO[bytes] = stack.enter_context(archive.open("rb")) if len(parts) == 1 else _join(parts, stack)
@@ -118,7 +118,7 @@ def _refuse_overlaps(archive: Path, infos: list[zipfile.ZipInfo], directory: int
 
 
 def _zip_end(file: IO[bytes]) -> tuple[bytearray, int]:
-    """Read a zip's last bytes; give them and the place of the end record in them, -1 if there is none."""
+    """Read a zip's last bytes; return them and the place of the end record in them, -1 if there is none."""
     size = file.seek(0, io.SEEK_END)
     file.seek(max(0, size - (56 + 20 + 22 + 0xFFFF)))  # zip64 record and locator, end record, longest comment
     tail = bytearray(file.read())

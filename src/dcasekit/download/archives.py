@@ -113,7 +113,7 @@ def unpack(
 
 
 def _extract(members: Iterator[Member], archive: Path, staging: Path, limit: int, max_members: int) -> list[PurePosixPath]:
-    """Write all members below `staging` and give back their checked names."""
+    """Write all members below `staging` and return their checked names."""
     names: list[PurePosixPath] = []
     files, folders, total = set[str](), set[PurePosixPath](), 0
     for number, (text, size, content) in enumerate(members):
@@ -218,7 +218,7 @@ def _reading(archive: Path) -> Iterator[None]:
 
 
 def _watch(items: Iterator[_T], archive: Path) -> Generator[_T]:
-    """Give all items; what goes wrong while one is read is the archive's fault."""
+    """Yield all items; what goes wrong while one is read is the archive's fault."""
     while True:
         with _reading(archive):
             try:

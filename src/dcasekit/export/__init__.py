@@ -128,7 +128,7 @@ def program(model: ModelContainer, path: PathLike, *, seconds: Seconds | None = 
 
 
 def _function(exported: "ExportedProgram") -> Callable[["Tensor"], "Tensor"]:
-    """Give the function of a program, for all lengths."""
+    """Return the function of a program, for all lengths."""
     try:
         found: Callable[[Tensor], Tensor] = exported.module(check_guards=False)
     except TypeError:  # before PyTorch 2.9, which checks nothing
@@ -137,7 +137,7 @@ def _function(exported: "ExportedProgram") -> Callable[["Tensor"], "Tensor"]:
 
 
 def _choose_module(model: ModelContainer, seconds: Seconds | None) -> tuple["nn.Module", dict[str, Any]]:
-    """Give the module to export, and what is told about it; refuse what cannot be exported."""
+    """Return the module to export, and what is told about it; refuse what cannot be exported."""
     _import("torch", "torch")
     from dcasekit.export.front_end import WaveformModel, WindowModel
 
@@ -164,7 +164,7 @@ def _choose_module(model: ModelContainer, seconds: Seconds | None) -> tuple["nn.
 
 
 def _in_torch(model: ModelContainer) -> "TorchModelContainer":
-    """Give a trained PyTorch model, or the PyTorch twin of one of ``dcasekit.models.keras`` with its weights."""
+    """Return a trained PyTorch model, or the PyTorch twin of one of ``dcasekit.models.keras`` with its weights."""
     from dcasekit.containers.torch import TorchModelContainer
 
     address = discover.address(type(model))
@@ -215,7 +215,7 @@ def _example(model: ModelContainer, seconds: Seconds | None) -> "Tensor":
 
 
 def _lengths(model: ModelContainer, features: FeatureExtractor) -> Sequence[int]:
-    """Give the numbers of samples that a file for any length is tried with; with windows, of several and of about half a one."""
+    """Return the numbers of samples that a file for any length is tried with; with windows, of several and of about half a one."""
     window = model.shape[0] * features.audio_hop
     if features.sequence_frames is None:
         return window, window * 9 // 8 + 1, window * 11 // 7 + 3, window * 3 + 2

@@ -135,7 +135,7 @@ class _Spectra(nn.Module):
         self.register_buffer("window", nn.functional.pad(window, (left, self.n_fft - audio_win - left)))
 
     def prepare(self, audio: Tensor) -> Tensor:
-        """Give audio as frames are cut from it, in float64."""
+        """Return audio as frames are cut from it, in float64."""
         if self.stft.offset:
             audio = audio + self.stft.offset
         if self.stft.pre_emphasis:

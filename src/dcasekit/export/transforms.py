@@ -66,7 +66,7 @@ class ProductEnergy(nn.Module):
 
 
 def split(length: int) -> tuple[int, int]:
-    """Give the two factors of a length with which `ProductEnergy` multiplies least: a + 2 b times for each sample.
+    """Return the two factors of a length with which `ProductEnergy` multiplies least: a + 2 b times for each sample.
 
     >>> split(17640)
     (180, 98)

@@ -153,7 +153,7 @@ class EmbeddingFeature(FeatureExtractor):
         self.finish(self._embed(self.front_end(np.zeros((1, self.audio_win), np.float32))))
 
     def _embed(self, inputs: FloatArray) -> FloatArray:
-        """Let (windows, frames, bands) pass the network; give (windows, dims)."""
+        """Let (windows, frames, bands) pass the network; return (windows, dims)."""
         self._need_files()
         settings, layer = self._model
         with _turn:
@@ -215,7 +215,7 @@ class EmbeddingFeature(FeatureExtractor):
 
 
 def checksum(path: Path) -> str:
-    """Give the SHA-256 of a file, as `RemoteFile` writes it."""
+    """Return the SHA-256 of a file, as `RemoteFile` writes it."""
     return f"sha256:{hash_file(path)}"
 
 

@@ -94,7 +94,7 @@ def _compute(
     mapper: Callable[..., Iterable[DcasekitError | None]],
     on_error: OnError,
 ) -> dict[str, str]:
-    """Let workers compute clips; give those that could not be, and why."""
+    """Let workers compute clips; return those that could not be, and why."""
     skipped: dict[str, str] = {}
     first: DcasekitError | None = None
     # Named as a temporary file, so that what a killed run leaves is swept.
@@ -121,7 +121,7 @@ def _compute(
 
 
 def _extract_clip(clip: Clip, *, compute: Callable[..., Iterator[FloatArray]], folder: Path, stop: str, skip: bool) -> DcasekitError | None:
-    """Compute one clip and append it to this worker's part, unless `stop` exists; give back what went wrong, if anything did."""
+    """Compute one clip and append it to this worker's part, unless `stop` exists; return what went wrong, if anything did."""
     if os.path.exists(stop):
         return None
     try:
@@ -140,7 +140,7 @@ def _extract_clip(clip: Clip, *, compute: Callable[..., Iterator[FloatArray]], f
 
 @cache
 def _tuned_process() -> Any:
-    """Prepare this process for many small arrays; give control over its BLAS, which takes as long to find as a clip to treat."""
+    """Prepare this process for many small arrays; return control over its BLAS, which takes as long to find as a clip to treat."""
     from threadpoolctl import ThreadpoolController
 
     reuse_memory()
@@ -187,7 +187,7 @@ def _parts(folder: Path) -> dict[str, Entry]:
 
 
 def _still_right(entries: Mapping[str, Entry], clips: Iterable[Clip]) -> dict[str, Entry]:
-    """Give the entries of those clips whose audio is still what was read, its times as they are now."""
+    """Return the entries of those clips whose audio is still what was read, its times as they are now."""
     found = {}
     for clip in clips:
         entry = entries.get(clip.id)
@@ -247,7 +247,7 @@ def _worth_joining(sizes: Mapping[str, int], entries: Iterable[Entry], new: int)
 
 
 def _write_frames(folder: Path, moving: Mapping[str, Entry], *, known: Container[str]) -> tuple[str, dict[str, Entry]]:
-    """Write the frames of some clips, in the order of their ids, to one file; give its name and the new entries.
+    """Write the frames of some clips, in the order of their ids, to one file; return its name and the new entries.
 
     A file of that name is replaced if the store knows it.
     """

@@ -86,7 +86,7 @@ def mel_basis(mel: Mel, sr: Hz, n_fft: int) -> FloatArray:
 
 
 def _corners(mel: Mel, sr: Hz) -> NDArray[np.float64]:
-    """Give where the triangles begin, have their top and end, in Hz: (bands + 2,)."""
+    """Return where the triangles begin, have their top and end, in Hz: (bands + 2,)."""
     fmax = sr / 2 if mel.fmax is None else mel.fmax
     if not (0 <= mel.fmin < fmax <= sr / 2 and mel.bands > 0):
         raise FeatureError(

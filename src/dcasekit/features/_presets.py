@@ -38,7 +38,7 @@ class Preset:
 
 
 def presets() -> Mapping[str, Preset]:
-    """Give all published front ends: name -> where it is from, settings, and the scaler that follows."""
+    """Return all published front ends: name -> where it is from, settings, and the scaler that follows."""
     return _PRESETS
 
 

@@ -43,7 +43,7 @@ class Entry(NamedTuple):
     origin: Origin
 
     def row(self) -> list[Any]:
-        """Give all but the file as JSON values."""
+        """Return all but the file as JSON values."""
         return [self.first, self.frames, self.dims, self.duration, self.channel, *self.origin]
 
     @classmethod
@@ -173,7 +173,7 @@ class FeatureStore:
         return self._index.skipped
 
     def read(self, clip: str, start: int = 0, stop: int | None = None) -> FloatArray:
-        """Give frames [start, stop) of a clip as a read-only view of the file: (frames, dims).
+        """Return frames [start, stop) of a clip as a read-only view of the file: (frames, dims).
 
         Raises
         ------
@@ -192,7 +192,7 @@ class FeatureStore:
             return frames[entry.first + start : entry.first + stop]
 
     def entry(self, clip: str) -> Entry:
-        """Give what is known about a stored clip."""
+        """Return what is known about a stored clip."""
         if clip in self.entries:
             return self.entries[clip]
         why = self.skipped.get(clip)

@@ -155,7 +155,7 @@ class FeatureExtractor(Settings, ABC):
         on_error: OnError = "raise",
         progress: bool = False,
     ) -> FeatureStore:
-        """Compute and store the feature of every clip that is new or has changed; give back the store.
+        """Compute and store the feature of every clip that is new or has changed; return the store.
 
         Interrupted, it goes on where it stopped. Several processes may extract the same dataset at once.
 
@@ -189,7 +189,7 @@ class FeatureExtractor(Settings, ABC):
         return FeatureStore(inside(dataset.derived, f"features/{self.fingerprint}"))
 
     def grid(self, computed: int, duration: Seconds) -> Grid:
-        """Give the grid of a clip of so many seconds, of which so many frames were computed: its frames and windows in time."""
+        """Return the grid of a clip of so many seconds, of which so many frames were computed: its frames and windows in time."""
         window, step = self.sequence_frames, self.sequence_hop
         return Grid(computed, duration, self.audio_hop, self.sr, window, step, self.least_real)
 

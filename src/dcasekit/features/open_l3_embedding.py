@@ -117,7 +117,7 @@ _LOG = Decibels(ref="max", top_db=80.0)
 
 
 def _spectrum(window: FloatArray, n_fft: int, power: Literal[1, 2]) -> FloatArray:
-    """Give (frames, 1 + n_fft // 2)."""
+    """Return (frames, 1 + n_fft // 2)."""
     return np.concatenate(list(compute_spectra([window], stft=STFT(center=False, power=power), audio_win=n_fft, audio_hop=242)))
 
 

@@ -66,7 +66,7 @@ class Arrays:
         return digest.hexdigest()
 
     def batches(self, epoch: int, batch_size: int, *, seed: int, drop_last: bool = False, first: int = 0) -> Iterator[Batch]:
-        """Give shuffled batches; the same seed and epoch give the same ones."""
+        """Yield shuffled batches; the same seed and epoch give the same ones."""
         x, y, tags, clips = self._joined
         order = np.random.default_rng((seed, epoch)).permutation(len(x))
         for bounds in batch_bounds(len(x), batch_size, drop_last=drop_last)[first:]:
@@ -87,12 +87,12 @@ class Arrays:
         return np.stack([np.fmax.reduce(part.reshape(-1, part.shape[-1])) for part in self.y])
 
     def clip_windows(self) -> Iterator[ClipWindows]:
-        """Give each clip's windows; a window counts as a second."""
+        """Yield each clip's windows; a window counts as a second."""
         for number, windows in enumerate(self.x):
             yield ClipWindows(str(number), [windows], seconds_apart)
 
     def reference(self) -> dict[str, Any]:
-        """Give truth as `DataGenerator.reference` does; clips are named by their number."""
+        """Return truth as `DataGenerator.reference` does; clips are named by their number."""
         clips = tuple(map(str, range(len(self.x))))
         events: dict[str, list[Event] | None] | None = None
         if self.task == "detection":
@@ -102,7 +102,7 @@ class Arrays:
 
 
 def _parts(name: str, values: Any) -> list[FloatArray]:
-    """Give the windows of each clip as numbers."""
+    """Return the windows of each clip as numbers."""
     try:
         return [np.asarray(part, np.float32) for part in (values if isinstance(values, list | tuple) else np.asarray(values)[:, None])]
     except (TypeError, ValueError, IndexError) as error:

@@ -133,7 +133,7 @@ class DataGenerator:
         return math.ceil(self.size / self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Give the batches of the first epoch."""
+        """Return the batches of the first epoch."""
         return self.batches(0, self.batch_size, seed=self.seed)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class DataGenerator:
         return {name: value for name, value in vars(self).items() if name not in ("_truth", "_places")} | {"_targets": {}}
 
     def batches(self, epoch: int, batch_size: int, *, seed: int, drop_last: bool = False, first: int = 0) -> Iterator[Batch]:
-        """Give the batches of an epoch, from a first one on; the same seed and epoch give the same batches, whatever went before."""
+        """Yield the batches of an epoch, from a first one on; the same seed and epoch give the same batches, whatever went before."""
         rng = np.random.default_rng((seed, epoch))
         order = rng.permutation(self.size) if self.train else np.arange(self.size)
         places = self._places if self.windows != "random" else self._draw_places(rng)
@@ -149,7 +149,7 @@ class DataGenerator:
             yield self._batch(places[order[bounds]])
 
     def get_data(self) -> tuple[Any, Any]:
-        """Give all data in memory.
+        """Return all data in memory.
 
         Returns
         -------
@@ -167,23 +167,26 @@ class DataGenerator:
         self.scaler = scaler
 
     def scaled_by(self, scaler: Scaler | None) -> Self:
-        """Give the same data with another scaler; this generator stays as it is."""
+        """Return the same data with another scaler; this generator stays as it is."""
         other = copy.copy(self)
         other.scaler = scaler
         return other
 
     def clip_windows(self) -> Iterator[ClipWindows]:
-        """Give each clip's windows, in order."""
+        """Yield each clip's windows, in order."""
         for clip, grid in zip(self.clips, self._grids, strict=True):
             yield stored_windows(clip.id, grid, partial(self._store.read, clip.id), self.scaler)
 
     def real_frames(self) -> Iterator[FloatArray]:
-        """Give the frames (frames, dims) of each clip's windows, unscaled, without those that were filled up: what a scaler learns from."""
+        """Yield the frames (frames, dims) of each clip's windows, unscaled, without padding.
+
+        It is what a scaler learns from.
+        """
         for clip, grid in zip(self.clips, self._grids, strict=True):
             yield np.concatenate([self._store.read(clip.id, start, start + grid.real(start)) for start in grid.starts])
 
     def reference(self) -> dict[str, Any]:
-        """Give what is known about the clips.
+        """Return what is known about the clips.
 
         Returns
         -------
@@ -260,7 +263,7 @@ class DataGenerator:
         return Batch(x, y, mask, clips, tags)
 
     def _stretches(self, index: int, start: int) -> list[tuple[int, int, int]]:
-        """Give the stretches of clips that a window consists of: the clip's number, first frame, frame behind the last."""
+        """Return the stretches of clips that a window consists of: the clip's number, first frame, frame behind the last."""
         if self.windows != "joined":
             return [(index, start, start + self._grids[index].real(start))]
         found, missing = [], self.shape[0]

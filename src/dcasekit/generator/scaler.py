@@ -98,7 +98,7 @@ class Scaler:
         return self
 
     def transform(self, data: Any) -> Any:
-        """Give a rescaled copy, float32: of an array an array, of a list of arrays a list.
+        """Return a rescaled copy, float32: of an array an array, of a list of arrays a list.
 
         Per window, the last two axes are its frames and dims, and frames that were filled up count as the others.
         """
@@ -132,7 +132,7 @@ class Scaler:
             raise ModelError(f"{path}: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the scaler as JSON values."""
+        """Return the scaler as JSON values."""
         if self.per_window:
             return {"normalizer": self.normalizer}
         self._parameters(self._mean.shape)

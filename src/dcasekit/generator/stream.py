@@ -54,7 +54,7 @@ class _Waiting:
 def answer_clips(
     clips: Iterable[ClipWindows], answer: Callable[[FloatArray], FloatArray], *, size: int = _BYTES_AT_ONCE
 ) -> Iterator[Answered]:
-    """Answer the windows of many clips as `answer_parts`; give each clip back with all of its answers."""
+    """Answer the windows of many clips as `answer_parts`; yield each clip back with all of its answers."""
     answers: list[FloatArray] = []
     for clip, found in answer_parts(clips, answer, size=size):
         if isinstance(found, np.ndarray):
@@ -67,7 +67,7 @@ def answer_clips(
 def answer_parts(
     clips: Iterable[ClipWindows], answer: Callable[[FloatArray], FloatArray], *, size: int = _BYTES_AT_ONCE
 ) -> Iterator[tuple[ClipWindows, FloatArray | Exception | None]]:
-    """Answer the windows of many clips as they are read, those of one shape together in batches; give the answers back in order.
+    """Answer the windows of many clips as they are read, those of one shape together in batches; yield the answers back in order.
 
     What goes wrong with one clip, in reading or in answering, is given back in place of its answers and stops no other clip.
 
@@ -148,7 +148,7 @@ def _answer(parts: Sequence[tuple[_Waiting, FloatArray]], answer: Callable[[Floa
 
 
 def stored_windows(name: str, grid: Grid, read: Callable[[int, int], FloatArray], scaler: Scaler | None) -> ClipWindows:
-    """Give the windows of a clip whose frames are stored; `read` gives frames [start, stop)."""
+    """Yield the windows of a clip whose frames are stored; `read` gives frames [start, stop)."""
 
     def windows() -> Iterator[FloatArray]:
         for first in range(0, len(grid.starts), _WINDOWS_AT_ONCE):
@@ -175,7 +175,7 @@ class Cutting:
         self.computed = 0  # frames that have come
 
     def add(self, block: FloatArray, known: int) -> FloatArray | None:
-        """Take more frames; give the windows that are whole now, if there are any.
+        """Take more frames; return the windows that are whole now, if there are any.
 
         Parameters
         ----------
@@ -197,7 +197,7 @@ class Cutting:
         return self._scaled(windows)
 
     def finish(self, grid: Grid) -> FloatArray | None:
-        """Give the other windows, now that the grid of the recording is known."""
+        """Return the other windows, now that the grid of the recording is known."""
         if not (rest := grid.starts[self._given :]):
             return None
         frames = np.concatenate(self._blocks)
@@ -219,7 +219,7 @@ class FileWindows:
         self.grid = features.grid(0, 0.0)
 
     def windows(self) -> Iterator[FloatArray]:
-        """Give the windows that are whole as soon as they are, and the rest when the file ends."""
+        """Yield the windows that are whole as soon as they are, and the rest when the file ends."""
         duration = audio.info(self.path).duration
         known = whole_frames(self.features, duration)
         cutting = Cutting(self.features, self.scaler)
@@ -241,7 +241,7 @@ def whole_frames(features: FeatureExtractor, seconds: Seconds) -> int:
 
 
 def file_windows(path: PathLike, *, features: FeatureExtractor, scaler: Scaler | None) -> ClipWindows:
-    """Give the windows of an audio file, computed as a model's training data were."""
+    """Return the windows of an audio file, computed as a model's training data were."""
     found = FileWindows(path, features, scaler)
     return ClipWindows(str(path), found.windows(), found.join)
 

@@ -68,18 +68,18 @@ class Together:
         return hashlib.sha256(json.dumps([facts, self.steps]).encode()).hexdigest()
 
     def changed(self, change: Callable[[Data], Data]) -> Self:
-        """Give the same with each part changed."""
+        """Return the same with each part changed."""
         parts = {name: (cast("Source", change(part)), self.sizes[name]) for name, part in self.parts.items()}
         return type(self)(parts, steps=self.steps)
 
     def batches(self, epoch: int, *, seed: int) -> Iterator[dict[str, Batch]]:
-        """Give the batches of each step of an epoch, by the parts' names; the same whatever went before."""
+        """Yield the batches of each step of an epoch, by the parts' names; the same whatever went before."""
         streams = {name: self._stream(name, epoch * self.steps, seed) for name in self.parts}
         for _ in range(self.steps):
             yield {name: next(stream) for name, stream in streams.items()}
 
     def _stream(self, name: str, done: int, seed: int) -> Iterator[Batch]:
-        """Give a part's batches for ever, from the step on that comes next."""
+        """Yield a part's batches for ever, from the step on that comes next."""
         number, first = divmod(done, self._rounds[name])
         own = seed + zlib.crc32(name.encode())  # parts of the same clips are shuffled apart
         while True:

@@ -70,7 +70,7 @@ def detection(hits: ArrayLike, reference: ArrayLike, predicted: ArrayLike) -> di
 
 
 def check_arrays(truth: ArrayLike, scores: ArrayLike, labels: Sequence[str] | None = None) -> tuple[Array, Array]:
-    """Give truth and scores as float64 arrays (clips, labels), or say why they cannot be scored; NaN in the truth is unknown.
+    """Return truth and scores as float64 arrays (clips, labels), or say why they cannot be scored; NaN in the truth is unknown.
 
     Raises
     ------

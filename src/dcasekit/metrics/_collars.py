@@ -105,7 +105,7 @@ def _match_block(changes: Changes, padded: Levels, edges: Array, wanted: Wanted)
 
 
 def _groups(which: Index, event: Index, events: int) -> Index:
-    """Give each event the number of its group, (events,): neighbours that fit the same detection, and all between them, are in one."""
+    """Find the group of each event, (events,): neighbours that fit the same detection, and all between them, are in one."""
     joined = np.zeros(events + 1, dtype=np.intp)
     same = which[1:] == which[:-1]  # pairs are sorted by detection, then by event
     np.add.at(joined, event[:-1][same], 1)

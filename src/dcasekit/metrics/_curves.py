@@ -197,7 +197,7 @@ def effective(curves: Sequence[tuple[Array, Array]], alpha_st: float) -> tuple[A
 
 
 def mean_height(x: Array, y: Array, end: float) -> float:
-    """Give the mean height of a staircase up to `end`; where that is 0, the height there."""
+    """Return the mean height of a staircase up to `end`; where that is 0, the height there."""
     return area_below(x, y, end) / end if end else float(y[0])
 
 

@@ -38,7 +38,7 @@ class Grid:
     edges: Array
 
     def blocks(self, column: int, rows: Index) -> Iterator[tuple[Index, Levels]]:
-        """Cut `rows` into blocks; give each block's rows and their scores of one label, (rows, frames + 2).
+        """Cut `rows` into blocks; yield each block's rows and their scores of one label, (rows, frames + 2).
 
         The scores are padded with -infinity at both ends, so that every search ends there.
         """
@@ -105,7 +105,7 @@ def count_detections(changes: Changes, quantity: int, grid: Grid, column: int) -
 
 
 def clip_of(chosen: NDArray[np.bool_], clips: Index) -> Index:
-    """Give the clip of each chosen cell of a block (rows, frames)."""
+    """Return the clip of each chosen cell of a block (rows, frames)."""
     return clips[np.nonzero(chosen)[0]]
 
 

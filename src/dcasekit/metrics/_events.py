@@ -122,7 +122,7 @@ def check_labels(labels: Sequence[str]) -> None:
 
 
 def check_durations(durations: Mapping[str, Seconds], clips: Sequence[str]) -> Array:
-    """Give the durations of `clips` in seconds, (clips,).
+    """Return the durations of `clips` in seconds, (clips,).
 
     Raises
     ------

@@ -99,7 +99,7 @@ def _first_of_each(events: Counts) -> Counts:
 
 
 def _number(events: Counts) -> Counts:
-    """Give events the numbers 0, 1, ... in the order in which they come."""
+    """Find the number of each event, 0, 1, ... in the order in which they come."""
     first = _first_of_each(events)
     numbers: Counts = (np.cumsum(first == np.arange(len(first))) - 1)[first]
     return numbers
@@ -119,11 +119,11 @@ class _Neighbours:
         self.events, self.others = events, others
 
     def turn(self) -> "_Neighbours":
-        """Give the same pairs seen from the other side."""
+        """Return the same pairs seen from the other side."""
         return _Neighbours(*_sort(self.others, self.events))
 
     def of(self, event: int) -> Counts:
-        """Give the neighbours of one event."""
+        """Return the neighbours of one event."""
         return self.others[self.begin[event] : self.begin[event + 1]]
 
     def of_all(self, events: Counts) -> Counts:
@@ -203,7 +203,7 @@ class _Search:
                 choices.append(self._visit(earlier))
 
     def _visit(self, reference: int) -> Iterator[int]:
-        """Give the estimates from which a reference was reached, those that are left when asked, and forget it."""
+        """Return the estimates from which a reference was reached, those that are left when asked, and forget it."""
         near, depth = self.estimates_of.of(reference), self.reached[reference]
         near = near[self.depth[near] == depth]
         self.reached[reference] = -1

@@ -122,7 +122,7 @@ def interval(  # noqa: PLR0913 - the settings of the method, and where it is com
 
 
 def units(n_clips: int, groups: Sequence[Hashable] | None) -> NDArray[np.int64]:
-    """Give a number to what is drawn as a whole, (clips,): groups in the order they appear, or each clip for itself.
+    """Find the number of what is drawn as a whole, (clips,): groups in the order they appear, or each clip for itself.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def draw(rng: np.random.Generator, draws: int, units: int) -> FloatArray:
 
 
 def rng_of(seed: int, row: int) -> np.random.Generator:
-    """Give the random numbers of a block of draws that begins with this row, whoever computes it."""
+    """Return the random numbers of a block of draws that begins with this row, whoever computes it."""
     return np.random.default_rng((seed, row) if row else seed)
 
 
@@ -212,7 +212,7 @@ def _widen(
 
 
 def _at(values: NDArray[np.float64], deviations: NDArray[np.float64], bias: float) -> NDArray[np.float64]:
-    """Give the draws' quantiles at numbers of standard deviations; as far as `bias` leads beyond the last draw, those of normal ones."""
+    """Return the draws' quantiles at numbers of standard deviations; as far as `bias` leads beyond the last draw, those of normal ones."""
     from scipy.special import ndtr, ndtri
 
     last = ndtri(len(values) / (len(values) + 1))  # the k-th of n values is the quantile k / (n + 1)

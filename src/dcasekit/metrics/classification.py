@@ -133,7 +133,7 @@ def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str]) -> d
 
 
 def _check(truth: ArrayLike, scores: ArrayLike) -> tuple[Flags, Array]:
-    """Give truth and scores of the known clips as arrays, or say which clip has not exactly one label."""
+    """Return truth and scores of the known clips as arrays, or say which clip has not exactly one label."""
     truth, scores = check_arrays(truth, scores)
     known = known_clips(truth)
     ones, others = (truth == 1).sum(axis=1), ((truth != 0) & (truth != 1) & ~np.isnan(truth)).sum(axis=1)

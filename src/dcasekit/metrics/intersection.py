@@ -185,7 +185,7 @@ def _lines(*tables: EventTable) -> list[_Line]:
 
 
 def _holders(instants: _Line, events: _Line) -> Index:
-    """Give the event that holds each onset of `instants`, a point at that very instant included; -1: none."""
+    """Return the event that holds each onset of `instants`, a point at that very instant included; -1: none."""
     before = np.searchsorted(events.onset, instants.onset, side="right") - 1
     onset, offset = (np.append(times, -1)[before] for times in events)
     return np.where((instants.onset < offset) | (instants.onset == onset), before, -1)

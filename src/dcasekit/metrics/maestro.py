@@ -118,7 +118,7 @@ def intervals(
 
 
 def _join(scores: ScoresOf, reference: Events, labels: Sequence[str], frame: Seconds) -> tuple[list[Event], list[Event]]:
-    """Put the frames of clips one after another; give the events of truth and scores in them, both in the baseline's whole seconds."""
+    """Put the frames of clips one after another; return the events of truth and scores in them, both in the baseline's whole seconds."""
     true, found = [], []
     for clip, each in scores.items():
         lengths = np.diff(each.edges)

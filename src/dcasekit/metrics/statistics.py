@@ -50,7 +50,7 @@ class PerClip(Protocol):
 
 
 def figure_of(counts: PerClip, key: str) -> Statistic:
-    """Give one number of `evaluate` as a function of weights (draws, clips).
+    """Return one number of `evaluate` as a function of weights (draws, clips).
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def psds(  # noqa: PLR0913 - the settings of the definition
     labels: Sequence[str] | None = None,
     unbiased: bool = False,
 ) -> Statistic:
-    """Give `dcasekit.metrics.psds.psds` as a function of weights (draws, clips).
+    """Return `dcasekit.metrics.psds.psds` as a function of weights (draws, clips).
 
     `alpha_st` takes off how much labels differ, and on few clips they differ by chance: the figure is too low, by as much as an interval
     is wide if ten labels are equally hard, and no draw shows it where chance made much of it. `unbiased` takes from the variance between
@@ -153,7 +153,7 @@ def best_event_f1(
     offset_collar: Seconds | None = 0.2,
     offset_rate: float = 0.2,
 ) -> Statistic:
-    """Give ``f1/macro`` of `dcasekit.metrics.event.best_f1` as a function of weights (draws, clips)."""
+    """Return ``f1/macro`` of `dcasekit.metrics.event.best_f1` as a function of weights (draws, clips)."""
     check_collars(onset_collar=onset_collar, offset_collar=offset_collar, offset_rate=offset_rate)
     data = gather(reference, scores, durations, labels)
     length = data.events.offset - data.events.onset
@@ -171,7 +171,7 @@ def best_intersection_f1(
     dtc: float = 0.5,
     gtc: float = 0.5,
 ) -> Statistic:
-    """Give ``f1/macro`` of `dcasekit.metrics.intersection.best_f1` as a function of weights (draws, clips)."""
+    """Return ``f1/macro`` of `dcasekit.metrics.intersection.best_f1` as a function of weights (draws, clips)."""
     check_shares(dtc=dtc, gtc=gtc)
     data = gather(reference, scores, durations, labels)
     return _best_f1(intersection_tally(data, ChangesOfClips, dtc=dtc, gtc=gtc), data, lambda counts: counts[0] + counts[1])
@@ -185,7 +185,7 @@ def best_segment_f1(
     labels: Sequence[str] | None = None,
     resolution: Seconds = 1.0,
 ) -> Statistic:
-    """Give ``f1/macro`` of `dcasekit.metrics.segment.best_f1` as a function of weights (draws, clips)."""
+    """Return ``f1/macro`` of `dcasekit.metrics.segment.best_f1` as a function of weights (draws, clips)."""
     data = gather(reference, scores, durations, labels)
     found, numbers, _ = _of_clips(data, resolution)
     return _macro(
@@ -202,7 +202,7 @@ def segment_auroc(
     resolution: Seconds = 1.0,
     max_fpr: float = 0.1,
 ) -> Statistic:
-    """Give ``auroc@.../macro`` of `dcasekit.metrics.segment.auroc` as a function of weights (draws, clips)."""
+    """Return ``auroc@.../macro`` of `dcasekit.metrics.segment.auroc` as a function of weights (draws, clips)."""
     check_max_fpr(max_fpr)
     data = gather(reference, scores, durations, labels)
     found, numbers, others = _of_clips(data, resolution)
@@ -275,7 +275,7 @@ def _sum_draws(weights: FloatArray, kept: FloatArray) -> Array:
 
 
 def _heights(x: Array, y: Array) -> Array:
-    """Give the highest y at most at x, in the middles of `_RATES` equal parts of 0 to 1: (draws, thresholds) -> (draws, _RATES)."""
+    """Return the highest y at most at x, in the middles of `_RATES` equal parts of 0 to 1: (draws, thresholds) -> (draws, _RATES)."""
     place = np.clip(np.ceil(x * _RATES - 0.5), 0, _RATES).astype(np.intp) + (_RATES + 1) * np.arange(len(x))[:, None]
     highest = np.zeros((len(x), _RATES + 1))
     with np.errstate(invalid="ignore"):  # a draw that lacks the label: NaN stays NaN
@@ -284,7 +284,7 @@ def _heights(x: Array, y: Array) -> Array:
 
 
 def _moments(curves: Iterable[Array]) -> tuple[Array, Array]:
-    """Average labels' curves, (draws, _RATES), NaN where a draw lacks the label; give their variance, too."""
+    """Average labels' curves, (draws, _RATES), NaN where a draw lacks the label; return their variance, too."""
     held, total, squares = (np.zeros(()) for _ in range(3))
     for curve in curves:
         held = held + ~np.isnan(curve[:, :1])

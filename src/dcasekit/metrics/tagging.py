@@ -223,7 +223,7 @@ def _sums(clips: Positions, starts: Positions, by_clip: NDArray[np.generic]) -> 
 
 
 def _by_clip(weights: ArrayLike | None, n_clips: int) -> tuple[NDArray[np.generic], tuple[int, ...]]:
-    """Give weights as (clips, draws), in 16 bits if they and their sums fit, and the shape of the draws."""
+    """Return weights as (clips, draws), in 16 bits if they and their sums fit, and the shape of the draws."""
     each = np.ones(n_clips) if weights is None else np.asarray(weights)
     if each.ndim not in {1, 2} or each.shape[-1] != n_clips or not (each >= 0).all() or not np.isfinite(each).all():
         raise MetricError(f"weights must be ({n_clips},) or (draws, {n_clips}), finite and at least 0; got shape {each.shape}")

@@ -88,7 +88,7 @@ def for_precision(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str],
 
 
 def _choose_known(truth: Array, scores: Array, labels: Sequence[str]) -> Iterator[tuple[str, Flags, Array]]:
-    """Give each label, whether the clips that know of it hold it, and their scores."""
+    """Yield each label, whether the clips that know of it hold it, and their scores."""
     positive, known = binarize(truth)
     for label, present, certain, score in zip(labels, positive.T, known.T, scores.T, strict=True):
         yield label, present[certain], score[certain]

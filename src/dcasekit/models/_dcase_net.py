@@ -41,7 +41,7 @@ class Network(nn.Module, ABC):
             self.layer_TAG = nn.Sequential(*first, *second, nn.Linear(16 * filters, labels["tagging"]))
 
     def forward(self, x: Tensor, task: Task | None = None) -> Tensor:
-        """Give the logits of one task, by default the first: (windows, labels), for detection (windows, frames, labels)."""
+        """Return the logits of one task, by default the first: (windows, labels), for detection (windows, frames, labels)."""
         task = task or self.tasks[0]
         maps = self.conv_block1(x.transpose(1, 2)[:, None])  # (windows, channels, bands, time)
         maps = self.conv_block3(self.conv_block2(maps))
@@ -178,7 +178,7 @@ def _residual_blocks(before: int, after: int, *, blocks: int, dims: int) -> nn.S
 
 
 def _repeat(steps: Tensor, frames: int) -> Tensor:
-    """Give each frame the answer of its step; frames that the poolings left over, that of the last step."""
+    """Repeat the output of each step for its frames; frames that the poolings left over get that of the last step."""
     held = steps.repeat_interleave(STEP_FRAMES, dim=1)
     return torch.cat([held, held[:, -1:].expand(-1, frames - held.shape[1], -1)], dim=1)
 

@@ -11,7 +11,7 @@ _exporting = getattr(torch.compiler, "is_exporting", lambda: False)  # older tha
 
 
 def _scan() -> Callable[..., Any] | None:
-    """Give PyTorch's loop that is one operation, in export; ``None`` else, and where this PyTorch has none.
+    """Return PyTorch's loop that is one operation, in export; ``None`` else, and where this PyTorch has none.
 
     It has no public name yet. Without it a loop is written out, frame by frame, as long as the example: `dcasekit.export` then refuses
     recordings of any length, and says how to export for one.
@@ -47,7 +47,7 @@ def recur(step: Callable[..., Tensor], state: Tensor, *inputs: Tensor, axis: int
 
 
 def read(layer: nn.GRU, x: Tensor) -> Tensor:
-    """Give ``layer(x)[0]``, of a layer whose first axis is the batch; in an exported program by `recur`."""
+    """Return ``layer(x)[0]``, of a layer whose first axis is the batch; in an exported program by `recur`."""
     if _scan() is None:
         states: Tensor = layer(x)[0]
         return states

@@ -92,7 +92,7 @@ class _Network(nn.Module):
         return answers if self.task == "detection" else self._pool(steps, answers)
 
     def answer_both(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the logits of steps (windows, steps, labels) and of windows (windows, labels)."""
+        """Return the logits of steps (windows, steps, labels) and of windows (windows, labels)."""
         steps = self._read(x)
         answers: Tensor = self.out(steps)
         return answers, self._pool(steps, answers)

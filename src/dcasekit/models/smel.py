@@ -130,13 +130,13 @@ def _levels(energy: Tensor, settings: SMel) -> Tensor:
 
 
 def _mel_basis(bands: int, samples: int, sr: Hz) -> FloatArray:
-    """Give the triangles (bands, bins)."""
+    """Return the triangles (bands, bins)."""
     feature = MelSpectrogram(sr=sr, audio_win=samples, stft=STFT(n_fft=samples), mel=Mel(bands=bands, scale="htk", allow_empty=True))
     return feature.bands(np.eye(samples // 2 + 1, dtype=np.float32)).T
 
 
 def _mel_filters(bands: int, samples: int, sr: Hz) -> FloatArray:
-    """Give the filters of the time domain: (bands, samples)."""
+    """Return the filters of the time domain: (bands, samples)."""
     corners = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + sr / 1400), bands + 2) / 2595) - 1)  # Hz, equally spaced in mel (HTK)
     centre, width = corners[1:-1, None], np.diff(corners)[:-1, None]
     time = (np.arange(samples) - samples // 2) / sr

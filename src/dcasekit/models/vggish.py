@@ -89,7 +89,7 @@ _TOP = re.compile(r"(?:^|[/._])fc\d")
 
 
 def _translate(name: str) -> str:
-    """Give a tensor of torchvggish or a part of Google's PCA its name here; all others keep theirs, among them Keras'."""
+    """Rename a tensor of torchvggish, or a part of Google's PCA, as it is called here; all others keep their names, among them Keras'."""
     layer, point, tensor = name.rpartition(".")
     return _PCA.get(name) or _TORCHVGGISH.get(layer, layer) + point + tensor
 

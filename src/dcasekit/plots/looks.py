@@ -16,7 +16,7 @@ class Look(NamedTuple):
 
 
 def looks(labels: Sequence[str]) -> dict[str, Look]:
-    """Give each label a colour and a shape by its place in the list; 56 labels have a pair of their own, further ones begin anew.
+    """Assign each label a colour and a shape by its place in the list; 56 labels have a pair of their own, then pairs repeat.
 
     >>> looks(["dog", "cat"])["cat"]
     Look(color='#c8280c', symbol='square')

@@ -35,7 +35,7 @@ class Picture:
     stop: Seconds
 
     def png(self) -> bytes:
-        """Give the picture as a PNG of 256 colours (matplotlib's magma), the lowest frequency at the bottom."""
+        """Return the picture as a PNG of 256 colours (matplotlib's magma), the lowest frequency at the bottom."""
         from matplotlib import colormaps
         from PIL import Image
 

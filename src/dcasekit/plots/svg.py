@@ -43,7 +43,7 @@ _STYLING = threading.Lock()  # matplotlib's settings are global
 
 
 def to_svg(draw: "Callable[[Figure], object]", *, title: str, width: float = 420, height: float = 240) -> str:
-    """Draw on a figure of its own, and give it as an ``<svg>`` element for a page.
+    """Draw on a figure of its own, and return it as an ``<svg>`` element for a page.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def to_svg(draw: "Callable[[Figure], object]", *, title: str, width: float = 420
 
 
 def own_axes(ax: "Axes | None") -> "Axes":
-    """Give the axes to draw on: those given, or of a new figure that no list of figures knows."""
+    """Return the axes to draw on: those given, or of a new figure that no list of figures knows."""
     if ax is not None:
         return ax
     from matplotlib.figure import Figure

@@ -53,6 +53,6 @@ def learning_curves(
 
 
 def _points(history: History, keys: Sequence[str]) -> list[tuple[float, float]]:
-    """Give (epoch, value) of the epochs that have a finite value of one of the keys."""
+    """Return (epoch, value) of the epochs that have a finite value of one of the keys."""
     found = [(epoch.get("epoch", index), epoch.get(key)) for index, epoch in enumerate(history, 1) for key in keys]
     return [(float(at), float(value)) for at, value in found if value is not None and np.isfinite(value)]

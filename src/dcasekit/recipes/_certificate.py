@@ -56,12 +56,12 @@ class Certificate:
         return [*self.excluded, *map(str, self.checks)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as what JSON knows."""
+        """Return everything as JSON values."""
         checks = [asdict(check) | {"holds": check.holds} for check in self.checks]
         return dict(plain({"verdict": self.verdict, "reasons": self.reasons, "checks": checks, "run": asdict(self.record)}))
 
     def to_markdown(self) -> str:
-        """Give a page to read."""
+        """Return a page to read."""
         run = self.record
         checks = [(one.measure, one.value, f"{one.low:g} to {one.high:g}", "yes" if one.holds else "no") for one in self.checks]
         data = [(name, about["files"] or "made", about["fingerprint"], about["folder"]) for name, about in run.data.items()]
@@ -77,7 +77,7 @@ class Certificate:
         return "\n".join([f"# {markdown(run.recipe)}: {self.verdict}\n", reasons, *(table.markdown() for table in tables if table.rows)])
 
     def save(self, folder: Path) -> Path:
-        """Write ``certificate.json`` and ``certificate.md``; give back the path of the last."""
+        """Write ``certificate.json`` and ``certificate.md``; return the path of the last."""
         data, text = (place(folder, name, kind=_KIND) for name in FILES)
         write_json(data, self.to_dict())
         return write_text(text, self.to_markdown())

@@ -9,7 +9,7 @@ from dcasekit.testing import SMALL_TREE, make_dataset
 
 
 def find(name: str, data: Mapping[str, Path], out: Path, *, clips: int = 60, seconds: Seconds = 1.0, seed: int = 0, sr: Hz = 16000) -> Path:
-    """Give the folder of a dataset: the one given, else a small dataset of synthetic sounds below ``out/made``, which is made once.
+    """Return the folder of a dataset: the one given, else a small dataset of synthetic sounds below ``out/made``, which is made once.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def find(name: str, data: Mapping[str, Path], out: Path, *, clips: int = 60, sec
 
 
 def title(text: str, names: Sequence[str], data: Mapping[str, Path]) -> str:
-    """Give a report's title, which says so where sounds are made, not recorded.
+    """Return a report's title, which says so where sounds are made, not recorded.
 
     >>> title("ESC-10 from scratch", ["esc10"], {})
     'ESC-10 from scratch, on synthetic sounds'

@@ -123,7 +123,7 @@ class Bench:
         self.answers |= dict(zip(wanted, found, strict=True))
 
     def judge(self, trials: Sequence[Trial[Choice]], *, seeds: Sequence[int]) -> list[float]:
-        """Give each trial's accuracy, the mean over the seeds."""
+        """Return each trial's accuracy, the mean over the seeds."""
         networks = {(one, seed): one.choice.networks(one.trained, seed) for one in trials for seed in seeds}
         self.train(network for each in networks.values() for network in each)
         return [
@@ -132,7 +132,7 @@ class Bench:
         ]
 
     def results(self, fold: str, windows: str, networks: Sequence[Network]) -> Results:
-        """Give what networks answered about a fold, averaged."""
+        """Return what networks answered about a fold, averaged."""
         labels, answered = self.dataset.labels, [self.answers[network].clips[windows] for network in networks]
         clips = [clip for clip in self.dataset.clips if clip.fold == fold and all(clip.id in one for one in answered)]
         values = [np.mean([one[clip.id] for one in answered], axis=0) for clip in clips]
@@ -201,7 +201,10 @@ def _train(dataset: Dataset, settings: Mapping[str, Any], network: Network, trai
 
 
 def augmentations(network: Network, frames: int, scale: int) -> list[BatchAugmentation]:
-    """Give what happens to each batch; `scale` is how much coarser in time, and finer in frequency, the front end is than the fine one."""
+    """Return what happens to each batch.
+
+    `scale` is how much coarser in time, and finer in frequency, the front end is than the fine one.
+    """
     kinds: dict[str, BatchAugmentation] = {"between_class": between_class, "mixup": partial(mixup, alpha=0.4)}
     mixing = kinds[network.mixing]
     crop = partial(random_crop, frames=frames)

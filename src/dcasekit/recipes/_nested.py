@@ -98,7 +98,7 @@ def tabulate(tried: Sequence[Tried[Any]]) -> Table:
 
 
 def mean_accuracy(tests: Mapping[tuple[str, int], Results]) -> tuple[float, tuple[float, float]]:
-    """Give the mean accuracy of several seeds' answers about the same clips, and its 95 % interval over the clips; keys: fold, seed."""
+    """Return the mean accuracy of several seeds' answers about the same clips, and its 95 % interval over the clips; keys: fold, seed."""
     folds, seeds = list(dict.fromkeys(fold for fold, _ in tests)), list(dict.fromkeys(seed for _, seed in tests))
     right = [np.mean([_right(tests[fold, seed]) for seed in seeds], axis=0) for fold in folds]
     groups = [

@@ -117,7 +117,7 @@ def finish(
     progress: bool = False,
     say: Say = None,
 ) -> Record:
-    """Give the record of a run, or of several: that of a finished one of the same recipe, settings and data if there is one."""
+    """Return the record of a run, or of several: that of a finished one of the same recipe, settings and data if there is one."""
     if runs is not None:
         run_seeds(recipe, config, data, out, runs=runs, progress=progress, say=say)
     elif not _is_finished(recipe, config, describe_data(recipe, data), out):

@@ -121,7 +121,7 @@ def train(config: Config, dataset: Dataset, features: MelSpectrogram, out: Path,
 
 
 def error_rate(results: Results) -> float:
-    """Give the error rate of all labels together, in segments of 1 s."""
+    """Return the error rate of all labels together, in segments of 1 s."""
     return results.numbers["error_rate/micro"]
 
 

@@ -123,7 +123,7 @@ def learn(config: Config, name: str, data: DataGenerator, checked: DataGenerator
 
 
 def label(limits: Mapping[str, float], clip: Clip, scores: Scores) -> Clip:
-    """Give a clip the labels that the first pass finds in it, which may be none, from end to end."""
+    """Label a clip, from end to end, with what the first pass finds in it, which may be nothing."""
     tags = to_tags(scores, threshold=limits, inclusive=True)
     return replace(clip, tags=tags, events=tuple(Event(0.0, float(scores.edges[-1]), name) for name in tags))
 

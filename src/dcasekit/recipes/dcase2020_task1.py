@@ -115,7 +115,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
 
 def front_end(config: Config) -> FeatureExtractor:
-    """Give what the network learns from: one row each 0.1 s, a clip being one window."""
+    """Return what the network learns from: one row each 0.1 s, a clip being one window."""
     if config.embedding == "mel":
         bands = Mel(bands=64, scale="htk")
         return MelSpectrogram(

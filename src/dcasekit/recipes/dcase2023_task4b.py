@@ -99,12 +99,12 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
 
 def features(config: Config) -> MelSpectrogram:
-    """Give the published front end."""
+    """Return the published front end."""
     return MelSpectrogram.preset("dcase2023_task4b", sequence_time=config.window, sequence_hop_time=config.window)
 
 
 def join(config: Config, dataset: MAESTROReal, fold: str, part: str, scaler: Scaler | None = None) -> DataGenerator:
-    """Give the recordings of a part, joined in the order of the published list if it is there, else in that of their names."""
+    """Return the recordings of a part, joined in the order of the published list if it is there, else in that of their names."""
     clips: Sequence[Clip] = getattr(dataset.split(fold), part)
     path = dataset.root / "development_folds" / f"{fold}_{part.replace('validation', 'val')}.csv"
     listed = path.read_text(encoding="utf-8") if path.exists() else ""

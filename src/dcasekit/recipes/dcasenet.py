@@ -112,7 +112,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
 
 def prepare(config: Config, name: str, data: Mapping[str, Path], out: Path, *, progress: bool) -> tuple[DataGenerator, ...]:
-    """Give random windows to train on, and what to choose epochs on and what to test: three crops of scenes, else whole clips."""
+    """Return random windows to train on, and what to choose epochs on and what to test: three crops of scenes, else whole clips."""
     at = list(TASKS).index(name)
     dataset: Dataset = CLASSES[name](_data.find(DATASETS[at], data, out, clips=120, seconds=1.6), cache=out / "cache")
     FEATURES.extract(dataset, progress=progress)
@@ -128,7 +128,7 @@ def prepare(config: Config, name: str, data: Mapping[str, Path], out: Path, *, p
 
 
 def split(dataset: Dataset) -> list[tuple[Clip, ...]]:
-    """Give clips to train on, to validate on and to test: curated tags in five random folds, the others by their lists."""
+    """Return clips to train on, to validate on and to test: curated tags in five random folds, the others by their lists."""
     if dataset.task == "classification":
         parts = dataset.validation_split(0.2)
         return [tuple(clips) for clips in (parts.train, parts.validation, parts.test)]

@@ -137,7 +137,10 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
 
 def measure(bench: Bench, final: Final, tests: Mapping[tuple[str, int], Results]) -> tuple[dict[str, float], tuple[float, float]]:
-    """Give the accuracy, what its networks would claim by the last epoch and by the best on the test fold; and the accuracy's interval."""
+    """Return the accuracy, what its networks would claim by the last epoch and by the best on the test fold.
+
+    The second value is the accuracy's interval.
+    """
     accuracy, interval = mean_accuracy(tests)
     watched = [bench.answers[network].epochs for networks in final.values() for network in networks]
     last, best = (float(np.mean([pick(epochs) for epochs in watched])) for pick in (lambda epochs: epochs[-1], max))

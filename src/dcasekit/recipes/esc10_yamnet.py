@@ -90,7 +90,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
 
 def front_end(config: Config) -> FeatureExtractor:
-    """Give what the linear model learns from: a row each 0.48 s, a clip being one window."""
+    """Return what the linear model learns from: a row each 0.48 s, a clip being one window."""
     if config.embedding == "mel":
         return MelSpectrogram(sr=16000, audio_win=15600, audio_hop=7680, sequence_time=None)
     return YAMNetEmbedding(weights=config.weights or None)

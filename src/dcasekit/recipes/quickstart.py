@@ -79,13 +79,13 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
 
 def sounds(config: Config, task: Task, data: Mapping[str, Path], out: Path) -> SyntheticSounds:
-    """Give the sounds with the labels of a task."""
+    """Return the sounds with the labels of a task."""
     folder = data.get("synthetic_sounds", out / "sounds")
     return SyntheticSounds(folder, cache=out / "cache", task=task, clips=config.clips, seconds=config.seconds, sr=SR, seed=config.seed)
 
 
 def features(task: Task) -> MelSpectrogram:
-    """Give the features of a task."""
+    """Return the features of a task."""
     return MelSpectrogram(sr=SR, audio_win=800, audio_hop=400, mel=Mel(bands=40), sequence_time=WINDOW[task])
 
 

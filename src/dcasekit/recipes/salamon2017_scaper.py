@@ -137,6 +137,6 @@ def train(config: Config, dataset: UrbanSED, features: MelSpectrogram, out: Path
 
 
 def learn_whole_windows(step: "Step") -> object:
-    """Give the loss of labels that are heard anywhere in a window, also where windows overlap."""
+    """Return the loss of labels that are heard anywhere in a window, also where windows overlap."""
     [part] = step.batches.values()
     return step.loss(step.answer(part), part, part.y.nan_to_num(0.0).amax(1))  # behind a soundscape's end it is silent

@@ -122,7 +122,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
 
 def events(dataset: UrbanSED, features: FeatureExtractor, scaler: Scaler | None = None) -> tuple[DataGenerator, DataGenerator]:
-    """Give what is trained on, and what the epoch is chosen on."""
+    """Return what is trained on, and what the epoch is chosen on."""
     train = DataGenerator(dataset, features, folds=["train"], scaler=scaler)
     return train, DataGenerator(dataset, features, folds=["validate"], train=False)
 
@@ -137,13 +137,13 @@ def join(front: SMel | MST, cnn: SB_CNN_SED, dataset: UrbanSED) -> Concatenated:
 
 
 def learn_bands(step: Any, *, low: float, high: float) -> Any:
-    """Give the squared error of mel bands, which are scaled to [-1, 1]."""
+    """Return the squared error of mel bands, which are scaled to [-1, 1]."""
     part = step.batches[""]
     return (step.answer(part) - 2 * (part.y - low) / (high - low) + 1).square().nanmean()
 
 
 def learn_both(step: Any, *, bands: Mapping[str, Any], share: float) -> Any:
-    """Give the loss of events, and a share of the squared error of the mel bands in between, which `SMel` of these settings computes."""
+    """Return the loss of events, and a share of the squared error of the mel bands in between, which `SMel` of these settings computes."""
     part = step.batches[""]
     levels = step.network.first(part.x)
     wanted = levels.new_tensor(SMel(**bands).target(part.x.cpu().numpy(), bands=levels.shape[2]))

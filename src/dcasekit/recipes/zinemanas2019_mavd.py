@@ -129,7 +129,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
 
 def normalisation(train: DataGenerator) -> dict[str, Any]:
-    """Give the weights that normalise the input by the statistics of training data, without a scale and shift of its own."""
+    """Return the weights that normalise the input by the statistics of training data, without a scale and shift of its own."""
     found = Scaler("standard").fit(train).to_dict()
     mean, variance = np.array(found["mean"], np.float32), np.array(found["squares"], np.float32) / found["count"]
     own = {"weight": np.ones_like(mean), "bias": np.zeros_like(mean), "running_mean": mean, "running_var": variance}

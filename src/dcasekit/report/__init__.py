@@ -56,7 +56,7 @@ class Report:
     energy: Energy | None = field(default_factory=so_far)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as what JSON knows; undefined numbers are ``None``."""
+        """Return everything as JSON values; undefined numbers are ``None``."""
         content = {
             "title": self.title,
             "settings": self.settings,
@@ -69,7 +69,7 @@ class Report:
         return dict(plain(content))
 
     def to_markdown(self) -> str:
-        """Give the numbers as Markdown tables."""
+        """Return the numbers as Markdown tables."""
         parts = [f"# {markdown(self.title)}\n", f"**{TRIAL}**\n" if self.trial else ""]
         parts += [table.markdown() for table in _comparison.tables(self.sections, self._pairs)]
         for section in self.sections:
@@ -84,7 +84,7 @@ class Report:
         return "\n".join(part for part in parts if part)
 
     def to_html(self) -> str:
-        """Give one self-contained page: charts, tables, how to use the model, and clips to hear and see."""
+        """Return one self-contained page: charts, tables, how to use the model, and clips to hear and see."""
         about = [
             self.environment.get("date", ""),
             *(f"{name} {text(value)}" for name, value in self.data.items()),
@@ -108,7 +108,7 @@ class Report:
         return bool(self.settings.get("quick"))
 
     def to_frame(self) -> Any:
-        """Give all numbers as a `pandas.DataFrame`: section, fold, number, value."""
+        """Return all numbers as a `pandas.DataFrame`: section, fold, number, value."""
         return data_frame(
             [
                 {"section": section.name, "fold": fold, "number": name, "value": value}
@@ -119,7 +119,7 @@ class Report:
         )
 
     def save(self, folder: PathLike) -> Path:
-        """Write ``report.json``, ``report.md`` and ``report.html``, each atomically; give back the path of the last.
+        """Write ``report.json``, ``report.md`` and ``report.html``, each atomically; return the path of the last.
 
         A clip whose audio cannot be read any more gets a note in place of a player.
 

@@ -102,7 +102,7 @@ def _draw_events(samples: FloatArray | None, example: Example, rows: float, figu
 
 
 def _read(path: Path | None, seen: Seconds, heard: Seconds) -> tuple[FloatArray | None, str, str]:
-    """Give samples to see, sound to hear as a data URI, and what a reader should know of either."""
+    """Return samples to see, sound to hear as a data URI, and what a reader should know of either."""
     if path is None:
         return None, "", "No audio file is known for this clip."
     try:

@@ -41,7 +41,7 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def to_dict(found: Pairs) -> list[dict[str, Any]]:
-    """Give the tests as what JSON knows."""
+    """Return the tests as JSON values."""
     adjusted = holm([one.p for one in found.values()])
     return [
         {"first": a, "second": b, "difference": one.difference, "interval_95": one.interval, "p": one.p, "p_holm": p}
@@ -50,7 +50,7 @@ def to_dict(found: Pairs) -> list[dict[str, Any]]:
 
 
 def tables(sections: Sequence[Section], found: Pairs) -> list[Table]:
-    """Give the systems, and the tests between them; nothing without tests."""
+    """Return the systems, and the tests between them; nothing without tests."""
     if not found:
         return []
     number = name(sections[0].pooled.headline)
@@ -82,7 +82,7 @@ def tables(sections: Sequence[Section], found: Pairs) -> list[Table]:
 
 
 def cards(sections: Sequence[Section], found: Pairs) -> list[Card]:
-    """Give both tables, and a picture of the first; nothing without tests."""
+    """Return both tables, and a picture of the first; nothing without tests."""
     if not found:
         return []
     number = name(sections[0].pooled.headline)

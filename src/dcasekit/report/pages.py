@@ -34,7 +34,7 @@ class Writable(Protocol):
 
 
 def save(report: Writable, folder: PathLike) -> Path:
-    """Write ``report.json``, ``report.md`` and ``report.html``, each atomically; give back the path of the last."""
+    """Write ``report.json``, ``report.md`` and ``report.html``, each atomically; return the path of the last."""
     if not is_first():
         return Path(folder, FILES[-1])
     check_folder(folder)
@@ -97,7 +97,7 @@ def table_card(table: Table, *, pictures: Sequence[str] = (), note: str = "") ->
 
 
 def bars_height(count: int) -> float:
-    """Give the pixels that so many bars and their axis need."""
+    """Return the pixels that so many bars and their axis need."""
     return _BAR * max(count, 1) + 52
 
 

@@ -47,7 +47,7 @@ class RunsSection:
         return {key: _mean(key, list(values.values())) for key, values in self.values.items()}
 
     def deviation(self, measure: str) -> float:
-        """Give the standard deviation (of a sample) between runs; of one run there is none: NaN."""
+        """Return the standard deviation (of a sample) between runs; of one run there is none: NaN."""
         return _deviation(list(self.values[measure].values()))
 
     @property
@@ -62,7 +62,7 @@ class RunsSection:
         return [set_beside(self.measured, self.published, who), Table(("run", *map(name, self.values)), rows, title="Runs")]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as what JSON knows."""
+        """Return everything as JSON values."""
         measures = {
             key: {"value": one.value, "interval_95": one.interval, "deviation": self.deviation(key), "runs": self.values[key]}
             for key, one in self.measured.items()
@@ -106,13 +106,13 @@ class RunsReport:
     energy: Energy | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as what JSON knows; undefined numbers are ``None``."""
+        """Return everything as JSON values; undefined numbers are ``None``."""
         energy = None if self.energy is None else self.energy.to_dict()
         content = {"title": self.title, "settings": self.settings, "environment": self.environment, "energy": energy}
         return dict(plain(content | {"sections": [section.to_dict() for section in self.sections]}))
 
     def to_markdown(self) -> str:
-        """Give the numbers as Markdown tables."""
+        """Return the numbers as Markdown tables."""
         parts = [f"# {markdown(self.title)}\n", f"**{TRIAL}**\n" if self.settings.get("quick") else ""]
         for section in self.sections:
             notes = "\n".join(f"- {markdown(note)}" for note in section.notes)
@@ -123,7 +123,7 @@ class RunsReport:
         return "\n".join(part for part in parts if part)
 
     def to_html(self) -> str:
-        """Give one self-contained page."""
+        """Return one self-contained page."""
         return render(
             "report.html",
             title=self.title,
@@ -137,7 +137,7 @@ class RunsReport:
         )
 
     def save(self, folder: PathLike) -> Path:
-        """Write ``report.json``, ``report.md`` and ``report.html``; give back the path of the last."""
+        """Write ``report.json``, ``report.md`` and ``report.html``; return the path of the last."""
         return save(self, folder)
 
     def _about(self) -> list[Table]:
@@ -145,7 +145,7 @@ class RunsReport:
 
 
 def _view(section: RunsSection) -> dict[str, Any]:
-    """Give all that the template of a report shows of a section."""
+    """Return all that the template of a report shows of a section."""
     main, runs = section.tables
     charts = draw_published(section.measured, section.published, section.name, "our runs")
     first, *_ = section.values.values()

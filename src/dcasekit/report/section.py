@@ -160,12 +160,12 @@ class Section:
         return [*self.notes, *([self.energy.note] if self.energy and self.energy.note else [])]
 
     def spread(self, number: str) -> tuple[float, float]:
-        """Give mean and standard deviation (of a sample) of a number over the folds; one fold has no deviation: NaN."""
+        """Return mean and standard deviation (of a sample) of a number over the folds; one fold has no deviation: NaN."""
         values = np.array([numbers[number] for numbers in self.numbers.values()])
         return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as what JSON knows."""
+        """Return everything as JSON values."""
         _, deviation = (0.0, float("nan")) if self.measures else self.spread(self.headline)
         content = {
             "name": self.name,
@@ -266,7 +266,7 @@ def _headline(section: Section) -> list[Fact]:
 
 
 def tables(section: Section) -> list[Table]:
-    """Give every table of a section, in the order of reading; an empty one is left out."""
+    """Return every table of a section, in the order of reading; an empty one is left out."""
     settings = section.model.get("settings") or {}
     numbers = (_tabulate_published(section), _folds(section), _labels(section), _tabulate_confusions(section))
     return [table for table in (*numbers, *section.own_tables, settings_table("Model settings", settings)) if table.rows]

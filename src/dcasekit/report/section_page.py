@@ -27,7 +27,7 @@ _TITLES = {"detection": "Clips from the worst to the best"}
 
 
 def view(section: Section) -> dict[str, Any]:
-    """Give all that a template shows of a section."""
+    """Return all that a template shows of a section."""
     details = {table.title: table for table in tables(section)}
     published, numbers = details.pop(PUBLISHED, None), details.pop("Folds", None) or details.pop("Numbers")
     confused = details.pop(CONFUSED, None)

@@ -64,7 +64,7 @@ def show(key: str, value: float) -> str:
 
 
 def writer_for(key: str) -> Callable[[float], str]:
-    """Give how a kind of number is written: shares as percentages, errors, which may exceed 1, as they are."""
+    """Return how a kind of number is written: shares as percentages, errors, which may exceed 1, as they are."""
     return _decimal if "error" in key else percent
 
 

@@ -186,7 +186,7 @@ class Results:
         ]
 
     def to_frame(self) -> Any:
-        """Give `table` as a pandas DataFrame, a row per label, for notebooks.
+        """Return `table` as a pandas DataFrame, a row per label, for notebooks.
 
         Raises
         ------
@@ -242,7 +242,7 @@ class Results:
         return Comparison(difference, (low, high), paired.permutation(stacked, clips, groups=self._units))
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the numbers as what JSON knows; undefined ones are ``None``."""
+        """Return the numbers as JSON values; undefined ones are ``None``."""
         content = plain(
             {
                 "task": self.task,

@@ -33,7 +33,7 @@ class Judged:
 
 
 def clip_scores(results: Results) -> FloatArray:
-    """Give the scores of whole clips, (clips, labels): the mean over time, of detection the maximum."""
+    """Return the scores of whole clips, (clips, labels): the mean over time, of detection the maximum."""
     return results._clip_scores
 
 
@@ -80,7 +80,7 @@ def label_intervals(results: Results) -> dict[str, tuple[float, float]]:
 
 
 def _statistic(results: Results, label: int, clips: NDArray[np.intp]) -> Callable[[FloatArray], NDArray[np.float64]]:
-    """Give a label's number as a function of the weights of some of the clips that are counted."""
+    """Return a label's number as a function of the weights of some of the clips that are counted."""
     counted = results._counted[clips]
     truth, scores = results.truth[counted], clip_scores(results)[counted]
     if results.task == "classification":

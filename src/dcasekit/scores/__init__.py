@@ -75,12 +75,12 @@ class Scores:
         return f"Scores({frames} x {labels}, {self.edges[0]:g} to {self.edges[-1]:g} s: {best}{more})"
 
     def top(self, n: int = 5, *, how: Literal["mean", "max"] = "mean") -> list[tuple[str, float]]:
-        """Give the `n` labels of highest score in the whole clip, as `pool` has it, with their scores, the highest first."""
+        """Return the `n` labels of highest score in the whole clip, as `pool` has it, with their scores, the highest first."""
         pooled = pool(self, how=how).values[0]
         return [(self.labels[k], float(pooled[k])) for k in np.argsort(-pooled, kind="stable")[:n]]
 
     def at(self, seconds: Seconds) -> dict[str, float]:
-        """Give the scores of the frame that holds an instant: label -> score.
+        """Return the scores of the frame that holds an instant: label -> score.
 
         Raises
         ------
@@ -92,7 +92,7 @@ class Scores:
         return dict(zip(self.labels, self.values[frame].tolist(), strict=True))
 
     def to_frame(self) -> Any:
-        """Give a pandas DataFrame with a row per frame: ``onset``, ``offset``, and a column per label.
+        """Return a pandas DataFrame with a row per frame: ``onset``, ``offset``, and a column per label.
 
         Raises
         ------
@@ -203,7 +203,7 @@ def median_filter(
 
 
 def odd_frames(scores: Scores, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the odd number of frames that comes nearest to so many seconds, per label."""
+    """Return the odd number of frames that comes nearest to so many seconds, per label."""
     lengths = np.diff(scores.edges)
     hop = float(np.median(lengths))
     if not np.allclose(lengths[1:-1], hop, rtol=0.1, atol=0):  # a tenth: edges in files are rounded

@@ -172,7 +172,7 @@ class Joining:
         self._framed: bool | None = None
 
     def add(self, answers: FloatArray, *, whole: bool = False) -> Scores | None:
-        """Take the answers for the next windows; give the scores that are final now, if any are.
+        """Take the answers for the next windows; return the scores that are final now, if any are.
 
         Parameters
         ----------
@@ -189,7 +189,7 @@ class Joining:
         return self._give(start + min(step, self._grid.length - 1) if whole else start, self._grid)
 
     def finish(self, grid: Grid) -> Scores | None:
-        """Give the rest, now that the grid of the recording is known."""
+        """Return the rest, now that the grid of the recording is known."""
         self._grid = grid
         return self._give(grid.frames if self._framed else self._windows, grid, last=True)
 
@@ -224,7 +224,7 @@ class Joining:
             self._counts[first : first + length] += 1
 
     def _give(self, until: int, grid: Grid, *, last: bool = False) -> Scores | None:
-        """Give the rows up to `until`."""
+        """Return the rows up to `until`."""
         if last and self._framed and grid.window is None:
             return grid.join(self._rows[None], self._labels)
         count = until - self._given

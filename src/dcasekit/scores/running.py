@@ -51,7 +51,7 @@ class Finding:
             )
 
     def find(self, parts: Iterable[Scores]) -> Iterator[Event]:
-        """Give the events of a recording, sorted, as soon as no earlier one can follow.
+        """Yield the events of a recording, sorted, as soon as no earlier one can follow.
 
         Parameters
         ----------
@@ -80,7 +80,7 @@ class RunningEvents:
         self.now: Seconds = 0.0  # where the scores end
 
     def add(self, scores: Scores) -> list[Event]:
-        """Take the next scores; give the events that are over."""
+        """Take the next scores; return the events that are over."""
         self.labels, self.now = scores.labels, float(scores.edges[-1])
         active = scores.values > limits(self._threshold, scores.labels)
         over: list[Event] = []
@@ -126,7 +126,7 @@ def _runs(parts: Iterable[Scores], threshold: PerLabel) -> Iterator[Event]:
 
 
 def running_median(parts: Iterable[Scores], *, seconds: PerLabel) -> Iterator[Scores]:
-    """Smooth scores part by part as `median_filter` does, with zeros beyond the ends; give as many frames in all.
+    """Smooth scores part by part as `median_filter` does, with zeros beyond the ends; yield as many frames in all.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ class RunningPool:
         self.labels = scores.labels
 
     def top(self, n: int) -> list[tuple[str, float]]:
-        """Give the `n` labels of highest score, the highest first."""
+        """Return the `n` labels of highest score, the highest first."""
         pooled = self._values if self._how == "max" else self._values / self._seconds
         return [(self.labels[k], float(np.float32(pooled[k]))) for k in np.argsort(-pooled.astype(np.float32), kind="stable")[:n]]
 
@@ -241,7 +241,7 @@ class RunningOverview:
             self._edges, self._group = self._edges[::2], 2 * self._group
 
     def scores(self) -> Scores:
-        """Give what came so far."""
+        """Return what came so far."""
         values, edges = self._values, self._edges
         if len(self._rest):
             values, edges = np.concatenate([values, self._rest.max(axis=0, keepdims=True)]), [*edges, float(self._starts[0])]

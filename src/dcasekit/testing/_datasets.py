@@ -80,7 +80,7 @@ def _check_splits(dataset: Dataset) -> None:
 
 
 def _twin(dataset: Dataset, folder: Path) -> Dataset:
-    """Copy a dataset's files, and give a dataset that reads the copy."""
+    """Copy a dataset's files, and return a dataset that reads the copy."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(dataset.root, folder, ignore=shutil.ignore_patterns("features", "augmented", "audio[0-9]*"))
     twin = copy.copy(dataset)

@@ -34,7 +34,7 @@ def check_oracle(dataset: Dataset, cache: Path) -> None:
 
 
 def answer_truth(generator: DataGenerator) -> Results:
-    """Give the results of an oracle: where times are unknown it answers with the clip's tags, what nobody knows by chance."""
+    """Return the results of an oracle: where times are unknown it answers with the clip's tags, what nobody knows by chance."""
     rng, reference, scores = np.random.default_rng(0), generator.reference(), []
     for clip, target, tags in zip(generator.clip_windows(), generator.get_data()[1], reference["truth"], strict=True):
         answers = np.where(np.isnan(target), np.where(np.isnan(tags), rng.random(target.shape), tags), target)

@@ -72,7 +72,7 @@ def read_first_line(path: PathLike) -> str:
 
 
 def read_lines(path: PathLike) -> list[tuple[int, str]]:
-    """Give number and text of the lines that are neither empty nor Audacity's second line of a label, its frequencies."""
+    """Return number and text of the lines that are neither empty nor Audacity's second line of a label, its frequencies."""
     lines = enumerate(read_text(path).split("\n"), 1)
     return [(count, line) for count, line in lines if line.strip() and not line.startswith("\\")]
 

@@ -28,7 +28,7 @@ def names() -> tuple[str, ...]:
 
 
 def card(name: str) -> dict[str, Any]:
-    """Give what is known of a trained model.
+    """Return what is known of a trained model.
 
     Returns
     -------

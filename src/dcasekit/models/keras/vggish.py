@@ -82,7 +82,7 @@ class _PostProcess(keras.layers.Layer):  # type: ignore[misc]
         self.pca_means = self.add_weight(name="pca_means", shape=(shape[1],), initializer="zeros", trainable=False)
 
     def call(self, embedding: Any) -> Any:
-        """Give whole numbers as floats: (windows, components)."""
+        """Return whole numbers as floats: (windows, components)."""
         rotated = keras.ops.matmul(embedding - self.pca_means, keras.ops.transpose(self.pca_matrix))
         # The published cast to 8 bits cuts, it does not round.
         return keras.ops.floor((keras.ops.clip(rotated, -2, 2) + 2) * (255 / 4))

@@ -25,5 +25,5 @@ class LogisticRegression(SklearnModelContainer):
     max_iter: int = 1000
 
     def estimator_parameters(self) -> dict[str, Any]:
-        """Give what the estimator's constructor is called with."""
+        """Return what the estimator's constructor is called with."""
         return {"C": self.C, "max_iter": self.max_iter, **self.parameters}

@@ -25,5 +25,5 @@ class NearestNeighbours(SklearnModelContainer):
     n_neighbors: int = 5
 
     def estimator_parameters(self) -> dict[str, Any]:
-        """Give what the estimator's constructor is called with."""
+        """Return what the estimator's constructor is called with."""
         return {"n_neighbors": self.n_neighbors, **self.parameters}

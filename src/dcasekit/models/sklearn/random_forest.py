@@ -28,6 +28,6 @@ class RandomForest(SklearnModelContainer):
     min_samples_leaf: int = 1
 
     def estimator_parameters(self) -> dict[str, Any]:
-        """Give what the estimator's constructor is called with."""
+        """Return what the estimator's constructor is called with."""
         own = {"n_estimators": self.n_estimators, "max_depth": self.max_depth, "min_samples_leaf": self.min_samples_leaf}
         return {**own, **self.parameters}

@@ -28,5 +28,5 @@ class SVM(SklearnModelContainer):
     gamma: Literal["scale", "auto"] | float = "scale"
 
     def estimator_parameters(self) -> dict[str, Any]:
-        """Give what the estimator's constructor is called with."""
+        """Return what the estimator's constructor is called with."""
         return {"C": self.C, "kernel": self.kernel, "gamma": self.gamma, **self.parameters}
