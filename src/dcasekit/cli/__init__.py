@@ -184,6 +184,9 @@ def train(  # noqa: PLR0913 - options of a command
         Literal["clip", "window", "frame"] | None,
         typer.Option(help="What the labels are of.  \\[default: follows the network and the task]", show_default=False),
     ] = None,
+    buffer: Annotated[
+        int | None, typer.Option(metavar="WINDOWS", help="Read shards, and shuffle so many windows in memory: for network storage.")
+    ] = None,
     scores: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the test clips' scores over time, a TSV each.")] = None,
     seed: o.Seed = 0,
     cache: o.Cache = None,
@@ -217,6 +220,7 @@ def train(  # noqa: PLR0913 - options of a command
         validation=not no_validation,
         scaler=front_end.scaler if scaler is None else None if scaler == "none" else scaler,
         target=target,
+        buffer=buffer,
     ).check()
     run.features.extract(source, jobs=jobs, on_error=on_error, progress=progress)
     report = (partial(work.run_folds, run) if fold == "all" else run.run)(out, progress=not quiet, scores=scores)

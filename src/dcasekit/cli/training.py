@@ -54,6 +54,7 @@ class TrainingRun:
     validation : whether to choose the epoch on the protocol's validation clips.
     scaler : fitted on the training windows; ``None``: none.
     target : see `DataGenerator`; ``None`` follows network and task.
+    buffer : see `DataGenerator`.
     training : its seed is also that of the order of windows.
     freeze : what stays as it is of a trained model that is tuned, see `ModelContainer.fine_tune`; ``None``: the model is trained anew.
     """
@@ -66,6 +67,7 @@ class TrainingRun:
     validation: bool = True
     scaler: Normalizer | None = "standard"
     target: Target | None = None
+    buffer: int | None = None
     freeze: str | None = None
 
     def check(self) -> Self:
@@ -106,7 +108,7 @@ class TrainingRun:
             claim(out, plain(self.to_dict()))
         split = self.dataset.split(self.fold, validation=self.validation)
         generator = partial(DataGenerator, self.dataset, self.features, target=self.target, seed=self.training.seed)
-        train = generator(folds=split.train)
+        train = generator(folds=split.train, buffer=self.buffer)
         scaler = None if self.scaler is None else Scaler(self.scaler).fit(train)
         train.set_scaler(scaler)
         validation = generator(folds=split.validation, train=False, scaler=scaler) if split.validation else None
@@ -139,7 +141,7 @@ class TrainingRun:
             "scaler": self.scaler,
             "target": self.target,
             "training": self.training.to_dict(),
-            **({} if self.freeze is None else {"freeze": self.freeze}),
+            **{name: value for name in ("buffer", "freeze") if (value := getattr(self, name)) is not None},
         }
 
     def _report(self, results: Results, split: Split, history: list[dict[str, float]], seconds: float, saved: Path) -> Report:

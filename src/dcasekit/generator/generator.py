@@ -15,18 +15,21 @@ from numpy.typing import NDArray
 
 from dcasekit.annotations import Clip, clip_to_vector
 from dcasekit.core.origin import recognize
+from dcasekit.core.parallel import prefetch
 from dcasekit.core.units import FloatArray
 from dcasekit.datasets.base import Dataset, Task
 from dcasekit.errors import DatasetError
-from dcasekit.features._store import Entry
+from dcasekit.features._store import Entry, FeatureStore
 from dcasekit.features.base import FeatureExtractor
 from dcasekit.generator.batch import Batch, batch_bounds
 from dcasekit.generator.scaler import Scaler
+from dcasekit.generator.shards import Loaded, Stage, stages
 from dcasekit.generator.stream import ClipWindows, stored_windows
 from dcasekit.scores.grid import Target
 
 _log = logging.getLogger(__name__)
 
+Frames: TypeAlias = FeatureStore | Loaded
 Windows: TypeAlias = Literal["all", "random", "joined"]
 
 
@@ -52,6 +55,8 @@ class DataGenerator:
         into windows without overlap, which may hold the end of one clip and the beginning of the next; the rest that fills no window is
         left out (the DCASE 2023 task 4B baseline; targets are frames). What is predicted or evaluated has all windows of each clip, and
         whole clips where they are joined.
+    buffer : windows in memory, for stores that are slow at random places, such as network storage: an epoch then reads shards, an eighth of
+        the buffer each, in random order, and gives windows drawn from the buffer. ``None``: drawn from all, each read by itself.
 
     Raises
     ------
@@ -76,9 +81,10 @@ class DataGenerator:
         seed: int = 0,
         task: Task | None = None,
         windows: Windows = "all",
+        buffer: int | None = None,
     ) -> None:
         self.dataset, self.features, self.train, self.batch_size, self.seed = dataset, features, train, batch_size, seed
-        self.scaler, self.windows = scaler, windows
+        self.scaler, self.windows, self.buffer = scaler, windows, buffer
         self._store = features.store(dataset)
         self.clips = self._stored(_chosen(dataset, folds))
         self._wanted = target.store(dataset) if isinstance(target, FeatureExtractor) else None
@@ -114,7 +120,7 @@ class DataGenerator:
         """Hash of what decides the batches: clips, what is known of them, features and the audio they were made of, windows, scaler."""
         target = self.target.settings if isinstance(self.target, FeatureExtractor) else self.target
         facts = [self.features.settings, target, self.labels, self.scaler and self.scaler.to_dict(), self.train, self.task, self.windows]
-        digest = hashlib.sha256(json.dumps(facts).encode())
+        digest = hashlib.sha256(json.dumps(facts if self.buffer is None else [*facts, self.buffer]).encode())
         for clip in self.clips:
             entry = self._store.entry(clip.id)
             audio = (entry.frames, entry.dims, entry.duration, entry.channel, entry.origin.size, entry.origin.digest)
@@ -143,10 +149,39 @@ class DataGenerator:
     def batches(self, epoch: int, batch_size: int, *, seed: int, drop_last: bool = False, first: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from a first one on; the same seed and epoch give the same batches, whatever went before."""
         rng = np.random.default_rng((seed, epoch))
+        bounds = batch_bounds(self.size, batch_size, drop_last=drop_last)[first:]
+        if self.buffer is not None:
+            yield from self._buffered(rng, bounds)
+            return
         order = rng.permutation(self.size) if self.train else np.arange(self.size)
         places = self._places if self.windows != "random" else self._draw_places(rng)
-        for bounds in batch_bounds(len(order), batch_size, drop_last=drop_last)[first:]:
-            yield self._batch(places[order[bounds]])
+        for each in bounds:
+            yield self._batch(places[order[each]], self._store, self._wanted)
+
+    def _buffered(self, rng: np.random.Generator, bounds: Sequence[slice]) -> Iterator[Batch]:
+        """Give the batches that lie within bounds of an epoch, of windows that are read shard by shard."""
+        places = self._places if self.windows != "random" else self._draw_places(rng)
+        entries = [self._store.entry(clip.id) for clip in self.clips]
+        files, firsts = np.array([entry.file for entry in entries]), np.array([entry.first for entry in entries])
+        on_disk = np.lexsort((firsts[places[:, 0]] + places[:, 1], np.unique(files, return_inverse=True)[1][places[:, 0]]))
+        epoch = list(stages(on_disk, cast("int", self.buffer), rng))
+        order = np.concatenate([stage.given for stage in epoch])
+        wanted = np.zeros(len(order), np.bool_)
+        for each in bounds:
+            wanted[order[each]] = True
+        stores = [Loaded(store) for store in (self._store, self._wanted) if store is not None]
+
+        def load(stage: Stage) -> int:
+            found = [each for window in stage.read[wanted[stage.read]] for each in self._stretches(*places[window].tolist())]
+            for loaded in stores:
+                loaded.load((self.clips[index].id, start, stop) for index, start, stop in found)
+            return len(stage.given)
+
+        loads, ready = iter(prefetch(map(load, epoch), 1)), 0
+        for each in bounds:
+            while ready < each.stop:
+                ready += next(loads)
+            yield self._batch(places[order[each]], *stores)
 
     def get_data(self) -> tuple[Any, Any]:
         """Return all data in memory.
@@ -249,13 +284,13 @@ class DataGenerator:
         steps = np.array([grid.step for grid in self._grids])
         return np.stack([np.arange(len(choices)), rng.integers(0, choices) * steps], axis=1)
 
-    def _batch(self, places: NDArray[np.int64]) -> Batch:
+    def _batch(self, places: NDArray[np.int64], store: Frames, wanted: Frames | None = None) -> Batch:
         windows = [self._stretches(index, start) for index, start in places.tolist()]
         length = self.features.sequence_frames or max(self._grids[index].length for index in places[:, 0])
-        parts = [np.concatenate([self._store.read(self.clips[i].id, a, b) for i, a, b in window]) for window in windows]
+        parts = [np.concatenate([store.read(self.clips[i].id, a, b) for i, a, b in window]) for window in windows]
         x = np.stack([_filled(part, length, mode="reflect") for part in parts])
         mask = np.arange(length) < np.array([len(part) for part in parts])[:, None]
-        y = np.stack([self._window_target(window, length) for window in windows])
+        y = np.stack([self._window_target(window, length, wanted) for window in windows])
         if self.scaler is not None:
             x = self.scaler.transform(x)
         clips = tuple(self.clips[index].id for index in places[:, 0])
@@ -277,11 +312,12 @@ class DataGenerator:
     def _clip_target(self, index: int) -> FloatArray:
         """Targets of a clip: (windows, labels), or (windows, frames, labels) for frames."""
         grid = self._grids[index]
-        return np.stack([self._window_target([(index, start, start + grid.real(start))], grid.length) for start in grid.starts])
+        windows = ([(index, start, start + grid.real(start))] for start in grid.starts)
+        return np.stack([self._window_target(window, grid.length, self._wanted) for window in windows])
 
-    def _window_target(self, stretches: list[tuple[int, int, int]], length: int) -> FloatArray:
-        if self._wanted is not None:
-            frames = [self._wanted.read(self.clips[index].id, start, stop) for index, start, stop in stretches]
+    def _window_target(self, stretches: list[tuple[int, int, int]], length: int, wanted: Frames | None) -> FloatArray:
+        if wanted is not None:
+            frames = [wanted.read(self.clips[index].id, start, stop) for index, start, stop in stretches]
         elif self.target == "frame":
             frames = [self._draw(index)[start:stop] for index, start, stop in stretches]
         else:
@@ -304,6 +340,8 @@ def _check_windows(data: DataGenerator) -> None:
     """Refuse windows and targets that do not go together."""
     if data.windows not in get_args(Windows):
         raise DatasetError(f"windows must be one of {', '.join(get_args(Windows))}; got {data.windows!r}")
+    if data.buffer is not None and (data.buffer < 1 or not data.train):
+        raise DatasetError(f"buffer is the number of windows that are shuffled in memory, where train=True; got {data.buffer}")
     if data.windows != "all" and data.features.sequence_frames is None:
         raise DatasetError(f"windows={data.windows!r} cuts windows of one length; give the features a sequence_time")
     if data.windows == "joined" and data.target in ("clip", "window"):
