@@ -34,7 +34,7 @@ from dcasekit.models import SB_CNN
 COMMANDS = [
     "datasets list", "datasets info", "datasets stats", "datasets download", "datasets validate", "datasets split", "datasets convert",
     "models list", "models info", "models trained", "models export", "models calibrate", "features", "recipes",
-    "extract", "augment", "train", "fine-tune", "evaluate", "predict", "watch", "score", "run", "reproduce", "app", "tag", "probe",
+    "extract", "augment", "train", "fine-tune", "evaluate", "predict", "watch", "score", "run", "reproduce", "sweep", "app", "tag", "probe",
     "search",
 ]  # fmt: skip
 SMALL = ["-F", "sr=8000", "-F", "audio_win=256", "-F", "audio_hop=200", "-F", "mel.bands=8"]
@@ -123,7 +123,7 @@ def test_help_is_quick_and_imports_nothing_heavy():
     script = (
         "import sys; sys.argv = ['dcasekit', '--help']\nfrom dcasekit import cli\n"
         "try:\n    cli.main()\nexcept SystemExit as end:\n    assert not end.code\n"
-        "print(sorted({'torch', 'numpy', 'scipy', 'soundfile', 'joblib'} & set(sys.modules)))"
+        "print(sorted({'torch', 'numpy', 'scipy', 'soundfile', 'joblib', 'optuna'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("[]\n")

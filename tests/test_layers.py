@@ -51,6 +51,7 @@ OPEN = {
     "features._store",
     "augmentations._dataset",
     "recipes._runs",
+    "recipes._sweep",
     "recipes._certificate",
 }
 # A leaf that is a variant of another leaf; all other leaves stand alone.
@@ -82,6 +83,7 @@ HEAVY = {
     "soundfile": ["audio/*.py", "report/__init__.py"],
     "soxr": ["audio/*.py"],
     "codecarbon": ["core/energy.py"],
+    **dict.fromkeys(["optuna", "sqlalchemy"], ["recipes/_sweep.py"]),
     "sox": ["augmentations/_sox.py"],
     "umap": ["containers/projection.py"],
     "sklearn": ["containers/projection.py", "containers/sklearn.py", "models/sklearn/*.py"],

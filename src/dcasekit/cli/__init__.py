@@ -22,6 +22,7 @@ from dcasekit.cli import prediction as _cli_prediction
 from dcasekit.cli import probing as _cli_probing
 from dcasekit.cli import recipes as _cli_recipes
 from dcasekit.cli import searching as _cli_searching
+from dcasekit.cli import sweeping as _cli_sweeping
 from dcasekit.cli import tagging as _cli_tagging
 from dcasekit.cli import tuning as _cli_tuning
 from dcasekit.cli import watch as _cli_watch
@@ -377,6 +378,12 @@ app.command(
         "dcasekit reproduce esc10 --run runs/esc10",
     )
 )(_cli_recipes.reproduce)
+app.command(
+    epilog=_cli_output.examples(
+        "dcasekit sweep esc10 --data data/ESC-50 --vary learning_rate=1e-4..1e-2 --vary crop_frames=128,256 --trials 30",
+        "dcasekit sweep quickstart --quick --vary batch_size=4..32 --trials 3",
+    )
+)(_cli_sweeping.sweep)
 app.command(epilog=_cli_output.examples("dcasekit app", "dcasekit app my/recordings esc10=data/ESC-50 --runs runs"))(_cli_web.app)
 
 

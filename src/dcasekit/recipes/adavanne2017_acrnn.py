@@ -81,11 +81,7 @@ BANDS = {
 @measured
 def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool = False) -> Report:
     """Train a network for each fold, both ways to choose the epoch, and save networks and report; interrupted, it goes on."""
-    root = _data.find(DATASETS[0], data, out, clips=100, seconds=2.0, seed=config.seed, sr=44100)
-    dataset = TUTSoundEvents2017(root, cache=out / "cache")
-    seconds = config.frames * 1024 / 44100
-    features = MelSpectrogram.preset("a_crnn", sequence_time=seconds, sequence_hop_time=seconds)
-    features.extract(dataset, progress=progress)
+    dataset, features = prepare(config, data, out, progress=progress)
     folds = [fold for fold in dataset.present_folds if fold != "test"][: config.folds]
     began = time.perf_counter()
     work, networks = partial(train, config, dataset, features, out), [(choice, fold) for choice in CHOICES for fold in folds]
@@ -96,6 +92,22 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
     report = Report(title=title, settings=asdict(config), sections=sections, environment=environment())
     report.save(out)
     return report
+
+
+def prepare(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool) -> tuple[TUTSoundEvents2017, MelSpectrogram]:
+    """Give dataset and front end."""
+    root = _data.find(DATASETS[0], data, out, clips=100, seconds=2.0, seed=config.seed, sr=44100)
+    dataset, seconds = TUTSoundEvents2017(root, cache=out / "cache"), config.frames * 1024 / 44100
+    features = MelSpectrogram.preset("a_crnn", sequence_time=seconds, sequence_hop_time=seconds)
+    features.extract(dataset, progress=progress)
+    return dataset, features
+
+
+def score_validation(config: Config, data: Mapping[str, Path], out: Path, *, resume: Path, progress: bool = False) -> float:
+    """Error rate, negated, of the best epoch on the second fold, in segments of 1 s; the first fold is kept for a test."""
+    dataset, features = prepare(config, data, out, progress=progress)
+    train(config, dataset, features, resume, ("other", "fold1"))
+    return -min(record["val_error_rate"] for record in load(resume / "models" / "other" / "fold1").history)
 
 
 def train(config: Config, dataset: Dataset, features: MelSpectrogram, out: Path, network: tuple[Choice, str]) -> None:

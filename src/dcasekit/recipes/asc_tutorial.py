@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dcasekit.annotations import Clip
 from dcasekit.containers.schedules import inverse_decay
@@ -71,14 +72,8 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
     data : ``tut_urban_acoustic_scenes_2018``: its folder; without it synthetic sounds.
     out : folder for features, network and report.
     """
-    root = _data.find(DATASETS[0], data, out, clips=config.clips or 240, seconds=config.seconds, seed=config.seed)
-    dataset = TUTUrbanAcousticScenes2018(root, cache=out / "cache")
-    split = dataset.validation_split(config.validation, balance="identifier_two_level_hierarchy", seed=config.split_seed)
-    features = MelSpectrogram.preset("asc_tutorial", sequence_time=config.seconds, sequence_hop_time=config.seconds)
-    features.extract(dataset, progress=progress)
-
+    dataset, split, of = _prepare(config, data, out, progress=progress)
     began = time.perf_counter()
-    of = partial(DataGenerator, dataset, features)
     model = _train(config, of(folds=split.train), of(folds=split.validation, train=False), out, progress=progress)
     results = model.evaluate(of(folds=split.test, train=False))
     section = Section(
@@ -99,6 +94,23 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
     report = Report(title=title, settings=asdict(config), sections=[section], environment=environment())
     report.save(out)
     return report
+
+
+def score_validation(config: Config, data: Mapping[str, Path], out: Path, *, resume: Path, progress: bool = False) -> float:
+    """Accuracy of the best epoch on validation clips, which are of other locations than the training clips."""
+    _, split, of = _prepare(config, data, out, progress=progress)
+    history = _train(config, of(folds=split.train), of(folds=split.validation, train=False), resume, progress=progress).history
+    return max(record["val_accuracy"] for record in history if record["epoch"] >= config.best_from)
+
+
+def _prepare(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool) -> tuple[Dataset, Split, Any]:
+    """Give the dataset, its split, and what makes batches of clips."""
+    root = _data.find(DATASETS[0], data, out, clips=config.clips or 240, seconds=config.seconds, seed=config.seed)
+    dataset = TUTUrbanAcousticScenes2018(root, cache=out / "cache")
+    features = MelSpectrogram.preset("asc_tutorial", sequence_time=config.seconds, sequence_hop_time=config.seconds)
+    features.extract(dataset, progress=progress)
+    split = dataset.validation_split(config.validation, balance="identifier_two_level_hierarchy", seed=config.split_seed)
+    return dataset, split, partial(DataGenerator, dataset, features)
 
 
 def _train(config: Config, train: DataGenerator, validation: DataGenerator, out: Path, *, progress: bool) -> SceneCNN:

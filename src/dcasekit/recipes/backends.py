@@ -42,6 +42,7 @@ class Config:
 
 QUICK = Config(epochs=1, clips=50, epochs_before=1, quick=True)
 
+NO_VALIDATION = "it compares systems, and none of them is the one to be improved"
 DATASETS = ("esc10",)
 
 SYSTEMS = {"SB-CNN (PyTorch)": "sb_cnn", "SB-CNN (Keras)": "keras.sb_cnn", "random forest": "sklearn.random_forest"}

@@ -21,10 +21,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from dcasekit.core.energy import measured
 from dcasekit.core.units import Hz, Seconds
+from dcasekit.datasets import Split
 from dcasekit.datasets.tau_urban_acoustic_scenes_2020_mobile import TAUUrbanAcousticScenes2020Mobile
 from dcasekit.features import FeatureExtractor, Mel, MelSpectrogram, OpenL3Embedding
 from dcasekit.generator import DataGenerator
@@ -73,24 +74,9 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
     data : ``tau_urban_acoustic_scenes_2020_mobile``: its folder; without it synthetic sounds.
     out : folder for features, network and report.
     """
-    root = _data.find(DATASETS[0], data, out, clips=config.clips, seconds=config.seconds, sr=config.sr)
-    dataset = TAUUrbanAcousticScenes2020Mobile(root, cache=out / "cache")
-    features = front_end(config)
-    features.extract(dataset, progress=progress)
-    split = dataset.validation_split(config.validation, balance="identifier_two_level_hierarchy", seed=config.split_seed)
-
+    split, of = prepare(config, data, out, progress=progress)
     began = time.perf_counter()
-    of = partial(DataGenerator, dataset, features)
-    scaler = Scaler("minmax").fit(of(folds=split.train))
-    model = MLP(hidden_layers_size=config.hidden, dropout_rates=(0.0,) * len(config.hidden), l2_reg=0.0, pooling=config.pooling)
-    model.train(
-        of(folds=split.train, scaler=scaler),
-        of(folds=split.validation, train=False),
-        monitor="accuracy",
-        resume=out / "checkpoint",
-        progress=progress,
-        **{name: getattr(config, name) for name in ("epochs", "batch_size", "learning_rate", "best_from", "seed", "device")},
-    )
+    model = train(config, split, of, out, progress=progress)
     model.save(out / "model")
     results = model.evaluate(of(folds=split.test, train=False))
     without = ["The embedding was replaced by mel bands: this run says nothing of OpenL3."] if config.embedding == "mel" else []
@@ -112,6 +98,37 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
     report = Report(title=title, settings=asdict(config), sections=[section], environment=environment())
     report.save(out)
     return report
+
+
+def score_validation(config: Config, data: Mapping[str, Path], out: Path, *, resume: Path, progress: bool = False) -> float:
+    """Accuracy of the best epoch on validation clips, which are of other locations than the training clips."""
+    split, of = prepare(config, data, out, progress=progress)
+    history = train(config, split, of, resume, progress=progress).history
+    return max(record["val_accuracy"] for record in history if record["epoch"] >= config.best_from)
+
+
+def prepare(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool) -> tuple[Split, Any]:
+    """Give the split, and what makes batches of clips."""
+    root = _data.find(DATASETS[0], data, out, clips=config.clips, seconds=config.seconds, sr=config.sr)
+    dataset, features = TAUUrbanAcousticScenes2020Mobile(root, cache=out / "cache"), front_end(config)
+    features.extract(dataset, progress=progress)
+    split = dataset.validation_split(config.validation, balance="identifier_two_level_hierarchy", seed=config.split_seed)
+    return split, partial(DataGenerator, dataset, features)
+
+
+def train(config: Config, split: Split, of: Any, out: Path, *, progress: bool) -> MLP:
+    """Train the network."""
+    scaler = Scaler("minmax").fit(of(folds=split.train))
+    model = MLP(hidden_layers_size=config.hidden, dropout_rates=(0.0,) * len(config.hidden), l2_reg=0.0, pooling=config.pooling)
+    model.train(
+        of(folds=split.train, scaler=scaler),
+        of(folds=split.validation, train=False),
+        monitor="accuracy",
+        resume=out / "checkpoint",
+        progress=progress,
+        **{name: getattr(config, name) for name in ("epochs", "batch_size", "learning_rate", "best_from", "seed", "device")},
+    )
+    return model
 
 
 def front_end(config: Config) -> FeatureExtractor:

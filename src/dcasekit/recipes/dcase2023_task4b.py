@@ -98,6 +98,14 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
     return report
 
 
+def score_validation(config: Config, data: Mapping[str, Path], out: Path, *, resume: Path, progress: bool = False) -> float:
+    """Mean squared error, negated, of the best epoch on the first fold's validation recordings; its test recordings are kept."""
+    dataset = MAESTROReal(_data.find(DATASETS[0], data, out, clips=49, seconds=config.seconds, sr=44100), cache=out / "cache")
+    features(config).extract(dataset, progress=progress)
+    model = train(config, dataset, dataset.present_folds[0], resume, progress=progress)
+    return -min(record["val_loss"] for record in model.history)
+
+
 def features(config: Config) -> MelSpectrogram:
     """Return the published front end."""
     return MelSpectrogram.preset("dcase2023_task4b", sequence_time=config.window, sequence_hop_time=config.window)

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from dcasekit.annotations import Clip
 from dcasekit.batch_augmentations import add_noise, between_class, equalize, frequency_shift, random_crop, random_gain, spec_augment
 from dcasekit.containers.base import load
@@ -102,6 +104,16 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
     report.save(out)
     remove_checkpoints(out / "checkpoints")  # done: what was kept for an interrupted run
     return report
+
+
+def score_validation(config: Config, data: Mapping[str, Path], out: Path, *, resume: Path, progress: bool = False) -> float:
+    """Mean accuracy of the last epoch on each fold but the first, by networks of the others; the first alone is kept for a test."""
+    dataset = ESC10(_data.find("esc10", data, out, clips=100, sr=FEATURES.sr), cache=out / "cache")
+    FEATURES.extract(dataset, progress=progress)
+    folds = dataset.present_folds[1:]
+    models = {fold: train_on(config, dataset, [other for other in folds if other != fold], resume=resume / fold) for fold in folds}
+    judges = {fold: DataGenerator(dataset, FEATURES, folds=[fold], train=False) for fold in folds}
+    return float(np.mean([model.evaluate(judges[fold]).numbers["accuracy"] for fold, model in models.items()]))
 
 
 def remove_checkpoints(folder: Path) -> None:

@@ -24,7 +24,7 @@ from dcasekit.generator import DataGenerator
 from dcasekit.metrics import segment
 from dcasekit.models.compact_cnn import CompactCNN
 from dcasekit.report import Published, Report, Section, Sizes, environment
-from dcasekit.results import Results
+from dcasekit.results import HEADLINES, Results
 from dcasekit.results.saving import FOLDER, write_results
 
 
@@ -89,13 +89,19 @@ def features(task: Task) -> MelSpectrogram:
     return MelSpectrogram(sr=SR, audio_win=800, audio_hop=400, mel=Mel(bands=40), sequence_time=WINDOW[task])
 
 
-def section(config: Config, data: Mapping[str, Path], out: Path, task: Task) -> Section:
-    """Train and evaluate for one task."""
-    dataset, mel = sounds(config, task, data, out), features(task)
-    split = dataset.split("fold1")
-    began = time.perf_counter()
-    model = CompactCNN()
-    history = model.train(
+def score_validation(config: Config, data: Mapping[str, Path], out: Path, *, resume: Path, progress: bool = False) -> float:
+    """Mean of the three tasks' main numbers on the fold that chooses the epoch; the first fold is kept for the test."""
+    dataset = sounds(config, "classification", data, out)
+    dataset.download(progress=progress)
+    features("classification").extract(dataset, progress=progress)
+    histories = {task: train(config, sounds(config, task, data, out), features(task), resume / task).history for task in get_args(Task)}
+    return float(np.mean([max(record[f"val_{HEADLINES[task]}"] for record in history) for task, history in histories.items()]))
+
+
+def train(config: Config, dataset: SyntheticSounds, mel: MelSpectrogram, resume: Path | None = None) -> CompactCNN:
+    """Train a network for the dataset's task."""
+    split, model = dataset.split("fold1"), CompactCNN()
+    model.train(
         DataGenerator(dataset, mel, folds=split.train, seed=config.seed),
         DataGenerator(dataset, mel, folds=split.validation, train=False),
         epochs=config.epochs,
@@ -106,14 +112,23 @@ def section(config: Config, data: Mapping[str, Path], out: Path, task: Task) -> 
         schedule="one_cycle",
         seed=config.seed,
         device=config.device,
+        resume=resume,
     )
+    return model
+
+
+def section(config: Config, data: Mapping[str, Path], out: Path, task: Task) -> Section:
+    """Train and evaluate for one task."""
+    dataset, mel = sounds(config, task, data, out), features(task)
+    split, began = dataset.split("fold1"), time.perf_counter()
+    model = train(config, dataset, mel)
     results = model.evaluate(DataGenerator(dataset, mel, folds=split.test, train=False))
     model.save(out / "models" / task)
     write_results(out / "models" / task / FOLDER, results)
     return Section(
         name={"classification": "Scenes", "tagging": "Tags", "detection": "Events"}[task],
         folds={"test": results},
-        histories={"test": history},
+        histories={"test": model.history},
         model={"class": "CompactCNN", **model.cost(), "settings": model.settings},
         seconds=time.perf_counter() - began,
         published={"chance": chance(results)},

@@ -79,14 +79,8 @@ PATCH: Seconds = 128 * 1024 / 44100
 @measured
 def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool = False) -> Report:
     """Augment, train a network for each fold, without copies and with them, and save networks and report; interrupted, it goes on."""
-    dataset = UrbanSound8k(_data.find(DATASETS[0], data, out, clips=100, seed=config.seed, sr=44100), cache=out / "cache")
-    augmented = AugmentedDataset(dataset, augmentations(config), seed=config.seed)
-    augmented.process(progress=progress)
-    mel = Mel(bands=config.bands, scale="htk", allow_empty=True)
-    features = MelSpectrogram.preset("sb_cnn", sequence_time=PATCH, sequence_hop_time=1024 / 44100, mel=mel)
-    features.extract(augmented, progress=progress)
-    began = time.perf_counter()
-    systems, folds = dict(zip(SYSTEMS, (dataset, augmented), strict=True)), dataset.present_folds[: config.folds]
+    systems, features = prepare(config, data, out, progress=progress)
+    began, folds = time.perf_counter(), systems[SYSTEMS[0]].present_folds[: config.folds]
     work, networks = partial(train, config, systems, features, out), [(system, fold) for system in systems for fold in folds]
     jobs = min(len(networks), usable_cores())  # one thread each, as threads inside small networks cost more than they give
     list(map_clips(work, networks, jobs=jobs, progress="Training networks" if progress else None))
@@ -96,6 +90,24 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
     report = Report(title=title, settings=asdict(config), sections=sections, environment=environment())
     report.save(out)
     return report
+
+
+def prepare(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool) -> tuple[dict[str, Dataset], MelSpectrogram]:
+    """Give the dataset of each system, and the front end."""
+    dataset = UrbanSound8k(_data.find(DATASETS[0], data, out, clips=100, seed=config.seed, sr=44100), cache=out / "cache")
+    augmented = AugmentedDataset(dataset, augmentations(config), seed=config.seed)
+    augmented.process(progress=progress)
+    mel = Mel(bands=config.bands, scale="htk", allow_empty=True)
+    features = MelSpectrogram.preset("sb_cnn", sequence_time=PATCH, sequence_hop_time=1024 / 44100, mel=mel)
+    features.extract(augmented, progress=progress)
+    return dict(zip(SYSTEMS, (dataset, augmented), strict=True)), features
+
+
+def score_validation(config: Config, data: Mapping[str, Path], out: Path, *, resume: Path, progress: bool = False) -> float:
+    """Accuracy of the best epoch on the second fold, with augmentation; the first fold alone is kept for a test."""
+    systems, features = prepare(config, data, out, progress=progress)
+    train(config, systems, features, resume, (SYSTEMS[1], "fold1"))
+    return max(record["val_accuracy"] for record in load(resume / "models" / SYSTEMS[1] / "fold1").history)
 
 
 def augmentations(config: Config) -> list[Augmentation]:

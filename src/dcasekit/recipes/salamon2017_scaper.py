@@ -80,11 +80,8 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
     data : ``urban_sed``: its folder; without it synthetic sounds.
     out : folder for features, network and report.
     """
-    root = _data.find(DATASETS[0], data, out, clips=config.clips or 240, seconds=config.seconds, seed=config.seed, sr=44100)
-    dataset = UrbanSED(root, cache=out / "cache")
-    features = MelSpectrogram.preset("sb_cnn_sed", mel=Mel(bands=config.bands, scale="htk"))
+    dataset, features = prepare(config, data, out)
     store = features.extract(dataset, progress=progress)
-
     began = time.perf_counter()
     model = train(config, dataset, features, out, progress=progress)
     results = model.evaluate(DataGenerator(dataset, replace(features, sequence_hop_time=1.0), folds=["test"], train=False))
@@ -109,6 +106,19 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
     report = Report(title=title, settings=asdict(config), sections=[section], environment=environment())
     report.save(out)
     return report
+
+
+def prepare(config: Config, data: Mapping[str, Path], out: Path) -> tuple[UrbanSED, MelSpectrogram]:
+    """Give dataset and front end."""
+    root = _data.find(DATASETS[0], data, out, clips=config.clips or 240, seconds=config.seconds, seed=config.seed, sr=44100)
+    return UrbanSED(root, cache=out / "cache"), MelSpectrogram.preset("sb_cnn_sed", mel=Mel(bands=config.bands, scale="htk"))
+
+
+def score_validation(config: Config, data: Mapping[str, Path], out: Path, *, resume: Path, progress: bool = False) -> float:
+    """F1 of the best epoch on the validation soundscapes, of all labels together, in segments of 1 s."""
+    dataset, features = prepare(config, data, out)
+    features.extract(dataset, progress=progress)
+    return max(record["val_f1/micro"] for record in train(config, dataset, features, resume, progress=progress).history)
 
 
 def train(config: Config, dataset: UrbanSED, features: MelSpectrogram, out: Path, *, progress: bool = False) -> SB_CNN_SED:

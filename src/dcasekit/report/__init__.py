@@ -22,10 +22,11 @@ from dcasekit.report.pages import TRIAL, check_folder, render, save
 from dcasekit.report.runs import RunsReport, RunsSection
 from dcasekit.report.section import Published, Section, Sizes, facts, sentence, tables
 from dcasekit.report.section_page import view
+from dcasekit.report.sweep import SweepReport, Trial
 from dcasekit.report.words import describe_energy, settings_table, text
 from dcasekit.results import describe_left_out, plain
 
-__all__ = ["Published", "Report", "RunsReport", "RunsSection", "Section", "Sizes", "environment"]
+__all__ = ["Published", "Report", "RunsReport", "RunsSection", "Section", "Sizes", "SweepReport", "Trial", "environment"]
 
 HOW_TO_READ = (
     "Intervals are 95 % bootstrap intervals over clips (1000 draws; the clips of one recording are drawn together where "
