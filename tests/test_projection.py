@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from dcasekit import DataGenerator, audio, testing
+from dcasekit import Clip, DataGenerator, audio, testing
 from dcasekit.cli import app
 from dcasekit.containers.projection import feature_vectors, find_alike, layer_vectors, nearest, project
 from dcasekit.datasets import Folder
@@ -206,3 +206,20 @@ def test_vectors_of_a_layer_and_of_a_feature_are_one_per_clip(tmp_path):
     assert means.shape == (10, 64)
     assert means[2] == pytest.approx(store.read(dataset.clips[2].id).mean(axis=0), abs=1e-4)
     assert feature_vectors(features, dataset, dataset.clips[:3]).shape == (3, 64)
+
+
+def test_a_layers_vector_of_a_clip_is_that_of_its_channel(tmp_path):
+    rng = np.random.default_rng(0)
+    left, right = rng.normal(0, 0.1, (2, 16000)).astype(np.float32)
+    for name, samples in (("both", np.stack([left, right], axis=1)), ("left", left), ("right", right)):
+        audio.write(tmp_path / f"{name}.wav", samples, 16000)
+    mel = MelSpectrogram(sr=16000, audio_win=512, audio_hop=256, sequence_time=1.0)
+    model = SB_CNN(filters=(2, 2, 2), pool_size=((2, 2), (2, 2))).build(mel.get_shape()[1:], ("a", "b"), task="tagging")
+    model.features = mel
+    clips = [Clip(f"both:{channel}", tmp_path / "both.wav", channel=channel) for channel in (0, 1)]
+    apart = layer_vectors(model, "dense", [tmp_path / "left.wav", tmp_path / "right.wav"])
+    assert layer_vectors(model, "dense", clips) == pytest.approx(apart, abs=1e-6)
+    assert np.abs(apart[0] - apart[1]).max() > 1e-4
+    assert [scores.values.tobytes() for scores in model.predict(clips)] != [
+        scores.values.tobytes() for scores in model.predict(clips[::-1])
+    ]

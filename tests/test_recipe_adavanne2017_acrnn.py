@@ -17,8 +17,8 @@ def one_process(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
 
 
-def test_it_runs_both_ways_and_is_better_than_saying_that_everything_sounds(tmp_path):
-    report = recipe.run(recipe.QUICK, {}, tmp_path)
+def test_it_runs_both_ways_and_is_better_than_saying_that_everything_sounds(tmp_path, run_recipe):
+    report = run_recipe(recipe, recipe.QUICK, {}, tmp_path)
     assert [section.name for section in report.sections] == list(recipe.CHOICES.values())
     for section in report.sections:
         everywhere = np.mean([len({event.label for event in events}) / 6 for events in section.pooled.events.values()])

@@ -8,8 +8,8 @@ from dcasekit.containers.schedules import Moment, inverse_decay
 from dcasekit.recipes import asc_tutorial
 
 
-def test_the_tutorial_runs_and_is_better_than_chance(tmp_path):
-    report = asc_tutorial.run(asc_tutorial.QUICK, {}, tmp_path)
+def test_the_tutorial_runs_and_is_better_than_chance(tmp_path, run_recipe):
+    report = run_recipe(asc_tutorial, asc_tutorial.QUICK, {}, tmp_path)
     [section] = report.sections
     assert section.measures["accuracy/macro"] > 0.4  # chance: 0.1
     assert report.title == "The acoustic scene tutorial, on synthetic sounds"

@@ -34,8 +34,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = replace(recipe.QUICK, epochs=2, delay=0, filters=(2, 2, 2), units=2, seconds=1.0, clips=32)
 
 
-def test_the_quick_run_is_far_better_than_chance_and_its_report_opens(tmp_path):
-    report = recipe.run(recipe.QUICK, {}, tmp_path)
+def test_the_quick_run_is_far_better_than_chance_and_its_report_opens(tmp_path, run_recipe):
+    report = run_recipe(recipe, recipe.QUICK, {}, tmp_path)
     [section] = report.sections
     results = section.folds["test"]
     others = [replace(results, scores=results.scores[shift:] + results.scores[:shift]) for shift in range(3, 30, 5)]

@@ -10,8 +10,8 @@ from dcasekit.models import MLP
 from dcasekit.recipes import dcase2020_task1 as recipe
 
 
-def test_scenes_are_told_apart_and_the_report_says_that_there_is_no_openl3(tmp_path):
-    report = recipe.run(recipe.QUICK, {}, tmp_path)
+def test_scenes_are_told_apart_and_the_report_says_that_there_is_no_openl3(tmp_path, run_recipe):
+    report = run_recipe(recipe, recipe.QUICK, {}, tmp_path)
     [section] = report.sections
     assert section.measures["accuracy/macro"] > 0.5  # chance: 0.1
     assert report.title == "DCASE 2020 task 1A, mel bands in place of OpenL3 embeddings, on synthetic sounds"

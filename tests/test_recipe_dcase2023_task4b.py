@@ -33,9 +33,9 @@ realdata = [
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory):
+def ran(tmp_path_factory, run_recipe):
     out = tmp_path_factory.mktemp("ran")
-    return out, recipe.run(recipe.QUICK, {}, out)
+    return out, run_recipe(recipe, recipe.QUICK, {}, out)
 
 
 def test_made_sounds_are_learned_better_than_by_chance(ran):

@@ -22,8 +22,8 @@ def out(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def report(out):
-    return dcasenet.run(dcasenet.QUICK, {}, out)
+def report(out, run_recipe):
+    return run_recipe(dcasenet, dcasenet.QUICK, {}, out)
 
 
 def test_three_tasks_are_learned_together_and_better_than_chance(report, out):

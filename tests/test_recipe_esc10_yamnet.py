@@ -9,8 +9,8 @@ from dcasekit.errors import DcasekitError
 from dcasekit.recipes import esc10_yamnet as recipe
 
 
-def test_sounds_are_told_apart_and_the_report_says_that_there_is_no_yamnet(tmp_path):
-    report = recipe.run(recipe.QUICK, {}, tmp_path)
+def test_sounds_are_told_apart_and_the_report_says_that_there_is_no_yamnet(tmp_path, run_recipe):
+    report = run_recipe(recipe, recipe.QUICK, {}, tmp_path)
     [section] = report.sections
     assert section.pooled.numbers["accuracy"] > 0.5  # chance: 0.1
     assert report.title == "ESC-10 by a linear model on mel bands in place of YAMNet, on synthetic sounds"

@@ -16,8 +16,8 @@ def one_process(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
 
 
-def test_it_runs_with_copies_and_without_and_is_better_than_chance(tmp_path):
-    report = recipe.run(recipe.QUICK, {}, tmp_path)
+def test_it_runs_with_copies_and_without_and_is_better_than_chance(tmp_path, run_recipe):
+    report = run_recipe(recipe, recipe.QUICK, {}, tmp_path)
     assert [section.name for section in report.sections] == list(recipe.SYSTEMS)
     plain, augmented = report.sections
     for section in report.sections:

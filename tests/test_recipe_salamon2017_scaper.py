@@ -14,8 +14,8 @@ from dcasekit.recipes import salamon2017_scaper as recipe
 from dcasekit.testing import make_dataset
 
 
-def test_it_runs_and_is_better_than_saying_that_everything_sounds(tmp_path):
-    report = recipe.run(recipe.QUICK, {}, tmp_path)
+def test_it_runs_and_is_better_than_saying_that_everything_sounds(tmp_path, run_recipe):
+    report = run_recipe(recipe, recipe.QUICK, {}, tmp_path)
     [section] = report.sections
     everywhere = np.mean([len({event.label for event in events}) / 10 for events in section.pooled.events.values()])
     always = 2 * everywhere / (1 + everywhere)

@@ -19,8 +19,8 @@ def always_on(results: Results) -> float:
     return replace(results, scores=scores).numbers["f1/micro"]
 
 
-def test_all_three_systems_learn_and_stand_beside_published_figures(tmp_path):
-    report = recipe.run(recipe.QUICK, {}, tmp_path)
+def test_all_three_systems_learn_and_stand_beside_published_figures(tmp_path, run_recipe):
+    report = run_recipe(recipe, recipe.QUICK, {}, tmp_path)
     assert report.title == "End-to-end detection on URBAN-SED, on synthetic sounds"
     cnn, smel, mst = report.sections
     assert [section.name for section in report.sections] == ["CNN", "SMel + CNN", "MST + CNN"]

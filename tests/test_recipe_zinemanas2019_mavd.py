@@ -7,8 +7,8 @@ from dcasekit.features import MelSpectrogram
 from dcasekit.recipes import zinemanas2019_mavd as recipe
 
 
-def test_a_network_of_urban_sed_is_tuned_to_three_levels(tmp_path):
-    report = recipe.run(recipe.QUICK, {}, tmp_path)
+def test_a_network_of_urban_sed_is_tuned_to_three_levels(tmp_path, run_recipe):
+    report = run_recipe(recipe, recipe.QUICK, {}, tmp_path)
     assert report.title == "Traffic on MAVD, by a network of URBAN-SED, on synthetic sounds"
     labels = {section.name: len(section.pooled.labels) for section in report.sections}
     assert labels == {"URBAN-SED": 10, "MAVD, vehicles": 3, "MAVD, components": 4, "MAVD, pairs": 8}

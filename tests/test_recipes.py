@@ -39,9 +39,9 @@ def test_a_recipe_says_its_settings_and_has_a_quick_form(name):
     assert list(inspect.signature(recipe.run).parameters) == ["config", "data", "out", "progress"]
 
 
-def test_quickstart_reports_three_tasks_beside_chance_and_saves_a_model_for_each(tmp_path, monkeypatch):
+def test_quickstart_reports_three_tasks_beside_chance_and_saves_a_model_for_each(tmp_path, monkeypatch, run_recipe):
     config = replace(quickstart.QUICK, clips=60, seconds=1.5, epochs=1)
-    report = quickstart.run(config, {}, tmp_path)
+    report = run_recipe(quickstart, config, {}, tmp_path)
     content = json.loads((tmp_path / "report.json").read_text())
     assert [section["name"] for section in content["sections"]] == ["Scenes", "Tags", "Events"] == [s.name for s in report.sections]
     for section in content["sections"]:
@@ -70,7 +70,7 @@ def test_chance_is_that_of_what_is_known():
     assert quickstart.chance(results).value == 0.75  # of a half and one
 
 
-def test_esc10_tests_every_fold_once_and_goes_on_after_an_interruption(tmp_path, monkeypatch):
+def test_esc10_tests_every_fold_once_and_goes_on_after_an_interruption(tmp_path, monkeypatch, run_recipe):
     data = make_dataset("esc10", tmp_path / "data", clips=60, sr=44100)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*")}
     folds = data.present_folds
@@ -90,7 +90,7 @@ def test_esc10_tests_every_fold_once_and_goes_on_after_an_interruption(tmp_path,
         esc10.run(config, {"esc10": tmp_path / "data"}, out)
     kept = (out / "checkpoints" / folds[0] / "checkpoint.safetensors").stat().st_mtime_ns
     monkeypatch.setattr(esc10, "remove_checkpoints", lambda folder: None)  # to look at what was kept
-    report = esc10.run(config, {"esc10": tmp_path / "data"}, out)
+    report = run_recipe(esc10, config, {"esc10": tmp_path / "data"}, out)
     assert (out / "checkpoints" / folds[0] / "checkpoint.safetensors").stat().st_mtime_ns == kept, "the first fold was trained again"
     [section] = report.sections
     assert tuple(section.folds) == folds
@@ -116,9 +116,9 @@ def test_without_recordings_a_recipe_makes_sounds_once_and_its_title_says_so(tmp
     assert _data.title("A", ["esc10"], {"esc10": folder}) == "A, on synthetic sounds", "a small tree is no recordings, whoever gives it"
 
 
-def test_backends_sets_every_system_beside_the_others_with_a_paired_test(tmp_path):
+def test_backends_sets_every_system_beside_the_others_with_a_paired_test(tmp_path, run_recipe):
     data = make_dataset("esc10", tmp_path / "data", clips=60, sr=22050)
-    report = backends.run(replace(backends.QUICK, clips=20), {"esc10": tmp_path / "data"}, tmp_path / "out")
+    report = run_recipe(backends, replace(backends.QUICK, clips=20), {"esc10": tmp_path / "data"}, tmp_path / "out")
     content = json.loads((tmp_path / "out" / "report.json").read_text())
     systems = [*backends.SYSTEMS, backends.FINE_TUNED]
     assert [section["name"] for section in content["sections"]] == systems

@@ -66,7 +66,7 @@ class Answers:
     @cached_property
     def model(self) -> Path | None:
         """Folder of the model; of several folds that of the first."""
-        places = [self.folder / "model", self.folder, *sorted(self.folder.glob("*/model"))]
+        places = [self.folder / "model", self.folder, *sorted([*self.folder.glob("*/model"), *self.folder.glob("*")])]
         return next((each for each in places if (each / "model.json").is_file()), None)
 
     def score(self, clip: str, label: str) -> float:
@@ -82,10 +82,12 @@ def names(site: Site) -> list[str]:
             if not is_below(path, site.roots):  # behind a link that leads elsewhere
                 continue
             home, when = path.parent.parent, path.stat().st_mtime
-            key = home.relative_to(site.runs).as_posix()
-            found[key] = when
-            if (home.parent / "report.json").is_file() and home.parent != site.runs and not (home.parent / FOLDER).exists():
-                found[home.parent.relative_to(site.runs).as_posix()] = when + 1
+            run = home.parent
+            if (run / "report.json").is_file() and run != site.runs and not (run / FOLDER).exists():
+                found[run.relative_to(site.runs).as_posix()] = when + 1
+                if home.name == "model":  # all that there is of the run
+                    continue
+            found[home.relative_to(site.runs).as_posix()] = when
     return sorted(found, key=lambda key: (-found[key], key))
 
 

@@ -23,6 +23,7 @@ def matrix(answers: Answers) -> Any:
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
     def cell(i: int, j: int) -> html.Td:
+        """Make a cell: its count, which leads to its clips."""
         if not counts[i, j]:
             return html.Td("")
         true, said = results.labels[i], results.labels[j]

@@ -13,13 +13,13 @@ from dcasekit.containers.base import ModelContainer
 from dcasekit.errors import NameNotFoundError
 from dcasekit.scores import Scores
 
-_DEEPEST = 4  # folders below that of the runs
+_DEEPEST = 5  # folders below that of the runs: run, seed, "models", system, fold
 _one_at_a_time = threading.Lock()  # a network takes all cores
 
 
 def models(site: Site) -> Mapping[str, Path]:
     """Give the models: name -> folder; those of runs first, the newest of them on top."""
-    found = [path.parent for depth in range(1, _DEEPEST) for path in site.runs.glob("/".join(["[!.]*"] * depth + ["model.json"]))]
+    found = [path.parent for depth in range(1, _DEEPEST + 1) for path in site.runs.glob("/".join(["[!.]*"] * depth + ["model.json"]))]
     found.sort(key=lambda folder: -(folder / "model.json").stat().st_mtime)
     own = {folder.relative_to(site.runs).as_posix(): folder for folder in found if is_below(folder, site.roots)}
     return {**own, **{name: trained.FOLDER / name for name in trained.names() if name not in own}}
@@ -46,7 +46,7 @@ def answer(model: ModelContainer, clip: Clip) -> Scores:
     ------
     DcasekitError : it cannot be read or answered.
     """
-    return _answer(model, clip.path, os.stat(clip.path).st_mtime_ns)
+    return _answer(model, clip.path, clip.channel, os.stat(clip.path).st_mtime_ns)
 
 
 @lru_cache(4)
@@ -55,6 +55,6 @@ def _load(folder: Path, changed: int) -> ModelContainer:  # noqa: ARG001
 
 
 @lru_cache(32)
-def _answer(model: ModelContainer, path: Path, changed: int) -> Scores:  # noqa: ARG001
+def _answer(model: ModelContainer, path: Path, channel: int | None, changed: int) -> Scores:  # noqa: ARG001
     with _one_at_a_time:
-        return model.predict([path])[0]
+        return model.predict([Clip(path.name, path, channel=channel)])[0]

@@ -87,6 +87,7 @@ def explain(site: Site) -> Callable[[Exception], None]:
     """Make what is done about an error that no view expected: the page says that there was one, the log which."""
 
     def told(error: Exception) -> None:
+        """Say it on the page; what is not one of our errors goes to the log as well."""
         if not isinstance(error, DcasekitError):
             _log.error("the application failed", exc_info=error)
         known = _parts.without_paths(error, site) if isinstance(error, DcasekitError) else "The server failed here; its log says how."

@@ -26,6 +26,7 @@ def install(server: Flask, site: Site, limits: Limits) -> None:
 def _install_clips(server: Flask, site: Site) -> None:
     @server.get("/clips")
     def clips() -> tuple[Response, int]:
+        """Send a page of the rows that an address asks for, or all rows."""
         query = request.args.to_dict()
         try:
             source = site.source(query.get("source"))
@@ -41,6 +42,7 @@ def _install_sound(server: Flask, site: Site) -> None:
 
     @server.get("/sound/audio")
     def audio() -> Response:
+        """Send what a browser can play, whole or a range of it."""
         path, kind = _answer(lambda: _sound.playable(clip(), site.scratch / "audio"))
         response = send_file(path, mimetype=kind, conditional=True, etag=True, max_age=0)
         response.headers["Accept-Ranges"] = "bytes"
@@ -52,6 +54,7 @@ def _install_sound(server: Flask, site: Site) -> None:
 
     @server.get("/sound/tile")
     def tile() -> Response:
+        """Send a piece of the spectrum as bytes."""
         number = request.args.get("n", type=int, default=-1)
         if not 0 <= number < 10_000:
             abort(400)
@@ -63,6 +66,7 @@ def _install_sound(server: Flask, site: Site) -> None:
 def _install_uploads(server: Flask, site: Site, inbox: Inbox) -> None:
     @server.post("/upload")
     def upload() -> tuple[Response, int]:
+        """Take a file while it comes; the answer names its clip, or says what is wrong with it."""
         try:
             return jsonify({"clip": inbox.receive(g.session, request.stream, request.args.get("name", ""))}), 200
         except TooLargeError as error:

@@ -143,6 +143,7 @@ class _Events:
     kept: list[Event] = field(default_factory=list)
 
     def add(self, event: Event) -> None:
+        """Count an event, and how long it lasts."""
         number, lasting = self.count.get(event.label, (0, 0.0))
         self.count[event.label] = number + 1, round(lasting + event.offset - event.onset, 6)
 
@@ -151,6 +152,7 @@ class _Length:
     seconds: Seconds = 0.0
 
     def add(self, scores: Scores) -> None:
+        """Take the end of the scores as the recording's, so far."""
         self.seconds = float(scores.edges[-1])
 
 
@@ -163,6 +165,7 @@ class _Windows:
         self._framed: bool | None = None
 
     def add(self, scores: Scores) -> None:
+        """Write the windows that are whole now."""
         if self._framed is None:
             self._framed = self._step > 1 and abs(float(np.diff(scores.edges[:2])[0]) - self._frame) < self._frame / 2
         if not self._framed:
@@ -201,6 +204,7 @@ class _ScoreRows:
         self._file, self._begun = file, False
 
     def add(self, scores: Scores) -> None:
+        """Write a row for each of the scores."""
         if not self._begun:
             self._file.write(format_rows([("onset", "offset", *scores.labels)]))
             self._begun = True

@@ -23,7 +23,7 @@ from dcasekit.core.units import FloatArray, PathLike
 from dcasekit.datasets.base import Task
 from dcasekit.errors import DcasekitError, ModelError, first_line
 from dcasekit.features.base import FeatureExtractor
-from dcasekit.generator import ClipWindows, Data, DataGenerator, Together, answer_clips, file_windows
+from dcasekit.generator import RECORDINGS, ClipWindows, Data, DataGenerator, Together, answer_clips, file_windows
 from dcasekit.generator.scaler import Scaler
 from dcasekit.results import Results
 from dcasekit.scores import Scores
@@ -172,7 +172,7 @@ class ModelContainer(Settings, Calibrating, Backend):
 
         Parameters
         ----------
-        data : a `DataGenerator`, an array X, a list of arrays, or a list of audio files.
+        data : a `DataGenerator`, an array X, a list of arrays, or a list of audio files or of clips, whose channels then count.
 
         Returns
         -------
@@ -335,10 +335,10 @@ class ModelContainer(Settings, Calibrating, Backend):
     def _clips(self, data: Any) -> Iterator[ClipWindows]:
         if isinstance(data, str | Path):
             raise ModelError(f"predict takes a list of files, not {str(data)!r}: write predict([{str(data)!r}])")
-        if isinstance(data, list | tuple) and data and isinstance(data[0], str | Path):
+        if isinstance(data, list | tuple) and data and isinstance(data[0], RECORDINGS):
             if self.features is None:
                 raise ModelError("the model was trained on arrays and has no front end; train it on a DataGenerator to predict files")
-            return (file_windows(path, features=self.features, scaler=self.scaler) for path in data)
+            return (file_windows(one, features=self.features, scaler=self.scaler) for one in data)
         return self._fitted(data).clip_windows()
 
     def _answer(self, windows: FloatArray) -> FloatArray:

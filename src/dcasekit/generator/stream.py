@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
 from dcasekit import audio
-from dcasekit.annotations import TIME_TOLERANCE
+from dcasekit.annotations import TIME_TOLERANCE, Clip
 from dcasekit.core.memory import reuse_memory
 from dcasekit.core.parallel import prefetch
 from dcasekit.core.units import FloatArray, PathLike, Seconds
@@ -22,6 +23,8 @@ from dcasekit.scores.grid import Grid
 _WINDOWS_AT_ONCE, _BYTES_AT_ONCE = 256, 1 << 19
 # Batches that are read ahead while a network answers one.
 _AHEAD = 2
+
+RECORDINGS = (str, Path, Clip)  # what `file_windows` takes
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,13 +212,13 @@ class Cutting:
 
 
 class FileWindows:
-    """The windows of an audio file, computed as it is read, so that a long recording is never whole in memory.
+    """The windows of an audio file, or of one channel of it, computed as it is read: a long recording is never whole in memory.
 
     Unless the whole file is one window, of course. The grid is known when all windows have been read.
     """
 
-    def __init__(self, path: PathLike, features: FeatureExtractor, scaler: Scaler | None) -> None:
-        self.path, self.features, self.scaler = path, features, scaler
+    def __init__(self, path: PathLike, features: FeatureExtractor, scaler: Scaler | None, *, channel: int | None = None) -> None:
+        self.path, self.features, self.scaler, self.channel = path, features, scaler, channel
         self.grid = features.grid(0, 0.0)
 
     def windows(self) -> Iterator[FloatArray]:
@@ -223,7 +226,7 @@ class FileWindows:
         duration = audio.info(self.path).duration
         known = whole_frames(self.features, duration)
         cutting = Cutting(self.features, self.scaler)
-        for block in self.features.compute_file(self.path):
+        for block in self.features.compute_file(self.path, channel=self.channel):
             if (windows := cutting.add(block, known)) is not None:
                 yield windows
         self.grid = self.features.grid(cutting.computed, duration)
@@ -240,10 +243,11 @@ def whole_frames(features: FeatureExtractor, seconds: Seconds) -> int:
     return math.floor(seconds * features.sr / features.audio_hop + TIME_TOLERANCE)
 
 
-def file_windows(path: PathLike, *, features: FeatureExtractor, scaler: Scaler | None) -> ClipWindows:
-    """Return the windows of an audio file, computed as a model's training data were."""
-    found = FileWindows(path, features, scaler)
-    return ClipWindows(str(path), found.windows(), found.join)
+def file_windows(given: PathLike | Clip, *, features: FeatureExtractor, scaler: Scaler | None) -> ClipWindows:
+    """Return the windows of an audio file, or of a clip's channel of its file, computed as a model's training data were."""
+    path, channel = (given.path, given.channel) if isinstance(given, Clip) else (given, None)
+    found = FileWindows(path, features, scaler, channel=channel)
+    return ClipWindows(given.id if isinstance(given, Clip) else str(path), found.windows(), found.join)
 
 
 def seconds_apart(answers: FloatArray, labels: Sequence[str], *, seconds: Seconds = 1.0) -> Scores:

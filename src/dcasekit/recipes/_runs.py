@@ -17,6 +17,7 @@ from dcasekit.core.trees import fingerprint
 from dcasekit.errors import ModelError, StorageError
 from dcasekit.report import Published, Report, RunsReport, RunsSection, environment
 from dcasekit.results import plain
+from dcasekit.results.saving import FOLDER, write_results
 from dcasekit.testing import SMALL_TREE
 
 Say = Callable[[str], None] | None
@@ -85,7 +86,7 @@ def describe_data(recipe: ModuleType, data: Mapping[str, Path]) -> dict[str, dic
 
 
 def run_once(recipe: ModuleType, config: Any, data: Mapping[str, Path], out: Path, *, progress: bool = False) -> Report:
-    """Run a recipe; write ``run.json`` beside its report."""
+    """Run a recipe; write the results of its sections beside their models, and ``run.json`` beside its report."""
     if processes() > 1:
         raise ModelError("recipes are run by one process, with workers of its own; start them without torchrun")
     check_place(out, FILE, kind=_KIND)
@@ -93,6 +94,7 @@ def run_once(recipe: ModuleType, config: Any, data: Mapping[str, Path], out: Pat
     (out / FILE).unlink(missing_ok=True)  # from here on the folder holds no finished run
     began = time.monotonic()
     report: Report = recipe.run(config, data, out, progress=progress)
+    keep_results(report)
     content = report.to_dict()
     Record(
         recipe=recipe.__name__,
@@ -105,6 +107,14 @@ def run_once(recipe: ModuleType, config: Any, data: Mapping[str, Path], out: Pat
         energy=content.get("energy"),
     ).save(out)
     return report
+
+
+def keep_results(report: Report) -> None:
+    """Write the results of each section into its model's folder; those of all folds into the folder that holds a model of each."""
+    for section in report.sections:
+        if section.saved is not None:
+            model = Path(section.saved)
+            write_results((model if len(section.folds) == 1 else model.parent) / FOLDER, section.pooled)
 
 
 def finish(

@@ -25,7 +25,6 @@ from dcasekit.metrics import segment
 from dcasekit.models.compact_cnn import CompactCNN
 from dcasekit.report import Published, Report, Section, Sizes, environment
 from dcasekit.results import HEADLINES, Results
-from dcasekit.results.saving import FOLDER, write_results
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,6 @@ def section(config: Config, data: Mapping[str, Path], out: Path, task: Task) -> 
     model = train(config, dataset, mel)
     results = model.evaluate(DataGenerator(dataset, mel, folds=split.test, train=False))
     model.save(out / "models" / task)
-    write_results(out / "models" / task / FOLDER, results)
     return Section(
         name={"classification": "Scenes", "tagging": "Tags", "detection": "Events"}[task],
         folds={"test": results},

@@ -1,6 +1,7 @@
 """Data: what a dataset holds, its clips in a table, one clip large."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
@@ -72,6 +73,7 @@ def register(app: Dash, site: Site) -> None:
         State("address", "pathname"),
     )
     def clip(search: str, path: str) -> Any:  # noqa: ARG001
+        """Show the clip that the address names: what stands above and below the player, and what it plays."""
         query = read_query(search)
         source = site.source(query.get("source"))
         found = source.by_id.get(query.get("clip", ""))
@@ -108,6 +110,7 @@ def _labels(clip: Clip) -> str:
     return "unknown" if labels is None else ", ".join(labels) or "none"
 
 
+@lru_cache(16)
 def _facts(source: Source) -> list[Any]:
     dataset, clips = source.dataset, source.clips
     known = [clip.duration for clip in clips if clip.duration is not None]

@@ -77,6 +77,7 @@ def _register_clip(app: Dash, site: Site) -> None:
         State("address", "pathname"),
     )
     def clip(search: str, path: str) -> Any:
+        """Show the wrong clip that the address names, the surest of none, and the form that says what it really is."""
         if path != "/errors":
             return no_update, no_update, no_update, no_update
         query = read_query(search)
@@ -96,6 +97,7 @@ def _register_clip(app: Dash, site: Site) -> None:
         Output("errors-list", "children"), Input("address", "search"), Input("errors-saved", "data"), State("address", "pathname")
     )
     def listed(search: str, saved: int, path: str) -> Any:  # noqa: ARG001
+        """List the wrong clips, with what was corrected of them by now."""
         query = read_query(search)
         return _list(site, _answers.find(site, query.get("run")), query) if path == "/errors" else no_update
 
@@ -114,6 +116,7 @@ def _register_save(app: Dash, site: Site) -> None:
         prevent_initial_call=True,
     )
     def save(_save: int, _undo: int, really: Any, events: str, who: str, saved: int, search: str) -> Any:  # noqa: PLR0913
+        """Write down what the clip in view really holds, or that it is as it was labelled."""
         if not ctx.triggered or not ctx.triggered[0]["value"]:  # the form was only drawn
             return no_update, no_update
         query = read_query(search)

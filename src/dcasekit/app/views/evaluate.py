@@ -61,6 +61,7 @@ def register(app: Dash, site: Site) -> None:
         Output("evaluate-body", "children"), Input("evaluate-run", "value"), Input("evaluate-with", "value"), State("address", "search")
     )
     def body(run: str, others: list[str] | None, search: str) -> Any:
+        """Judge a run, and set others beside it."""
         try:
             answers = _answers.find(site, run)
             return _body(site, answers, [_answers.find(site, each) for each in others or () if each != run], read_query(search))
@@ -80,6 +81,7 @@ def _register_cells(app: Dash, site: Site) -> None:
         prevent_initial_call=True,
     )
     def choose(data: Any, run: str, search: str) -> Any:
+        """Turn the cell of the picture that was clicked into an address."""
         labels = _answers.find(site, run).results.labels
         try:
             true, said = (labels[int(data["points"][0][axis])] for axis in ("y", "x"))
@@ -104,6 +106,7 @@ def _register_thresholds(app: Dash, site: Site) -> None:
         State("evaluate-run", "value"),
     )
     def at(label: str, threshold: float, example: str | None, run: str) -> Any:
+        """Draw curves, numbers and the example at a threshold."""
         answers = _answers.find(site, run)
         curves = _curves(answers)
         return (

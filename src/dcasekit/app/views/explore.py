@@ -77,6 +77,7 @@ def _register_points(app: Dash, site: Site, job: Any) -> None:
         Output("explore-layer", "options"), Output("explore-layer", "value"), Input("explore-of", "value"), State("explore-layer", "value")
     )
     def layers(of: str, layer: str | None) -> Any:
+        """Offer the layers of what the clips are seen by; of a feature there are none."""
         if of.startswith("feature:"):
             return [], None
         try:
@@ -95,6 +96,7 @@ def _register_points(app: Dash, site: Site, job: Any) -> None:
         Input("explore-told", "children"),
     )
     def points(_: int, key: str, of: str, layer: str | None, method: str, color: str, most: str, told: str) -> Any:  # noqa: ARG001, PLR0913
+        """Draw the points when they are there, and say until then how far they are."""
         if not layer and not of.startswith("feature:"):
             return no_update, "Reading the model ...", False, no_update
         source = site.source(key)
@@ -131,6 +133,7 @@ def _register_clip(app: Dash, site: Site, job: Any) -> None:
         State("explore-source", "value"),
     )
     def clip(name: str | None, key: str) -> Any:
+        """Show and play the clip that was chosen."""
         source = site.source(key)
         found = source.by_id.get(name or "")
         if found is None:
@@ -152,6 +155,7 @@ def _register_alike(app: Dash, site: Site, job: Any) -> None:
         prevent_initial_call="initial_duplicate",
     )
     def alike(name: str, ready: bool, key: str, of: str, layer: str, method: str, _color: str, most: str, search: str) -> Any:  # noqa: FBT001, PLR0913
+        """Ring the chosen point, and list the clips that lie nearest to it."""
         source = site.source(key)
         cloud = _cloud(job, source, of, layer, method, most) if ready and name else None
         place = next((at for at, one in enumerate(cloud.clips) if one.id == name), None) if cloud else None
@@ -174,6 +178,7 @@ def _register_lasso(app: Dash, site: Site) -> None:
         State("explore-source", "value"),
     )
     def selected(data: Any, told: str, key: str) -> Any:  # noqa: ARG001
+        """List the clips within the lasso, with their labels as they are by now."""
         source = site.source(key)
         clips = _selected(source, data)
         if not clips:
@@ -193,6 +198,7 @@ def _register_lasso(app: Dash, site: Site) -> None:
         prevent_initial_call=True,
     )
     def save(clicks: int, data: Any, really: Any, who: str, key: str) -> Any:
+        """Relabel the clips within the lasso."""
         source = site.source(key)
         clips = _selected(source, data)
         if not clicks or not clips:
@@ -304,7 +310,7 @@ def _make(site: Site, of: str, layer: str | None) -> VectorOf:
         feature = make_feature(name)
         return lambda clip: sum_up(feature.compute_file(clip.path, channel=clip.channel))
     model = _model(site, of)
-    return lambda clip: layer_vectors(model, str(layer), [clip.path])[0]
+    return lambda clip: layer_vectors(model, str(layer), [clip])[0]
 
 
 def sum_up(blocks: Iterable[FloatArray]) -> FloatArray:

@@ -92,6 +92,7 @@ def register(app: Dash, site: Site) -> None:
         State("address", "pathname"),
     )
     def answered(search: str, path: str) -> Any:
+        """Have the model answer the recording that the address names."""
         query = read_query(search) if path == "/predict" else {}
         if not query.get("clip"):
             return _parts.empty("No recording yet", "Send a recording, record one, or choose a clip in Data."), [], [], None
@@ -106,6 +107,7 @@ def register(app: Dash, site: Site) -> None:
 def _register_download(app: Dash, site: Site) -> None:
     @app.server.get("/sound/events")
     def download() -> Response:
+        """Send the events as a file of an annotation format."""
         query, form = request.args.to_dict(), request.args.get("format", "")
         if form not in annotation_formats():
             abort(400)

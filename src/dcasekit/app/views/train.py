@@ -58,6 +58,7 @@ def register(app: Dash, site: Site) -> None:
 
     @app.callback(Output("train-augmentations-form", "children"), Input("train-augmentations", "value"))
     def augmentations(names: Sequence[str] | None) -> Any:
+        """Make a form for each augmentation that is chosen."""
         return [
             html.Fieldset([html.Legend(name), _forms.form(f"augmentations:{name}", _forms.load_settings("augmentations", name))])
             for name in names or ()
@@ -73,6 +74,7 @@ def register(app: Dash, site: Site) -> None:
         prevent_initial_call=True,
     )
     def start(clicks: int, *chosen: Any) -> Any:
+        """Start the run that the forms describe, and watch it."""
         if not clicks:
             return no_update, no_update
         try:
@@ -96,6 +98,7 @@ def _register_watch(app: Dash, site: Site) -> None:
         State("address", "pathname"),
     )
     def watch(ticks: int, search: str, stop: int, resume: int, path: str) -> Any:  # noqa: ARG001
+        """Read how the watched run stands; stop it or go on with it if a button was pressed."""
         if path != "/train":
             return (no_update,) * 8
         return _watch(site, read_query(search), ctx.triggered_id)
@@ -104,6 +107,7 @@ def _register_watch(app: Dash, site: Site) -> None:
 def _register_form(app: Dash, family: str) -> None:
     @app.callback(Output(f"train-{family}-form", "children"), Input(f"train-{family}", "data" if family == "training" else "value"))
     def settings(name: str | None) -> Any:
+        """Make the form of the leaf that is chosen, what is rarely changed folded away."""
         if not name:
             return html.P("The front end that the model was published with, or mel spectrograms.", className="soft")
         try:
