@@ -6,12 +6,14 @@ import time
 import pytest
 
 from dcasekit.core import discover
+from dcasekit.core.files import read_json
 from dcasekit.datasets import SyntheticSounds
 from dcasekit.errors import DcasekitError, MissingExtraError, StorageError
 
 pytest.importorskip("dash")
 
-from dcasekit.app import _forms, _jobs
+from dcasekit.app import _forms, _jobs, _orders
+from dcasekit.app._orders import Fields
 from dcasekit.app._site import Site, find_sources
 from dcasekit.app.views import train
 
@@ -110,30 +112,73 @@ def test_a_form_takes_no_code_no_path_and_nothing_that_it_does_not_ask_for(field
 
 def order(**changes):
     chosen = {"source": "synthetic-sounds", "fold": None, "corrected": ["yes"], "models": "mlp", "features": None, "augmentations": []}
-    return {**chosen, "name": None, **changes}
+    more = {
+        "kind": "train",
+        "name": None,
+        "tuned": "quickstart_scenes",
+        "freeze": "all",
+        "recipe": "quickstart",
+        "quick": ["yes"],
+        "data": {},
+    }
+    return {**chosen, **more, **changes}
+
+
+def start(site, chosen, **given):
+    """Start a run with fields of forms that are named ``family__setting``."""
+    named = [name.partition("__") for name in given]
+    ids = [{"type": "setting", "of": family, "name": setting} for family, _, setting in named]
+    return _orders.start(site, chosen, Fields(ids, list(given.values())))
 
 
 @pytest.mark.parametrize(
     "changes",
     [
+        {"kind": "app"},
         {"source": "../x"},
         {"models": "os:system"},
         {"features": "../mel"},
         {"fold": "--help"},
         {"augmentations": ["os:system"]},
         {"name": "../x"},
+        {"kind": "tune", "tuned": "../x"},
+        {"kind": "tune", "tuned": "/etc"},
+        {"kind": "tune", "freeze": "--allow=os"},
+        {"kind": "recipe", "recipe": "os:system"},
+        {"kind": "recipe", "recipe": "os.path"},
+        {"kind": "recipe", "recipe": "quickstart:quick"},
+        {"kind": "recipe", "data": {"synthetic_sounds": "/etc"}},
+        {"kind": "recipe", "data": {"--out": "synthetic-sounds"}},
+        {"kind": "recipe", "recipe": "esc10", "data": {"esc10": "synthetic-sounds"}},
     ],
 )
 def test_what_no_form_offers_starts_nothing(site, changes):
     with pytest.raises(DcasekitError):
-        train._start(site, order(**changes), [], [])
+        start(site, order(**changes))
     assert not site.runs.exists()
 
 
-def test_settings_of_the_forms_train_a_model(site):
-    ids = [{"type": "setting", "of": "training", "name": "epochs"}, {"type": "setting", "of": "models", "name": "hidden_layers_size"}]
-    ids += [{"type": "setting", "of": "models", "name": "dropout_rates"}]
-    job = train._start(site, order(name="tiny run"), ids, ["2", "[4]", "[0]"])
+@pytest.mark.parametrize(
+    "given", [{"recipes__weights": "x"}, {"recipes__quick": "true"}, {"recipes__--out": "x"}, {"recipes__epochs": "1\n-x"}]
+)
+def test_a_form_of_a_recipe_takes_no_more_than_it_shows(site, given):
+    with pytest.raises(_forms.FormError):
+        start(site, order(kind="recipe", recipe="esc10_yamnet"), **given)
+    assert not site.runs.exists()
+
+
+@pytest.mark.parametrize("name", discover.names("recipes"))
+def test_every_recipe_has_a_form(name):
+    module = discover.module("recipes", name)
+    for small, config in (("", module.Config()), (":quick", module.QUICK)):
+        shown = {one.name: one.default for one in _forms.load_settings("recipes", name + small)}
+        assert shown["seed"] == str(config.seed)
+        assert not {"quick", "weights"} & {*shown}
+        assert all(text == _forms._text(getattr(config, setting)) for setting, text in shown.items() if "." not in setting)
+
+
+def test_settings_of_the_forms_train_a_model_and_tune_it(site):
+    job = start(site, order(name="tiny run"), training__epochs="2", models__hidden_layers_size="[4]", models__dropout_rates="[0]")
     wait(lambda: job.state != "running", 120)
     assert (job.name, job.state) == ("tiny-run", "finished"), job.said
     assert [row["epoch"] for row in job.histories()[""]] == [1, 2]
@@ -141,3 +186,19 @@ def test_settings_of_the_forms_train_a_model(site):
     told = str(train._watch(site, {"run": "tiny-run"}, None))
     assert "2 of 2" in told
     assert str(site.runs) not in told
+    tuned = start(site, order(kind="tune", tuned="tiny-run/model", freeze="none"), training__epochs="1")
+    wait(lambda: tuned.state != "running", 120)
+    assert (tuned.name, tuned.state) == ("tiny-run-tuned-synthetic-sounds", "finished"), tuned.said
+    assert read_json(tuned.folder / "run.json", error=OSError)["freeze"] == "none"
+
+
+def test_a_recipe_runs_with_what_the_forms_say(site):
+    chosen = order(kind="recipe", data={"synthetic_sounds": "synthetic-sounds"})
+    job = start(site, chosen, recipes__clips="60", recipes__seconds="1.0", recipes__epochs="1", recipes__seed="0")
+    wait(lambda: job.state != "running", 240)
+    assert (job.name, job.state) == ("quickstart-quick", "finished"), job.said
+    run = read_json(job.folder / "run.json", error=OSError)
+    assert (run["settings"]["epochs"], run["settings"]["quick"]) == (1, True)
+    assert run["data"]["synthetic_sounds"]["folder"] == str(site.source(None).path)
+    told = str(train._watch(site, {"run": job.name}, None))
+    assert all(f"run=quickstart-quick%2Fmodels%2F{task}" in told for task in ("classification", "tagging", "detection"))

@@ -66,7 +66,11 @@ class Answers:
     @cached_property
     def model(self) -> Path | None:
         """Folder of the model; of several folds that of the first."""
-        places = [self.folder / "model", self.folder, *sorted([*self.folder.glob("*/model"), *self.folder.glob("*")])]
+        places = [
+            self.folder / "model",
+            self.folder,
+            *(one for deep in ("*/model", "*", "models/*") for one in sorted(self.folder.glob(deep))),
+        ]
         return next((each for each in places if (each / "model.json").is_file()), None)
 
     def score(self, clip: str, label: str) -> float:
@@ -85,10 +89,15 @@ def names(site: Site) -> list[str]:
             run = home.parent
             if (run / "report.json").is_file() and run != site.runs and not (run / FOLDER).exists():
                 found[run.relative_to(site.runs).as_posix()] = when + 1
-                if home.name == "model":  # all that there is of the run
+                if home.name in ("model", "models"):  # all that there is of the run
                     continue
             found[home.relative_to(site.runs).as_posix()] = when
     return sorted(found, key=lambda key: (-found[key], key))
+
+
+def of_run(site: Site, name: str) -> list[str]:
+    """List what has results of one run: the run itself, or each of a recipe's systems."""
+    return sorted(key for key in names(site) if key == name or key.startswith(f"{name}/"))
 
 
 def find(site: Site, key: str | None) -> Answers:

@@ -24,7 +24,7 @@ from dcasekit.errors import DcasekitError
 _SIMPLE = (int, float, str, bool, type(None))
 _ENTRY = re.compile(r"^(\w[\w, ]*) : ?(.*)$")
 _WORD = re.compile(r"[\w .,+\-*%\[\]\"'()]{1,200}(?![\s\S])")  # no colon, which would name a module's function, and no path
-_UNASKED = {"resume", "callbacks", "progress", "augment", "rates", "estimator", "network", "weights"}
+_UNASKED = {"resume", "callbacks", "progress", "augment", "rates", "estimator", "network", "weights", "quick"}
 
 
 class FormError(DcasekitError, ValueError):
@@ -58,7 +58,7 @@ def settings_of(kind: Any) -> tuple[Setting, ...]:
 
 
 def load_settings(family: str, name: str) -> tuple[Setting, ...]:
-    """List the settings of a leaf, or of a published front end, by its name.
+    """List the settings of a leaf, or of a published front end, by its name; of a recipe also of its small form, ``NAME:quick``.
 
     Raises
     ------
@@ -73,6 +73,10 @@ def load_settings(family: str, name: str) -> tuple[Setting, ...]:
         from dcasekit.features import make_feature
 
         return tuple(_settings(make_feature(name), ""))
+    recipe, _, small = name.partition(":")
+    if family == "recipes" and recipe in discover.names(family):
+        module = discover.module(family, recipe)
+        return settings_of(module.QUICK if small == "quick" else module.Config)
     if name not in discover.names(family):
         raise FormError(f"there is no {family.removesuffix('s')} {shorten(name)}")
     return settings_of(discover.load(family, name))

@@ -1,14 +1,13 @@
 """Train: choose data, features, model and settings; start a run, watch it, stop it, go on with it."""
 
-import os
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
 
-from dcasekit.app import _answers, _charts, _forms, _jobs, _parts
+from dcasekit.app import _answers, _charts, _forms, _jobs, _models, _orders, _parts
 from dcasekit.app._jobs import Job
+from dcasekit.app._orders import Fields
 from dcasekit.app._page import read_query
 from dcasekit.app._site import Site, Source
 from dcasekit.core import discover
@@ -16,21 +15,24 @@ from dcasekit.core.tables import visible
 from dcasekit.errors import DcasekitError
 
 TITLE, ORDER = "Train", 3
+_MOST_SYSTEMS = 8  # of a recipe, that are linked
 _EVERY = 1500  # milliseconds between two looks at a run
 _FORMS = ("features", "models", "training")
 _FIRST = ("epochs", "learning_rate", "batch_size", "early_stopping", "seed")  # of training, that are not folded away
-_CHOSEN = ("source", "fold", "corrected", "models", "features", "augmentations", "name")
+_CHOSEN = ("kind", "source", "fold", "corrected", "models", "features", "augmentations", "name", "tuned", "freeze", "recipe", "quick")
 _OWN = "as published with the model"
 _FIELDS = {"type": "setting", "of": ALL, "name": ALL}
+_DATA = {"type": "recipe-data", "name": ALL}
 
 
 def layout(site: Site, query: Mapping[str, str]) -> list[Any]:
     """Make the page; the address says which run is watched."""
     source = site.source(query.get("source"))
+    kind = query["kind"] if query.get("kind") in _orders.KINDS else "train"
     return [
         html.Div(
             [
-                html.Div([_new(site, source)], className="stack"),
+                html.Div([_new(site, source, kind)], className="stack"),
                 html.Div(
                     [
                         html.Section(_watched(), className="card", id="train-run"),
@@ -55,6 +57,7 @@ def register(app: Dash, site: Site) -> None:
 
     for family in _FORMS:
         _register_form(app, family)
+    _register_kinds(app, site)
 
     @app.callback(Output("train-augmentations-form", "children"), Input("train-augmentations", "value"))
     def augmentations(names: Sequence[str] | None) -> Any:
@@ -69,20 +72,36 @@ def register(app: Dash, site: Site) -> None:
         Output("train-problem", "children"),
         Input("train-start", "n_clicks"),
         *(State(f"train-{name}", "value") for name in _CHOSEN),
-        State(_FIELDS, "id"),
-        State(_FIELDS, "value"),
+        *(State(every, part) for every in (_DATA, _FIELDS) for part in ("id", "value")),
         prevent_initial_call=True,
     )
-    def start(clicks: int, *chosen: Any) -> Any:
+    def start(clicks: int, *given: Any) -> Any:
         """Start the run that the forms describe, and watch it."""
         if not clicks:
             return no_update, no_update
+        *values, names, sources, ids, fields = given
+        data = {name["name"]: source for name, source in zip(names, sources, strict=True)}
         try:
-            return _parts.address({"run": _start(site, dict(zip(_CHOSEN, chosen, strict=False)), *chosen[-2:]).name}), []
+            job = _orders.start(site, {**dict(zip(_CHOSEN, values, strict=True)), "data": data}, Fields(ids, fields))
+            return _parts.address({"run": job.name}), []
         except DcasekitError as error:
             return no_update, _parts.problem(_parts.without_paths(error, site))
 
     _register_watch(app, site)
+
+
+def _register_kinds(app: Dash, site: Site) -> None:
+    @app.callback(Output("train-new", "className"), Input("train-kind", "value"))
+    def show(kind: str) -> str:
+        return f"of-{kind}"
+
+    @app.callback(Output("train-recipe-form", "children"), Input("train-recipe", "value"), Input("train-quick", "value"))
+    def settings(name: str, quick: Sequence[str]) -> Any:
+        """Say what a recipe is, and make the form of its settings and of the data that it takes."""
+        try:
+            return _recipe(site, name, small=bool(quick))
+        except DcasekitError as error:
+            return _parts.problem(str(error))
 
 
 def _register_watch(app: Dash, site: Site) -> None:
@@ -120,27 +139,49 @@ def _register_form(app: Dash, family: str) -> None:
             return _parts.problem(str(error))
 
 
-def _new(site: Site, source: Source) -> html.Section:
-    features = [*discover.names("features"), *_forms.presets()]
-    return _parts.card(
-        "New run",
+def _new(site: Site, source: Source, kind: str) -> html.Section:
+    features, models = [*discover.names("features"), *_forms.presets()], list(_models.models(site))
+    parts = [
         _part(
             "Data",
             _parts.control("Dataset", dcc.Dropdown(_options(site), source.key, id="train-source", clearable=False)),
             _parts.control("Test on", dcc.Dropdown(id="train-fold", placeholder="the first fold"), "All: every fold, one after the other."),
             dcc.Checklist([], ["yes"], id="train-corrected"),
+            of="train tune",
         ),
-        _part("Model", dcc.Dropdown(discover.names("models"), "compact_cnn", id="train-models", clearable=False), more="models"),
-        _part("Features", dcc.Dropdown(features, id="train-features", placeholder=_OWN), more="features"),
+        _part(
+            "Model", dcc.Dropdown(discover.names("models"), "compact_cnn", id="train-models", clearable=False), more="models", of="train"
+        ),
+        _part(
+            "Model",
+            _parts.control("Saved model", dcc.Dropdown(models, models[0] if models else None, id="train-tuned", clearable=False)),
+            _parts.control("Keep as it is", dcc.Dropdown(_orders.FREEZE, "all", id="train-freeze", clearable=False)),
+            html.P("It listens as it did: its features and their scaling are its own.", className="soft"),
+            of="tune",
+        ),
+        _part("Features", dcc.Dropdown(features, id="train-features", placeholder=_OWN), more="features", of="train"),
         _part(
             "Augmentation",
             dcc.Dropdown(discover.names("augmentations"), id="train-augmentations", multi=True, placeholder="none"),
             html.Div(id="train-augmentations-form"),
+            of="train tune",
         ),
-        _part("Training", dcc.Store(id="train-training", data="training"), more="training"),
+        _part("Training", dcc.Store(id="train-training", data="training"), more="training", of="train tune"),
+        _part(
+            "Recipe",
+            dcc.Dropdown(discover.names("recipes"), "quickstart", id="train-recipe", clearable=False),
+            dcc.Checklist([{"label": "Small settings, done in minutes, which prove nothing", "value": "yes"}], ["yes"], id="train-quick"),
+            more="recipe",
+            of="recipe",
+        ),
+    ]
+    return _parts.card(
+        "New run",
+        dcc.RadioItems(_orders.KINDS, kind, id="train-kind", className="choices"),
+        html.Div(parts, id="train-new", className=f"of-{kind}"),
         html.Div(
             [
-                _parts.control("Name", dcc.Input(id="train-name", type="text", placeholder="model and dataset")),
+                _parts.control("Name", dcc.Input(id="train-name", type="text", placeholder="what is trained on what")),
                 html.Button("Start", id="train-start", className="button main"),
             ],
             className="row ends",
@@ -149,9 +190,22 @@ def _new(site: Site, source: Source) -> html.Section:
     )
 
 
-def _part(title: str, *children: Any, more: str = "") -> html.Div:
-    """Make a part of the form; `more` names the family whose settings follow."""
-    return html.Div([html.H3(title), *children, *([html.Div(id=f"train-{more}-form")] if more else [])], className="part")
+def _recipe(site: Site, name: str, *, small: bool) -> list[Any]:
+    known = _forms.load_settings("recipes", f"{name}:quick" if small else name)
+    module = discover.module("recipes", name)
+    data = []
+    for dataset in module.DATASETS:
+        offered = [{"label": source.title, "value": source.key} for source in _orders.data_of(site, dataset)]
+        chosen = dcc.Dropdown(offered, id={"type": "recipe-data", "name": dataset}, placeholder="synthetic sounds")
+        data.append(_parts.control(dataset, chosen))
+    about = html.P(str(module.__doc__ or "").partition("\n")[0], className="soft")
+    return [about, html.Div(data, className="form"), html.Details([html.Summary("Settings"), _forms.form("recipes", known)])]
+
+
+def _part(title: str, *children: Any, of: str, more: str = "") -> html.Div:
+    """Make a part of the form of some kinds of runs; `more` names the family whose settings follow."""
+    shown = " ".join(f"for-{kind}" for kind in of.split())
+    return html.Div([html.H3(title), *children, *([html.Div(id=f"train-{more}-form")] if more else [])], className=f"part {shown}")
 
 
 def _options(site: Site) -> list[dict[str, str]]:
@@ -159,43 +213,7 @@ def _options(site: Site) -> list[dict[str, str]]:
 
 
 def _corrections(source: Source) -> list[dict[str, str]]:
-    there = _answers.corrections_of(source).is_file()
-    return [{"label": "Use the labels that were corrected here", "value": "yes"}] if there else []
-
-
-def _start(site: Site, chosen: Mapping[str, Any], ids: Sequence[Mapping[str, str]], values: Sequence[Any]) -> Job:
-    """Put the command together of what the forms know, and start it."""
-    source, model, fold = site.source(chosen["source"]), str(chosen["models"]), chosen["fold"]
-    rounds = source.dataset.protocol.rounds(source.dataset.present_folds)
-    if fold not in (None, "", "all", *rounds):
-        raise _forms.FormError("there is no such fold")
-    training = _forms.read_form("training", "training", ids, values)
-    command = ["train", "--dataset", source.name, "--data", str(source.path), "--cache", str((site.runs / ".app" / "cache").absolute())]
-    command += [word for name, value in source.settings.items() for word in ("-D", f"{name}={value}")]
-    if chosen["corrected"] and _corrections(source):
-        command += ["-D", f"corrections={_answers.corrections_of(source)}"]
-    command += ["--model", model, *_words("-M", _forms.read_form("models", model, ids, values))]
-    if feature := chosen["features"]:
-        command += ["--feature", str(feature), *_words("-F", _forms.read_form("features", str(feature), ids, values))]
-    for name in chosen["augmentations"] or ():
-        given = _forms.read_form(f"augmentations:{name}", str(name), ids, values)
-        command += ["-A", f"{name}:" + ",".join(f"{field}={value}" for field, value in given.items())]
-    command += [*_words("-T", training), *(["--fold", fold] if fold else []), "--quiet"]
-    epochs = training.get("epochs", "")
-    return _jobs.new(
-        site.runs,
-        re.sub(r"[ /]", "-", str(chosen["name"] or f"{model}-{source.key}").strip()),
-        command,
-        most=max(1, os.cpu_count() or 1),
-        epochs=int(epochs) if epochs.isdigit() else 50,
-        rounds=len(rounds) if fold == "all" else 1,
-        about=f"{model} on {source.title}" + (f", {fold}" if fold else ""),
-        source=source.key,
-    )
-
-
-def _words(option: str, given: Mapping[str, str]) -> list[str]:
-    return [word for name, value in given.items() for word in (option, f"{name}={value}")]
+    return [{"label": "Use the labels that were corrected here", "value": "yes"}] if _orders.has_corrections(source) else []
 
 
 def _watched() -> list[Any]:
@@ -241,11 +259,11 @@ def _watch(site: Site, query: Mapping[str, str], pressed: Any) -> tuple[Any, ...
     said = visible_lines(_parts.without_paths(job.said, site)) if state in ("failed", "running", "stopped") else ""
     return (
         [html.H2(job.name), html.P(visible(job.about), className="soft")],
-        _facts(job, state),
+        _facts(site, job, state),
         said,
         _table(jobs, job.name),
         _curves(job.histories()),
-        "card",
+        "card" if "epochs" in job.facts or job.histories() else "card unplotted",
         state != "running",
         state not in ("stopped", "failed") or not job.facts,
     )
@@ -256,7 +274,7 @@ def visible_lines(text: str) -> str:
     return "\n".join(map(visible, text.split("\n")))
 
 
-def _facts(job: Job, state: str) -> list[Any]:
+def _facts(site: Site, job: Job, state: str) -> list[Any]:
     histories = job.histories()
     rows = [row for history in histories.values() for row in history]
     facts: dict[str, Any] = {"state": state}
@@ -270,10 +288,18 @@ def _facts(job: Job, state: str) -> list[Any]:
             for name in rows[-1]
             if name.startswith("val_") and name != "val_loss"
         }
-    elif state == "running":
+    elif state == "running" and "epochs" in job.facts:
         facts["now"] = "computing features"
-    more = [_parts.link("See how right it is", {"run": job.name}, "/evaluate", className="button main")] if state == "finished" else []
-    return [_parts.tiles(facts), html.Div(more, className="row")]
+    return [_parts.tiles(facts), html.Div(_answered(site, job) if state == "finished" else [], className="row")]
+
+
+def _answered(site: Site, job: Job) -> list[Any]:
+    """Lead to the results: of a run over folds to those of all, of a recipe to those of each system."""
+    keys = _answers.of_run(site, job.name)
+    if len(keys) == 1 or job.name in keys:
+        return [_parts.link("See how right it is", {"run": keys[0]}, "/evaluate", className="button main")]
+    links = [_parts.link(key.rpartition("/")[2], {"run": key}, "/evaluate", className="button") for key in keys[:_MOST_SYSTEMS]]
+    return [html.Span("See how right it is:"), *links] if links else []
 
 
 def _curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, Any]:
