@@ -140,8 +140,25 @@ def _register_form(app: Dash, family: str) -> None:
 
 
 def _new(site: Site, source: Source, kind: str) -> html.Section:
+    return _parts.card(
+        "New run",
+        dcc.RadioItems(_orders.KINDS, kind, id="train-kind", className="choices"),
+        html.Div(_forms_of(site, source), id="train-new", className=f"of-{kind}"),
+        html.Div(
+            [
+                _parts.control("Name", dcc.Input(id="train-name", type="text", placeholder="what is trained on what")),
+                html.Button("Start", id="train-start", className="button main"),
+            ],
+            className="row ends",
+        ),
+        html.Div(id="train-problem"),
+    )
+
+
+def _forms_of(site: Site, source: Source) -> list[html.Div]:
+    """Make the forms of all kinds of runs; the page shows those of the kind that is chosen."""
     features, models = [*discover.names("features"), *_forms.presets()], list(_models.models(site))
-    parts = [
+    return [
         _part(
             "Data",
             _parts.control("Dataset", dcc.Dropdown(_options(site), source.key, id="train-source", clearable=False)),
@@ -175,19 +192,6 @@ def _new(site: Site, source: Source, kind: str) -> html.Section:
             of="recipe",
         ),
     ]
-    return _parts.card(
-        "New run",
-        dcc.RadioItems(_orders.KINDS, kind, id="train-kind", className="choices"),
-        html.Div(parts, id="train-new", className=f"of-{kind}"),
-        html.Div(
-            [
-                _parts.control("Name", dcc.Input(id="train-name", type="text", placeholder="what is trained on what")),
-                html.Button("Start", id="train-start", className="button main"),
-            ],
-            className="row ends",
-        ),
-        html.Div(id="train-problem"),
-    )
 
 
 def _recipe(site: Site, name: str, *, small: bool) -> list[Any]:
