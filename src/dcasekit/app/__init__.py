@@ -173,7 +173,7 @@ def _scratch(runs: Path) -> "TemporaryDirectory[str]":
 
 
 def _secret(runs: Path) -> bytes:
-    """Give the key of this folder's sessions, so that pages that are open outlive a server."""
+    """Return the key of this folder's sessions, so that pages that are open outlive a server."""
     path = runs / ".app" / "secret"
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -74,7 +74,7 @@ class Answers:
         return next((each for each in places if (each / "model.json").is_file()), None)
 
     def score(self, clip: str, label: str) -> float:
-        """Give the score of a label for a whole clip."""
+        """Return the score of a label for a whole clip."""
         return float(clip_scores(self.results)[self.place[clip], self.results.labels.index(label)])
 
 
@@ -101,7 +101,7 @@ def of_run(site: Site, name: str) -> list[str]:
 
 
 def find(site: Site, key: str | None) -> Answers:
-    """Give the results of a run; of no key those of the newest.
+    """Return the results of a run; of no key those of the newest.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def corrections_of(source: Source) -> Path:
 
 
 def corrections(source: Source) -> Mapping[str, Correction]:
-    """Give what people corrected of a source: clip id -> the latest correction."""
+    """Return what people corrected of a source: clip id -> the latest correction."""
     path = corrections_of(source)
     try:
         about = os.stat(path)
@@ -160,7 +160,7 @@ UNKNOWN = "\N{EM DASH} cannot be told"  # in a form, in place of labels
 
 
 def options(source: Source) -> list[dict[str, str]]:
-    """Give what a form offers: the labels, and that nobody can tell."""
+    """Return what a form offers: the labels, and that nobody can tell."""
     return [*({"label": visible(label), "value": label} for label in source.dataset.labels), {"label": "cannot be told", "value": UNKNOWN}]
 
 
@@ -190,11 +190,11 @@ def correct(source: Source, clips: Iterable[Clip], who: Any, **really: Any) -> s
 
 
 def now(source: Source, clip: Clip) -> Clip:
-    """Give a clip as corrected."""
+    """Return a clip as corrected."""
     return all_now(source, [clip])[0]
 
 
 def all_now(source: Source, clips: Sequence[Clip]) -> list[Clip]:
-    """Give clips as corrected."""
+    """Return clips as corrected."""
     found = corrections(source)
     return [found[clip.id].apply(clip) if clip.id in found else clip for clip in clips]

@@ -208,7 +208,7 @@ def describe(kind: type) -> dict[str, str]:
 
 
 def _entries(docstring: str) -> Iterator[tuple[str, str]]:
-    """Give name and text of the entries of a docstring's parameters."""
+    """Return name and text of the entries of a docstring's parameters."""
     body = cleandoc(docstring).partition("Parameters\n----------\n")[2]
     body = re.split(r"\n\n?[A-Z][a-z]+\n-{3,}", body)[0]
     names, lines = "", [""]

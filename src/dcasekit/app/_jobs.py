@@ -144,7 +144,7 @@ class Job:
 
 
 def find(runs: Path, name: str) -> Job:
-    """Give the run of a name.
+    """Return the run of a name.
 
     Raises
     ------

@@ -18,7 +18,7 @@ _one_at_a_time = threading.Lock()  # a network takes all cores
 
 
 def models(site: Site) -> Mapping[str, Path]:
-    """Give the models: name -> folder; those of runs first, the newest of them on top."""
+    """Return the models: name -> folder; those of runs first, the newest of them on top."""
     found = [path.parent for depth in range(1, _DEEPEST + 1) for path in site.runs.glob("/".join(["[!.]*"] * depth + ["model.json"]))]
     found.sort(key=lambda folder: -(folder / "model.json").stat().st_mtime)
     own = {folder.relative_to(site.runs).as_posix(): folder for folder in found if is_below(folder, site.roots)}

@@ -81,7 +81,7 @@ def has_corrections(source: Source) -> bool:
 
 
 def data_of(site: Site, dataset: str) -> list[Source]:
-    """Give the sources that a recipe may take for a dataset, one for each folder."""
+    """Return the sources that a recipe may take for a dataset, one for each folder."""
     found = {source.path: source for source in reversed(site.sources.values()) if source.name == dataset}
     return list(found.values())[::-1]
 

@@ -12,7 +12,7 @@ from dcasekit.plots.looks import looks
 
 
 def listed(children: Any) -> list[Any]:
-    """Give one child or several as a list."""
+    """Return one child or several as a list."""
     return list(children) if isinstance(children, list | tuple) else [children]
 
 
@@ -76,7 +76,7 @@ def link(text: str, query: Mapping[str, Any], path: str = "", **more: Any) -> dc
 
 
 def address(query: Mapping[str, Any], path: str = "") -> str:
-    """Give the address of a view; what is empty is left out."""
+    """Return the address of a view; what is empty is left out."""
     return f"{path}?{urlencode({name: str(value) for name, value in query.items() if value not in (None, '')}, errors='replace')}"
 
 
@@ -114,7 +114,7 @@ def seconds(value: float | None) -> str:
 
 
 def without_paths(error: Exception | str, site: Site) -> str:
-    """Give an error's text, or another, without where the server's folders lie."""
+    """Return an error's text, or another, without where the server's folders lie."""
     text = str(error)
     for root in sorted({str(each) for source in site.sources.values() for each in (source.path, *site.roots)}, key=len, reverse=True):
         text = text.replace(root, "the folder")

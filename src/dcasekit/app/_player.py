@@ -33,7 +33,7 @@ def player(name: str, shown: Shown | None = None) -> html.Div:
 
 
 def store(name: str) -> dict[str, str]:
-    """Give the id of the store that says what a player shows."""
+    """Return the id of the store that says what a player shows."""
     return {"type": "player-shown", "name": name}
 
 

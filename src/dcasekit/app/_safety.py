@@ -58,11 +58,11 @@ class Guard:
         server.after_request(lambda response: self._mark(response, hashes()))
 
     def sign(self, name: str) -> str:
-        """Give the cookie of a session."""
+        """Return the cookie of a session."""
         return f"{name}.{hmac.new(self.secret, name.encode(), 'sha256').hexdigest()}"
 
     def read(self, cookie: str) -> str:
-        """Give the session of a cookie; empty if it is not one of ours."""
+        """Return the session of a cookie; empty if it is not one of ours."""
         name, _, _ = cookie.partition(".")
         return name if name and hmac.compare_digest(self.sign(name).encode(), cookie.encode(errors="replace")) else ""
 

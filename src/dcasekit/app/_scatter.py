@@ -100,7 +100,7 @@ def _trace(cloud: Cloud, told: Sequence[str], places: Sequence[int], name: str, 
 
 
 def _packed(values: FloatArray) -> dict[str, str]:
-    """Give numbers as bytes, which is a quarter of their text."""
+    """Return numbers as bytes, which is a quarter of their text."""
     return {"dtype": "f4", "bdata": base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode()}
 
 

@@ -114,7 +114,7 @@ class Source:
         return {label: counted[label] for label in self.dataset.labels}
 
     def search(self, query: Query) -> list[Clip]:
-        """Give the clips that fit a query, in the dataset's order."""
+        """Return the clips that fit a query, in the dataset's order."""
         text = query.text.strip().lower()
         found = [
             clip
@@ -148,7 +148,7 @@ class Site:
         self.sources = {source.key: replace(source, roots=self.roots) for source in found}
 
     def source(self, key: str | None) -> Source:
-        """Give a source; of no key the first.
+        """Return a source; of no key the first.
 
         Raises
         ------
@@ -161,7 +161,7 @@ class Site:
         return self.sources[key] if key else next(iter(self.sources.values()))
 
     def clip(self, key: str, name: str, session: str) -> Clip:
-        """Give a clip of a source, or of what a session sent, whose file may be read.
+        """Return a clip of a source, or of what a session sent, whose file may be read.
 
         Raises
         ------
@@ -177,11 +177,11 @@ class Site:
         return is_below(path, self.roots)
 
     def folder_of(self, session: str) -> Path:
-        """Give the folder of what a session sent; its name tells nothing of the cookie."""
+        """Return the folder of what a session sent; its name tells nothing of the cookie."""
         return self.scratch / hashlib.sha256(session.encode()).hexdigest()[:32]
 
     def uploads(self, session: str) -> dict[str, Clip]:
-        """Give what a session sent: name -> clip."""
+        """Return what a session sent: name -> clip."""
         found = {}
         for about in sorted(self.folder_of(session).glob("*.json"), key=lambda path: path.stat().st_mtime):
             facts = read_json(about, error=AudioError)
@@ -239,14 +239,14 @@ def is_below(path: PathLike, roots: Sequence[Path]) -> bool:
 
 
 def labels_of(clip: Clip) -> list[str] | None:
-    """Give the labels that a clip has; ``None``: unknown."""
+    """Return the labels that a clip has; ``None``: unknown."""
     if clip.tags is None and clip.events is None:
         return None
     return list(dict.fromkeys([*present(clip.tags), *(event.label for event in harden(clip.events or ()))]))
 
 
 def duration(clip: Clip) -> Seconds | None:
-    """Give a clip's duration, if need be from its file's header; ``None``: the file cannot be read."""
+    """Return a clip's duration, if need be from its file's header; ``None``: the file cannot be read."""
     return clip.duration if clip.duration is not None else _measured(clip.path)
 
 

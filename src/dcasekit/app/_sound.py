@@ -25,7 +25,7 @@ _PEAKS, _ROWS, _TILE = 2000, 96, 2000  # of an outline, of a picture, columns of
 
 
 def playable(clip: Clip, cache: Path) -> tuple[Path, str]:
-    """Give a file that browsers play, and its type: the clip's own, or a WAV file made of it."""
+    """Return a file that browsers play, and its type: the clip's own, or a WAV file made of it."""
     info = audio.info(clip.path)
     with clip.path.open("rb") as file:
         head = file.read(4)
@@ -42,12 +42,12 @@ def playable(clip: Clip, cache: Path) -> tuple[Path, str]:
 
 
 def describe(clip: Clip) -> Mapping[str, Any]:
-    """Give what the player draws: duration, peaks, and how the tiles of the spectrum lie."""
+    """Return what the player draws: duration, peaks, and how the tiles of the spectrum lie."""
     return _drawn(clip)[0]
 
 
 def tile(clip: Clip, number: int) -> NDArray[np.uint8]:
-    """Give a part of the spectrum, (rows, columns) of bytes, see `Picture`."""
+    """Return a part of the spectrum, (rows, columns) of bytes, see `Picture`."""
     return _drawn(clip)[1].levels[:, number * _TILE : (number + 1) * _TILE]
 
 

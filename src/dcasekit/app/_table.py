@@ -29,7 +29,7 @@ def read_filters(query: Mapping[str, str]) -> Query:
 
 
 def page(source: Source, query: Mapping[str, str]) -> dict[str, Any]:
-    """Give the page of clips that an address names; a number that there is none of means the nearest."""
+    """Return the page of clips that an address names; a number that there is none of means the nearest."""
     found = source.search(read_filters(query))
     pages = max(1, -(-len(found) // ROWS))
     number = min(max(int(parse_number(query.get("page", ""), otherwise=1)), 1), pages)
@@ -38,7 +38,7 @@ def page(source: Source, query: Mapping[str, str]) -> dict[str, Any]:
 
 
 def all_rows(source: Source) -> list[Row]:
-    """Give a row for each clip; of many clips none."""
+    """Return a row for each clip; of many clips none."""
     return [_row(clip) for clip in source.clips] if len(source.clips) <= _FEW else []
 
 

@@ -53,7 +53,7 @@ class Vectors:
         self._jobs: dict[tuple[str, str], Job] = {}
 
     def ask(self, what: str, clips: Sequence[Clip], method: str, make: Callable[[], VectorOf]) -> Job:
-        """Give the job that makes a cloud, begun if it is not.
+        """Return the job that makes a cloud, begun if it is not.
 
         Parameters
         ----------

@@ -278,7 +278,7 @@ def _fitting(site: Site, source: Source) -> str | None:
 
 
 def _answers_of(site: Site, of: str) -> Answers | None:
-    """Give the results of the run that made a model."""
+    """Return the results of the run that made a model."""
     folder = _models.models(site).get(of.removeprefix("model:"))
     found = (_answers.find(site, key) for key in _answers.names(site))
     return next((answers for answers in found if folder is not None and answers.model == folder), None)
