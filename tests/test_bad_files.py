@@ -149,7 +149,7 @@ def test_a_file_of_which_a_network_answers_no_frame_stops_no_others(sounds, tmp_
     np.testing.assert_allclose(first.values, last.values, atol=1e-6)
     assert isinstance(short, DcasekitError)
     assert "b.wav" in str(short)
-    assert "answers no frame" in str(short)
+    assert "has no frame" in str(short)
     with pytest.raises(ModelError, match="nothing of windows this short"):
         Inner().train((np.zeros((4, 8, 16)), np.zeros((4, 8, 2))), epochs=1, device="cpu")
 

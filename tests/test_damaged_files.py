@@ -255,7 +255,7 @@ def test_frames_that_are_no_array_are_named(dataset, content):
     store = FEATURE.extract(dataset, jobs=1)
     (path,) = store.folder.glob("frames-*.npy")
     path.write_bytes(content.ljust(path.stat().st_size))
-    with pytest.raises(FeatureError, match=r"frames-\w+\.npy is not as it was written"):
+    with pytest.raises(FeatureError, match=r"frames-\w+\.npy was changed after it was written"):
         FeatureStore(store.folder).read(next(iter(store.entries)))
 
 

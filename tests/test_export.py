@@ -416,7 +416,9 @@ def test_what_cannot_be_exported_is_refused(tmp_path):
     from dcasekit.models.sklearn import LogisticRegression
 
     path = tmp_path / "model"
-    with pytest.raises(ModelError, match="only models of PyTorch and of dcasekit.models.keras can be exported; LogisticRegression is none"):
+    with pytest.raises(
+        ModelError, match=("only models of PyTorch and of dcasekit.models.keras can be exported; LogisticRegression is neither")
+    ):
         export.program(LogisticRegression(), path)
     with pytest.raises(ModelError, match="no network yet"):
         export.onnx(CompactCNN(), path)

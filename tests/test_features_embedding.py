@@ -478,7 +478,7 @@ def test_a_pca_that_is_none_is_refused(small, tmp_path, content):
         np.savez(tmp_path / "pca.npz", pca_eigen_vectors=np.eye(3), pca_means=np.zeros(3))
     else:
         (tmp_path / "pca.npz").write_bytes(content)
-    with pytest.raises(FeatureError, match=r"pca.npz (is no .npz file|holds a PCA of \(3, 3\))"):
+    with pytest.raises(FeatureError, match=r"pca.npz (is not an .npz file|holds a PCA of \(3, 3\))"):
         VGGishEmbedding(**small, compress=True, pca=tmp_path / "pca.npz").compute(noise(1, 16000))
 
 

@@ -227,12 +227,12 @@ def test_empty_clips_and_no_events_at_all():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"labels": ("x", "y", "x")}, "label 'x' comes twice"),
+        ({"labels": ("x", "y", "x")}, "label 'x' is given twice"),
         ({"resolution": 0.0}, "resolution must be a positive number of seconds, got 0.0"),
         ({"resolution": float("nan")}, "resolution"),
         ({"resolution": float("inf")}, "resolution must be a positive number of seconds, got inf"),
         ({"tolerance": -1e-6}, "tolerance must be a positive number of seconds, or 0, got -1e-06"),
-        ({"durations": {"a": 2.0}}, "durations lacks 1 of 2 clips, first 'b'; give"),
+        ({"durations": {"a": 2.0}}, "durations are missing for 1 of 2 clips, the first is 'b'; give"),
         ({"durations": {"a": 2.0, "b": -1.0}}, "duration of clip 'b' must be seconds >= 0, got -1.0"),
         ({"durations": {"a": float("inf"), "b": 1.0}}, "duration of clip 'a'"),
         ({"empty_output": "zero_score"}, "empty_output must be one of 'nan', 'zero'; got 'zero_score'"),

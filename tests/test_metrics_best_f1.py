@@ -262,7 +262,7 @@ def test_labels_choose_what_is_evaluated():
         assert not any(key.endswith("/y") for key in two)
         with pytest.raises(MetricError, match="label 'w' is not among the scores' labels: x, y, z"):
             measure(reference, scores, durations, labels=("w",))
-        with pytest.raises(MetricError, match="label 'x' comes twice"):
+        with pytest.raises(MetricError, match="label 'x' is given twice"):
             measure(reference, scores, durations, labels=("x", "x"))
         with pytest.raises(MetricError, match="clip 'clip1' has scores but no reference"):
             measure({"clip0": []}, scores, durations)

@@ -149,7 +149,7 @@ def test_empty_output_and_absent_labels_are_sed_evals_or_honest():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"labels": ("x", "x")}, "label 'x' comes twice"),
+        ({"labels": ("x", "x")}, "label 'x' is given twice"),
         ({"onset_collar": -0.1}, "onset_collar must be >= 0, got -0.1"),
         ({"offset_collar": -0.1}, "offset_collar must be >= 0"),
         ({"offset_rate": math.nan}, "offset_rate must be >= 0, got nan"),

@@ -103,8 +103,8 @@ def test_a_label_that_is_not_there_adds_nothing_and_is_divided_by():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"rounds": [["0", "1"]]}, "in one of the rounds"),
-        ({"rounds": [["0", "1", "2", "3", "4"], ["4"]]}, "in one alone"),
+        ({"rounds": [["0", "1"]]}, "in exactly one of the rounds"),
+        ({"rounds": [["0", "1", "2", "3", "4"], ["4"]]}, "exactly one of the rounds"),
         ({"chain": "files"}, "chain must be one of 'clips', 'concatenated'"),
         ({"chain": "concatenated", "frame": 0.02}, "frames of 0.2 s, not of 0.02 s"),
         ({"labels": ("cat",)}, "not among the scores' labels"),

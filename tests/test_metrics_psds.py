@@ -297,7 +297,7 @@ def test_input_that_does_not_fit_together_is_refused(change, says):
         ({"dtc": 0.0}, r"dtc is a share of a length and must be in \(0, 1\], got 0.0"),
         ({"gtc": 1.1}, "gtc is a share"),
         ({"cttc": math.nan}, "cttc is a share"),
-        ({"alpha_ct": 1.0}, "which need cttc"),
+        ({"alpha_ct": 1.0}, "which are only found if cttc is given"),
         ({"alpha_ct": -1.0}, "alpha_ct is a weight"),
         ({"alpha_st": math.nan}, "alpha_st is a weight"),
         ({"max_fp_per_hour": 0.0}, "max_fp_per_hour must be > 0"),
@@ -314,7 +314,7 @@ def test_f1_refuses_what_it_does_not_know():
     for setting, says in (
         ({"dtc": 0}, "dtc"),
         ({"unfound": "none"}, "unfound must be one of 'zero', 'nan'"),
-        ({"labels": "xyx"}, "label 'x' comes twice"),
+        ({"labels": "xyx"}, "label 'x' is given twice"),
     ):
         with pytest.raises(MetricError, match=says):
             intersection.f1(REFERENCE, ESTIMATE, **{"labels": LABELS, **setting})

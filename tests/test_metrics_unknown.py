@@ -105,7 +105,7 @@ def test_results_leave_unknown_tags_out_and_count_them():
     results = scored(unknown)
     assert results.left_out == {"clips": 2, "labels": 26, "events": 0, "cut": 0}
     assert results.to_dict()["left_out"] == results.left_out
-    assert "left out: 2 clips of which too little is known, 26 unknown labels of clips" in str(results)
+    assert "left out: 2 clips whose labels are unknown, 26 unknown labels of clips" in str(results)
     assert "left out" not in str(scored(truth))
     assert results.table()[1]["clips"] == np.nansum(unknown[:, 1])
     low, high = results.interval

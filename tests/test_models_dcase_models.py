@@ -589,7 +589,7 @@ def test_models_in_series_are_settings_that_survive_a_file(tmp_path):
         ({"settings": {}}, "a model in series is a model or"),
         ({"class": "smel", "setings": {}}, "a model in series is a model or"),
         ({"class": "smel", "settings": {"sample_rate": 8000}}, "sample_rate"),
-        (SB_CNN_SED(), r"must answer \(windows, frames, dims\)"),
+        (SB_CNN_SED(), r"must be \(windows, frames, dims\)"),
     ],
 )
 def test_what_cannot_stand_in_series_is_refused(first, says):

@@ -116,10 +116,10 @@ def test_parts_go_round_by_themselves_and_nothing_is_lost():
 def test_parts_that_do_not_go_together_are_refused():
     with pytest.raises(DatasetError, match="at least one part"):
         Together({})
-    with pytest.raises(DatasetError, match="part 'a' has 3 windows, and batches of 4"):
+    with pytest.raises(DatasetError, match="part 'a' has only 3 windows, fewer than its batch size of 4"):
         Together({"a": (arrays(3), 4)})
     other = Arrays(*windows(4, labels=3), labels=("a", "b", "c"), task="classification")
-    with pytest.raises(DatasetError, match=r"part 'b' and another are of classification both, with other labels"):
+    with pytest.raises(DatasetError, match=r"part 'b' and another are both of classification, but their labels or features differ"):
         Together({"a": (arrays(4), 4), "b": (other, 4)})
 
 
@@ -606,7 +606,7 @@ def test_windows_that_cannot_be_cut_are_refused(events):
     for windows, settings, says in (
         ("some", {"sequence_time": 1.0}, "windows must be one of all, random, joined"),
         ("random", {"sequence_time": None}, "give the features a sequence_time"),
-        ("joined", {"sequence_time": 1.0}, "has no window to answer for; use target='frame'"),
+        ("joined", {"sequence_time": 1.0}, "has no single window; use target='frame'"),
     ):
         with pytest.raises(DatasetError, match=says):
             DataGenerator(dataset, mel(**settings), folds=dataset.clips, windows=windows)
@@ -632,7 +632,7 @@ def test_features_can_be_what_is_learned(events):
     assert np.array_equal(one.y[one.mask], other.x[one.mask])
     assert np.isnan(one.y[~one.mask]).all()
     assert len(data.labels) == 8
-    with pytest.raises(DatasetError, match="must have the frames of those learned from"):
+    with pytest.raises(DatasetError, match="must have the frames of those used as input"):
         DataGenerator(dataset, mel(), folds=dataset.clips, target=MelSpectrogram(sr=8000, audio_win=400, audio_hop=100))
 
 

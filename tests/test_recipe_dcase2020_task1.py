@@ -15,7 +15,7 @@ def test_scenes_are_told_apart_and_the_report_says_that_there_is_no_openl3(tmp_p
     [section] = report.sections
     assert section.measures["accuracy/macro"] > 0.5  # chance: 0.1
     assert report.title == "DCASE 2020 task 1A, mel bands in place of OpenL3 embeddings, on synthetic sounds"
-    assert "says nothing of OpenL3" in section.notes[0]
+    assert "says nothing about OpenL3" in section.notes[0]
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Baseline of the challenge" in page
     assert "54.1 %" in page

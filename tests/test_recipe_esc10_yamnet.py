@@ -14,7 +14,7 @@ def test_sounds_are_told_apart_and_the_report_says_that_there_is_no_yamnet(tmp_p
     [section] = report.sections
     assert section.pooled.numbers["accuracy"] > 0.5  # chance: 0.1
     assert report.title == "ESC-10 by a linear model on mel bands in place of YAMNet, on synthetic sounds"
-    assert "says nothing of YAMNet" in section.notes[0]
+    assert "says nothing about YAMNet" in section.notes[0]
     assert load(tmp_path / "models" / "fold1").statistics == ["mean", "max"]
 
 

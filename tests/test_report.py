@@ -326,7 +326,7 @@ def test_what_is_unknown_is_left_out_and_said(task):
     one = Report("t", {}, [Section("s", {"test": replace(known, truth=truth, events=events)})], {})
     for text in (one.to_html(), one.to_markdown()):
         assert "eft out: " in text
-        assert "1 clips of which too little is known" in text
+        assert "1 clips whose labels are unknown" in text
         assert "3 unknown labels of clips" in text
     assert "eft out: " not in Report("t", {}, [Section("s", {"test": known})], {}).to_html()
 

@@ -212,7 +212,7 @@ def test_a_finished_run_is_taken_as_it_is_or_refused(recipe, data, monkeypatch):
     with pytest.raises(StorageError, match=r"run\.json does not exist"):
         _runs.read(data)
     (data / "run.json").write_text('{"recipe": "x"}')
-    with pytest.raises(StorageError, match="is no record of a run"):
+    with pytest.raises(StorageError, match="is not a record of a run"):
         _runs.read(data)
     run("run", recipe, "--data", data, "--out", "out", "--quiet")
     module, record = sys.modules[recipe], _runs.read(Path("out"))

@@ -179,7 +179,7 @@ def test_a_scaler_of_windows_needs_no_fit_travels_as_json_and_cannot_be_undone(k
     assert again.to_dict() == {"normalizer": kind} == Scaler(kind).fit(data).to_dict()
     np.testing.assert_array_equal(again.transform(data), expected)
     np.testing.assert_array_equal(scaler.transform([data[0], data[1:]])[0], expected[0])
-    with pytest.raises(ModelError, match=f"what Scaler\\('{kind}'\\) does cannot be undone"):
+    with pytest.raises(ModelError, match=f"Scaler\\('{kind}'\\) cannot be inverted"):
         scaler.inverse_transform(data)
     with pytest.raises(ModelError, match=r"takes windows \(\.\.\., frames, dims\); got an array of shape \(3,\)"):
         scaler.transform(data[0, 0])

@@ -98,8 +98,8 @@ def test_a_score_table_is_read_however_it_was_written(tmp_path, delimiter, end, 
         ("onset,offset,dog\n0,1,.5\n1,2,\n", "line 3: expected 3 numbers"),
         ("onset\toffset\tdog\n0\t1\t.5\n1\t2\tnan\n", "line 3: times and scores must be finite"),
         ("onset\toffset\tdog\n0\tinf\t.5\n", "line 2: times and scores must be finite"),
-        ("onset\toffset\tdog\n0\t1e19\t.5\n", "line 2: no recording lasts 1e+19 s"),
-        ("onset\toffset\tdog\n0\t1_0\t.5\n", "line 2: expected 3 numbers (a number has no underscore: '0 1_0 .5')"),
+        ("onset\toffset\tdog\n0\t1e19\t.5\n", "line 2: 1e+19 s is longer than any recording"),
+        ("onset\toffset\tdog\n0\t1_0\t.5\n", "line 2: expected 3 numbers (a number must not contain an underscore: '0 1_0 .5')"),
         ("onset\toffset\tdog\n0\t1\t.5\n1.5\t2\t.5\n", "line 3: gap: each frame must begin where the one before ends, at 1 s"),
         ("onset,offset,dog\n0,1,.5\n\n.5,2,.5\n", "line 4: overlap: each frame must begin where the one before ends, at 1 s"),
         ("onset\toffset\tdog\n0\t1\t.5\n0\t1\t.5\n", "line 3: overlap"),
@@ -138,7 +138,7 @@ def test_a_folder_of_score_files_is_read_by_clip_id(tmp_path):
 
 def test_a_folder_without_clear_scores_is_refused(tmp_path):
     for folder in (tmp_path, tmp_path / "none"):
-        with pytest.raises(AnnotationError, match=f"{folder.name} is no folder with score files"):
+        with pytest.raises(AnnotationError, match=f"{folder.name} is not a folder of score files"):
             read_scores_folder(folder)
     (tmp_path / "a.tsv").write_text("onset\toffset\tdog\n0\t1\t1\n")
     (tmp_path / "b.tsv").write_text("onset\toffset\tdog\n0\t1\tx\n")
@@ -161,7 +161,7 @@ def test_durations_are_read_with_or_without_a_header(tmp_path, delimiter, header
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("a.wav\t10\na.wav\t9\n", "line 2: 'a.wav' comes twice"),
+        ("a.wav\t10\na.wav\t9\n", "line 2: 'a.wav' is listed twice"),
         ("filename\tduration\na.wav\t\n", "line 2: expected 'filename duration'"),
         ("filename\tseconds\na.wav\t1\n", "line 1: expected 'filename duration'"),
         ("a.wav\t1\nfilename\tduration\n", "line 2: expected 'filename duration'"),

@@ -233,7 +233,7 @@ class AugmentedDataset(Dataset):
             record = listed.get(clip.id)
             if record is None or record["source"]["labels"] != _labels(clip, self.task):
                 why = "is missing" if record is None else "was made before the annotations changed"
-                raise DatasetError(f"the copy of clip {clip.id!r} in {folder} {why}; run process() on the AugmentedDataset")
+                raise DatasetError(f"the copy of clip {clip.id!r} in {folder} {why}; call process() on the AugmentedDataset")
             parent = clip.extra.get("parent", clip.id)
             before = clip.extra.get("augmentation")
             yield replace(

@@ -171,7 +171,7 @@ def _in_torch(model: ModelContainer) -> "TorchModelContainer":
     of_keras = address.startswith("keras.") and address in discover.names("models")
     if not isinstance(model, TorchModelContainer) and not of_keras:
         raise ModelError(
-            f"only models of PyTorch and of dcasekit.models.keras can be exported; {type(model).__name__} is none: train one of "
+            f"only models of PyTorch and of dcasekit.models.keras can be exported; {type(model).__name__} is neither: train one of "
             "dcasekit.models"
         )
     if not model.labels:
@@ -317,7 +317,7 @@ def _check(model: ModelContainer, seconds: Seconds | None, run: Run, path: PathL
             raise ModelError(
                 f"{path} was not written: its scores for an input of {data.shape} differ from the model's by {difference:.2g}, more than "
                 f"{_TOLERANCE:g}. Give seconds=, the length of the clips, if you have not; else look in the network for a step that makes "
-                "much of 1e-6, and for an answer() of its own"
+                "much of 1e-6, or for an answer() that it overrides"
             )
 
 

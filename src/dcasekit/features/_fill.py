@@ -153,7 +153,9 @@ def _append(folder: Path, clip: Clip, blocks: Iterable[FloatArray], duration: Se
         first, frames, dims = file.tell(), 0, 0
         for block in blocks:
             if frames and block.shape[1] != dims:
-                raise FeatureError(f"{clip.path}: the feature gives {dims} values per frame first, then {block.shape[1]}; mend its blocks")
+                raise FeatureError(
+                    f"{clip.path}: the feature gives {dims} values per frame first, then {block.shape[1]}; fix its compute_blocks"
+                )
             file.write(np.ascontiguousarray(block, dtype=np.float32).data)
             frames, dims = frames + len(block), block.shape[1]
     line = json.dumps([clip.id, *Entry(path, first, frames, dims, duration, clip.channel, made_of).row()])
@@ -254,7 +256,7 @@ def _write_frames(folder: Path, moving: Mapping[str, Entry], *, known: Container
     dims = next(iter(moving.values())).dims
     if other := next((clip for clip, entry in moving.items() if entry.dims != dims), None):
         raise FeatureError(
-            f"clip {other!r} has {moving[other].dims} values per frame, others have {dims}; mend the feature's compute_blocks"
+            f"clip {other!r} has {moving[other].dims} values per frame, others have {dims}; fix the feature's compute_blocks"
         )
     facts = [[clip, entry.frames, dims, entry.channel, entry.origin.digest] for clip, entry in sorted(moving.items())]
     name = f"frames-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}.npy"

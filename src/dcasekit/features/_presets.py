@@ -188,7 +188,7 @@ _PRESETS: Mapping[str, Preset] = {
             "log": NaturalLog(floor=1e-10, mode="zeros"),
         },
         scaler="standard",
-        unverified="published is no floor: digital silence gives minus infinity",
+        unverified="the published code has no floor: digital silence gives minus infinity",
     ),
     "vggish": Preset(
         source="VGGish (Hershey et al. 2017): 64 bands each 10 ms at 16 kHz, windows of 96 frames",

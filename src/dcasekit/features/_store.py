@@ -32,7 +32,7 @@ Stretch: TypeAlias = tuple[str, int, int]
 INDEX, KIND = "index.json", "features"
 _FRAMES = re.compile(r"frames-[0-9a-f]{16}\.npy")
 _MOST = 1 << 63  # what a file or a time may have in bytes, frames, nanoseconds
-_REMEDY = "run features.extract(dataset): it makes again what was lost"
+_REMEDY = "run features.extract(dataset): it computes again what was lost"
 
 
 class Entry(NamedTuple):
@@ -56,15 +56,15 @@ class Entry(NamedTuple):
         first, frames, dims, duration, channel, size, mtime, ctime, digest = row
         place = 0 if channel is None else channel
         if not type(first) is type(frames) is type(dims) is type(size) is type(mtime) is type(ctime) is type(place) is int:
-            raise ValueError("a number of an entry is none")
+            raise ValueError("a number of an entry is not a number")
         if (
             min(first, frames, dims) < 0
             or min(size, mtime, ctime, place) <= -_MOST
             or max(first, frames, dims, size, mtime, ctime, place) >= _MOST
         ):
-            raise ValueError("a number of an entry is none")
+            raise ValueError("a number of an entry is not a number")
         if not (type(duration) in (int, float) and 0 <= duration <= LONGEST and isinstance(digest, str)):
-            raise ValueError("a duration or checksum of an entry is none")
+            raise ValueError("a duration or checksum of an entry is malformed")
         return cls(file, first, frames, dims, duration, channel, Origin(size, mtime, ctime, digest))
 
 
@@ -132,10 +132,10 @@ def _parse(text: bytes) -> Index:
     sizes, skipped = content["files"], content["skipped"]
     names = list(sizes)
     if not all(map(_FRAMES.fullmatch, names)):
-        raise ValueError("a name that is not ours")
+        raise ValueError("a file name that dcasekit does not write")
     entries = {clip: Entry.from_row(names[file], row) for clip, (file, *row) in content["clips"].items()}
     if not (all(isinstance(size, int) for size in sizes.values()) and all(isinstance(why, str) for why in skipped.values())):
-        raise ValueError("a size is no number, or a reason no text")
+        raise ValueError("a size is not a number, or a reason is not text")
     return Index(sizes, entries, skipped)
 
 
@@ -256,6 +256,6 @@ class FeatureStore:
                 self._maps[file] = np.lib.format.open_memmap(self.folder / file, mode="r")
             except (ValueError, tokenize.TokenError) as error:
                 raise FeatureError(
-                    f"{self.folder / file} is not as it was written ({first_line(error)}); delete it, and {_REMEDY}"
+                    f"{self.folder / file} was changed after it was written ({first_line(error)}); delete it, and {_REMEDY}"
                 ) from error
         return self._maps[file]

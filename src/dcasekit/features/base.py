@@ -138,12 +138,12 @@ class FeatureExtractor(Settings, ABC):
                 raise FeatureError(
                     f"{type(self).__name__} is not finite at frame {frames} ({frames * self.audio_hop / self.sr:.2f} s); look whether the "
                     "samples there are far beyond full scale, 1; else give its logarithm a floor, as Decibels(amin=...) and "
-                    "NaturalLog(floor=...) do, or mend its compute_blocks"
+                    "NaturalLog(floor=...) do, or fix its compute_blocks"
                 )
             frames += len(block)
             yield block
         if not frames:
-            raise FeatureError(f"{type(self).__name__} gives no frames for this audio; mend its compute_blocks")
+            raise FeatureError(f"{type(self).__name__} gives no frames for this audio; fix its compute_blocks")
 
     def extract(
         self,

@@ -122,5 +122,5 @@ def _make(described: Mapping[str, Any], shared: Mapping[str, Any]) -> FeatureExt
     """Make a feature; nothing but a feature may be called."""
     kind = discover.load("features", described["class"])
     if not (isinstance(kind, type) and issubclass(kind, FeatureExtractor)):
-        raise FeatureError(f"a part must be a feature; {described['class']!r} is none")
+        raise FeatureError(f"a part must be a feature; {described['class']!r} is not one")
     return kind.from_settings({**shared, **described["settings"]})

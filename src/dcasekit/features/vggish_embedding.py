@@ -120,7 +120,7 @@ def _pca(path: str, expected: str) -> tuple[FloatArray, FloatArray]:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             matrix, means = arrays["pca_eigen_vectors"], arrays["pca_means"].reshape(-1)
     except (OSError, EOFError, LookupError, TypeError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise FeatureError(f"{path} is no .npz file with pca_eigen_vectors and pca_means ({error}); fetch {_PCA.url}") from error
+        raise FeatureError(f"{path} is not an .npz file with pca_eigen_vectors and pca_means ({error}); fetch {_PCA.url}") from error
     if (matrix.shape, means.shape) != ((128, 128), (128,)):
         raise FeatureError(f"{path} holds a PCA of {matrix.shape} and {means.shape}, expected (128, 128) and (128,); fetch {_PCA.url}")
     return matrix, means

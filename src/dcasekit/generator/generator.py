@@ -264,7 +264,7 @@ class DataGenerator:
         if changed:
             raise DatasetError(
                 f"{self.dataset.name}: the audio of {len(changed)} of {len(entries)} clips was changed after their features were computed "
-                f"({', '.join(changed[:3])}); run features.extract(dataset): it computes these anew"
+                f"({', '.join(changed[:3])}); run features.extract(dataset): it computes these again"
             )
 
     @cached_property
@@ -345,11 +345,13 @@ def _check_windows(data: DataGenerator) -> None:
     if data.windows != "all" and data.features.sequence_frames is None:
         raise DatasetError(f"windows={data.windows!r} cuts windows of one length; give the features a sequence_time")
     if data.windows == "joined" and data.target in ("clip", "window"):
-        raise DatasetError(f"a window of joined clips has no {data.target} to answer for; use target='frame'")
+        raise DatasetError(f"a window of joined clips has no single {data.target}; use target='frame'")
     if isinstance(data.target, FeatureExtractor):
         asked, given = ((each.audio_hop, each.sr) for each in (data.target, data.features))
         if asked != given:
-            raise DatasetError(f"features to learn must have the frames of those learned from; got hop and rate {asked}, not {given}")
+            raise DatasetError(
+                f"features used as targets must have the frames of those used as input; got hop and rate {asked}, not {given}"
+            )
 
 
 def _filled(frames: FloatArray, length: int, **how: Any) -> FloatArray:

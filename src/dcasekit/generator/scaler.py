@@ -112,7 +112,9 @@ class Scaler:
     def inverse_transform(self, data: Any) -> Any:
         """Undo `transform`; what was constant comes back as its constant."""
         if self.per_window:
-            raise ModelError(f"what Scaler({self.normalizer!r}) does cannot be undone: it keeps nothing of the windows; keep the originals")
+            raise ModelError(
+                f"Scaler({self.normalizer!r}) cannot be inverted, as it does not keep the statistics of each window; keep the originals"
+            )
         if isinstance(data, list | tuple):
             return [self.inverse_transform(array) for array in data]
         offset, scale = self._parameters(np.shape(data))

@@ -43,7 +43,9 @@ class Together:
         self.sizes = {name: size for name, (_, size) in parts.items()}
         for name, part in self.parts.items():
             if part.size < self.sizes[name] or self.sizes[name] < 1:
-                raise DatasetError(f"part {name!r} has {part.size} windows, and batches of {self.sizes[name]}: give smaller batches")
+                raise DatasetError(
+                    f"part {name!r} has only {part.size} windows, fewer than its batch size of {self.sizes[name]}; give a smaller one"
+                )
         self._rounds = {name: part.size // self.sizes[name] for name, part in self.parts.items()}
         self.steps = max(self._rounds.values()) if steps is None else steps
         if self.steps < 1:
@@ -53,7 +55,7 @@ class Together:
             first = self.heads.setdefault(part.task, part)
             if part.labels != first.labels or part.shape[1] != first.shape[1]:
                 raise DatasetError(
-                    f"part {name!r} and another are of {part.task} both, with other labels or features; they must have the same"
+                    f"part {name!r} and another are both of {part.task}, but their labels or features differ; they must be the same"
                 )
 
     @property

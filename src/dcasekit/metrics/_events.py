@@ -118,7 +118,7 @@ def check_labels(labels: Sequence[str]) -> None:
     """Raise MetricError if a label comes twice: its column would be counted twice in every mean."""
     if len(set(labels)) < len(labels):
         twice = next(label for index, label in enumerate(labels) if label in labels[:index])
-        raise MetricError(f"label {twice!r} comes twice; give each label once: {', '.join(dict.fromkeys(labels))}")
+        raise MetricError(f"label {twice!r} is given twice; give each label once: {', '.join(dict.fromkeys(labels))}")
 
 
 def check_durations(durations: Mapping[str, Seconds], clips: Sequence[str]) -> Array:
@@ -130,8 +130,8 @@ def check_durations(durations: Mapping[str, Seconds], clips: Sequence[str]) -> A
     """
     if missing := [clip for clip in clips if clip not in durations]:
         raise MetricError(
-            f"durations lacks {len(missing)} of {len(clips)} clips, first {missing[0]!r}; "
-            "give the seconds of every clip of reference and estimate, or leave events of clips that are not evaluated out"
+            f"durations are missing for {len(missing)} of {len(clips)} clips, the first is {missing[0]!r}; "
+            "give the seconds of every clip of reference and estimate, or leave out events of clips that are not evaluated"
         )
     for clip in clips:
         if not 0 <= durations[clip] < math.inf:

@@ -83,7 +83,7 @@ def _refuse_strange(reference: Events, known: Sequence[str]) -> None:
         if strange := {event.label for event in events}.difference(known):
             raise MetricError(
                 f"unknown label {min(strange)!r} in clip {clip!r}; the scores' labels are: {', '.join(known)}. "
-                "Name what is evaluated (labels=), and events of other labels are left out"
+                "Give the labels to evaluate (labels=); events of others are then left out"
             )
 
 

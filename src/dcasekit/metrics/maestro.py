@@ -69,7 +69,7 @@ def evaluate(
     best = segment.best_f1(reference, scores, durations, labels=labels)
     parts = [list(part) for part in ([list(scores)] if rounds is None else rounds)]
     if sorted(clip for part in parts for clip in part) != sorted(scores):
-        raise MetricError("every clip with scores must be in one of the rounds, and in one alone")
+        raise MetricError("every clip with scores must be in exactly one of the rounds")
     if chain == "clips":
         truth: Events = {clip: reference[clip] for clip in scores}
         found: Events = {clip: dcase2023_4b_events(each) for clip, each in scores.items()}

@@ -184,7 +184,9 @@ def _check(weights: tuple[float | None, float, float], max_fp_per_hour: float | 
         if not 0 <= value < np.inf:
             raise MetricError(f"{name} is a weight and must be >= 0, got {value}")
     if alpha_ct and cttc is None:
-        raise MetricError(f"alpha_ct={alpha_ct} weighs cross triggers, which need cttc to be found; give cttc (0.3 in DCASE) or alpha_ct=0")
+        raise MetricError(
+            f"alpha_ct={alpha_ct} penalises cross triggers, which are only found if cttc is given; give cttc (0.3 in DCASE) or alpha_ct=0"
+        )
     if max_fp_per_hour is not None and not 0 < max_fp_per_hour < np.inf:
         raise MetricError(f"max_fp_per_hour must be > 0, or None for the largest that occurs; got {max_fp_per_hour}")
     if thresholds is not None and not (len(thresholds) and np.isfinite(thresholds).all()):

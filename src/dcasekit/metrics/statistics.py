@@ -70,7 +70,7 @@ def figure_of(counts: PerClip, key: str) -> Statistic:
         return lambda weights: ratio(weights @ wrong.astype(np.float64), weights @ counts.reference.sum(axis=1))
     if name not in ("f1", "precision", "recall") or kind not in ("micro", "macro"):
         raise MetricError(
-            f"no interval is known for {key!r}; there are f1, precision and recall, each micro or macro, and error_rate/micro"
+            f"there is no interval for {key!r}; there are intervals for f1, precision and recall, each micro or macro, and error_rate/micro"
         )
 
     def statistic(weights: FloatArray) -> Array:

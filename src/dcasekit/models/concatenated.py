@@ -59,7 +59,9 @@ class Concatenated(TorchModelContainer):
         with torch.no_grad():
             answer = first.eval()(torch.zeros(1, frames, dims))
         if answer.ndim != 3:
-            raise ModelError(f"the first of two models in series must answer (windows, frames, dims); {self.first} answers {answer.shape}")
+            raise ModelError(
+                f"the output of the first of two models in series must be (windows, frames, dims); that of {self.first} is {answer.shape}"
+            )
         return _Network(first, _make_container(self.second).network_for(answer.shape[1], self.bands, outputs, task), self)
 
 
@@ -95,5 +97,5 @@ def _make_container(described: Any) -> TorchModelContainer:
     """Make the model; nothing but a model may be called."""
     kind = discover.load("models", described["class"])
     if not (isinstance(kind, type) and issubclass(kind, TorchModelContainer)):
-        raise ModelError(f"a model in series must be a PyTorch model; {described['class']!r} is none")
+        raise ModelError(f"a model in series must be a PyTorch model; {described['class']!r} is not one")
     return kind(**described["settings"])

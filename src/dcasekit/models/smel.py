@@ -65,7 +65,7 @@ class SMel(LevelsModel, TorchModelContainer):
         """Make the network; it takes any number of frames."""
         if self.audio_win is not None and frames * dims <= self.audio_win // 2:
             raise ModelError(
-                f"windows of {frames * dims} samples are too small to be reflected by half of audio_win = {self.audio_win}; "
+                f"windows of {frames * dims} samples are too short to be padded by reflection with half of audio_win = {self.audio_win}; "
                 "use a longer sequence_time, or a smaller audio_win"
             )
         return _Network(self, dims, outputs)
@@ -145,7 +145,7 @@ def _mel_filters(bands: int, samples: int, sr: Hz) -> FloatArray:
     gain = _mel_basis(bands, samples, sr).max(axis=1) / np.abs(np.fft.rfft(filters)).max(axis=1)
     if empty := int((gain == 0).sum()):
         raise ModelError(
-            f"{empty} of {bands} mel bands are narrower than a bin of {sr / samples:.1f} Hz: their filters would be silent, and never "
+            f"{empty} of {bands} mel bands are narrower than a bin of {sr / samples:.1f} Hz: their filters would be all zero, and never "
             "learn; use fewer bands or longer frames"
         )
     return filters * gain[:, None]

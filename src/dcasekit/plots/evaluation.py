@@ -135,8 +135,8 @@ def reliability(curve: Reliability, *, ax: "Axes | None" = None) -> "Axes":
     largest = max(float(curve.count.max()), 1.0) if len(curve.count) else 1.0
     for score, frequency, count in zip(curve.score, curve.frequency, curve.count, strict=True):
         (dot,) = ax.plot(score, frequency, "o", color=BLUE, markersize=3 + 7 * math.sqrt(count / largest), clip_on=False)
-        hint(dot, f"{count:,} scores of {score:.2f} on average: the label is there in {percent(frequency)}")
-    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="score", ylabel="share that is there")
+        hint(dot, f"{count:,} scores of {score:.2f} on average: the label is present in {percent(frequency)}")
+    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="score", ylabel="share in which the label is present")
     shares(ax.xaxis)
     shares(ax.yaxis)
     ax.grid(axis="y")

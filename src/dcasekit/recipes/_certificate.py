@@ -91,7 +91,7 @@ def certify(recipe: ModuleType, record: Record) -> Certificate:
     MetricError : the run is of another recipe; a band is of a measure that several sections have.
     """
     if record.recipe != recipe.__name__:
-        raise MetricError(f"the run is of {record.recipe}, not of {recipe.__name__}; name its own recipe")
+        raise MetricError(f"the run is of {record.recipe}, not of {recipe.__name__}; give the recipe of the run")
     bands = getattr(recipe, "BANDS", {})
     checks = [Check(name, _value(record, name), *band) for name, band in bands.items()]
     return Certificate(record, checks, _excluded(recipe, record))
@@ -116,7 +116,7 @@ def _value(record: Record, name: str) -> float:
         if name in (measure, f"{section}: {measure}")
     }
     if len(found) > 1:
-        raise MetricError(f"several sections have the measure {name!r}; name the band one of: {', '.join(found)}")
+        raise MetricError(f"several sections have the measure {name!r}; name the band after one of: {', '.join(found)}")
     value = next(iter(found.values()), None)
     return math.nan if value is None else float(value)
 

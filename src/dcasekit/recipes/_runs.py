@@ -72,7 +72,7 @@ def read(folder: Path) -> Record:
     try:
         return Record(**content)
     except TypeError as error:
-        raise StorageError(f"{folder / FILE} is no record of a run ({error}); run the recipe again") from error
+        raise StorageError(f"{folder / FILE} is not a record of a run ({error}); run the recipe again") from error
 
 
 def describe_data(recipe: ModuleType, data: Mapping[str, Path]) -> dict[str, dict[str, Any]]:

@@ -79,7 +79,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
     model = train(config, split, of, out, progress=progress)
     model.save(out / "model")
     results = model.evaluate(of(folds=split.test, train=False))
-    without = ["The embedding was replaced by mel bands: this run says nothing of OpenL3."] if config.embedding == "mel" else []
+    without = ["The embedding was replaced by mel bands: this run says nothing about OpenL3."] if config.embedding == "mel" else []
     section = Section(
         name="TAU Urban Acoustic Scenes 2020 Mobile, fold 1",
         folds={"fold1": results},

@@ -69,7 +69,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
         models[fold].train(DataGenerator(dataset, features, folds=train), epochs=1, seed=config.seed, device=config.device)
         models[fold].save(out / "models" / fold)
     one = next(iter(models.values()))
-    without = ["The embedding was replaced by mel bands: this run says nothing of YAMNet."] if config.embedding == "mel" else []
+    without = ["The embedding was replaced by mel bands: this run says nothing about YAMNet."] if config.embedding == "mel" else []
     section = Section(
         name=dataset.name,
         folds={fold: model.evaluate(DataGenerator(dataset, features, folds=[fold], train=False)) for fold, model in models.items()},

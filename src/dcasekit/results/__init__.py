@@ -265,7 +265,7 @@ class Results:
         MetricError : the task is not detection, or no clip holds an event.
         """
         if self.task != "detection":
-            raise MetricError(f"a PSD-ROC is of detection; the task is {self.task}")
+            raise MetricError(f"a PSD-ROC is for detection; the task is {self.task}")
         if not self._timed.size:
             raise MetricError("a PSD-ROC needs clips whose events are known; here no clip's are")
         return psds.roc(self._of_timed(self._reference), self._of_timed(self.scores), self._of_timed(self._ends), **setting)

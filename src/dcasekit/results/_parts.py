@@ -67,8 +67,8 @@ def plain(value: Any) -> Any:
 
 
 _LEFT_OUT = {
-    "clips": "clips of which too little is known",
-    "strangers": "estimated clips that the reference lacks",
+    "clips": "clips whose labels are unknown",
+    "strangers": "estimated clips that are not in the reference",
     "labels": "unknown labels of clips",
     "other": "events of labels that are not evaluated",
     "events": "reference events of weight 0.5 or less",
@@ -80,7 +80,7 @@ def describe_left_out(left_out: Mapping[str, int], *, clips: str = _LEFT_OUT["cl
     """Say what was left out, empty if nothing was; `clips` says why clips are.
 
     >>> describe_left_out({"clips": 2, "labels": 0, "cut": 1})
-    "left out: 2 clips of which too little is known, 1 reference events cut at their clip's end"
+    "left out: 2 clips whose labels are unknown, 1 reference events cut at their clip's end"
     """
     words = {**_LEFT_OUT, "clips": clips}
     said = [f"{count} {words[name]}" for name, count in left_out.items() if count]

@@ -112,15 +112,15 @@ def read(
         true = {clip: events for clip, events in true.items() if clip in found}
         found = {clip: events for clip, events in found.items() if clip in true}
         if not true:
-            raise MetricError(f"{reference} and {estimate} share no clip; are the names of both those of the recordings?")
+            raise MetricError(f"{reference} and {estimate} have no clip in common; check that both name the recordings alike")
     _refuse_misfits(true, found, scores, f"{reference}{f' and {durations}' if durations else ''}", str(estimate))
     if lengths is None and scores is not None:
         lengths = {clip: max([float(scores[clip].edges[-1]), *(event.offset for event in true[clip])]) for clip in true}
     every = {one.label for listed in (*true.values(), *found.values()) for one in listed}
     if labels is None and scores and (strange := sorted(every.difference(next(iter(scores.values())).labels))):
         raise MetricError(
-            f"{reference} has events of label {strange[0]!r}, of which {estimate} has no scores; "
-            "name the labels that are evaluated (--labels, labels=), and others are left out"
+            f"{reference} has events of label {strange[0]!r}, for which {estimate} has no scores; "
+            "give the labels to evaluate (--labels, labels=); others are then left out"
         )
     chosen = labels or (next(iter(scores.values())).labels if scores else sorted(every))
     return Material(true, tuple(chosen), found, scores and {clip: scores[clip] for clip in true}, lengths, omitted)
@@ -150,7 +150,8 @@ def _is_number(text: str) -> bool:
 def _refuse_misfits(true: Events, found: Events, scores: Mapping[str, Scores] | None, reference: str, estimate: str) -> None:
     if strange := [clip for clip in found if clip not in true]:
         raise MetricError(
-            f"{estimate} has clip {strange[0]!r}, which {reference} lacks; list it there with empty event fields if nothing sounds in it, "
+            f"{estimate} has clip {strange[0]!r}, which is not in {reference}; list it there with empty event fields if nothing "
+            "sounds in it, "
             "or score the clips that both have (--partial, partial=True)"
         )
     if scores is not None and (unscored := [clip for clip in true if clip not in scores]):

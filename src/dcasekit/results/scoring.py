@@ -212,7 +212,7 @@ def _statistic_of_scores(metric: Metric, material: Material, settings: Mapping[s
     known = inspect.signature(function).parameters
     chosen = {"labels": material.labels} if "labels" in known else {}
     if strange := sorted(settings.keys() - known.keys()):
-        raise MetricError(f"no interval can be given with the setting {strange[0]}; leave it, or --bootstrap, out")
+        raise MetricError(f"no interval can be computed with the setting {strange[0]}; leave out that setting, or --bootstrap")
     return function(material.reference, material.scores, material.durations, **{**chosen, **settings})
 
 

@@ -59,7 +59,7 @@ class Scores:
                 f"{array.shape} and {grid.shape} edges"
             )
         if len(set(labels)) < len(labels):
-            raise AnnotationError(f"each label names one column of scores; some come twice: {', '.join(labels)[:300]}")
+            raise AnnotationError(f"each label names one column of scores; some are given twice: {', '.join(labels)[:300]}")
         if not np.isfinite(array).all():
             raise AnnotationError(f"scores must be finite; {np.count_nonzero(~np.isfinite(array))} values are not")
         if not (np.isfinite(grid).all() and (np.diff(grid) > 0).all()):
@@ -284,7 +284,7 @@ def read_scores(path: PathLike) -> Scores:
     for line, row in rows:
         try:
             if any("_" in cell for cell in row):  # Python reads 1_0 as 10
-                raise ValueError(f"a number has no underscore: {' '.join(row)[:80]!r}")
+                raise ValueError(f"a number must not contain an underscore: {' '.join(row)[:80]!r}")
             numbers.append([float(cell) for cell in row])
         except ValueError as error:
             raise AnnotationError(f"{path}, line {line}: expected {len(header)} numbers ({str(error)[:200]})") from error
@@ -304,7 +304,7 @@ def _frame_problem(table: NDArray[np.float64]) -> tuple[int, str] | None:
     if bad := np.flatnonzero(~np.isfinite(table).all(axis=1)).tolist():
         return bad[0], "times and scores must be finite"
     if bad := np.flatnonzero(table[:, 1] > LONGEST).tolist():
-        return bad[0], f"no recording lasts {table[bad[0], 1]:.9g} s; times are in seconds"
+        return bad[0], f"{table[bad[0], 1]:.9g} s is longer than any recording; times are in seconds"
     onset, offset = table[:, 0], table[:, 1]
     if bad := np.flatnonzero(offset <= onset).tolist():
         return bad[0], f"a frame's times must be ascending; got onset {onset[bad[0]]:.9g}, offset {offset[bad[0]]:.9g}"
@@ -329,7 +329,7 @@ def read_scores_folder(folder: PathLike) -> dict[str, Scores]:
     """
     files = find_score_files(folder)
     if not files:
-        raise AnnotationError(f"{folder} is no folder with score files (.tsv or .csv, one per clip, named by the clip's id)")
+        raise AnnotationError(f"{folder} is not a folder of score files (.tsv or .csv, one per clip, named by the clip's id)")
     names = [path.relative_to(folder).with_suffix("").as_posix() for path in files]
     for (clip, path), (following, other) in pairwise(zip(names, files, strict=True)):
         if clip == following:
@@ -369,6 +369,6 @@ def read_durations(path: PathLike) -> dict[str, Seconds]:
                 f"{path}, line {line}: expected 'filename duration', in seconds > 0 and at most {LONGEST:.0f}; got {shorten(row)}"
             )
         if name in found:
-            raise AnnotationError(f"{path}, line {line}: {shorten(name)} comes twice; give each file one duration")
+            raise AnnotationError(f"{path}, line {line}: {shorten(name)} is listed twice; give each file one duration")
         found[name] = seconds
     return found

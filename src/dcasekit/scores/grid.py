@@ -16,7 +16,7 @@ from dcasekit.scores import Scores
 
 Target: TypeAlias = Literal["clip", "window", "frame"]
 
-_GAPS = "windows leave gaps that a model of frames cannot answer for; choose sequence_hop_time <= sequence_time"
+_GAPS = "windows leave gaps, in which a model that predicts frames has no scores; choose sequence_hop_time <= sequence_time"
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,12 @@ class Grid:
         if answers.ndim == 2:
             return Scores(answers, self.spans, labels)
         if not answers.shape[1]:
-            raise FeatureError(f"the network answers no frame of windows of {self.length} frames; they are too short for it: pad the audio")
+            raise FeatureError(
+                f"the network's output for windows of {self.length} frames has no frame; the windows are too short for it: "
+                "pad "
+                "the "
+                "audio, or choose a longer sequence_time"
+            )
         source = np.arange(self.length) * answers.shape[1] // self.length
         total, count = np.zeros((self.frames, len(labels))), np.zeros((self.frames, 1))
         for start, answer in zip(self.starts, answers, strict=True):

@@ -37,7 +37,7 @@ def average(found: Sequence[Scores]) -> Scores:
     [[0.5, 0.5]]
     """
     if not found or any(each.labels != found[0].labels for each in found):
-        raise AnnotationError(f"there is nothing to average, or of different labels; got {list(found)}")
+        raise AnnotationError(f"need scores of the same labels to average, at least one; got {list(found)}")
     edges = found[0].edges
     if all(len(each.values) == 1 for each in found):
         edges = np.array([min(each.edges[0] for each in found), max(each.edges[1] for each in found)])

@@ -53,7 +53,9 @@ class Concatenated(KerasModelContainer):
         first = _make_container(self.first).network_for(frames, dims, self.bands, task)
         shape = first.compute_output_shape((None, frames, dims))
         if len(shape) != 3:
-            raise ModelError(f"the first of two models in series must answer (windows, frames, dims); {self.first} answers {shape}")
+            raise ModelError(
+                f"the output of the first of two models in series must be (windows, frames, dims); that of {self.first} is {shape}"
+            )
         second = _make_container(self.second).network_for(shape[1], self.bands, outputs, task)
         first.name, second.name = "first", "second"
         windows = keras.Input((frames if second.inputs[0].shape[1] else None, dims))
@@ -78,5 +80,5 @@ def _make_container(described: Any) -> KerasModelContainer:
     """Make the model; nothing but a model may be called."""
     kind = discover.load("models" if ":" in described["class"] else "models.keras", described["class"])
     if not (isinstance(kind, type) and issubclass(kind, KerasModelContainer)):
-        raise ModelError(f"a model in series must be a Keras model; {described['class']!r} is none")
+        raise ModelError(f"a model in series must be a Keras model; {described['class']!r} is not one")
     return kind(**described["settings"])
