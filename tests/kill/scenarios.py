@@ -168,5 +168,6 @@ def scenarios(port: int) -> dict[str, Callable[[Path, Path], None]]:
             recipe, name="zinemanas2019_endtoend", settings=["clips=30", "epochs=3", "front_epochs=2", "pair_epochs=2", "filters=8"]
         ),
         "zinemanas2019_mavd": partial(recipe, name="zinemanas2019_mavd", settings=["clips=30", "epochs=2", "filters=8"]),
+        "dcase2025_task1": partial(recipe, name="dcase2025_task1", settings=["epochs=4", "tuned_epochs=2", "rise=4", "clips=120"]),
         "dcase2020_task1": partial(recipe, name="dcase2020_task1", settings=["epochs=4"]),
     }

@@ -31,7 +31,7 @@ from dcasekit.features import FeatureExtractor, Mel, MelSpectrogram, OpenL3Embed
 from dcasekit.generator import DataGenerator
 from dcasekit.generator.scaler import Scaler
 from dcasekit.models.mlp import MLP
-from dcasekit.recipes import _data
+from dcasekit.recipes import _data, _devices
 from dcasekit.report import Published, Report, Section, Sizes, environment
 
 
@@ -91,6 +91,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
         published=PUBLISHED,
         sizes={"fold1": Sizes(len(split.train), len(split.validation))},
         saved=out / "model",
+        own_tables=[_devices.table("Accuracy by device", {"this run": results}, split.test, {})],
         notes=[*without, "Validation clips were drawn by location within each city, so that no location is trained on and validated on."],
     )
     kind = "mel bands in place of OpenL3 embeddings" if without else "OpenL3 embeddings"

@@ -1,0 +1,50 @@
+"""How well scenes are told apart in the recordings of each device, and what a network costs there, as tables of a report."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from dcasekit.annotations import Clip
+from dcasekit.containers.base import ModelContainer
+from dcasekit.core.tables import Table
+from dcasekit.results import Results
+from dcasekit.results.inspection import judge
+
+DEVICES = ("a", "b", "c", "s1", "s2", "s3", "s4", "s5", "s6")  # of the editions of 2020 and 2022
+COLUMNS = (*DEVICES, "mean of scenes")
+
+
+def devices(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
+    """Give the clips of each device, in the order of `DEVICES`."""
+    found: dict[str, list[Clip]] = {}
+    for name in DEVICES:
+        if own := [clip for clip in clips if clip.extra["device"] == name]:
+            found[name] = own
+    return found
+
+
+def table(title: str, systems: Mapping[str, Results], clips: Sequence[Clip], published: Mapping[str, Sequence[float]]) -> Table:
+    """Set accuracies on each device's clips side by side, and the mean of the scenes' accuracies on all.
+
+    Parameters
+    ----------
+    systems : answers for the clips, by the name of the row.
+    published : name of the row -> what stands in `COLUMNS`.
+    """
+    of = {clip.id: clip.extra["device"] for clip in clips}
+    rows: list[tuple[str | float | None, ...]] = [(name, *known) for name, known in published.items()]
+    for name, results in systems.items():
+        right: dict[str, list[bool]] = {}
+        for one in judge(results):
+            right.setdefault(of[one.clip], []).append(bool(one.right))
+        shares = [float(np.mean(right[device])) if device in right else None for device in DEVICES]
+        rows.append((name, *shares, results.numbers["accuracy/macro"]))
+    return Table(("system", *COLUMNS), rows, title, range(len(published), len(rows)))
+
+
+def limits(model: ModelContainer) -> Table:
+    """Set what a network costs beside what DCASE's low-complexity tasks allow: 128 kB of parameters and 30 million operations a second."""
+    cost = model.cost()
+    rows = [("bytes of parameters in float16", 2 * cost["parameters"], 128_000), ("multiply-accumulates for 1 s", cost["macs"], 30_000_000)]
+    shown = [(name, f"{ours:,}", f"{most:,}", "yes" if ours <= most else "no") for name, ours, most in rows]
+    return Table(("", "this network", "allowed", "kept"), shown, "Limits of the challenge")
