@@ -84,6 +84,7 @@ HEAVY = {
     "soxr": ["audio/*.py"],
     "codecarbon": ["core/energy.py"],
     **dict.fromkeys(["optuna", "sqlalchemy"], ["recipes/_sweep.py"]),
+    **{package: [f"containers/loggers/{package.lower().rstrip('x')}.py"] for package in ("tensorboardX", "wandb", "mlflow")},
     "sox": ["augmentations/_sox.py"],
     "umap": ["containers/projection.py"],
     "sklearn": ["containers/projection.py", "containers/sklearn.py", "models/sklearn/*.py"],

@@ -189,6 +189,7 @@ def train(  # noqa: PLR0913 - options of a command
         int | None, typer.Option(metavar="WINDOWS", help="Read shards, and shuffle so many windows in memory: for network storage.")
     ] = None,
     scores: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the test clips' scores over time, a TSV each.")] = None,
+    log: o.Log = None,
     seed: o.Seed = 0,
     cache: o.Cache = None,
     jobs: o.Jobs = None,
@@ -217,6 +218,7 @@ def train(  # noqa: PLR0913 - options of a command
         features=apply_settings(front_end.features, assignments(feature_settings, option="-F"), option="-F"),
         model=container,
         training=training,
+        loggers=log or (),
         fold=work.fold_of(source, None if fold == "all" else fold),
         validation=not no_validation,
         scaler=front_end.scaler if scaler is None else None if scaler == "none" else scaler,

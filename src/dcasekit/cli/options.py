@@ -98,6 +98,15 @@ AugmentationsOfTraining = Annotated[
         show_default=False,
     ),
 ]
+Log = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log",
+        metavar="NAME",
+        help="Tell tensorboard, wandb (offline) or mlflow of the run, too, by files in its folder; may be repeated.",
+        show_default=False,
+    ),
+]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Number of worker processes.  \\[default: one per core]", show_default=False)]
 Backend = Annotated[
     Literal["processes", "threads", "dask", "ray"],

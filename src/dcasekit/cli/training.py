@@ -5,7 +5,7 @@ import csv
 import hashlib
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +19,7 @@ from dcasekit import features
 from dcasekit.cli import output
 from dcasekit.containers import trained
 from dcasekit.containers.base import ModelContainer
+from dcasekit.containers.loggers.base import Logger
 from dcasekit.containers.saving import FILES as MODEL_FILES
 from dcasekit.containers.saving import KIND as MODEL_KIND
 from dcasekit.containers.schedules import OPEN_ENDED
@@ -56,6 +57,7 @@ class TrainingRun:
     target : see `DataGenerator`; ``None`` follows network and task.
     buffer : see `DataGenerator`.
     training : its seed is also that of the order of windows.
+    loggers : names of `dcasekit.containers.loggers` that are told of the run.
     freeze : what stays as it is of a trained model that is tuned, see `ModelContainer.fine_tune`; ``None``: the model is trained anew.
     """
 
@@ -68,10 +70,13 @@ class TrainingRun:
     scaler: Normalizer | None = "standard"
     target: Target | None = None
     buffer: int | None = None
+    loggers: Sequence[str] = ()
     freeze: str | None = None
 
     def check(self) -> Self:
         """Make sure, before anything is extracted, that the network takes the windows; return the run with what it is to answer decided."""
+        for name in self.loggers:
+            discover.load("containers.loggers", name).check()
         shape, model = self.model.shape, self.model
         if self.freeze is None:
             shape = self.features.get_shape()[1:]  # of the windows, or of a clip of 10 s
@@ -113,7 +118,8 @@ class TrainingRun:
         train.set_scaler(scaler)
         validation = generator(folds=split.validation, train=False, scaler=scaler) if split.validation else None
         journal = Journal(out) if alone else None
-        callbacks = [journal] if journal else []
+        loggers = self._loggers_of(out) if alone else []
+        callbacks: list[Callable[[Mapping[str, float]], None]] = [journal, *loggers] if journal else []
         training = replace(self.training, resume=out / "checkpoint", progress=progress, callbacks=callbacks)
         settings = {field.name: getattr(training, field.name) for field in fields(training)}
         if self.freeze is None:
@@ -128,8 +134,15 @@ class TrainingRun:
         if alone:
             write_results(out / FOLDER, results)
             write_all_scores(scores, results)
+        for logger in loggers:
+            logger.finish(results.numbers, history)
         seconds = perf_counter() - began + sum(record.get("seconds", 0.0) for record in history)
         return self._report(results, split, history, seconds, out / "model")
+
+    def _loggers_of(self, out: Path) -> list[Logger]:
+        """Make the callbacks that tell other programs of the run."""
+        name = f"{type(self.model).__name__} on {self.dataset.name}, {self.fold}"
+        return [discover.load("containers.loggers", one)(out, name=name, settings=plain(self.to_dict())) for one in self.loggers]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all that determines the result."""

@@ -26,6 +26,7 @@ def fine_tune(  # noqa: PLR0913 - options of a command
     training_settings: o.TrainingSettings = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training clips.  \\[default: 50]", show_default=False)] = None,
     scores: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the test clips' scores over time, a TSV each.")] = None,
+    log: o.Log = None,
     seed: o.Seed = 0,
     cache: o.Cache = None,
     jobs: o.Jobs = None,
@@ -53,6 +54,7 @@ def fine_tune(  # noqa: PLR0913 - options of a command
         validation=not no_validation,
         scaler=None,
         freeze=freeze,
+        loggers=log or (),
     ).check()
     run.features.extract(source, jobs=jobs, progress=progress)
     report = (

@@ -30,7 +30,7 @@ _IN_THE_PAPER: Mapping[str, Mapping[str, str]] = {
 
 _PACKAGE = Path(__file__).parent.parent
 
-FAMILIES = ("datasets", "augmentations", "features", "metrics", "models", "recipes", "annotations.formats")
+FAMILIES = ("datasets", "augmentations", "features", "metrics", "models", "recipes", "annotations.formats", "containers.loggers")
 
 
 def names(family: str) -> tuple[str, ...]:

@@ -1,0 +1,125 @@
+"""What all loggers do: the settings once, the numbers of each epoch once, also over interruptions, and the results at the end."""
+
+import importlib.util
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+from uuid import uuid4
+
+from dcasekit.core.files import place, read_json, write_json
+from dcasekit.core.units import PathLike
+from dcasekit.errors import MissingExtraError, StorageError
+
+_KIND = "logger"
+
+
+class Logger(ABC):
+    """A callback of `train` that tells another program of a run.
+
+    What was told is noted in the run's folder, so that a run that is interrupted and goes on stays one run there, and a finished one is not
+    told again. Nothing is opened before the first epoch is done.
+
+    Parameters
+    ----------
+    folder : of the run. What is written lies below it.
+    name : of the run.
+    settings : what determines the run's result; nested ones are told by dotted names.
+
+    Attributes
+    ----------
+    package, extra : what it needs, and the extra that brings it.
+
+    Examples
+    --------
+    ::
+
+        log = TensorBoard("runs/first", settings={"model": "SB_CNN", "learning_rate": 1e-3})
+        model.train(train, validation, callbacks=[log])
+        log.finish(model.evaluate(test).numbers)
+    """
+
+    package: ClassVar[str]
+    extra: ClassVar[str]
+
+    def __init__(self, folder: PathLike, *, name: str = "", settings: Mapping[str, Any] | None = None) -> None:
+        self.check()
+        self.folder, self.name, self.settings = Path(folder), name or Path(folder).name, flatten(settings or {})
+        path = self.folder / self._note
+        found = read_json(path, error=StorageError) if path.exists() else {}
+        self._told: dict[str, Any] = {"run": uuid4().hex[:16], "epoch": 0, "finished": False} | found
+        self._opened = False
+
+    @classmethod
+    def check(cls) -> None:
+        """Make sure that what it needs is installed.
+
+        Raises
+        ------
+        MissingExtraError : it is not.
+        """
+        if importlib.util.find_spec(cls.package) is None:
+            raise MissingExtraError(cls.package, cls.extra)
+
+    def __call__(self, record: Mapping[str, float]) -> None:
+        """Tell of an epoch, unless it was told."""
+        epoch = int(record["epoch"])
+        if epoch <= self._told["epoch"]:
+            return
+        self._begin()
+        self.write(_known({key: value for key, value in record.items() if key != "epoch"}), epoch)
+        self._remember(epoch=epoch, finished=False)
+
+    def finish(self, results: Mapping[str, float], history: Sequence[Mapping[str, float]] = ()) -> None:
+        """Tell of the results, and of epochs that are not told because a kill came between; then close."""
+        for record in history:
+            self(record)
+        if not self._told["finished"]:
+            self._begin()
+            self.close(_known({f"test/{key}": value for key, value in results.items()}), self._told["epoch"])
+            self._remember(finished=True)
+        self._opened = False
+
+    @abstractmethod
+    def open(self, run: str, *, new: bool) -> str:
+        """Begin a run, or go on with it; give back the name by which it is found again. The settings are told where it is new."""
+
+    @abstractmethod
+    def write(self, numbers: Mapping[str, float], epoch: int) -> None:
+        """Tell the numbers of an epoch."""
+
+    @abstractmethod
+    def close(self, results: Mapping[str, float], epoch: int) -> None:
+        """Tell the results of the last epoch's model, and end."""
+
+    @property
+    def _note(self) -> str:
+        return f"{type(self).__name__.lower()}.json"
+
+    def _begin(self) -> None:
+        if not self._opened:
+            run = self.open(self._told["run"], new=self._told["epoch"] == 0 and not self._told.get("begun", False))
+            self._remember(run=run, begun=True)
+            self._opened = True
+
+    def _remember(self, **told: Any) -> None:
+        self._told |= told
+        write_json(place(self.folder, self._note, kind=_KIND), self._told)
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Give nested settings by dotted names.
+
+    >>> flatten({"model": {"class": "MLP", "sizes": [8, 4]}, "epochs": 3})
+    {'model.class': 'MLP', 'model.sizes': [8, 4], 'epochs': 3}
+    """
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found
+
+
+def _known(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Leave out what is undefined."""
+    return {name: float(value) for name, value in numbers.items() if value is not None and math.isfinite(value)}
