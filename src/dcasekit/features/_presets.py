@@ -156,6 +156,16 @@ _PRESETS: Mapping[str, Preset] = {
         },
         unverified="a published window has 65 frames, the last centred at its end",
     ),
+    "efficient_at": Preset(
+        source="EfficientAT (Schmid et al. 2023): 128 bands each 10 ms at 32 kHz, windows of 10 s",
+        settings={
+            **_state_windows(32000, 320, time=10.0),
+            "audio_win": 800,
+            "stft": STFT(n_fft=1024, periodic=False, pre_emphasis=0.97),
+            "mel": Mel(bands=128, scale="htk", norm=None, fmax=15000.0, straight_in="mel"),
+            "log": NaturalLog(floor=1e-5, mode="add"),
+        },
+    ),
     "sb_cnn": Preset(
         source="SB-CNN on UrbanSound8K, notebook of DCASE-models (Salamon, Bello 2017): 128 bands each 23 ms at 44.1 kHz, windows of 3 s",
         settings={

@@ -23,6 +23,12 @@ def keras_start(network: nn.Module) -> nn.Module:
     return network
 
 
+def divisible(channels: float) -> int:
+    """Round a number of channels to a multiple of 8, 8 at least, and down by no more than a tenth, as MobileNets do."""
+    nearest = max(8, int(channels + 4) // 8 * 8)
+    return nearest + 8 if nearest < 0.9 * channels else nearest
+
+
 def batch_norm(channels: int) -> nn.BatchNorm2d:
     """Batch normalisation with Keras' constants: epsilon 1e-3, and 0.99 of the old running mean kept."""
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)

@@ -10,6 +10,7 @@ from dcasekit.containers.summary import Published
 from dcasekit.containers.torch import TorchModelContainer
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
+from dcasekit.models._layers import divisible
 
 # Of each block: width, and stride in (time, frequency); a stage ends where the width grows.
 _BLOCKS = ((1, (1, 1)), (1, (1, 1)), (1, (2, 1)), (2, (1, 2)), (2, (1, 1)), (3, (1, 1)))
@@ -48,12 +49,6 @@ class CPMobile(TorchModelContainer):
         return _Network(self, outputs)
 
 
-def _divisible(channels: float) -> int:
-    """Round to a multiple of 8, and down by no more than a tenth."""
-    nearest = max(8, int(channels + 4) // 8 * 8)
-    return nearest + 8 if nearest < 0.9 * channels else nearest
-
-
 def _convolution(before: int, after: int, size: int, *, stride: int | tuple[int, int] = 1, groups: int = 1) -> list[nn.Module]:
     layer = nn.Conv2d(before, after, size, stride=stride, padding=size // 2, groups=groups, bias=False)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out")
@@ -83,14 +78,14 @@ class _Network(nn.Module):
     def __init__(self, settings: CPMobile, outputs: int) -> None:
         super().__init__()
         base = settings.base_channels
-        widths = {stage: _divisible(base * settings.channels_multiplier ** (stage - 1)) for stage in (1, 2, 3)}
+        widths = {stage: divisible(base * settings.channels_multiplier ** (stage - 1)) for stage in (1, 2, 3)}
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         layers["stem"] = nn.Sequential(
             *_convolution(1, base // 4, 3, stride=2), nn.ReLU(), *_convolution(base // 4, base, 3, stride=2), nn.ReLU()
         )
         before = base
         for number, (stage, stride) in enumerate(_BLOCKS, start=1):
-            layers[f"block{number}"] = _Block(before, widths[stage], inside=_divisible(before * settings.expansion_rate), stride=stride)
+            layers[f"block{number}"] = _Block(before, widths[stage], inside=divisible(before * settings.expansion_rate), stride=stride)
             before = widths[stage]
         self.convolutions = nn.Sequential(layers)
         self.out = nn.Sequential(*_convolution(before, outputs, 1))
