@@ -63,6 +63,7 @@ HEAVY = {
         "containers/torch.py",
         "containers/torch_model.py",
         "containers/_torch_*.py",
+        "containers/front_ends.py",
         "containers/objectives.py",
         "containers/_weight_files.py",
         "models/*.py",

@@ -2,9 +2,12 @@
 
 Each takes x (windows, frames, dims), y (windows, ...) and a generator, and gives new x and y; its settings are keyword-only, to be fixed
 with `functools.partial`. `train(augment=[...])` applies them in order. An unknown target is NaN, and so is what it is mixed into.
+
+Those of `ON_TENSORS` take x as a PyTorch tensor, too, on any device, and change it there; the numbers drawn are the same.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +62,8 @@ def spec_augment(
     """
     hidden = _stretches(len(x), x.shape[1], time_masks, time_frames, rng)[:, :, None]
     hidden = hidden | _stretches(len(x), x.shape[2], band_masks, bands, rng)[:, None, :]
+    if not isinstance(x, np.ndarray):
+        return x.where(_like(x, hidden) == 0, x.mean(axis=(1, 2), keepdims=True) if value is None else value), y
     return np.where(hidden, x.mean(axis=(1, 2), keepdims=True) if value is None else np.float32(value), x), y
 
 
@@ -88,7 +93,7 @@ def frequency_shift(x: FloatArray, y: FloatArray, rng: np.random.Generator, *, b
     """Move each window up or down by at most so many bands; the outermost band fills the gap."""
     shift = rng.integers(-bands, bands + 1, len(x))
     index = np.clip(np.arange(x.shape[2]) + shift[:, None], 0, x.shape[2] - 1)
-    return np.take_along_axis(x, index[:, None, :], axis=2), y
+    return x[np.arange(len(x))[:, None, None], np.arange(x.shape[1])[:, None], index[:, None, :]], y
 
 
 def equalize(
@@ -105,12 +110,12 @@ def equalize(
     at = np.linspace(0, knots - 1, x.shape[2])
     left = np.minimum(at.astype(np.int64), knots - 2)
     response = gains[:, left] + (at - left) * (gains[:, left + 1] - gains[:, left])
-    return x + response[:, None, :].astype(np.float32), y
+    return x + _like(x, response[:, None, :].astype(np.float32)), y
 
 
 def random_gain(x: FloatArray, y: FloatArray, rng: np.random.Generator, *, decibels: float = 6.0) -> tuple[FloatArray, FloatArray]:
     """Raise or lower each window of levels in dB by at most so many decibels."""
-    return x + rng.uniform(-decibels, decibels, (len(x), 1, 1)).astype(np.float32), y
+    return x + _like(x, rng.uniform(-decibels, decibels, (len(x), 1, 1)).astype(np.float32)), y
 
 
 def freq_mix_style(
@@ -172,6 +177,8 @@ def add_noise(
 def _mix(first: FloatArray, second: FloatArray, ratio: FloatArray) -> FloatArray:
     """Mix rows; what has no part in a mixture has no part in what is unknown of it either."""
     ratio = ratio.reshape(-1, *[1] * (first.ndim - 1))
+    if not isinstance(first, np.ndarray):  # a tensor of windows, which are known
+        return _like(first, ratio) * first + _like(first, 1 - ratio) * second
     return np.where(ratio == 1, first, np.where(ratio == 0, second, ratio * first + (1 - ratio) * second))
 
 
@@ -181,3 +188,12 @@ def _energy(decibels: FloatArray) -> FloatArray:
 
 def _decibels(energy: FloatArray) -> FloatArray:
     return np.log(energy) * np.float32(10 / np.log(10))
+
+
+def _like(x: Any, values: Any) -> Any:
+    """Return numbers as x is: an array, or a tensor on its device."""
+    return values if isinstance(x, np.ndarray) else x.new_tensor(values)
+
+
+_CHANGING_TENSORS = (time_shift, mixup, spec_augment, random_crop, frequency_shift, equalize, random_gain)
+ON_TENSORS: frozenset[Callable[..., Any]] = frozenset(_CHANGING_TENSORS)

@@ -188,6 +188,7 @@ def train(  # noqa: PLR0913 - options of a command
     buffer: Annotated[
         int | None, typer.Option(metavar="WINDOWS", help="Read shards, and shuffle so many windows in memory: for network storage.")
     ] = None,
+    front_end: o.FrontEnd = "stored",
     scores: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the test clips' scores over time, a TSV each.")] = None,
     log: o.Log = None,
     seed: o.Seed = 0,
@@ -212,20 +213,21 @@ def train(  # noqa: PLR0913 - options of a command
     source, container = _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings), _cli_models.make(model, model_settings)
     container, progress = work.trainable(container), _cli_output.bars(quiet)
     source = _cli_leaves.augmented(source, augmentations, seed=seed, jobs=jobs, progress=progress)
-    front_end = work.front_end_for(container, feature)
+    published = work.front_end_for(container, feature)
     run = work.TrainingRun(
         dataset=source,
-        features=apply_settings(front_end.features, assignments(feature_settings, option="-F"), option="-F"),
+        features=apply_settings(published.features, assignments(feature_settings, option="-F"), option="-F"),
         model=container,
         training=training,
         loggers=log or (),
         fold=work.fold_of(source, None if fold == "all" else fold),
         validation=not no_validation,
-        scaler=front_end.scaler if scaler is None else None if scaler == "none" else scaler,
+        scaler=published.scaler if scaler is None else None if scaler == "none" else scaler,
         target=target,
         buffer=buffer,
+        front_end=None if front_end == "stored" else front_end,
     ).check()
-    run.features.extract(source, jobs=jobs, on_error=on_error, progress=progress)
+    (run.waveforms or run.features).extract(source, jobs=jobs, on_error=on_error, progress=progress)
     report = (partial(work.run_folds, run) if fold == "all" else run.run)(out, progress=not quiet, scores=scores)
     _cli_output.results_of(report, as_json=as_json, page=report.save(out), model=Path(report.sections[0].saved or out))
 

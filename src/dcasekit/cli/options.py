@@ -107,6 +107,10 @@ Log = Annotated[
         show_default=False,
     ),
 ]
+FrontEnd = Annotated[
+    Literal["stored", "device"],
+    typer.Option(help="Where features are computed: before training, once; or in every step on its device, of stored waveforms."),
+]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Number of worker processes.  \\[default: one per core]", show_default=False)]
 Backend = Annotated[
     Literal["processes", "threads", "dask", "ray"],

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from dcasekit.core.files import check_place, place, read_json, read_rows, write_
 from dcasekit.core.processes import is_first
 from dcasekit.datasets import Dataset, Split
 from dcasekit.errors import DatasetError, DcasekitError, ModelError, first_line
-from dcasekit.features import FeatureExtractor
+from dcasekit.features import FeatureExtractor, RawAudio
 from dcasekit.generator import DataGenerator, Target
 from dcasekit.generator.scaler import Normalizer, Scaler
 from dcasekit.report import Report, Section, Sizes, environment
@@ -56,6 +56,7 @@ class TrainingRun:
     scaler : fitted on the training windows; ``None``: none.
     target : see `DataGenerator`; ``None`` follows network and task.
     buffer : see `DataGenerator`.
+    front_end : ``"device"``: training computes the features in every step, of stored waveforms; ``None``: they are stored.
     training : its seed is also that of the order of windows.
     loggers : names of `dcasekit.containers.loggers` that are told of the run.
     freeze : what stays as it is of a trained model that is tuned, see `ModelContainer.fine_tune`; ``None``: the model is trained anew.
@@ -71,6 +72,7 @@ class TrainingRun:
     target: Target | None = None
     buffer: int | None = None
     loggers: Sequence[str] = ()
+    front_end: Literal["device"] | None = None
     freeze: str | None = None
 
     def check(self) -> Self:
@@ -113,6 +115,7 @@ class TrainingRun:
             claim(out, plain(self.to_dict()))
         split = self.dataset.split(self.fold, validation=self.validation)
         generator = partial(DataGenerator, self.dataset, self.features, target=self.target, seed=self.training.seed)
+        generator = partial(generator, waveforms=self.waveforms)
         train = generator(folds=split.train, buffer=self.buffer)
         scaler = None if self.scaler is None else Scaler(self.scaler).fit(train)
         train.set_scaler(scaler)
@@ -144,6 +147,12 @@ class TrainingRun:
         name = f"{type(self.model).__name__} on {self.dataset.name}, {self.fold}"
         return [discover.load("containers.loggers", one)(out, name=name, settings=plain(self.to_dict())) for one in self.loggers]
 
+    @property
+    def waveforms(self) -> RawAudio | None:
+        """What is stored in place of the features."""
+        sampled = {"sr": self.features.sr, "audio_hop": self.features.audio_hop, "resampler": self.features.resampler}
+        return RawAudio(**sampled) if self.front_end else None
+
     def to_dict(self) -> dict[str, Any]:
         """Return all that determines the result."""
         return {
@@ -154,7 +163,7 @@ class TrainingRun:
             "scaler": self.scaler,
             "target": self.target,
             "training": self.training.to_dict(),
-            **{name: value for name in ("buffer", "freeze") if (value := getattr(self, name)) is not None},
+            **{name: value for name in ("buffer", "front_end", "freeze") if (value := getattr(self, name)) is not None},
         }
 
     def _report(self, results: Results, split: Split, history: list[dict[str, float]], seconds: float, saved: Path) -> Report:

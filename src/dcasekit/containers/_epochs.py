@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dcasekit.batch_augmentations import BatchAugmentation
 from dcasekit.containers._backend import Record
 from dcasekit.containers._checkpoint import State, checkpoint_path, load_checkpoint, save_checkpoint
 from dcasekit.containers._fitting import check_finite
@@ -24,7 +25,7 @@ from dcasekit.core.processes import is_first, processes
 from dcasekit.core.units import FloatArray, PathLike
 from dcasekit.datasets.base import Task
 from dcasekit.errors import ModelError
-from dcasekit.generator import Batch, Data, Together
+from dcasekit.generator import Batch, Data, DataGenerator, Together
 
 Value = TypeVar("Value")
 
@@ -102,14 +103,14 @@ def learning_steps(data: Data | Together, epoch: int, training: Training, *, row
     """
 
     def steps() -> Iterator[dict[str, LearningBatch]]:
-        rng = np.random.default_rng((training.seed, epoch, 1))
+        rng, augment = augmenting(training, epoch), () if waveform_sources(data) else training.augment
         if isinstance(data, Together):
             tasks = {name: part.task for name, part in data.parts.items()}
             for parts in data.batches(epoch, seed=training.seed):
-                yield {name: _learn_from(batch, training, rng, tasks[name], rows) for name, batch in parts.items()}
+                yield {name: _learn_from(batch, augment, rng, tasks[name], rows) for name, batch in parts.items()}
         else:
             for batch in data.batches(epoch, training.batch_size, seed=training.seed, drop_last=training.drop_last):
-                yield {"": _learn_from(batch, training, rng, data.task, rows)}
+                yield {"": _learn_from(batch, augment, rng, data.task, rows)}
 
     known = 0
     for parts in prefetch(steps(), _AHEAD):
@@ -128,14 +129,40 @@ def learning_batches(data: Data, epoch: int, training: Training, *, rows: bool =
         yield parts[""]
 
 
-def _learn_from(batch: Batch, training: Training, rng: np.random.Generator, task: Task, rows: Collection[str]) -> LearningBatch:
+def _learn_from(
+    batch: Batch, augment: Sequence[BatchAugmentation], rng: np.random.Generator, task: Task, rows: Collection[str]
+) -> LearningBatch:
     check_finite(batch.x, batch.clips)
     x, y = batch.x, batch.y
-    for function in training.augment:
+    for function in augment:
         x, y = function(x, y, rng)
     x, y = np.ascontiguousarray(x, np.float32), np.ascontiguousarray(y, np.float32)
+    return LearningBatch(x, y, count_known(y, task, rows), batch.mask, batch.tags, batch.clips, task)
+
+
+def augmenting(training: Training, epoch: int) -> np.random.Generator:
+    """Return the random numbers of an epoch's augmentation."""
+    return np.random.default_rng((training.seed, epoch, 1))
+
+
+def count_known(y: FloatArray, task: Task, rows: Collection[str]) -> int:
+    """Count the values that are known, or the rows of which all are."""
     known = ~np.isnan(y)
-    return LearningBatch(x, y, int((known.all(axis=-1) if task in rows else known).sum()), batch.mask, batch.tags, batch.clips, task)
+    return int((known.all(axis=-1) if task in rows else known).sum())
+
+
+def waveform_sources(data: Data | Together) -> dict[str, DataGenerator]:
+    """Return the sources whose batches are waveforms, by the parts' names.
+
+    Raises
+    ------
+    ModelError : some are and some are not.
+    """
+    parts: Mapping[str, Any] = data.parts if isinstance(data, Together) else {"": data}
+    found = {name: part for name, part in parts.items() if getattr(part, "waveforms", None) is not None}
+    if found and len(found) < len(parts):
+        raise ModelError(f"of the sources {', '.join(parts)} {', '.join(found)} give waveforms and the others features; give all waveforms")
+    return found
 
 
 def refuse_settings(training: Training, data: Data | Together, backend: str) -> Data:
@@ -149,6 +176,8 @@ def refuse_settings(training: Training, data: Data | Together, backend: str) -> 
             )
     if callable(training.optimizer):
         raise ModelError(f"{backend} models take optimizer='adam', 'adamw' or 'sgd'; got {training.optimizer!r}")
+    if waveform_sources(data):
+        raise ModelError(f"{backend} models learn from stored features; extract them, and leave waveforms out")
     if isinstance(data, Together):
         raise ModelError(f"{backend} models learn from one source; use a PyTorch model, or one generator of all clips")
     return data

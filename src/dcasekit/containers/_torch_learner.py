@@ -16,6 +16,7 @@ from dcasekit.containers._epochs import Learner, learning_steps
 from dcasekit.containers._torch_distributed import Processes
 from dcasekit.containers._torch_seed import seeded
 from dcasekit.containers._torch_step import Part, Step
+from dcasekit.containers._torch_waveforms import Fronts
 from dcasekit.containers.schedules import Moment
 from dcasekit.containers.training import Training
 from dcasekit.errors import ModelError
@@ -42,6 +43,8 @@ class TorchLearner(Learner):
         self.steps = steps_of(data, training.batch_size, drop_last=training.drop_last)
         self.optimizer = _optimizer(network, training)
         self.device = next(network.parameters()).device
+        self._rows = [task for task, loss in losses.items() if loss == "cross_entropy"]
+        self.fronts = Fronts(data, training, self.device, self._rows)
         self.processes = Processes.join(self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=training.precision == "float16")
         self.weights_of_labels = _weigh_labels(data, training, self.device)
@@ -61,13 +64,13 @@ class TorchLearner(Learner):
     def learn(self, epoch: int) -> float:
         """Take a step for every batch; return the mean loss over all known targets, of an objective of one's own over all steps."""
         self.network.train()
-        rows = [task for task, loss in self.losses.items() if loss == "cross_entropy"]
+        self.fronts.start(epoch)
         objective, rng = _find_objective(self.training.objective), np.random.default_rng((self.training.seed, epoch, 2))
         total, count = torch.zeros((), device=self.device), 0
         # Masks of dropout follow from seed and epoch, so that a resumed run draws those that an undisturbed one does.
         with seeded(hash((self.training.seed, epoch)) % 2**31):
-            for batches in learning_steps(self.data, epoch, self.training, rows=rows):
-                parts = {name: Part(batch, self.device) for name, batch in batches.items()}
+            for batches in learning_steps(self.data, epoch, self.training, rows=self._rows):
+                parts = self.fronts.parts(batches)
                 loss = objective(self._step_of(parts, epoch, rng))
                 penalty: Callable[[], Tensor] | None = getattr(self.network, "penalty", None)
                 loss = loss if penalty is None else loss + penalty()

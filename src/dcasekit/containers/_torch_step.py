@@ -36,11 +36,12 @@ class Part:
     complete : whether y holds no NaN.
     """
 
-    def __init__(self, batch: LearningBatch, device: torch.device) -> None:
+    def __init__(self, batch: LearningBatch, device: torch.device, x: Tensor | None = None) -> None:
         self._batch, self._device = batch, device
         self.clips, self.task, self.known = batch.clips, batch.task, batch.known
         self.complete = not np.isnan(batch.y).any()
-        self.x, self.y = torch.from_numpy(batch.x).to(device), torch.from_numpy(batch.y).to(device)
+        self.x = torch.from_numpy(batch.x).to(device) if x is None else x
+        self.y = torch.from_numpy(batch.y).to(device)
 
     @cached_property
     def mask(self) -> Tensor:

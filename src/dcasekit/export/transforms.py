@@ -5,22 +5,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dcasekit.containers.front_ends import Energy
+
 # Above this, a length has so large prime factors that ONNX Runtime's own transform is faster (measured: 1103, which is prime).
 _MOST_PRODUCTS = 600
-
-
-class Energy(nn.Module):
-    """Energy (batch, frames, bins) of audio (batch, samples), float64, by PyTorch's own transform."""
-
-    def __init__(self, n_fft: int, hop: int) -> None:
-        super().__init__()
-        self.n_fft, self.hop = n_fft, hop
-
-    def forward(self, audio: Tensor, window: Tensor) -> Tensor:
-        """Transform frames of the audio, each times the window."""
-        spectrum = torch.stft(audio, self.n_fft, self.hop, window=window, center=False, return_complex=True)
-        energy: Tensor = torch.view_as_real(spectrum).square().sum(-1)
-        return energy.transpose(1, 2)
 
 
 class ProductEnergy(nn.Module):

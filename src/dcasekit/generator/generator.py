@@ -19,12 +19,14 @@ from dcasekit.core.parallel import prefetch
 from dcasekit.core.units import FloatArray
 from dcasekit.datasets.base import Dataset, Task
 from dcasekit.errors import DatasetError
+from dcasekit.features import RawAudio
 from dcasekit.features._store import Entry, FeatureStore
 from dcasekit.features.base import FeatureExtractor
 from dcasekit.generator.batch import Batch, batch_bounds
 from dcasekit.generator.scaler import Scaler
 from dcasekit.generator.shards import Loaded, Stage, stages
 from dcasekit.generator.stream import ClipWindows, stored_windows
+from dcasekit.generator.waveforms import Waveforms
 from dcasekit.scores.grid import Target
 
 _log = logging.getLogger(__name__)
@@ -58,6 +60,10 @@ class DataGenerator:
     buffer : windows in memory, for stores that are slow at random places, such as network storage: an epoch then reads shards, an eighth of
         the buffer each, in random order, and gives windows drawn from the buffer. ``None``: drawn from all, each read by itself.
 
+    waveforms : stored `RawAudio` of the frames of `features`, which then need not be extracted: batches hold samples, and a PyTorch model
+        computes features, scaler and augmentation on its device in every step, with the same numbers. What is predicted or evaluated is
+        computed here, clip by clip.
+
     Raises
     ------
     DatasetError : no clips, one whose features are not stored or are of audio that was changed since, or windows that cannot be cut as
@@ -82,10 +88,12 @@ class DataGenerator:
         task: Task | None = None,
         windows: Windows = "all",
         buffer: int | None = None,
+        waveforms: RawAudio | None = None,
     ) -> None:
         self.dataset, self.features, self.train, self.batch_size, self.seed = dataset, features, train, batch_size, seed
-        self.scaler, self.windows, self.buffer = scaler, windows, buffer
-        self._store = features.store(dataset)
+        self.scaler, self.windows, self.buffer, self.waveforms = scaler, windows, buffer, waveforms
+        self._rows = (waveforms or features).store(dataset)
+        self._store = self._rows if waveforms is None else Waveforms(features, waveforms, self._rows)
         self.clips = self._stored(_chosen(dataset, folds))
         self._wanted = target.store(dataset) if isinstance(target, FeatureExtractor) else None
         self.task: Task = task or ("detection" if self._wanted else dataset.task)
@@ -120,7 +128,8 @@ class DataGenerator:
         """Hash of what decides the batches: clips, what is known of them, features and the audio they were made of, windows, scaler."""
         target = self.target.settings if isinstance(self.target, FeatureExtractor) else self.target
         facts = [self.features.settings, target, self.labels, self.scaler and self.scaler.to_dict(), self.train, self.task, self.windows]
-        digest = hashlib.sha256(json.dumps(facts if self.buffer is None else [*facts, self.buffer]).encode())
+        more = [each for each in (self.buffer, self.waveforms and "waveforms") if each]
+        digest = hashlib.sha256(json.dumps([*facts, *more]).encode())
         for clip in self.clips:
             entry = self._store.entry(clip.id)
             audio = (entry.frames, entry.dims, entry.duration, entry.channel, entry.origin.size, entry.origin.digest)
@@ -156,7 +165,7 @@ class DataGenerator:
         order = rng.permutation(self.size) if self.train else np.arange(self.size)
         places = self._places if self.windows != "random" else self._draw_places(rng)
         for each in bounds:
-            yield self._batch(places[order[each]], self._store, self._wanted)
+            yield self._batch(places[order[each]], self._rows, self._wanted)
 
     def _buffered(self, rng: np.random.Generator, bounds: Sequence[slice]) -> Iterator[Batch]:
         """Give the batches that lie within bounds of an epoch, of windows that are read shard by shard."""
@@ -169,12 +178,12 @@ class DataGenerator:
         wanted = np.zeros(len(order), np.bool_)
         for each in bounds:
             wanted[order[each]] = True
-        stores = [Loaded(store) for store in (self._store, self._wanted) if store is not None]
+        stores = [Loaded(store) for store in (self._rows, self._wanted) if store is not None]
 
         def load(stage: Stage) -> int:
-            found = [each for window in stage.read[wanted[stage.read]] for each in self._stretches(*places[window].tolist())]
-            for loaded in stores:
-                loaded.load((self.clips[index].id, start, stop) for index, start, stop in found)
+            found = places[stage.read[wanted[stage.read]]].tolist()
+            for loaded, stretches in zip(stores, (self._stretches_of_x, self._stretches), strict=False):
+                loaded.load((self.clips[clip].id, first, stop) for place in found for clip, first, stop in stretches(*place))
             return len(stage.given)
 
         loads, ready = iter(prefetch(map(load, epoch), 1)), 0
@@ -192,6 +201,8 @@ class DataGenerator:
             frames, labels). With ``train=False`` two lists of such arrays, one per clip, in order.
         """
         if self.train:
+            if self.waveforms is not None:
+                raise DatasetError("batches of waveforms hold samples, no features; to have these, extract them and leave waveforms out")
             batch = next(self.batches(0, self.size, seed=self.seed))
             return batch.x, batch.y
         windows = [np.concatenate(list(clip.windows)) for clip in self.clip_windows()]
@@ -287,12 +298,14 @@ class DataGenerator:
     def _batch(self, places: NDArray[np.int64], store: Frames, wanted: Frames | None = None) -> Batch:
         windows = [self._stretches(index, start) for index, start in places.tolist()]
         length = self.features.sequence_frames or max(self._grids[index].length for index in places[:, 0])
-        parts = [np.concatenate([store.read(self.clips[i].id, a, b) for i, a, b in window]) for window in windows]
-        x = np.stack([_filled(part, length, mode="reflect") for part in parts])
-        mask = np.arange(length) < np.array([len(part) for part in parts])[:, None]
+        mask = np.arange(length) < np.array([sum(stop - start for _, start, stop in window) for window in windows])[:, None]
         y = np.stack([self._window_target(window, length, wanted) for window in windows])
-        if self.scaler is not None:
-            x = self.scaler.transform(x)
+        if isinstance(self._store, Waveforms):
+            x = np.stack([self._store.window(self.clips[index].id, start, store) for index, start in places.tolist()])
+        else:
+            parts = [np.concatenate([store.read(self.clips[i].id, a, b) for i, a, b in window]) for window in windows]
+            x = np.stack([_filled(part, length, mode="reflect") for part in parts])
+            x = x if self.scaler is None else self.scaler.transform(x)
         clips = tuple(self.clips[index].id for index in places[:, 0])
         tags = np.stack([np.fmax.reduce([self._truth[index] for index, *_ in window]) for window in windows])
         return Batch(x, y, mask, clips, tags)
@@ -308,6 +321,12 @@ class DataGenerator:
             missing -= stop - start
             index, start = index + 1, 0
         return found
+
+    def _stretches_of_x(self, index: int, start: int) -> list[tuple[int, int, int]]:
+        """Return what is read of the store for a window."""
+        if isinstance(self._store, Waveforms):
+            return [(index, *self._store.reach(self.clips[index].id, start))]
+        return self._stretches(index, start)
 
     def _clip_target(self, index: int) -> FloatArray:
         """Targets of a clip: (windows, labels), or (windows, frames, labels) for frames."""
@@ -344,6 +363,8 @@ def _check_windows(data: DataGenerator) -> None:
         raise DatasetError(f"buffer is the number of windows that are shuffled in memory, where train=True; got {data.buffer}")
     if data.windows != "all" and data.features.sequence_frames is None:
         raise DatasetError(f"windows={data.windows!r} cuts windows of one length; give the features a sequence_time")
+    if data.windows == "joined" and data.waveforms is not None:
+        raise DatasetError("windows of joined clips have no waveform of their own; extract the features, and leave waveforms out")
     if data.windows == "joined" and data.target in ("clip", "window"):
         raise DatasetError(f"a window of joined clips has no single {data.target}; use target='frame'")
     if isinstance(data.target, FeatureExtractor):
