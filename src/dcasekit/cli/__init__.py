@@ -185,9 +185,7 @@ def train(  # noqa: PLR0913 - options of a command
         Literal["clip", "window", "frame"] | None,
         typer.Option(help="What the labels are of.  \\[default: follows the network and the task]", show_default=False),
     ] = None,
-    buffer: Annotated[
-        int | None, typer.Option(metavar="WINDOWS", help="Read shards, and shuffle so many windows in memory: for network storage.")
-    ] = None,
+    buffer: o.Buffer = None,
     front_end: o.FrontEnd = "stored",
     scores: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the test clips' scores over time, a TSV each.")] = None,
     log: o.Log = None,

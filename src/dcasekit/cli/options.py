@@ -107,6 +107,9 @@ Log = Annotated[
         show_default=False,
     ),
 ]
+Buffer = Annotated[
+    int | None, typer.Option(metavar="WINDOWS", help="Read shards, and shuffle so many windows in memory: for network storage.")
+]
 FrontEnd = Annotated[
     Literal["stored", "device"],
     typer.Option(help="Where features are computed: before training, once; or in every step on its device, of stored waveforms."),
