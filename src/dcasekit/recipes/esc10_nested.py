@@ -79,7 +79,7 @@ PLANS = {
             "average": _AVERAGE,
             "resolutions": (("fine",), ("coarse",), ("fine", "coarse")),
             "windows": _WINDOWS,
-            "epochs": (120, 300),
+            "epochs": (120, 400),
         },
         seeds=2,
     ),
