@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -131,7 +132,7 @@ def test_settings_epochs_and_results_arrive_over_an_interruption_each_once(name,
     log = make(name, tmp_path, name="a run", settings=SETTINGS)
     for record in history[:2]:
         log(record)
-    log.close({}, 2)  # what a kill leaves, as far as one process can show it
+    log.close({}, 2)
     again = make(name, tmp_path, name="a run", settings=SETTINGS)
     again(history[1])  # told before
     again.finish(RESULTS, history)  # the third was not
@@ -146,6 +147,26 @@ def test_settings_epochs_and_results_arrive_over_an_interruption_each_once(name,
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     make(name, tmp_path, settings=SETTINGS).finish(RESULTS, history)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == files, "a finished run was told again"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_told_before_a_kill_stays_and_the_rest_is_told_when_the_run_goes_on(name, tmp_path):
+    make(name, tmp_path)  # skips where the package is missing
+    script = (
+        "import os, signal\nfrom dcasekit.core import discover\n"
+        f"log = discover.load('containers.loggers', {name!r})({str(tmp_path)!r}, settings={{'size': 4}})\n"
+        "for epoch in (1, 2, 3):\n    log({'epoch': epoch, 'loss': 1 / epoch})\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    alone = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}  # not W&B's server of this process
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=alone)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    log = make(name, tmp_path, settings={"size": 4})
+    log.finish(RESULTS, [{"epoch": epoch, "loss": 1 / epoch} for epoch in (1, 2, 3, 4)])
+    curves, settings = READ[name](tmp_path)
+    assert curves["loss"] == [(1, 1.0), (2, 0.5), (3, pytest.approx(1 / 3)), (4, 0.25)]
+    assert curves["test/accuracy"][0][1] == 0.75
+    assert "size" in settings
 
 
 @pytest.mark.parametrize("name", NAMES)

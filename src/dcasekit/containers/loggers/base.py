@@ -48,7 +48,7 @@ class Logger(ABC):
         self.folder, self.name, self.settings = Path(folder), name or Path(folder).name, flatten(settings or {})
         path = self.folder / self._note
         found = read_json(path, error=StorageError) if path.exists() else {}
-        self._told: dict[str, Any] = {"run": uuid4().hex[:16], "epoch": 0, "finished": False} | found
+        self._told: dict[str, Any] = {"run": uuid4().hex[:16], "epochs": {}, "finished": False} | found
         self._opened = False
 
     @classmethod
@@ -65,11 +65,11 @@ class Logger(ABC):
     def __call__(self, record: Mapping[str, float]) -> None:
         """Tell of an epoch, unless it was told."""
         epoch = int(record["epoch"])
-        if epoch <= self._told["epoch"]:
-            return
-        self._begin()
-        self.write(_known({key: value for key, value in record.items() if key != "epoch"}), epoch)
-        self._remember(epoch=epoch, finished=False)
+        if epoch > self._last:
+            self._begin()
+            numbers = _known({key: value for key, value in record.items() if key != "epoch"})
+            self.write(numbers, epoch)
+            self._remember(epochs={**self._told["epochs"], str(epoch): numbers}, finished=False)
 
     def finish(self, results: Mapping[str, float], history: Sequence[Mapping[str, float]] = ()) -> None:
         """Tell of the results, and of epochs that are not told because a kill came between; then close."""
@@ -77,7 +77,7 @@ class Logger(ABC):
             self(record)
         if not self._told["finished"]:
             self._begin()
-            self.close(_known({f"test/{key}": value for key, value in results.items()}), self._told["epoch"])
+            self.close(_known({f"test/{key}": value for key, value in results.items()}), self._last)
             self._remember(finished=True)
         self._opened = False
 
@@ -94,12 +94,21 @@ class Logger(ABC):
         """Tell the results of the last epoch's model, and end."""
 
     @property
+    def told(self) -> dict[int, dict[str, float]]:
+        """Epoch -> its numbers, of all epochs that were told."""
+        return {int(epoch): numbers for epoch, numbers in self._told["epochs"].items()}
+
+    @property
+    def _last(self) -> int:
+        return max(self.told, default=0)
+
+    @property
     def _note(self) -> str:
         return f"{type(self).__name__.lower()}.json"
 
     def _begin(self) -> None:
         if not self._opened:
-            run = self.open(self._told["run"], new=self._told["epoch"] == 0 and not self._told.get("begun", False))
+            run = self.open(self._told["run"], new=not self._told.get("begun", False))
             self._remember(run=run, begun=True)
             self._opened = True
 

@@ -1,10 +1,11 @@
 """TensorBoard (extra ``tensorboard``), written by tensorboardX: ``tensorboard --logdir OUT``."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import uuid4
 
 from dcasekit.containers.loggers.base import Logger
+from dcasekit.core.files import writing
 from dcasekit.core.tables import Table
 
 
@@ -19,22 +20,33 @@ class TensorBoard(Logger):
 
     def open(self, run: str, *, new: bool) -> str:
         """Begin a file of events; the files of a folder are one run."""
-        from tensorboardX import SummaryWriter
+        from tensorboardX.event_file_writer import EventsWriter  # `SummaryWriter` writes by a thread, and flushes what that has written
+        from tensorboardX.summary import text
 
-        # Two files of one second would have one name.
-        self._writer = SummaryWriter(str(self.folder / "tensorboard"), filename_suffix=f".{uuid4().hex[:8]}")
+        folder = self.folder / "tensorboard"
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        # Without a number two files of one second would have one name.
+        self._writer = EventsWriter(str(folder / "events"), f".{len(list(folder.iterdir())):04d}")
         if new:
             rows = [(name, str(value)) for name, value in self.settings.items()]
-            self._writer.add_text("settings", f"{self.name}\n\n{Table(('setting', 'value'), rows).markdown()}", 0)
+            self._add([text("settings", f"{self.name}\n\n{Table(('setting', 'value'), rows).markdown()}")], 0)
         return run
 
     def write(self, numbers: Mapping[str, float], epoch: int) -> None:
         """Add a point to each curve."""
-        for name, value in numbers.items():
-            self._writer.add_scalar(name, value, epoch)
-        self._writer.flush()
+        from tensorboardX.summary import scalar
+
+        self._add([scalar(name, value) for name, value in numbers.items()], epoch)
 
     def close(self, results: Mapping[str, float], epoch: int) -> None:
         """Add the results as curves of one point."""
         self.write(results, epoch)
         self._writer.close()
+
+    def _add(self, summaries: Sequence[Any], epoch: int) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
+        for summary in summaries:
+            self._writer.write_event(Event(wall_time=time.time(), step=epoch, summary=summary))
+        self._writer.flush()
