@@ -448,7 +448,7 @@ def test_models_info_with_features():
     args = ["--features", "mel_spectrogram", "-F", "sr=16000", "-F", "audio_hop=160", "-F", "mel.bands=40", "-F", "sequence_time=0.5"]
     out, _ = run("models", "info", "a_crnn", *args, "--task", "detection")
     assert "50 frames x 40 dims: 0.5 s, 0.01 s per frame" in out
-    assert "one answer per frame; 100 per second" in out
+    assert "one output per frame; 100 per second" in out
     assert "7 frames (0.07 s), up to the layer 'convolutions'" in out
 
 
@@ -465,7 +465,7 @@ def test_models_info_of_a_saved_model(trained):
 def test_models_info_of_models_of_ones_own(own_models):
     out, _ = run("models", "info", f"{own_models}:Stated")
     assert "20 frames x 4 dims: 10 s, 0.5 s per frame" in out
-    assert "3 labels for detection: one answer per frame; 2 per second" in out
+    assert "3 labels for detection: one output per frame; 2 per second" in out
     assert "3 frames (1.5 s)" in out
     assert "5 frames (2.5 s)" in run("models", "info", f"{own_models}:Stated", "-M", "width=5")[0]
     assert "10 labels for classification" in run("models", "info", f"{own_models}:Unstated", "--shape", "5x4")[0]
@@ -482,7 +482,7 @@ def test_models_info_of_models_of_ones_own(own_models):
         (["sbcn"], 1, "Did you mean 'sb_cnn'?"),
         (["runs/none/model"], 1, "no model named 'runs/none/model'"),
         (["sb_cnn", "--shape", "4x4"], 1, "windows of 4 frames and 4 dims are too small"),
-        (["compact_cnn", "--shape", "4x64"], 1, "CompactCNN cannot answer windows of (4, 64)"),
+        (["compact_cnn", "--shape", "4x64"], 1, "CompactCNN cannot predict windows of (4, 64)"),
         (["mlp", "--shape", "64"], 2, "expected FRAMESxDIMS, e.g. 64x128; got '64'"),
         (["mlp", "--shape", "0x12"], 2, "expected FRAMESxDIMS"),
         (["mlp", "--shape", "64x12", "--features", "mfcc"], 2, "give --shape or --features, not both"),
@@ -662,7 +662,7 @@ def test_a_model_is_evaluated_on_data_that_know_some_of_its_labels(trained, tmp_
 def test_evaluate_refuses_other_labels(trained):
     root, out = trained
     _, err = run("evaluate", "--model", out / "model", "--dataset", "esc50", "--data", root, code=1)
-    assert "the model does not answer pig, cow, frog, cat" in err
+    assert "the model does not know pig, cow, frog, cat" in err
     assert "fine-tune it" in err
 
 

@@ -525,7 +525,7 @@ def test_a_run_is_extended_unless_its_schedule_depends_on_the_number_of_epochs(t
     extended = trained(resume=tmp_path / "constant", epochs=4)
     assert len(extended.history) == 4
     assert same(extended, trained(epochs=4))
-    with pytest.raises(ModelError, match="learned for 4 epochs already, and epochs is 2"):
+    with pytest.raises(ModelError, match="been trained for 4 epochs already, and epochs is 2"):
         trained(resume=tmp_path / "constant", epochs=2)
     trained(resume=tmp_path / "cosine", epochs=2, schedule="cosine")
     with pytest.raises(ModelError, match="belongs to another run: epochs was 2, now 4"):

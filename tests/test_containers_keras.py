@@ -353,7 +353,7 @@ def test_the_loss_of_an_epoch_counts_each_known_label_once():
 
 def test_where_nothing_is_known_nothing_is_learned():
     x, y = data()
-    with pytest.raises(ModelError, match="nothing is known that could be learned"):
+    with pytest.raises(ModelError, match="there is nothing to learn from"):
         fitted(MLP(**SMALL).build((6, 5), LABELS), (x, np.full_like(y, np.nan)))
 
 
@@ -429,10 +429,10 @@ def test_an_edited_checkpoint_is_refused_by_name(tmp_path):
     with safe_open(path, framework="numpy") as file:
         metadata = file.metadata()
     save_file({"optimizer.0": np.zeros(3)}, path, metadata=metadata)
-    with pytest.raises(ModelError, match=r"checkpoint.safetensors is no checkpoint that can be read \(its checksum"):
+    with pytest.raises(ModelError, match=r"checkpoint.safetensors is not a readable checkpoint \(its checksum"):
         MLP(**SMALL).train(data(), **settings)
     path.write_bytes(b"damaged")
-    with pytest.raises(ModelError, match="checkpoint.safetensors is no checkpoint that can be read"):
+    with pytest.raises(ModelError, match="checkpoint.safetensors is not a readable checkpoint"):
         MLP(**SMALL).train(data(), **settings)
 
 
@@ -603,7 +603,7 @@ def test_a_file_with_more_layers_is_refused(tmp_path):
         ("layer", r"network_for must give keras.Model\(input, output\)"),
         ("lazy", "a keras.Sequential that begins with keras.Input"),
         ("two_inputs", "network_for must give"),
-        ("same_names", "several weights of the network are called twin.weight; give their layers names"),
+        ("same_names", "several weights of the network are named twin.weight; give their layers names"),
     ],
 )
 def test_a_network_that_does_not_fit_the_container_is_refused(kind, says):

@@ -217,7 +217,7 @@ def test_a_class_that_is_not_in_the_training_data_is_never_answered(tmp_path):
 
 def test_targets_of_frames_are_refused():
     x, y = data()
-    with pytest.raises(ModelError, match=r"answers windows and the targets are \(32, 5, 4\); choose target='window' or 'clip'"):
+    with pytest.raises(ModelError, match=r"predicts whole windows, and the targets are \(32, 5, 4\); choose target='window' or 'clip'"):
         LogisticRegression().train((x, np.repeat(y[:, None], 5, axis=1)))
 
 

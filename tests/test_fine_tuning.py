@@ -203,7 +203,7 @@ def test_labels_come_from_the_data_or_are_given():
     assert model.predict(x[:1])[0].labels == model.labels
     model.fine_tune(Arrays(x, y, labels=list("wxyz"), task="tagging"), **QUICK)
     assert (model.labels, model.task) == (tuple("wxyz"), "tagging")
-    with pytest.raises(ModelError, match="the labels asked for are a, b, c, d; the data have w, x, y, z"):
+    with pytest.raises(ModelError, match="labels= names a, b, c, d; the data have w, x, y, z"):
         model.fine_tune(Arrays(x, y, labels=list("wxyz")), labels=tuple("abcd"))
     with pytest.raises(ModelError, match="Y has 4 columns, the model 2 labels"):
         model.fine_tune((x, y), labels=("a", "b"))
@@ -370,7 +370,9 @@ def test_a_tuned_model_predicts_from_files_with_the_front_end_it_had(sounds, pre
 def test_data_made_otherwise_are_refused(sounds, pretrained):
     dataset, _, feature = sounds
     model = dcasekit.load(pretrained)
-    with pytest.raises(ModelError, match=r"scaled otherwise than those the model was trained on; .* call data.set_scaler\(model.scaler\)"):
+    with pytest.raises(
+        ModelError, match=(r"scaled in another way than those the model was trained on; .* call data.set_scaler\(model.scaler\)")
+    ):
         model.fine_tune(DataGenerator(dataset, feature, folds=["train"], scaler=Scaler("minmax").fit(np.eye(16))))
     other = MelSpectrogram(sr=8000, audio_win=256, audio_hop=64, mel=Mel(bands=16), sequence_time=0.2, sequence_hop_time=0.1)
     other.extract(dataset)

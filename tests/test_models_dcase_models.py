@@ -460,7 +460,7 @@ def test_levels_have_no_metric():
     model = MST(audio_win=16, audio_hop=8).build((4, 8), SIX_BANDS)
     x, y = windows(3, 4, 8).astype(np.float32), np.zeros((3, 4, 6), np.float32)
     assert [scores.values.shape for scores in model.predict(x)] == [(4, 6)] * 3
-    with pytest.raises(ModelError, match="MST answers levels, which no metric of labels can judge"):
+    with pytest.raises(ModelError, match="MST outputs levels, not labels"):
         model.evaluate((x, y))
     with pytest.raises(ModelError, match="train without validation data"):
         model.train((x, y), (x, y), epochs=1, device="cpu")
@@ -647,5 +647,5 @@ def test_models_of_levels_are_of_one_kind_whatever_the_backend(name):
     kind = discover.load("models", name)
     assert kind.answer is LevelsModel.answer
     assert kind.evaluate is LevelsModel.evaluate
-    with pytest.raises(ModelError, match="answers levels, which no metric of labels can judge"):
+    with pytest.raises(ModelError, match="outputs levels, not labels"):
         kind().evaluate(None)

@@ -265,7 +265,7 @@ def test_a_front_end_is_a_regression(tmp_path, name, settings):
     kind = type(model)
     records = kind(**settings).train((x, y), epochs=4, batch_size=4, learning_rate=rate, loss="mse", device="cpu")
     assert records[-1]["loss"] < records[0]["loss"]
-    with pytest.raises(ModelError, match="answers levels"):
+    with pytest.raises(ModelError, match="outputs levels"):
         model.evaluate((x, y))
     with pytest.raises(ModelError, match="learns by loss='mse', not 'cross_entropy'"):
         kind(**settings).train((x, y), loss="cross_entropy", device="cpu")

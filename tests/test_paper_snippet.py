@@ -134,7 +134,7 @@ def test_training_on_the_augmented_dataset_uses_copies_and_tests_on_originals(na
 
 def test_the_generators_work_as_validation_and_test(names):
     model = names["SB_CNN"](**MODEL_PARAMS)
-    with pytest.raises(ModelError, match="the data are scaled otherwise than those the model was trained on"):
+    with pytest.raises(ModelError, match="the data are scaled in another way than those the model was trained on"):
         model.train(names["data_gen_train"], names["data_gen_val"], **TRAIN_PARAMS)
     names["data_gen_train"].set_scaler(names["scaler"])
     history = model.train(names["data_gen_train"], names["data_gen_val"], **TRAIN_PARAMS)

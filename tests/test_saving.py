@@ -113,7 +113,7 @@ def test_sizes_are_compared_before_memory_is_taken(folder, monkeypatch):
     """A hundred gigabytes of weights that the file does not hold are not made."""
     tamper(folder, settings__hidden_layers_size=[150_000, 150_000], settings__dropout_rates=[0.0, 0.0])
     monkeypatch.setattr(MLP, "build", lambda *_, **__: pytest.fail("the network was made"))
-    with pytest.raises(ModelError, match="describes another network than its weights are of"):
+    with pytest.raises(ModelError, match="describes another network than that of its weights"):
         dcasekit.load(folder)
 
 

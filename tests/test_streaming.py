@@ -192,7 +192,7 @@ def test_what_needs_the_whole_recording_says_so():
     whole = MelSpectrogram(**{**SMALL, "sequence_time": None})
     model = SceneCNN().build((60, 40), ("dog", "cat"))
     for features, said in (
-        (whole, "answers a recording as a whole"),
+        (whole, "takes a recording as a whole"),
         (LoopedMel(**SMALL), "a frame of this LoopedMel depends on the whole recording"),
         (MelSpectrogram(**SMALL, log=Decibels(top_db=80)), "a frame of this MelSpectrogram depends on the whole"),
         (None, "has no front end"),

@@ -143,7 +143,7 @@ def test_frames_that_pooling_leaves_over_are_seen_by_nothing():
     """64 -> 60 -> 30 -> 26 -> 6 of 4, and 2 left over: of 24 pooled frames the last one begins at 2 * 23 and ends at 14 later."""
     found = summary(SB_CNN().build((64, 128), LABELS))
     assert found.field == range(2 * 23 + 14)
-    assert found.facts()["receptive field"] == "60 frames (1.85 s) of 64, numbers 0 to 59; the others change nothing"
+    assert found.facts()["receptive field"] == "60 frames (1.85 s) of 64, numbers 0 to 59; the others have no influence"
     assert summary(CompactCNN().build((64, 64), LABELS)).field == range(64)
 
 
@@ -189,7 +189,7 @@ def test_a_causal_network_sees_nothing_ahead():
     assert found.field == range(28, 33)
     recurrent = nn.Sequential(nn.GRU(2, 3, batch_first=True), First(), nn.Linear(3, 10))
     assert own(recurrent).field == range(33)
-    assert "33 frames of 64, numbers 0 to 32, for the answer 32 of 0 to 63" in str(own(recurrent))
+    assert "33 frames of 64, numbers 0 to 32, for output 32 of 0 to 63" in str(own(recurrent))
 
 
 class First(nn.Module):
@@ -310,7 +310,7 @@ def test_memory_of_prediction_is_that_of_single_operations(name):
 def test_each_answer_that_is_held_counts_once():
     found = summary(DcaseNet(filters=4).build((251, 16), LABELS, task="detection"))
     assert (found.output, found.steps) == ((251, 10), 6)
-    assert "one answer per frame, of which 6 differ" in str(found)
+    assert "one output per frame, of which 6 differ" in str(found)
     assert summary(CRNN2018().build((80, 64), LABELS, task="detection")).steps == 80
 
 
@@ -336,7 +336,7 @@ def test_seconds_come_from_the_front_end_else_from_the_publication():
 def test_what_cannot_be_looked_into_is_refused_with_the_reason():
     with pytest.raises(ModelError, match="has no network yet"):
         summary(MLP())
-    with pytest.raises(ModelError, match=r"CompactCNN cannot answer windows of \(4, 64\)"):
+    with pytest.raises(ModelError, match=r"CompactCNN cannot predict windows of \(4, 64\)"):
         summary(CompactCNN().build((4, 64), LABELS))
 
 

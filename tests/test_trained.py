@@ -68,7 +68,7 @@ def test_a_folder_of_that_name_wins_and_this_is_said(tmp_path, monkeypatch, capl
     assert caplog.text == ""
     CompactCNN().build((8, 8), ["own"], task="tagging").save("esc10")
     assert load("esc10").labels == ("own",)
-    assert "esc10 is a folder here, and is taken; the trained model of that name lies in" in caplog.text
+    assert "esc10 is a folder here and is used; the trained model of that name is in" in caplog.text
     assert load(trained.FOLDER / "esc10").labels == ESC10.labels
 
 
@@ -193,7 +193,7 @@ def test_half_the_size_and_nearly_the_same_answers(tmp_path):
     assert {array.dtype for array in load(half).weights().values()} == {np.dtype(np.float32), np.dtype(np.int64)}
     weights = model.weights()
     model.set_weights({**weights, "out.bias": np.float32([1e6, 0])})
-    with pytest.raises(ModelError, match=r"out\.bias holds numbers up to 1e\+06, and float16 ends at 65504; save without half=True"):
+    with pytest.raises(ModelError, match=r"out\.bias holds numbers up to 1e\+06, and float16 reaches only 65504; save without half=True"):
         model.save(tmp_path / "large", half=True)
 
 

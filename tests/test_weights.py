@@ -431,7 +431,9 @@ def test_vggish_with_top_and_pca(tmp_path, caplog, vggish_layers, kind):
 
 def test_a_pca_alone_is_of_no_use_to_a_network_without(tmp_path):
     torch.save({"pca_eigen_vectors": torch.eye(128), "pca_means": torch.zeros(128)}, tmp_path / "vggish_pca_params-970ea276.pth")
-    with pytest.raises(ModelError, match=r"970ea276.pth does not fit this VGGish: .*pca_matrix \(128, 128\) is no weight of the network"):
+    with pytest.raises(
+        ModelError, match=(r"970ea276.pth does not fit this VGGish: .*pca_matrix \(128, 128\) is not a weight of the network")
+    ):
         VGGish().build((16, 16), LABELS).load_weights(tmp_path / "vggish_pca_params-970ea276.pth")
     model = VGGish(include_top=True, compress=True).build((16, 16), LABELS)
     with pytest.raises(ModelError, match="holds no out.weight, out.bias, so it has no outputs that could have labels"):
@@ -586,7 +588,7 @@ def test_layers_of_other_networks_are_named(tmp_path):
     write(path, {name: roles for name, roles in arrays.items() if name != "batchnorm2"})
     refused(model, path, r"layer 'conv3' holds kernel .*needs gamma \(5,\), beta \(5,\), moving_mean")
     write(path, {**arrays, "more": drawn({"more": dense(3, 3)})["more"]})
-    refused(model, path, r"has 8 layers with weights, here are 9: nothing takes 'more' with kernel \(3, 3\), bias \(3,\)")
+    refused(model, path, r"has 8 layers with weights, here are 9: nothing corresponds to 'more' with kernel \(3, 3\), bias \(3,\)")
     write(path, {name: roles for name, roles in arrays.items() if name not in ("out", "dense1")})
     refused(model, path, r"dense.weight \(7, 18\) is missing; dense.bias \(7,\) is missing")
     write(path, {**arrays, "batchnorm1": {role: array for role, array in arrays["batchnorm1"].items() if role != "gamma"}})
@@ -600,7 +602,7 @@ def test_tensors_of_other_networks_are_named(tmp_path):
     del changed["gru1.bias_hh_l0"]
     torch.save(changed, path)
     said = (
-        r"gru1.bias_hh_l0 \(96,\) is missing; conv2.weight has the shape \(4, 3, 5, 5\), not \(4, 3, 3, 3\); extra.bias \(2,\) is no weight"
+        r"gru1.bias_hh_l0 \(96,\) is missing; conv2.weight has the shape \(4, 3, 5, 5\), not \(4, 3, 3, 3\); extra.bias \(2,\) is not a weight"
     )
     refused(model, path, said)
     torch.save({**state, "linear2.weight": torch.zeros(17, 32), "linear2.bias": torch.zeros(17)}, path)
@@ -655,7 +657,7 @@ def test_pickled_arrays_and_networks_are_refused(tmp_path):
 def test_a_page_instead_of_a_file_is_refused(tmp_path, name):
     model, path = MLP().build((4, 5), LABELS), tmp_path / name
     path.write_text("<!DOCTYPE html>\n<html><title>Google Drive - Virus scan warning</title></html>")
-    refused(model, path, "is text that begins with '<!DOCTYPE html>.*fetch it anew")
+    refused(model, path, "is text that begins with '<!DOCTYPE html>.*fetch it again")
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 288592000\n")
     refused(model, path, "is text that begins with 'version https://git-lfs")
     path.write_bytes(b"")
@@ -665,7 +667,7 @@ def test_a_page_instead_of_a_file_is_refused(tmp_path, name):
     path.write_bytes(bytes(range(256)) * 9)
     refused(model, path, "is damaged, or not of the kind")
     path = path.rename(tmp_path / "a.weights")
-    refused(model, path, "of no known kind of weight file; known: .safetensors")
+    refused(model, path, "not a known kind of weight file; known: .safetensors")
 
 
 @pytest.mark.parametrize("name", ["a.h5", "a.h5.gz", "a.pt", "a.npz", "a.safetensors"])
@@ -693,7 +695,7 @@ def test_keras_files_whose_parts_are_no_weights_are_refused(tmp_path):
     model, path = MLP().build((4, 5), LABELS), tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         file["features"] = np.zeros((3, 4))
-    refused(model, path, "has no layer_names, so it is no weight file of Keras 2")
+    refused(model, path, "has no layer_names, so it is not a weight file of Keras 2")
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = np.array([b"dense"])
         group = file.create_group("dense")
@@ -712,9 +714,9 @@ def test_checkpoints_of_several_networks_or_none_are_refused(tmp_path):
     torch.save({"student": state, "teacher": state}, path)
     refused(model, path, r"2 state dicts \(student, teacher\); save the state_dict\(\) of one network")
     torch.save({"epoch": 3}, path)
-    refused(model, path, "no state dict but a dict")
+    refused(model, path, "not a state dict but a dict")
     torch.save(torch.zeros(3), path)
-    refused(model, path, "no state dict but a Tensor")
+    refused(model, path, "not a state dict but a Tensor")
 
 
 # ---- checkpoints of trainers
@@ -960,7 +962,7 @@ def test_keras_layers_to_pytorch_and_back(model, shape, shapes):
 
 def test_networks_that_are_not_twins_are_refused():
     weights, layers = SB_CNN(filters=(4, 5, 6), n_dense=7).build((53, 42), LABELS).weights(), drawn(SB)
-    with pytest.raises(ModelError, match="the Keras network has 7 layers with weights, the other 8; 'out' has no partner"):
+    with pytest.raises(ModelError, match="the Keras network has 7 layers with weights, the other 8; 'out' has no counterpart"):
         to_keras(weights, {name: roles for name, roles in layers.items() if name != "out"})
     with pytest.raises(ModelError, match=r"layer 'out' holds kernel \(7, 3\), .*Keras' layer of that place, 'out', needs kernel \(7, 4\)"):
         to_keras(weights, {**layers, "out": drawn({"out": dense(7, 4)})["out"]})

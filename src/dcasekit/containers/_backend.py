@@ -45,7 +45,7 @@ class Backend(ABC):
         """Make the network with a head for each task, with new weights."""
         del seed
         raise ModelError(
-            f"{type(self).__name__} has one head, for one task; {', '.join(heads)} together need a PyTorch model such as DcaseNet"
+            f"{type(self).__name__} has one head, for one task; {', '.join(heads)} learned together need a PyTorch model such as DcaseNet"
         )
 
     @abstractmethod
@@ -106,7 +106,7 @@ class Backend(ABC):
     def _move(self, device: str) -> str:
         """Let the network answer on a device, ``"auto"`` being the fastest there is; name it."""
         if device not in ("auto", "cpu"):
-            raise ModelError(f"{type(self).__name__} answers on the CPU; leave the device out, or give cpu; got {device!r}")
+            raise ModelError(f"{type(self).__name__} predicts on the CPU only; leave out the device, or give 'cpu'; got {device!r}")
         return "cpu"
 
     def _outputs(self, windows: FloatArray) -> FloatArray:

@@ -84,16 +84,16 @@ def load_checkpoint(folder: PathLike, run: Mapping[str, Any]) -> State | None:
             about = file.metadata()
             arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
         if about["sha256"] != hash_weights(arrays, [about["state"]]):
-            raise ValueError("its checksum is not that of what it holds")
+            raise ValueError("its checksum does not match its content")
         values = json.loads(about["state"])
         other = dict(values.pop("run"))
         if not all(_is_record(record, epoch) for epoch, record in enumerate(values["history"], 1)):
-            raise TypeError("its history is not a record for each epoch")
+            raise TypeError("its history does not have one record per epoch")
     except (OSError, LookupError, TypeError, ValueError, AttributeError, RecursionError, MemoryError, SafetensorError) as error:
-        raise ModelError(f"{path} is no checkpoint that can be read ({first_line(error)}); delete it to train from the start") from error
+        raise ModelError(f"{path} is not a readable checkpoint ({first_line(error)}); delete it to train from the start") from error
     if changed := [name for name in {**other, **run} if other.get(name) != run.get(name)]:
         told = "; ".join(_difference(name, other.get(name), run.get(name)) for name in sorted(changed))
-        raise ModelError(f"{path} belongs to another run: {told}; delete it, or resume in another folder")
+        raise ModelError(f"{path} belongs to another run: {told}; delete it, or give another folder for resume")
     return State(values, arrays)
 
 

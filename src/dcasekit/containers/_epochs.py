@@ -118,7 +118,7 @@ def learning_steps(data: Data | Together, epoch: int, training: Training, *, row
         yield parts
     if not known:
         raise ModelError(
-            "nothing is known that could be learned: every target is NaN. The clips of a detection dataset without times of events are "
+            "there is nothing to learn from: every target is NaN (unknown). The clips of a detection dataset without times of events are "
             "trained with target='clip'"
         )
 
@@ -172,14 +172,14 @@ def refuse_settings(training: Training, data: Data | Together, backend: str) -> 
     for name in ("objective", "rates", "class_weights", "clip_norm", "average"):
         if getattr(training, name):
             raise ModelError(
-                f"{name}={getattr(training, name)!r}: {backend} models are trained without; leave it out, or use a PyTorch model"
+                f"{name}={getattr(training, name)!r}: {backend} models are trained without it; leave it out, or use a PyTorch model"
             )
     if callable(training.optimizer):
         raise ModelError(f"{backend} models take optimizer='adam', 'adamw' or 'sgd'; got {training.optimizer!r}")
     if waveform_sources(data):
         raise ModelError(f"{backend} models learn from stored features; extract them, and leave waveforms out")
     if isinstance(data, Together):
-        raise ModelError(f"{backend} models learn from one source; use a PyTorch model, or one generator of all clips")
+        raise ModelError(f"{backend} models are trained on one source; use a PyTorch model, or one generator of all clips")
     return data
 
 
@@ -198,7 +198,9 @@ def pool_targets(y: FloatArray, steps: int) -> FloatArray:
 def check_targets(answers: tuple[int, ...], targets: tuple[int, ...]) -> None:
     """Refuse targets that are not of the shape a network answers, or of whole windows where it answers frames."""
     if 0 in answers:
-        raise ModelError(f"the network answers {tuple(answers)}: nothing of windows this short; give longer ones, sequence_time=")
+        raise ModelError(
+            f"the network's output is empty, {tuple(answers)}: the windows are too short for it; give longer ones, sequence_time="
+        )
     if tuple(targets) not in (tuple(answers), (*answers[:1], *answers[2:])):
         raise ModelError(
             f"the network answers {tuple(answers)} and the targets are {tuple(targets)}; choose target='window' or 'clip' for a network "
@@ -326,7 +328,8 @@ def _restore(folder: PathLike, run: Mapping[str, Any], learner: Learner, epochs:
         raise ModelError(f"{checkpoint_path(folder)} does not fit this network ({error}); delete it to train from the start") from error
     if len(kept.history) > epochs:
         raise ModelError(
-            f"the run in {folder} has learned for {len(kept.history)} epochs already, and epochs is {epochs}; ask for as many or more, or "
-            "choose another folder"
+            f"the run in {folder} has been trained for {len(kept.history)} epochs already, and epochs is {epochs}; give as many "
+            "or more, or "
+            "another folder"
         )
     return kept

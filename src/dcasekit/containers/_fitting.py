@@ -33,7 +33,7 @@ def head_of(data: Data) -> Head:
 def only_task(data: Together) -> Data:
     """Return the data of the one task there is."""
     if len(data.heads) > 1:
-        raise ModelError(f"fine_tune learns one task; these data are of {', '.join(data.heads)}: give the parts of one")
+        raise ModelError(f"fine_tune trains for one task; these data are of {', '.join(data.heads)}: give the parts of one")
     return next(iter(data.heads.values()))
 
 
@@ -58,7 +58,7 @@ def fit_front_end(data: Data, *, dims: int, features: FeatureExtractor | None, s
         return data.scaled_by(scaler)
     if scaler is None or data.scaler.to_dict() != scaler.to_dict():
         raise ModelError(
-            "the data are scaled otherwise than those the model was trained on; leave their scaler out, or call "
+            "the data are scaled in another way than those the model was trained on; leave out their scaler, or call "
             "data.set_scaler(model.scaler)"
         )
     return data
@@ -67,9 +67,7 @@ def fit_front_end(data: Data, *, dims: int, features: FeatureExtractor | None, s
 def check_labels(data: Data, labels: Sequence[str]) -> None:
     """Refuse data with other labels, or with labels in another order, than they should have."""
     if data.labels != tuple(labels):
-        raise ModelError(
-            f"the labels asked for are {', '.join(labels)}; the data have {', '.join(data.labels)}: they must be the same, in order"
-        )
+        raise ModelError(f"labels= names {', '.join(labels)}; the data have {', '.join(data.labels)}: they must be the same, in order")
 
 
 def check_finite(windows: FloatArray, clips: Sequence[str]) -> None:
@@ -91,11 +89,11 @@ def results_of(data: Data, labels: tuple[str, ...], task: str, scores: Sequence[
     """
     if unknown := [label for label in data.labels if label not in labels]:
         raise ModelError(
-            f"the model does not answer {', '.join(unknown)}, which the data are labelled with; it answers {', '.join(labels)}: "
+            f"the model does not know {', '.join(unknown)}, with which the data are labelled; it knows {', '.join(labels)}: "
             "evaluate it on those, or fine-tune it"
         )
     if data.task != task:
-        raise ModelError(f"the model is one of {task}, the data are for {data.task}; evaluate it on data of its own task")
+        raise ModelError(f"the model is for {task}, the data are for {data.task}; evaluate it on data of its own task")
     truth = data.reference()
     if data.labels == labels:
         return Results(task=task, labels=labels, scores=tuple(scores), **truth)

@@ -26,7 +26,7 @@ def check(network: Any) -> None:
         )
     names = [name for layer in layers_of(network) for name in names_of(layer)]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise ModelError(f"several weights of the network are called {', '.join(sorted(twice))}; give their layers names")
+        raise ModelError(f"several weights of the network are named {', '.join(sorted(twice))}; give their layers names")
 
 
 def layers_of(network: keras.Model) -> list[keras.Layer]:

@@ -85,7 +85,9 @@ def to_torch(layers: Layers, template: Weights) -> dict[str, NDArray[Any]]:
         found |= {f"{prefix}.{tensor}": array for tensor, array in _to_tensors(roles, tensors).items()}
     if extra := list(layers)[len(groups) :]:
         told = "; ".join(f"{name!r} with {_describe(layers[name])}" for name in extra)
-        raise ModelError(f"the network has {len(groups)} layers with weights, here are {len(layers)}: nothing takes {told}; {_CHECK}")
+        raise ModelError(
+            f"the network has {len(groups)} layers with weights, here are {len(layers)}: nothing corresponds to {told}; {_CHECK}"
+        )
     return {name: found[name] for name in template if name in found}
 
 
@@ -117,7 +119,7 @@ def to_keras(weights: Weights, template: Layers) -> dict[str, dict[str, NDArray[
     if len(layers) != len(groups):
         told = ", ".join(map(repr, [*list(layers)[len(groups) :], *list(groups)[len(layers) :]]))
         raise ModelError(
-            f"the Keras network has {len(layers)} layers with weights, the other {len(groups)}; {told} has no partner: {_CHECK}"
+            f"the Keras network has {len(layers)} layers with weights, the other {len(groups)}; {told} has no counterpart: {_CHECK}"
         )
     return found
 

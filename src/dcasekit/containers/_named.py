@@ -37,7 +37,8 @@ def check_named(**functions: Any) -> None:
     for setting, function in functions.items():
         if "<" in name_function(function):
             raise ModelError(
-                f"{setting} is {name_function(function)}, which a resumed run could not tell from another: define it at the top of a "
+                f"{setting} is {name_function(function)}, which a resumed run could not tell from another function: define it "
+                "at the top of a "
                 "module, and fix its settings with functools.partial; or leave resume out"
             )
 

@@ -91,7 +91,7 @@ class TorchLearner(Learner):
         """Return a network whose weights are the average; its buffers, such as batch statistics, are its own from now on."""
         if self._teacher is None:
             if not self.average:
-                raise ModelError("this objective asks for step.teacher: train with average=, e.g. 0.999")
+                raise ModelError("this objective uses step.teacher: train with average=, e.g. 0.999")
             self._teach({name: self.average[name] for name, _ in self.network.named_parameters()})
         return cast("nn.Module", self._teacher).train(self.network.training)
 
@@ -195,7 +195,7 @@ def _weigh_labels(data: Data | Together, training: Training, device: torch.devic
     if training.class_weights != "balanced":
         known = {label for source in _sources(data).values() for label in source.labels}
         if unknown := [label for label in training.class_weights if label not in known]:
-            raise ModelError(f"class_weights name {', '.join(unknown)}; the labels are {', '.join(sorted(known))}")
+            raise ModelError(f"class_weights names unknown labels: {', '.join(unknown)}; the labels are {', '.join(sorted(known))}")
     found = {}
     for task, source in _sources(data).items():
         if training.class_weights == "balanced":

@@ -37,7 +37,7 @@ def measuring(
 ) -> Callable[[], Record] | None:
     """Return the function that measures a model after an epoch; ``None``: there is nothing to measure."""
     if training.train_metric and isinstance(data, Together):
-        raise ModelError("train_metric measures one source of training data; leave it out for several")
+        raise ModelError("train_metric is computed for one source of training data; leave it out for several")
     if validation is None and not training.train_metric:
         return None
 

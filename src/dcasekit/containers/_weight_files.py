@@ -99,7 +99,7 @@ def read(path: PathLike, *, wanted: int) -> Arrays:
         return _read_safetensors(path)
     if name.endswith(".onnx"):
         return _read_onnx(path, budget)
-    raise ModelError(f"{path} is of no known kind of weight file; known: {_KNOWN}")
+    raise ModelError(f"{path} is not a known kind of weight file; known: {_KNOWN}")
 
 
 def strip_prefixes(arrays: Weights) -> Iterator[Weights]:
@@ -121,7 +121,7 @@ def find_missing(found: Weights, wanted: Weights, head: Collection[str]) -> list
     problems = [] if set(missing) == set(head) else [f"{name} {wanted[name].shape} is missing" for name in missing]
     for name, array in found.items():
         if name not in wanted:
-            problems.append(f"{name} {array.shape} is no weight of the network")
+            problems.append(f"{name} {array.shape} is not a weight of the network")
         elif array.shape != wanted[name].shape and not (name.endswith(_COUNTER) and array.size == 1):
             problems.append(f"{name} has the shape {array.shape}, not {wanted[name].shape}")
     if problems:
@@ -150,13 +150,13 @@ def _refuse_text(path: Path) -> None:
         raise ModelError(f"{path} cannot be read ({error.strerror}); check the path, or download the file") from error
     if all(32 <= byte < 127 or byte in b"\t\n\r" for byte in start):
         begins = f"is text that begins with {start[:40].decode()!r}" if start else "is empty"
-        raise ModelError(f"{path} holds no weights: it {begins}; the download gave something else, fetch it anew and look at its size")
+        raise ModelError(f"{path} holds no weights: it {begins}; the download gave something else; fetch it again and check its size")
 
 
 def _need_numbers(path: Path, name: str, kind: Any) -> None:
     """Refuse an array of something else than numbers."""
     if getattr(kind, "kind", "") not in ("f", "i", "u", "b"):
-        raise ModelError(f"{path}: {name} holds {kind}, not numbers; these are no weights")
+        raise ModelError(f"{path}: {name} holds {kind}, not numbers; expected weights")
 
 
 def _damaged(path: Path, error: Exception) -> ModelError:
@@ -197,7 +197,7 @@ def _read_layers(root: Any, budget: _Budget) -> Iterator[tuple[str, NDArray[Any]
     path, layers = budget.path, _read_names(root, "layer_names")
     if layers is None:
         raise ModelError(
-            f"{path} has no layer_names, so it is no weight file of Keras 2; from Keras 3, save the model with model.save('name.h5')"
+            f"{path} has no layer_names, so it is not a weight file of Keras 2; from Keras 3, save the model with model.save('name.h5')"
         )
     for layer in layers:
         group = _open_inside(root, layer, path)
@@ -296,7 +296,10 @@ def _to_array(name: str, tensor: "torch.Tensor", budget: _Budget) -> NDArray[Any
     """Return a tensor as an array."""
     import torch
 
-    refusal = f"{budget.path}: {name} is a {tensor.layout} tensor of {tensor.dtype} on {tensor.device.type}, which is no array of numbers"
+    refusal = (
+        f"{budget.path}: {name} is a {tensor.layout} tensor of {tensor.dtype} on {tensor.device.type}, which is not a dense array "
+        "of numbers"
+    )
     if tensor.layout != torch.strided or tensor.is_complex() or tensor.is_quantized or tensor.device.type != "cpu":
         raise ModelError(f"{refusal}; save it as torch.float32, dense")
     budget.take(name, tensor.numel() * max(tensor.element_size(), 4))  # its shape may claim more than it holds
@@ -314,7 +317,7 @@ def _find_state_dict(found: Any, path: Path) -> dict[str, Any]:
     if "state_dict" in states:
         return states["state_dict"]
     if len(states) != 1:
-        told = f"{len(states)} state dicts ({', '.join(map(str, states))})" if states else f"no state dict but a {type(found).__name__}"
+        told = f"{len(states)} state dicts ({', '.join(map(str, states))})" if states else f"not a state dict but a {type(found).__name__}"
         raise ModelError(f"{path} holds {told}; save the state_dict() of one network")
     return next(iter(states.values()))
 

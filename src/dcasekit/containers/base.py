@@ -323,7 +323,7 @@ class ModelContainer(Settings, Calibrating, Backend):
             return validation
         if len(self.heads) > 1:
             raise ModelError(
-                "a network with several heads is validated by a function of the model: validation=lambda model: {'name': number}"
+                "a network with several heads needs a function of the model as validation: validation=lambda model: {'name': number}"
             )
         checked = self._fitted(validation)
         check_labels(checked, self.labels)
@@ -351,8 +351,8 @@ class ModelContainer(Settings, Calibrating, Backend):
             raise
         except Exception as error:
             raise ModelError(
-                f"this {type(self).__name__}, built for windows of {self.shape} (frames, dims), cannot answer windows of "
-                f"{windows.shape[1:]} ({first_line(error)}); cut them as it was trained: features=model.features"
+                f"this {type(self).__name__}, built for windows of {self.shape} (frames, dims), cannot predict windows of "
+                f"{windows.shape[1:]} ({first_line(error)}); cut them as in its training: features=model.features"
             ) from error
 
     def _checked(self, windows: FloatArray) -> FloatArray:

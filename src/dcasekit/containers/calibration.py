@@ -83,7 +83,7 @@ class Calibration:
             return {label: 0.5 if (limit := self.best_f1.get(label)) is None else limit for label in labels}
         if (chosen := self.precision.get(f"{precision:g}")) is None:
             raise ModelError(
-                f"thresholds were chosen for a precision of {', '.join(self.precision) or 'none'}; there is none for {precision:g}"
+                f"there are thresholds for a precision of {', '.join(self.precision) or 'none'}; there is none for {precision:g}"
             )
         return {label: np.inf if (limit := chosen.get(label)) is None else limit for label in labels}
 

@@ -21,6 +21,6 @@ class LevelsModel(ModelContainer):
     def evaluate(self, data: Any) -> Results:
         """Refuse: the metrics are those of labels."""
         raise ModelError(
-            f"{type(self).__name__} answers levels, which no metric of labels can judge: compare answer(X) with Y, and train without "
+            f"{type(self).__name__} outputs levels, not labels, so there is no metric: compare answer(X) with Y, and train without "
             "validation data"
         )

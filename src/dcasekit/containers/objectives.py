@@ -162,7 +162,9 @@ def distillation(step: Step, *, teacher: Teacher, weight: float = 0.5, temperatu
 def _distance(logits: Tensor, part: Part, teacher: Teacher, temperature: float) -> Tensor:
     taught = _logits_of(teacher, part)
     if taught.shape != logits.shape:
-        raise ModelError(f"the teacher answers {tuple(taught.shape)}, the network {tuple(logits.shape)}; they must be the same")
+        raise ModelError(
+            f"the teacher's output has the shape {tuple(taught.shape)}, the network's {tuple(logits.shape)}; they must be the same"
+        )
     if part.task == "classification":
         rows, wanted = (logits / temperature).log_softmax(-1).flatten(0, -2), (taught / temperature).softmax(-1).flatten(0, -2)
         return kl_div(rows, wanted, reduction="batchmean") * temperature**2

@@ -120,7 +120,7 @@ def nearest(vectors: ArrayLike, query: int | FloatArray, k: int = 10, *, standar
     points = _checked(vectors)
     if isinstance(query, int | np.integer):
         if not 0 <= query < len(points):
-            raise ModelError(f"there are {len(points)} vectors, counted from 0; there is no {query}")
+            raise ModelError(f"there are {len(points)} vectors, counted from 0; query {query} is not one of them")
         place = int(query)
     else:
         place = len(points)

@@ -79,7 +79,7 @@ def write_model(model: Any, folder: Path, *, half: bool = False) -> Path:
         if module == "__main__" or "<locals>" in name:
             _log.warning(
                 "%s is a class of a notebook, a script or a function, and is not found again by that name: to load this model, define it "
-                "there again and pass it, load(%r, allow=[%s]); better put it into a module of its own and save anew",
+                "there again and pass it, load(%r, allow=[%s]); better put it into a module and save the model again",
                 *(address, str(folder), name.rpartition(".")[2]),
             )
         else:
@@ -100,7 +100,7 @@ def _halve(name: str, array: NDArray[Any]) -> NDArray[Any]:
     with np.errstate(over="ignore"):
         halved = array.astype(np.float16)
     if not np.isfinite(halved).all():
-        raise ModelError(f"{name} holds numbers up to {np.abs(array).max():.3g}, and float16 ends at 65504; save without half=True")
+        raise ModelError(f"{name} holds numbers up to {np.abs(array).max():.3g}, and float16 reaches only 65504; save without half=True")
     return halved
 
 
@@ -174,26 +174,26 @@ def check_description(found: Any, where: str) -> dict[str, Any]:
     """
     problem = _problem(found)
     if problem:
-        raise ModelError(f"{where} is no description of a model that can be loaded: {problem}; save the model again")
+        raise ModelError(f"{where} is not a description of a model that can be loaded: {problem}; save the model again")
     return dict(found)
 
 
 def _problem(found: Any) -> str:
     """Say what is wrong with a model file; "" if nothing is."""
     if not _is_object(found):
-        return "it is no JSON object"
+        return "it is not a JSON object"
     if missing := [key for key in _KEYS if key not in found]:
         return f"it has no {', '.join(missing)}"
     heads = found.get("heads", {})
     demands = {
-        "class is no text": isinstance(found["class"], str),
+        "class is not text": isinstance(found["class"], str),
         f"task is {shorten(found['task'])}": found["task"] in _TASKS,
-        "weights_sha256 is no SHA-256 sum": isinstance(sum_ := found["weights_sha256"], str) and re.fullmatch("[0-9a-f]{64}", sum_),
-        "settings, training or versions are no objects": all(_is_object(found[key]) for key in ("settings", "training", "versions")),
-        "history is no list of objects": isinstance(found["history"], list) and all(map(_is_object, found["history"])),
-        "heads are no objects by task": _is_object(heads) and set(heads) <= set(_TASKS) and all(map(_is_object, heads.values())),
+        "weights_sha256 is not a SHA-256 checksum": isinstance(sum_ := found["weights_sha256"], str) and re.fullmatch("[0-9a-f]{64}", sum_),
+        "settings, training or versions are not objects": all(_is_object(found[key]) for key in ("settings", "training", "versions")),
+        "history is not a list of objects": isinstance(found["history"], list) and all(map(_is_object, found["history"])),
+        "heads are not objects by task": _is_object(heads) and set(heads) <= set(_TASKS) and all(map(_is_object, heads.values())),
     }
-    if demands["heads are no objects by task"]:
+    if demands["heads are not objects by task"]:
         demands |= {what: False for head in (found, *heads.values()) if (what := _head_problem(head))}
     wrong = [what for what, kept in demands.items() if not kept]
     for name, value in _leaves(found):
@@ -211,11 +211,11 @@ def _head_problem(head: Mapping[str, Any]) -> str:
     texts = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
     sizes = isinstance(shape, list) and all(type(size) is int and 0 < size < _MOST for size in shape)
     demands = {
-        "labels are no texts, each once": texts and 0 < len(labels) == len(set(labels)) < _MOST,
+        "labels are not texts, each once": texts and 0 < len(labels) == len(set(labels)) < _MOST,
         f"shape is not two whole numbers above 0, frames and dims, but {shorten(shape)}": sizes and len(shape) == 2,
         "features have no class and settings": front is None
         or (_is_object(front) and isinstance(front.get("class"), str) and _is_object(front.get("settings"))),
-        "scaler is no object": head["scaler"] is None or _is_object(head["scaler"]),
+        "scaler is not an object": head["scaler"] is None or _is_object(head["scaler"]),
     }
     return next((what for what, kept in demands.items() if not kept), "")
 
@@ -241,7 +241,7 @@ def _try(container: Backend) -> None:
     noise = np.random.default_rng(0).normal(size=(1, *container.shape)).astype(np.float32)
     with np.errstate(all="ignore"):
         if not np.isfinite(container.answer(noise)).all():
-            raise ModelError("with these weights it answers NaN or infinity; save or copy it again")
+            raise ModelError("with these weights it predicts NaN or infinity; save or copy it again")
 
 
 def _check_sizes(wanted: Mapping[str, tuple[int, ...]] | None, weights: Weights, path: Path) -> None:
@@ -249,7 +249,7 @@ def _check_sizes(wanted: Mapping[str, tuple[int, ...]] | None, weights: Weights,
     found = {name: array.shape for name, array in weights.items()}
     if wanted is not None and (misfits := sorted({name for name, _ in wanted.items() ^ found.items()})):
         told = "; ".join(f"{name}: {wanted.get(name, 'none')} described, {found.get(name, 'none')} stored" for name in misfits[:3])
-        raise ModelError(f"{path} describes another network than its weights are of ({told}); copy both again")
+        raise ModelError(f"{path} describes another network than that of its weights ({told}); copy both again")
 
 
 def check_constructor(kind: type) -> None:
@@ -304,5 +304,5 @@ def _class(family: str, name: str, base: type, allow: Allowed) -> Any:
     passed = (item for item in allow if isinstance(item, type) and discover.address(item) == name)
     found = next(passed, None) or discover.load(family, name)
     if not (isinstance(found, type) and issubclass(found, base)):
-        raise ModelError(f"the model file names {name!r}, which is no {base.__name__}")
+        raise ModelError(f"the model file names {name!r}, which is not a {base.__name__}")
     return found

@@ -156,7 +156,7 @@ class SklearnModelContainer(ModelContainer):
         except (LookupError, TypeError, ValueError) as error:
             raise ModelError(f"the weights do not fit this {type(self).__name__}: {error}") from error
         if found.shape != (1, len(self.labels)) or not np.isfinite(found).all():
-            raise ModelError(f"the weights answer {found.shape}, not one window with {len(self.labels)} labels")
+            raise ModelError(f"the weights predict {found.shape}, not one window with {len(self.labels)} labels")
         vars(self).update(vars(taken))
 
     def cost(self) -> dict[str, int]:
@@ -179,7 +179,9 @@ class SklearnModelContainer(ModelContainer):
         """Yield batches of statistics (windows, dims) and targets (windows, labels)."""
         for batch in learning_batches(data, epoch, training):
             if batch.y.ndim != 2:
-                raise ModelError(f"an estimator answers windows and the targets are {batch.y.shape}; choose target='window' or 'clip'")
+                raise ModelError(
+                    f"an estimator predicts whole windows, and the targets are {batch.y.shape}; choose target='window' or 'clip'"
+                )
             yield self._statistics_of(batch.x), batch.y
 
     def _at_once(self, estimators: Sequence[Any], batches: Sequence[tuple[FloatArray, FloatArray]], training: Training) -> float:

@@ -190,7 +190,11 @@ def need_stream(model: ModelContainer) -> FeatureExtractor:
         raise ModelError("the model was trained on arrays and has no front end; a stream of audio needs one")
     name = type(features).__name__
     if features.sequence_time is None:
-        raise ModelError(f"this {type(model).__name__} answers a recording as a whole (sequence_time=None of its {name}): it cannot stream")
+        raise ModelError(
+            f"this {type(model).__name__} takes a recording as a whole (sequence_time=None of its {name}), so it cannot "
+            "stream; "
+            "train one with a sequence_time"
+        )
     if features.needs_clip:
         raise ModelError(f"a frame of this {name} depends on the whole recording: {type(model).__name__} cannot stream with it")
     return features

@@ -144,7 +144,7 @@ class Summary:
             "input": f"{frames:,} frames x {dims:,} dims"
             + ("" if self.hop is None else f": {frames * self.hop:.4g} s, {self.hop:.3g} s per frame"),
             "output": self._answers(),
-            "parameters": f"{self.trained:,} trained" + (f", {self.kept:,} kept as they are" if self.kept else ""),
+            "parameters": f"{self.trained:,} trained" + (f", {self.kept:,} not trained" if self.kept else ""),
             "weights": _size(self.weight_bytes),
             "MACs": f"{self.macs:,} multiply-accumulates for one window",
         }
@@ -196,8 +196,8 @@ class Summary:
     def _answers(self) -> str:
         frames, text = self.shape[0], f"{self.output[-1]:,} label{'s' * (self.output[-1] > 1)} for {self.task}: "
         if len(self.output) == 1:
-            return f"{text}one answer per window"
-        text += "one answer per frame" if self.output[0] == frames else f"{self.output[0]:,} answers per window"
+            return f"{text}one output per window"
+        text += "one output per frame" if self.output[0] == frames else f"{self.output[0]:,} outputs per window"
         if self.steps < self.output[0]:
             text += f", of which {self.steps:,} differ: each is held for several frames"
         return text + ("" if self.hop is None else f"; {self.steps / (frames * self.hop):.4g} per second")
@@ -205,14 +205,14 @@ class Summary:
     def _describe_field(self, seen: range) -> str:
         frames = self.shape[0]
         if not seen:
-            return "no frame: the answer is always the same"
+            return "no frame: the output is always the same"
         if len(seen) == frames:
             return f"the whole window: {_frames(seen, self.hop)}"
         text = _frames(seen, self.hop)
         if seen.start == 0 or seen.stop == frames:
             text += f" of {frames:,}, numbers {seen.start:,} to {seen.stop - 1:,}"
-            text += "" if len(self.output) == 1 else f", for the answer {self.output[0] // 2:,} of 0 to {self.output[0] - 1:,}"
-        return text + ("; the others change nothing" if len(self.output) == 1 else "")
+            text += "" if len(self.output) == 1 else f", for output {self.output[0] // 2:,} of 0 to {self.output[0] - 1:,}"
+        return text + ("; the others have no influence" if len(self.output) == 1 else "")
 
     def _field(self, seen: range | None) -> dict[str, Any] | None:
         if seen is None:
@@ -280,7 +280,7 @@ def _measure(model: Any, size: int) -> dict[str, Any]:
         field = None if prediction.answer.isnan().any() else receptive_field(network, model.shape)
     except (RuntimeError, ValueError, IndexError) as error:  # torch's, for windows too small for a layer, or too large for the memory
         reason = str(error).splitlines()[0]
-        raise ModelError(f"{type(model).__name__} cannot answer windows of {model.shape} (frames, dims): {reason}") from error
+        raise ModelError(f"{type(model).__name__} cannot predict windows of {model.shape} (frames, dims): {reason}") from error
     trained = sum(cost.trained for cost in costs)
     return {
         "layers": tuple(Layer(**{each.name: getattr(cost, each.name) for each in fields(Layer)}) for cost in costs),

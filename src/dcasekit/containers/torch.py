@@ -57,7 +57,9 @@ class TorchModelContainer(TorchInside):
         -------
         `torch.nn.Module` : called as ``network(x, task)``; its weights are named as those of a network with one of the heads.
         """
-        raise ModelError(f"{type(self).__name__} has one head; {', '.join(labels)} together need a network of several, such as DcaseNet")
+        raise ModelError(
+            f"{type(self).__name__} has one head; {', '.join(labels)} learned together need a network with several, such as DcaseNet"
+        )
 
     def build(self, shape: tuple[int, int], labels: Sequence[str], *, task: Task = "classification", seed: int = 0) -> Self:
         """Make the network, with new weights; see `ModelContainer.build`."""

@@ -185,7 +185,7 @@ class Training(Settings):
             return next((key for key in record if key.startswith("val_") and key != "val_loss"), "val_loss")
         if f"val_{chosen}" not in record:
             known = ", ".join(key.removeprefix("val_") for key in record if key.startswith("val_"))
-            raise ModelError(f"monitor={chosen!r} is no number of an epoch on these validation data; there are: metric, {known}")
+            raise ModelError(f"monitor={chosen!r} is not a number that an epoch gives on these validation data; known: metric, {known}")
         return f"val_{chosen}"
 
     def stops(self, history: Sequence[Mapping[str, float]], best_epoch: int) -> bool:

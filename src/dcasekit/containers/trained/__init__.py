@@ -63,7 +63,7 @@ def find(name: PathLike) -> Path:
     """
     if (folder := Path(name)).exists():
         if str(name) in names():
-            _log.warning("%s is a folder here, and is taken; the trained model of that name lies in %s", name, FOLDER / name)
+            _log.warning("%s is a folder here and is used; the trained model of that name is in %s", name, FOLDER / name)
         return folder
     return _folder(str(name))
 
