@@ -401,7 +401,7 @@ def wrong_weights(weights):
     yield "do not fit", {name.replace("0.", "1."): array for name, array in weights.items()}
     yield "do not fit", {**weights, "rescaling.mean": np.zeros(11)}
     yield "do not fit", {name: array for name, array in weights.items() if not name.startswith("rescaling")}
-    yield "answer", {**weights, "0.value": weights["0.value"] * np.nan}
+    yield "predict", {**weights, "0.value": weights["0.value"] * np.nan}
 
 
 def test_weights_that_do_not_fit_are_refused():

@@ -602,7 +602,8 @@ def test_tensors_of_other_networks_are_named(tmp_path):
     del changed["gru1.bias_hh_l0"]
     torch.save(changed, path)
     said = (
-        r"gru1.bias_hh_l0 \(96,\) is missing; conv2.weight has the shape \(4, 3, 5, 5\), not \(4, 3, 3, 3\); extra.bias \(2,\) is not a weight"
+        r"gru1.bias_hh_l0 \(96,\) is missing; conv2.weight has the shape \(4, 3, 5, 5\), not \(4, 3, 3, 3\); extra.bias \(2,\) is "
+        r"not a weight"
     )
     refused(model, path, said)
     torch.save({**state, "linear2.weight": torch.zeros(17, 32), "linear2.bias": torch.zeros(17)}, path)
