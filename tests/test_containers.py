@@ -285,7 +285,7 @@ def test_a_device_that_is_not_there_is_named():
         ({"learning_rate": "0.1"}, "learning_rate > 0; got learning_rate='0.1'"),
         ({"weight_decay": -1.0}, "weight_decay >= 0"),
         ({"weight_decay": math.nan}, "weight_decay >= 0"),
-        ({"average": math.nan}, "0 <= average < 1; got average=nan"),
+        ({"average": math.nan}, "0 <= average < 1, or a function; got average=nan"),
         ({"considered_improvement": -0.1}, "considered_improvement >= 0"),
         ({"seed": -1}, "seed must be a whole number of at least 0; got -1"),
         ({"seed": 1.5}, "seed must be a whole number"),
@@ -549,7 +549,7 @@ def test_resuming_another_network_is_refused(tmp_path):
 def test_a_damaged_checkpoint_is_refused_by_name(tmp_path):
     trained(resume=tmp_path)
     (tmp_path / "checkpoint.safetensors").write_bytes(b"damaged")
-    with pytest.raises(ModelError, match="checkpoint.safetensors is no checkpoint that can be read"):
+    with pytest.raises(ModelError, match="checkpoint.safetensors is not a readable checkpoint"):
         trained(resume=tmp_path)
 
 

@@ -296,10 +296,7 @@ def _to_array(name: str, tensor: "torch.Tensor", budget: _Budget) -> NDArray[Any
     """Return a tensor as an array."""
     import torch
 
-    refusal = (
-        f"{budget.path}: {name} is a {tensor.layout} tensor of {tensor.dtype} on {tensor.device.type}, which is not a dense array "
-        "of numbers"
-    )
+    refusal = f"{budget.path}: {name} is a {tensor.layout} tensor of {tensor.dtype} on {tensor.device.type}, not a dense array"
     if tensor.layout != torch.strided or tensor.is_complex() or tensor.is_quantized or tensor.device.type != "cpu":
         raise ModelError(f"{refusal}; save it as torch.float32, dense")
     budget.take(name, tensor.numel() * max(tensor.element_size(), 4))  # its shape may claim more than it holds
