@@ -20,7 +20,7 @@ from dcasekit.errors import DatasetError, ModelError
 from dcasekit.features import Mel, MelSpectrogram
 from dcasekit.generator import Arrays, Together
 from dcasekit.metrics import classification
-from dcasekit.models import MLP, CompactCNN, DcaseNet
+from dcasekit.models import CRNN2018, MLP, CompactCNN, DcaseNet
 from dcasekit.models.sklearn import RandomForest
 
 LABELS = ("a", "b")
@@ -533,6 +533,15 @@ def test_a_head_goes_on_from_its_own_weights(joint):
     assert not np.allclose(fresh.weights()[last], before[last], atol=1e-3)
     with pytest.raises(ModelError, match="labels= names"):
         joint.head("tagging").fine_tune(for_task("detection"), head="same")
+
+
+def test_a_network_of_one_head_is_asked_for_another_task_of_the_same_weights():
+    x = np.random.default_rng(0).standard_normal((2, 16, 64)).astype(np.float32)
+    frames = CRNN2018(filters=(2, 2, 2), units=2).build((16, 64), LABELS, task="detection", seed=1)
+    tags = frames.head("tagging")
+    assert (tags.task, frames.task) == ("tagging", "detection")
+    assert same(tags, frames)
+    np.testing.assert_allclose(tags.answer(x), frames.answer(x).mean(1), atol=1e-6)
 
 
 def test_heads_that_are_not_there_are_named(joint, tmp_path):

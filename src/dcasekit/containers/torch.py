@@ -76,12 +76,21 @@ class TorchModelContainer(TorchInside):
         return self
 
     def head(self, task: Task) -> Self:
-        """Return a model of one task alone, a copy where this network is, with the weights that this head uses."""
-        weights, heads = self.weights(), self.heads or {self.task: Head(self.labels, self.shape, self.features, self.scaler)}
+        """Return a model of one task alone, a copy where this network is, with the weights that this head uses.
+
+        A network of one head returns another task's model, too, if that has the same weights: so a `CRNN2023A` of detection is asked for the
+        tags of clips, by its own attention.
+        """
+        weights, own = self.weights(), Head(self.labels, self.shape, self.features, self.scaler)
+        heads = self.heads or {self.task: own, task: own}
         if task not in heads:
             raise ModelError(f"this {type(self).__name__} has no head for {task}; it has: {', '.join(heads)}")
         one, chosen = copy.copy(self), heads[task]
         one.build(chosen.shape, chosen.labels, task=task)
+        if not weights.keys() >= one.weights().keys():
+            raise ModelError(
+                f"this {type(self).__name__} has no head for {task}, whose network has other weights than that for {self.task}"
+            )
         one.features, one.scaler, one.kept, one.calibration = chosen.features, chosen.scaler, {}, None
         one.set_weights({name: weights[name] for name in one.weights()})
         one._on(next(self._need().parameters()).device)

@@ -136,9 +136,7 @@ def clip_f1(results: Results) -> float:
 
 def detect(config: Config, model: CRNN2018, data: DataGenerator) -> Results:
     """Score the frames of clips, smoothed; the first pass by what it averages over a clip."""
-    frames = CRNN2018(**model.settings).build(model.shape, model.labels, task="detection")
-    frames.set_weights(model.weights())
-    results = frames.evaluate(data.scaled_by(model.scaler))
+    results = model.head("detection").evaluate(data.scaled_by(model.scaler))
     return replace(results, scores=tuple(median_filter(scores, frames=config.median) for scores in results.scores))
 
 

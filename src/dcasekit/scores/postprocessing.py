@@ -319,3 +319,8 @@ def boxes_to_scores(boxes: Iterable[Event], labels: Sequence[str], edges: ArrayL
     [[0.0, 0.75, 0.0]]
     """
     return Scores(events_to_roll(boxes, labels, edges), edges, labels)
+
+
+def csebbs_scores(scores: Scores, **settings: PerLabel) -> Scores:
+    """Give the boxes that `csebbs` finds with these settings as scores on the same frames: a chain that can be judged at all thresholds."""
+    return boxes_to_scores(csebbs(scores, **settings), scores.labels, scores.edges)
