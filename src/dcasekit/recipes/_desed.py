@@ -51,28 +51,28 @@ def to_steps(scores: Scores, *, window: int) -> Scores:
 
 
 def smoother(median: PerLabel) -> Callable[[Scores], Scores]:
-    """Give the published filter: medians of so many steps, mirrored at a clip's ends."""
+    """Return the published filter: medians of so many steps, mirrored at a clip's ends."""
     return partial(median_filter, frames=median, pad="reflect")
 
 
 def boxer(settings: Mapping[str, Any]) -> Callable[[Scores], Scores]:
-    """Give sound event bounding boxes with these settings."""
+    """Return sound event bounding boxes with these settings."""
     return partial(csebbs_scores, **settings)
 
 
 def changed(results: Results, chain: Callable[[Scores], Scores]) -> Results:
-    """Give results with what a chain makes of their scores."""
+    """Return results with what a chain makes of their scores."""
     return replace(results, scores=tuple(map(chain, results.scores)))
 
 
 def material(results: Results) -> tuple[dict[str, Sequence[Event]], dict[str, Scores], dict[str, Seconds]]:
-    """Give reference, scores and durations, of each clip, as metrics take them."""
+    """Return reference, scores and durations, of each clip, as metrics take them."""
     scores = dict(zip(results.clips, results.scores, strict=True))
     return _events(results)[0], scores, dict(zip(results.clips, results.durations, strict=True))
 
 
 def _events(results: Results) -> tuple[dict[str, Sequence[Event]], dict[str, Sequence[Event]]]:
-    """Give the reference's events and those found at a threshold of 0.5."""
+    """Return the reference's events and those found at a threshold of 0.5."""
     found: dict[str, Sequence[Event]] = {clip: to_events(scores) for clip, scores in zip(results.clips, results.scores, strict=True)}
     return {clip: (results.events or {})[clip] or () for clip in found}, found
 
