@@ -78,8 +78,8 @@ class TorchModelContainer(TorchInside):
     def head(self, task: Task) -> Self:
         """Return a model of one task alone, a copy where this network is, with the weights that this head uses.
 
-        A network of one head returns another task's model, too, if that has the same weights: so a `CRNN2023A` of detection is asked for the
-        tags of clips, by its own attention.
+        A network of one head returns another task's model, too, if that has the same weights: so a `CRNN2023A` of detection is asked for
+        the tags of clips, by its own attention.
         """
         weights, own = self.weights(), Head(self.labels, self.shape, self.features, self.scaler)
         heads = self.heads or {self.task: own, task: own}

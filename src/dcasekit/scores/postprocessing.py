@@ -322,5 +322,5 @@ def boxes_to_scores(boxes: Iterable[Event], labels: Sequence[str], edges: ArrayL
 
 
 def csebbs_scores(scores: Scores, **settings: PerLabel) -> Scores:
-    """Return the boxes that `csebbs` finds with these settings as scores on the same frames: a chain that can be judged at all thresholds."""
+    """Return the boxes that `csebbs` finds as scores on the same frames, which can be judged at all thresholds; settings as there."""
     return boxes_to_scores(csebbs(scores, **settings), scores.labels, scores.edges)
