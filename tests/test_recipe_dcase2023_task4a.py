@@ -40,7 +40,7 @@ def test_the_quick_run_is_far_better_than_chance_and_its_report_opens(tmp_path):
     assert max(record["val_weak_f1"] for record in section.histories["student"]) > 0.3
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     for text in (
-        "on made sounds",
+        "on synthetic sounds",
         "PSDS1 of bounding boxes",
         "The same scores, smoothed and as boxes",
         "settings chosen on synthetic clips",

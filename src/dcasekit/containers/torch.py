@@ -88,9 +88,7 @@ class TorchModelContainer(TorchInside):
         one, chosen = copy.copy(self), heads[task]
         one.build(chosen.shape, chosen.labels, task=task)
         if not weights.keys() >= one.weights().keys():
-            raise ModelError(
-                f"this {type(self).__name__} has no head for {task}, whose network has other weights than that for {self.task}"
-            )
+            raise ModelError(f"this {type(self).__name__} has no head for {task}; it has: {self.task}")
         one.features, one.scaler, one.kept, one.calibration = chosen.features, chosen.scaler, {}, None
         one.set_weights({name: weights[name] for name in one.weights()})
         one._on(next(self._need().parameters()).device)
