@@ -28,6 +28,7 @@ class Encoder(nn.Module):
         self.first = nn.Conv1d(1, 24, 64, stride=16)
 
     def forward(self, audio: Tensor) -> Tensor:
+        """Answer waveforms."""
         return self.first(audio[:, None]).relu().mean(2)
 
 
