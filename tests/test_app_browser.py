@@ -129,6 +129,20 @@ def test_a_part_is_selected_and_the_keyboard_plays(visit):
     page.wait_for_function("document.querySelector('.player').player.ws.getWrapper().clientWidth > 1100")
 
 
+def test_an_overview_shows_and_chooses_the_part_that_is_in_view(visit):
+    page = visit("/data?source=mine&clip=dog%2Fa")
+    page.locator("[data-drawn='dog/a']").wait_for()
+    before = page.locator("#data-clip").bounding_box()
+    assert not page.locator(".player-map").is_visible()
+    page.get_by_label("Zoom").fill("3")
+    page.locator(".player-map.shown canvas").first.wait_for()
+    place = page.locator(".player-map").bounding_box()
+    page.mouse.click(place["x"] + place["width"] * 0.9, place["y"] + place["height"] / 2)
+    page.wait_for_function("Math.abs(document.querySelector('.player').player.media.currentTime - 2.7) < 0.1")
+    page.wait_for_function("document.querySelector('.player').player.ws.getScroll() > 1000")
+    assert page.locator("#data-clip").bounding_box() == before  # nothing moves
+
+
 def test_markup_in_labels_and_names_is_text(visit):
     page = visit("/data?source=mine")
     page.get_by_role("link", name="<b>d").click()

@@ -24,7 +24,7 @@ from dcasekit.app import _answers, serve
 from dcasekit.app._scatter import draw
 from dcasekit.app._site import Site, find_sources
 from dcasekit.app._vectors import Cloud
-from dcasekit.app.views import errors
+from dcasekit.app.views import errors, explore
 
 CHROMIUM = os.environ.get("DCASEKIT_CHROMIUM", "/usr/bin/chromium")
 GIVEN = ["--no-sandbox", "--use-gl=swiftshader", "--enable-unsafe-swiftshader"]
@@ -240,6 +240,36 @@ def test_a_hundred_thousand_points_are_a_picture_of_bytes(place, tmp_path):
     assert sum(len(base64.b64decode(trace["x"]["bdata"])) for trace in traces) == 400_000
     assert {trace["type"] for trace in traces} == {"scattergl"}
     assert not any("<img" in text for trace in traces for text in trace["text"])  # Plotly takes text for markup
+
+
+def test_a_hundred_thousand_clips_are_seen_and_paged_in_the_browser(page, place, tmp_path, monkeypatch):
+    values = np.random.default_rng(0).normal(size=(100_000, 4)).astype(np.float32)
+    monkeypatch.setattr(explore, "_make", lambda *_: lambda clip: values[int(clip.id[4:])])
+    server = serve([f"esc10={place / 'ESC-10'}"], runs=tmp_path / "runs", port=0)
+    source = server._site.source(None)
+    given = source.clips[:50]
+    vars(source)["clips"] = tuple(replace(given[number % 50], id=f"clip{number:05d}") for number in range(100_000))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        page.goto(f"{server.address}data")
+        page.get_by_text("100,000 clips, page 1 of 6,667").wait_for()
+        page.get_by_label("Search").fill("clip9999")
+        page.get_by_text("10 clips", exact=True).wait_for()
+        page.get_by_role("link", name="clip99990").click()
+        page.locator(".player[data-drawn=clip99990]").wait_for()
+        page.goto(f"{server.address}explore?of=feature:mel_spectrogram&most=100000")
+        page.get_by_text("100,000 clips, 4 numbers each").wait_for()
+        drawn = "document.querySelector('#explore-points .js-plotly-plot')._fullData.slice(1)"
+        page.wait_for_function(f"{drawn}.reduce((sum, trace) => sum + trace.x.length, 0) === 100000")
+        assert set(page.evaluate(f"{drawn}.map(trace => trace.type)")) == {"scattergl"}
+        area = page.locator("#explore-points .nsewdrag").bounding_box()
+        page.mouse.move(area["x"] + area["width"] / 2, area["y"] + area["height"] / 2)
+        page.mouse.click(area["x"] + area["width"] / 2, area["y"] + area["height"] / 2)
+        page.locator("table[aria-label='Clips like this one'] tbody tr").nth(7).wait_for()
+    finally:
+        server.stop()
+        thread.join()
 
 
 def test_a_matrix_of_many_labels_is_a_picture_whose_cells_are_clicked(page, tmp_path):

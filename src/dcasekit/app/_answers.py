@@ -141,6 +141,14 @@ def corrections_of(source: Source) -> Path:
     return path.with_name(f"{source.path.name}.{task}.corrections.jsonl") if task else path
 
 
+def version(source: Source) -> int:
+    """Return a number that changes when something is corrected."""
+    try:
+        return os.stat(corrections_of(source)).st_mtime_ns
+    except OSError:
+        return 0
+
+
 def corrections(source: Source) -> Mapping[str, Correction]:
     """Return what people corrected of a source: clip id -> the latest correction."""
     path = corrections_of(source)

@@ -129,11 +129,11 @@
     const part = make("button", { type: "button", className: "button", disabled: true, "data-does": "part" }, "Play selection");
     const time = make("output", { className: "time" }, `${clock(0)} / ${clock(about.duration)}`);
     const zoom = make("input", { type: "range", min: 0, max: 6, step: 0.25, value: 0, "aria-label": "Zoom" });
-    const stage = make("div", { className: "player-stage" });
+    const stage = make("div", { className: "player-stage" }), overview = make("div", { className: "player-map" });
     box.replaceChildren(
       make("div", { className: "player-bar" }, play, part, time, make("label", { className: "zoom" }, "Zoom", zoom)),
       make("div", { className: "player-grid", style: { paddingLeft: `${LEFT}px`, paddingRight: clip.curves ? `${LEFT}px` : 0 } },
-        axis(about.sr), stage, ...(clip.curves ? [scores()] : [])),
+        axis(about.sr), stage, overview, ...(clip.curves ? [scores()] : [])),
       ...legend(clip),
       make("p", { className: "soft hint" }, "Drag over the picture to select a part. Space plays, arrows move by a second, + and − zoom, Escape deselects."));
 
@@ -156,7 +156,14 @@
     regions.on("region-created", (region) => { regions.getRegions().filter((one) => one !== region).forEach((one) => one.remove()); chosen = region; part.disabled = false; });
     const toggle = () => ws.playPause();
     const hear = () => chosen && ws.play(chosen.start, chosen.end);
-    const magnify = (value) => { zoom.value = value; ws.zoom(value > 0 ? (stage.clientWidth / about.duration) * 2 ** value : 0); };
+    let map = null; // all of the recording, and which part of it is in view: where that is not all
+    const magnify = (value) => {
+      zoom.value = value;
+      map = map || ws.registerPlugin(WaveSurfer.Minimap.create({ container: overview, height: 24, waveColor: color("--wave"), progressColor: color("--c0"),
+        cursorColor: color("--c1"), overlayColor: "rgb(128 160 200 / .3)" }));
+      overview.classList.toggle("shown", value > 0);
+      ws.zoom(value > 0 ? (stage.clientWidth / about.duration) * 2 ** value : 0);
+    };
     play.onclick = toggle;
     part.onclick = hear;
     zoom.oninput = () => magnify(+zoom.value);

@@ -87,27 +87,37 @@ def _register_points(app: Dash, site: Site, job: Any) -> None:
             return [{"label": visible(str(error))[:200], "value": "none"}], "none"
 
     @app.callback(
-        Output("explore-points", "figure"),
         Output("explore-state", "children"),
         Output("explore-tick", "disabled"),
-        Output("explore-clip", "options"),
+        Output("explore-ready", "data"),
         Input("explore-tick", "n_intervals"),
         *(Input(f"explore-{name}", "value") for name in _CONTROLS[:-1]),
         Input("explore-told", "children"),
     )
-    def points(_: int, key: str, of: str, layer: str | None, method: str, color: str, most: str, told: str) -> Any:  # noqa: ARG001, PLR0913
-        """Draw the points when they are there, and say until then how far they are."""
+    def look(_: int, key: str, of: str, layer: str | None, method: str, color: str, most: str, told: str) -> Any:  # noqa: ARG001, PLR0913
+        """Say how far the points are. They are drawn by a callback of its own: what is asked twice a second must be answered at once."""
         if not layer and not of.startswith("feature:"):
-            return no_update, "Reading the model ...", False, no_update
+            return "Reading the model ...", False, no_update
         source = site.source(key)
         try:
             found = job(source, of, layer, method, most)
             if not found.cloud.done():
-                return no_update, _progress(found), False, no_update
-            cloud = found.cloud.result()
+                return _progress(found), False, no_update
+            said: Any = _said(found.cloud.result(), source)
         except DcasekitError as error:
-            return draw(None, source, color, None), _parts.problem(_parts.without_paths(error, site)), True, []
-        return draw(cloud, source, color, _answers_of(site, of)), _said(cloud, source), True, [clip.id for clip in cloud.clips[:_OFFERED]]
+            said = _parts.problem(_parts.without_paths(error, site))
+        return said, True, [key, of, layer, method, color, most, _answers.version(source)]
+
+    @app.callback(Output("explore-points", "figure"), Output("explore-clip", "options"), Input("explore-ready", "data"))
+    def points(ready: Sequence[Any] | None) -> Any:
+        """Draw the points that are there."""
+        if not ready:
+            return no_update, no_update
+        key, of, layer, method, color, most, _ = ready
+        source = site.source(key)
+        cloud = _cloud(job, source, of, layer, method, most)
+        answers = _answers_of(site, of) if cloud else None
+        return draw(cloud, source, color, answers), [clip.id for clip in cloud.clips[:_OFFERED]] if cloud else []
 
 
 def _register_clip(app: Dash, site: Site, job: Any) -> None:
@@ -242,6 +252,7 @@ def _picture(source: Source) -> list[Any]:
     return [
         html.Div(id="explore-state", className="told", role="status"),
         dcc.Interval(id="explore-tick", interval=500, disabled=False),
+        dcc.Store(id="explore-ready"),
         html.Div(points, role="group", className="chart", **{"aria-label": "Clips as points; the list Clip above chooses one by keyboard"}),
         html.P("Click a point to hear it. Choose the lasso above the picture to take several at once.", className="soft"),
     ]
