@@ -115,7 +115,6 @@ def _register_watch(app: Dash, site: Site) -> None:
         Input("train-stop", "n_clicks"),
         Input("train-resume", "n_clicks"),
         State("address", "pathname"),
-        running=[(Output("train-tick", "disabled"), True, False)],  # the next look begins when this one has been answered
     )
     def watch(ticks: int, search: str, stop: int, resume: int, path: str) -> Any:  # noqa: ARG001
         """Read how the watched run stands; stop it or go on with it if a button was pressed."""
