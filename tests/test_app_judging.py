@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -264,9 +265,14 @@ def test_a_hundred_thousand_clips_are_seen_and_paged_in_the_browser(page, place,
         page.wait_for_function(f"{drawn}.reduce((sum, trace) => sum + trace.x.length, 0) === 100000")
         assert set(page.evaluate(f"{drawn}.map(trace => trace.type)")) == {"scattergl"}
         area = page.locator("#explore-points .nsewdrag").bounding_box()
-        page.mouse.move(area["x"] + area["width"] / 2, area["y"] + area["height"] / 2)
-        page.mouse.click(area["x"] + area["width"] / 2, area["y"] + area["height"] / 2)
-        page.locator("table[aria-label='Clips like this one'] tbody tr").nth(7).wait_for()
+        page.mouse.move(area["x"] + area["width"] / 2 + 3, area["y"] + area["height"] / 2)
+        page.locator("#explore-points .hovertext").wait_for()
+        page.mouse.click(area["x"] + area["width"] / 2 + 3, area["y"] + area["height"] / 2)
+        page.locator("table[aria-label='Clips like this one'] a").nth(7).click()
+        page.wait_for_url(re.compile(r"clip=clip\d{5}"))
+        chosen = page.url.rpartition("clip=")[2]
+        page.get_by_role("heading", name=chosen).wait_for()
+        page.locator("#explore-clip").get_by_text(chosen).wait_for()
     finally:
         server.stop()
         thread.join()

@@ -16,6 +16,11 @@
     return query.toString() === before ? window.dash_clientside.no_update : `?${query}`;
   }
 
+  function choose(clip, now, options) { // of many clips the list of all has only the first
+    const none = window.dash_clientside.no_update;
+    return clip && clip !== now ? [clip, options.includes(clip) ? none : [...options, clip]] : [none, none];
+  }
+
   const typing = (target) => target.closest("input:not([type=radio]):not([type=checkbox]), textarea, select, [contenteditable], [role=listbox], .dash-dropdown");
 
   document.addEventListener("keydown", (event) => {
@@ -29,5 +34,9 @@
   });
 
   window.dash_clientside = window.dash_clientside || {};
-  window.dash_clientside.judging = { search };
+  window.dash_clientside.judging = {
+    search,
+    click: (data, now, options) => choose(data && data.points[0].customdata, now, options || []),
+    follow: (query, now, options, path) => choose(path === "/explore" && new URLSearchParams(query).get("clip"), now, options || []),
+  };
 })();

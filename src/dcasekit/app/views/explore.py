@@ -108,8 +108,13 @@ def _register_points(app: Dash, site: Site, job: Any) -> None:
             said = _parts.problem(_parts.without_paths(error, site))
         return said, True, [key, of, layer, method, color, most, _answers.version(source)]
 
-    @app.callback(Output("explore-points", "figure"), Output("explore-clip", "options"), Input("explore-ready", "data"))
-    def points(ready: Sequence[Any] | None) -> Any:
+    @app.callback(
+        Output("explore-points", "figure"),
+        Output("explore-clip", "options"),
+        Input("explore-ready", "data"),
+        State("explore-clip", "value"),
+    )
+    def points(ready: Sequence[Any] | None, chosen: str | None) -> Any:
         """Draw the points that are there."""
         if not ready:
             return no_update, no_update
@@ -117,24 +122,22 @@ def _register_points(app: Dash, site: Site, job: Any) -> None:
         source = site.source(key)
         cloud = _cloud(job, source, of, layer, method, most)
         answers = _answers_of(site, of) if cloud else None
-        return draw(cloud, source, color, answers), [clip.id for clip in cloud.clips[:_OFFERED]] if cloud else []
+        offered = [clip.id for clip in cloud.clips[:_OFFERED]] if cloud else []
+        return draw(cloud, source, color, answers), offered if chosen in (None, *offered) else [*offered, chosen]
 
 
 def _register_clip(app: Dash, site: Site, job: Any) -> None:
-    @app.callback(Output("explore-clip", "value"), Input("explore-points", "clickData"), prevent_initial_call=True)
-    def click(data: Any) -> Any:
-        return data["points"][0].get("customdata") or no_update if data else no_update
-
-    @app.callback(
-        Output("explore-clip", "value", allow_duplicate=True),
-        Input("address", "search"),
-        State("address", "pathname"),
-        State("explore-clip", "value"),
-        prevent_initial_call=True,
-    )
-    def follow(search: str, path: str, now: str | None) -> Any:
-        wanted = read_query(search).get("clip")
-        return wanted if path == "/explore" and wanted and wanted != now else no_update
+    for way, given in (("click", Input("explore-points", "clickData")), ("follow", Input("address", "search"))):
+        app.clientside_callback(
+            ClientsideFunction("judging", way),
+            Output("explore-clip", "value", allow_duplicate=True),
+            Output("explore-clip", "options", allow_duplicate=True),
+            given,
+            State("explore-clip", "value"),
+            State("explore-clip", "options"),
+            State("address", "pathname"),
+            prevent_initial_call=True,
+        )
 
     @app.callback(
         Output("explore-head", "children"),
