@@ -67,12 +67,13 @@ def register(app: Dash, site: Site) -> None:
         clips, name = _some(source, int(most))
         return vectors.ask(f"{of} {layer} {_changed(site, of)} {name}", clips, method, lambda: _make(site, of, layer))
 
+    _register_layers(app, site)
     _register_points(app, site, job)
     _register_clip(app, site, job)
     _register_lasso(app, site)
 
 
-def _register_points(app: Dash, site: Site, job: Any) -> None:
+def _register_layers(app: Dash, site: Site) -> None:
     @app.callback(
         Output("explore-layer", "options"), Output("explore-layer", "value"), Input("explore-of", "value"), State("explore-layer", "value")
     )
@@ -86,6 +87,8 @@ def _register_points(app: Dash, site: Site, job: Any) -> None:
         except DcasekitError as error:
             return [{"label": visible(str(error))[:200], "value": "none"}], "none"
 
+
+def _register_points(app: Dash, site: Site, job: Any) -> None:
     @app.callback(
         Output("explore-state", "children"),
         Output("explore-tick", "disabled"),
