@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from dcasekit import cli, to_events
 from dcasekit.annotations import Event, read_events, write_annotation, write_events
 from dcasekit.cli.settings import METRIC_NAMES
+from dcasekit.core import parallel
 from dcasekit.errors import AnnotationError, MetricError, NameNotFoundError
 from dcasekit.metrics import bootstrap, event, intersection, psds, segment, statistics
 from dcasekit.results import scoring
@@ -424,3 +425,21 @@ def test_what_is_freed_of_bias_is_not_freed_of_it_again(material):
     for name, method in (("psds1", "percentile"), ("psds_2020", "widened")):
         statistic = statistics.psds(*data, **scoring.find_metric(name).settings, unbiased=True)
         assert scoring.score(name, material, repeats=100).interval == bootstrap.interval(statistic, clips, repeats=100, method=method)
+
+
+def test_intervals_are_the_same_from_several_processes(files, monkeypatch):
+    """Of every kind of statistic, which travels whole; each process computes some blocks of draws."""
+    monkeypatch.setattr(bootstrap, "_CELLS", 400)  # ten draws of 40 clips
+    sizes = []
+    spread = parallel.map_clips
+    monkeypatch.setattr(
+        "dcasekit.cli.scored.map_clips", lambda work, items, **how: sizes.append((len(items), how)) or spread(work, items, **how)
+    )
+    args = ["score", "--reference", files / "ref.tsv", "--estimate", files / "scores", "--durations", files / "durations.tsv", "--json"]
+    names = ("segment_error_rate", "event_f1", "psds1", "psds2", "best_event_f1", "segment_auroc", "clip_average_precision", "clip_lwlrap")
+    args += ["--metric", ",".join(names), "--bootstrap", "30"]
+    here, there = (CliRunner().invoke(cli.app, [*map(str, args), *more]) for more in ((), ("--jobs", "2")))
+    assert here.exit_code == there.exit_code == 0, there.output
+    assert here.stdout == there.stdout
+    assert len(json.loads(there.stdout)["metrics"]) == len(names)
+    assert (3, {"jobs": 2, "backend": "processes", "address": None, "batch": 1}) in sizes
