@@ -65,8 +65,9 @@ def fetch(inputs: Path, out: Path, *, port: int) -> None:
     download(files, out / "data", flatten="top")
 
 
-def train(inputs: Path, out: Path, *, model: str, folds: bool = False) -> None:
+def train(inputs: Path, out: Path, *, model: str, folds: bool = False, waveforms: bool = False) -> None:
     more = ["--epochs", 4, *MLP] if "mlp" in model else []
+    more += ["--buffer", 8, "--front-end", "device", "-F", "log.top_db=none"] if waveforms else []
     given = ["--dataset", "esc50", "--data", inputs / "esc50", "--cache", out / "cache", "--model", model, *SMALL]
     more += ["--fold", "all", "-A", "reverse"] if folds else []
     run("train", *given, *more, "--scores", out / "scores", "--out", out / "run")
@@ -136,6 +137,7 @@ def scenarios(port: int) -> dict[str, Callable[[Path, Path], None]]:
         "train": partial(train, model="mlp"),
         "train keras": partial(train, model="keras.mlp"),
         "train sklearn": partial(train, model="sklearn.logistic_regression"),
+        "train on waveforms": partial(train, model="mlp", waveforms=True),
         "train on all folds": partial(train, model="mlp", folds=True),
         "fine-tune": tune,
         "download": partial(fetch, port=port),

@@ -40,8 +40,8 @@ class Waveforms:
         stft: Any = getattr(features, "stft", None)
         if stft is None or features.needs_clip or features.sequence_frames is None:
             raise DatasetError(
-                f"{features} cannot be computed window by window: it is no spectrum, or depends on the whole clip; extract it, and leave "
-                "waveforms out"
+                f"this {type(features).__name__} cannot be computed window by window: it is no spectrum, its windows have no length, or it "
+                "depends on the whole clip (top_db, ref='max'); extract it, and leave waveforms out"
             )
         self.features, self.store = features, store
         self._stft, self._n_fft = stft, stft.length(features.audio_win)
