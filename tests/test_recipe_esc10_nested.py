@@ -37,6 +37,8 @@ def test_sounds_are_told_apart_and_the_report_shows_choices_seeds_and_optimism(q
     assert 0.1 < low < section.measures["accuracy"] < high
     assert report.title == "ESC-10 from scratch, nested choices, on synthetic sounds"
     page = (out / "report.html").read_text()
+    assert section.measures["deviation_of_the_seeds"] >= 0
+    assert section.measures["accuracy_of_all_seeds_together"] == pytest.approx(section.pooled.numbers["accuracy"])
     for told in ("optimism", "accuracy by the best epoch on the test fold", "Choices, on the other folds alone", "± deviation", "mixup"):
         assert told in page
     assert load(section.saved).labels == section.pooled.labels
@@ -126,7 +128,9 @@ def test_the_interval_of_several_seeds_is_over_clips_not_over_answers():
     same = results(rng.random(80) < 0.8)
     once, three = (_nested.mean_accuracy({("a", seed): same for seed in range(count)}) for count in (1, 3))
     assert three[0] == once[0] == pytest.approx(same.numbers["accuracy"])
-    assert three[1] == pytest.approx(once[1])
+    assert three[2] == pytest.approx(once[2])
+    assert three[1] == 0
+    assert np.isnan(once[1])
     table = _nested.tabulate_seeds({("a", 0): same, ("a", 1): results(np.ones(80, bool)), ("b", 0): same, ("b", 1): same})
     assert [row[0] for row in table.rows] == ["seed 0", "seed 1", "mean", "± deviation"]
     assert table.rows[1][1] == "100.0 %"

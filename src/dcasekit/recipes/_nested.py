@@ -97,8 +97,8 @@ def tabulate(tried: Sequence[Tried[Any]]) -> Table:
     return Table(("setting", "candidate", *(f"to be tested on {fold}" for fold in folds)), rows, title="Choices, on the other folds alone")
 
 
-def mean_accuracy(tests: Mapping[tuple[str, int], Results]) -> tuple[float, tuple[float, float]]:
-    """Return the mean accuracy of several seeds' answers about the same clips, and its 95 % interval over the clips; keys: fold, seed."""
+def mean_accuracy(tests: Mapping[tuple[str, int], Results]) -> tuple[float, float, tuple[float, float]]:
+    """Return the mean accuracy of several seeds on the same clips, their deviation, and its 95 % interval over clips; keys: fold, seed."""
     folds, seeds = list(dict.fromkeys(fold for fold, _ in tests)), list(dict.fromkeys(seed for _, seed in tests))
     right = [np.mean([_right(tests[fold, seed]) for seed in seeds], axis=0) for fold in folds]
     groups = [
@@ -106,7 +106,9 @@ def mean_accuracy(tests: Mapping[tuple[str, int], Results]) -> tuple[float, tupl
     ]
     each = np.concatenate(right).astype(np.float32)
     interval = bootstrap.interval(lambda weights: weights @ each / weights.sum(axis=1), len(each), groups=groups)
-    return float(np.mean([fold.mean() for fold in right])), interval
+    seed_means = [float(np.mean([tests[fold, seed].numbers["accuracy"] for fold in folds])) for seed in seeds]
+    deviation = float(np.std(seed_means, ddof=1)) if len(seeds) > 1 else float("nan")
+    return float(np.mean(seed_means)), deviation, interval
 
 
 def _right(results: Results) -> NDArray[np.bool_]:

@@ -134,7 +134,7 @@ def sweep(  # noqa: PLR0913 - a recipe's run, and what varies
         _remove_checkpoints(folder / "training")
         study.tell(number, trial.value)
         found.append(trial)
-        report = _report(recipe, config, space, measure, found)
+        report = _report(recipe, config, space, data, measure, found)
         report.save(out)
     if report.best is None:
         raise ModelError(f"none of the {trials} trials gave a number; of the first: {found[0].state}")
@@ -193,7 +193,7 @@ def _remove_checkpoints(folder: Path) -> None:
             emptied.rmdir()
 
 
-def _report(recipe: ModuleType, config: Any, space: Space, measure: str, trials: Sequence[Trial]) -> SweepReport:
+def _report(recipe: ModuleType, config: Any, space: Space, data: Mapping[str, Path], measure: str, trials: Sequence[Trial]) -> SweepReport:
     name = recipe.__name__.removeprefix("dcasekit.recipes.")
     settings = {key: value for key, value in asdict(config).items() if key not in space}
     report = SweepReport(f"Sweep of {name}", measure, settings, {key: str(each) for key, each in space.items()}, trials, "", environment())
@@ -207,6 +207,7 @@ def _report(recipe: ModuleType, config: Any, space: Space, measure: str, trials:
         for key, value in chosen.items()
         for word in ("--set", f"{key}={value if isinstance(value, str) else json.dumps(plain(value))}")
     ]
+    words = [word for key, folder in data.items() for word in ("--data", f"{key}={folder}")] + words
     return replace(report, command=shlex.join(["dcasekit", "run", name, *(["--quick"] if settings.get("quick") else []), *words]))
 
 
