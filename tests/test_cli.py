@@ -175,7 +175,7 @@ def test_interrupt_is_exit_code_130(data, monkeypatch):
 
     monkeypatch.setattr(MelSpectrogram, "extract", interrupt)
     _, err = run("extract", "--dataset", "esc10", "--data", data, code=130)
-    assert err == "interrupted; run the same command again to go on\n"
+    assert err == "interrupted; run the same command again to continue\n"
 
 
 def test_disk_errors_are_one_line(data):
@@ -470,10 +470,10 @@ def test_models_info_of_models_of_ones_own(own_models):
     assert "5 frames (2.5 s)" in run("models", "info", f"{own_models}:Stated", "-M", "width=5")[0]
     assert "10 labels for classification" in run("models", "info", f"{own_models}:Unstated", "--shape", "5x4")[0]
     _, err = run("models", "info", f"{own_models}:Unstated", code=2)
-    assert "Unstated does not state windows it was published for; give --shape FRAMESxDIMS, or --features NAME" in flat(err)
+    assert "Unstated has no published window shape; give --shape FRAMESxDIMS, or --features NAME" in flat(err)
     assert "Needy needs the settings width" in flat(run("models", "info", f"{own_models}:Needy", code=2)[1])
     assert "is not a model" in run("models", "info", f"{own_models}:Published", code=1)[1]
-    assert "is a base of models" in run("models", "info", f"{own_models}:TorchModelContainer", code=1)[1]
+    assert "is a base class of models" in run("models", "info", f"{own_models}:TorchModelContainer", code=1)[1]
 
 
 @pytest.mark.parametrize(
@@ -653,7 +653,7 @@ def test_a_model_is_evaluated_on_data_that_know_some_of_its_labels(trained, tmp_
             (tmp_path / label).mkdir(exist_ok=True)
             (tmp_path / label / clip.path.name).write_bytes(clip.path.read_bytes())
     told, err = run("evaluate", "--model", out / "model", "--dataset", "folder", "--data", tmp_path, "--json")
-    assert "The data know 2 of the 10 labels that the model answers: dog, rain." in err
+    assert "The data know 2 of the 10 labels of the model: dog, rain." in err
     found = json.loads(told)
     assert len(found["labels"]) == 10  # an answer that the data do not know is a wrong one
     assert sum(row["clips"] for row in found["labels"] if row["label"] in ("dog", "rain")) == found["clips"]
@@ -819,7 +819,7 @@ def test_run_takes_one_dataset_without_its_name_and_none_where_a_recipe_has_none
     assert json.loads(Path("one/report.json").read_text())["settings"]["data"] == {"barks": "a=b"}
     path.write_text(text.replace("DATASETS = ", "OTHER = "))
     sys.modules.pop(recipe)
-    assert "takes no data" in flat(run("run", recipe, "--data", "a", code=2)[1])
+    assert "takes no --data" in flat(run("run", recipe, "--data", "a", code=2)[1])
     assert "has no setting 'device'; it has: rate, clips, seed, name" in flat(run("run", recipe, "--device", "cpu", code=2)[1])
 
 
@@ -878,7 +878,7 @@ def test_settings_are_typed(text, value):
         ("flag=1", "flag must be bool"), ("rate=fast", "rate must be float"), ("rate=true", "rate must be float"),
         ("rate=NaN", "rate must be float"), ("limit=x", "limit must be float or none"), ("kind=3", "kind must be 1 or 2 or 'all'"),
         ("sizes=3", r"sizes must be a list \[...\] of int"), ("sizes=[true]", "sizes must be"), ("pair=[1]", "pair must be"),
-        ("inner.depth=2", "inner is None, which has no settings"), ("flag.x=1", "flag is False"), ("speed=1", "no setting 'speed'"),
+        ("inner.depth=2", "inner is None, which has no nested settings"), ("flag.x=1", "flag is False"), ("speed=1", "no setting 'speed'"),
     ],
 )  # fmt: skip
 def test_settings_of_other_types_are_refused(text, message):

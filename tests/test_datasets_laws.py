@@ -114,7 +114,7 @@ def test_tags_are_converted_and_read_back(tree, tmp_path):
     expected = {where(clip, dataset): sounding(clip.tags) for clip in dataset.clips if clip.tags is not None}
     assert read_tag_list(tmp_path / "tags.tsv") == expected
     without = sum(clip.tags is None for clip in dataset.clips)
-    assert f"{without} clips without were left out" in out
+    assert f"{without} clips without labels were left out" in out
 
 
 def test_events_are_converted_and_read_back(tree, tmp_path):

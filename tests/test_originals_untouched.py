@@ -309,7 +309,7 @@ def test_answers_that_find_no_room_are_one_line():
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "error: cannot write to standard output: the disk is full; free some space, or send the answers elsewhere\n"
+        "error: cannot write to standard output: the disk is full; free some space, or redirect the output elsewhere\n"
     )
     assert "Traceback" not in done.stderr
 

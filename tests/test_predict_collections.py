@@ -186,7 +186,7 @@ def test_new_files_are_answered_and_old_ones_left(world, tmp_path, monkeypatch):
 def test_other_settings_need_another_folder(world, tmp_path):
     args = ["predict", world / "rec" / "site0", "--model", world / "sed", "--out", tmp_path / "out"]
     run(*args)
-    assert "answers of other settings: threshold 0.5 (now 0.3)" in run(*args, "--threshold", "0.3", code=1)[1]
+    assert "results of other settings: threshold 0.5 (now 0.3)" in run(*args, "--threshold", "0.3", code=1)[1]
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "thesis.txt").write_text("years of work")
     assert "holds files that dcasekit did not write" in run(*args[:-1], tmp_path / "own", code=1)[1]

@@ -243,4 +243,4 @@ def test_evaluating_takes_a_fold_it_has_not_seen_and_warns_of_others(sounds, tmp
     assert evaluation_fold(folder, data, None) == "fold1"
     assert caplog.text == ""
     assert evaluation_fold(folder, data, "fold2") == "fold2"
-    assert "quickstart_scenes was trained on the clips of fold2: the number will be too good" in caplog.text
+    assert "quickstart_scenes was trained on the clips of fold2: the number will be too high" in caplog.text

@@ -152,8 +152,8 @@ def test_standard_input_is_watched(model, tmp_path):
     assert lines[0] == "onset\toffset\tevent_label\tscore"
     (tmp_path / "told.tsv").write_text("\n".join(lines))
     same(read_annotation(tmp_path / "told.tsv"), expected)
-    assert "half of the answers came within" in done.stderr.decode()
-    assert "answers came later than 0.01 s" in done.stderr.decode()
+    assert "half of the scores came within" in done.stderr.decode()
+    assert "scores came later than 0.01 s" in done.stderr.decode()
 
 
 def read_since(folder):

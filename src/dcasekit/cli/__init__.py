@@ -55,7 +55,7 @@ def root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     debug: Annotated[  # noqa: ARG001 - read where errors are caught
-        bool, typer.Option(_cli_output.DEBUG, envvar="DCASEKIT_DEBUG", help="Show where an error comes from; may stand anywhere.")
+        bool, typer.Option(_cli_output.DEBUG, envvar="DCASEKIT_DEBUG", help="Show the traceback of an error; may be given anywhere.")
     ] = False,
 ) -> None:
     """From a folder of labelled recordings to an honest number, a model you can use, a report you can read.
@@ -125,7 +125,7 @@ def augment(  # noqa: PLR0913 - options of a command
     augmentations: o.Augmentations,
     dataset_settings: o.DatasetSettings = None,
     cache: o.Cache = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
     jobs: o.Jobs = None,
     backend: o.Backend = "processes",
     address: o.Address = None,
@@ -183,7 +183,10 @@ def train(  # noqa: PLR0913 - options of a command
     ] = None,
     target: Annotated[
         Literal["clip", "window", "frame"] | None,
-        typer.Option(help="What the labels are of.  \\[default: follows the network and the task]", show_default=False),
+        typer.Option(
+            help=("What each label describes: the clip, a window or a frame.  \\[default: follows the network and the task]"),
+            show_default=False,
+        ),
     ] = None,
     buffer: o.Buffer = None,
     front_end: o.FrontEnd = "stored",
@@ -305,7 +308,7 @@ def score(  # noqa: PLR0913 - options of a command
     reference: Annotated[
         Path,
         typer.Option(
-            metavar="FILE|DIR", help="Events that are true: a list (filename, onset, offset, event_label), one recording's, or a folder."
+            metavar="FILE|DIR", help="The true events: a list (filename, onset, offset, event_label), one recording's, or a folder."
         ),
     ],
     estimate: Annotated[Path, typer.Option(metavar="FILE|DIR", help="Events found, or a folder with a file of scores per clip.")],
@@ -314,11 +317,13 @@ def score(  # noqa: PLR0913 - options of a command
     ] = "segment_f1,event_f1,intersection_f1",
     durations: Annotated[Path | None, typer.Option(metavar="FILE", help="Seconds of each clip: filename, duration.")] = None,
     labels: Annotated[
-        str | None, typer.Option(metavar="LABEL,...", help="What is evaluated.  \\[default: all]", show_default=False)
+        str | None, typer.Option(metavar="LABEL,...", help="Labels to evaluate.  \\[default: all]", show_default=False)
     ] = None,
     threshold: Annotated[float, typer.Option(help="Scores above it are events, for metrics of events.")] = 0.5,
     partial: Annotated[bool, typer.Option("--partial", help="Score the clips that both have, and count the others.")] = False,
-    annotator: Annotated[str | None, typer.Option(metavar="NAME", help="Whose events are true, where the reference has several.")] = None,
+    annotator: Annotated[
+        str | None, typer.Option(metavar="NAME", help=("Whose events to take, where the reference has several annotators."))
+    ] = None,
     settings: Annotated[list[str] | None, typer.Option("-S", metavar="KEY=VALUE", help="Setting of the metrics: onset_collar=0.1.")] = None,
     repeats: Annotated[int, typer.Option("--bootstrap", metavar="DRAWS", min=0, help="Draws of a bootstrap interval over clips.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,

@@ -268,5 +268,5 @@ def claim(out: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     before = read_json(path, error=StorageError)
     if differing := [name for name in settings if name != "shard" and before.get(name) != settings[name]]:
         told = ", ".join(f"{name} {before.get(name)} (now {settings[name]})" for name in differing)[:500]
-        raise StorageError(f"{out} holds answers of other settings: {told}; give the same ones to go on, or another --out")
+        raise StorageError(f"{out} holds results of other settings: {told}; give the same ones to continue, or another --out")
     return dict(before)

@@ -100,7 +100,7 @@ def split(  # noqa: PLR0913 - options of a command
     ] = None,
     balance: Annotated[
         Literal["class", "identifier", "identifier_two_level_hierarchy", "none"],
-        typer.Option(help="What that share is taken of: clips or groups of each label, locations of each city, or all clips."),
+        typer.Option(help="What the share is taken of: clips or groups of each label, locations of each city, or all clips."),
     ] = "identifier",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for train.tsv, validation.tsv and test.tsv.")] = None,
@@ -122,7 +122,7 @@ def split(  # noqa: PLR0913 - options of a command
         for part, clips in parts.items():
             write_rows(place(out, f"{part}.tsv", kind="labels"), _tabulate_labels(clips, data))
         if unknown := sum(clip.tags is None for clips in parts.values() for clip in clips):
-            note(f"nothing is known of the labels of {unknown} clips; their cells are empty")
+            note(f"the labels of {unknown} clips are unknown; their cells are empty")
     if as_json:
         return document({part: [clip.id for clip in clips] for part, clips in parts.items()})
     counts = [(part, len(clips), len({clip.group or clip.id for clip in clips})) for part, clips in parts.items()]
@@ -159,7 +159,7 @@ def convert(  # noqa: PLR0913 - options of a command
 ) -> None:
     """Write a dataset's labels, with their weights, in another form; clips of unknown labels (events: times) are left out and counted."""
     if to not in _FORMS:
-        raise typer.BadParameter(f"{to!r} is none of {', '.join(_FORMS)}", param_hint="--to")
+        raise typer.BadParameter(f"{to!r} is not one of {', '.join(_FORMS)}", param_hint="--to")
     from dcasekit.annotations import annotation_formats, events_to_tags, write_annotation, write_events, write_tag_list
     from dcasekit.core.files import place
 
@@ -179,7 +179,7 @@ def convert(  # noqa: PLR0913 - options of a command
         ending = annotation_formats()[to]
         for clip in clips:
             write_annotation(place(out, f"{clip.id}{ending}", kind="labels"), clip.events or (), format=to, duration=clip.duration)
-    text(f"labels of {len(clips)} clips are now in {out}; {len(source.clips) - len(clips)} clips without were left out")
+    text(f"labels of {len(clips)} clips are now in {out}; {len(source.clips) - len(clips)} clips without labels were left out")
 
 
 @datasets.command(epilog=examples("dcasekit datasets download esc50 --data data/ESC-50"))

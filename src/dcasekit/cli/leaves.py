@@ -97,7 +97,7 @@ def _choice(text: str, dataset: "Dataset") -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise typer.BadParameter(f"labels is no list of labels nor JSON: {text!r} ({error})", param_hint="-D") from error
+        raise typer.BadParameter(f"labels must be a list of labels or JSON; got {text!r} ({error})", param_hint="-D") from error
 
 
 def augmentation(text: str) -> "Augmentation":
@@ -135,7 +135,7 @@ def recipe(name: str) -> ModuleType:
         except ImportError as error:
             raise NameNotFoundError(f"cannot import the recipe {name!r}: {error}") from error
     if missing := [part for part in ("Config", "run") if not hasattr(found, part)]:
-        raise NameNotFoundError(f"{found.__file__} is no recipe: it has no {missing[0]}; a recipe has Config, QUICK and run")
+        raise NameNotFoundError(f"{found.__file__} is not a recipe: it has no {missing[0]}; a recipe has Config, QUICK and run")
     return found
 
 

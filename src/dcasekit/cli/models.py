@@ -50,7 +50,9 @@ def list_models(as_json: o.Json = False) -> None:
 def trained(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="One of them: its whole card, and whose recordings it learned from.", show_default=False),
+        typer.Argument(
+            metavar="[NAME]", help=("Name of one: show its whole card, and whose recordings it was trained on."), show_default=False
+        ),
     ] = None,
     as_json: o.Json = False,
 ) -> None:
@@ -108,7 +110,7 @@ def info(  # noqa: PLR0913 - options of a command
     allow: o.Allow = None,
     as_json: o.Json = False,
 ) -> None:
-    """Describe a model: its layers with sizes and operations, memory, and how much of a recording an answer depends on.
+    """Describe a model: its layers with sizes and operations, memory, and receptive field.
 
     Layers without numbers or operations that keep the shape, such as activations, are in the JSON only. The local field is that of the
     last layer before any that sees the window's end: of the convolutions before a recurrence or a mean over time.
@@ -151,7 +153,7 @@ def export(
         float | None, typer.Option(help="Take recordings of this length only.  \\[default: of any]", show_default=False)
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Round the network's weights to 8 bits, and tell what it costs.")] = False,
-    dataset: Annotated[str | None, typer.Option(help="On whose test clips that is measured.  \\[default: noises]")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Dataset on whose test clips that is measured.  \\[default: random noise]")] = None,
     data: Annotated[Path | None, typer.Option(metavar="PATH", help="Folder of the dataset.")] = None,
     fold: o.Fold = None,
     allow: o.Allow = None,
@@ -197,7 +199,7 @@ def calibrate(  # noqa: PLR0913 - options of a command
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Make a model's scores shares, and choose its thresholds, by the validation clips of a fold.
+    """Calibrate a model on the validation clips of a fold: scores become probabilities, and thresholds are chosen.
 
     The numbers are of clips that were left out in fitting. JSON: an object clips, rows, ece_before, ece, precision (asked to reached,
     interval_95, predictions).
@@ -239,7 +241,7 @@ def make(name: str, settings: Sequence[str] | None) -> "ModelContainer":
     if not (isinstance(kind, type) and issubclass(kind, ModelContainer)):
         raise NameNotFoundError(f"{name!r} is not a model: a model is a subclass of dcasekit.ModelContainer")
     if inspect.isabstract(kind):
-        raise ModelError(f"{name!r} is a base of models; name one that is made from it")
+        raise ModelError(f"{name!r} is a base class of models; give one of its subclasses")
     texts, stated = assignments(settings, option="-M"), published(kind)
     needed = [field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING]
     start = {key: stated.settings[key] for key in needed if stated and key in stated.settings}
@@ -278,7 +280,7 @@ def _build(
         window = stated.shape
     else:
         raise typer.BadParameter(
-            f"{type(model).__name__} does not state windows it was published for; give --shape FRAMESxDIMS, or --features NAME",
+            f"{type(model).__name__} has no published window shape; give --shape FRAMESxDIMS, or --features NAME",
             param_hint="--shape",
         )
     count = labels or (stated.labels if stated else 10)

@@ -69,7 +69,7 @@ FeatureSettings = Annotated[
     typer.Option(
         "-F",
         metavar="KEY=VALUE",
-        help="Setting of the feature; a dot reaches nested ones: sr=16000, mel.bands=128, log=none. Names: `dcasekit features`.",
+        help="Setting of the feature; nested ones with a dot: sr=16000, mel.bands=128, log=none. Names: `dcasekit features`.",
     ),
 ]
 ModelName = Annotated[
@@ -94,7 +94,7 @@ AugmentationsOfTraining = Annotated[
     typer.Option(
         "-A",
         metavar="NAME:KEY=VALUE,...",
-        help="Train on transformed copies, too (`dcasekit augment`); may be repeated.",
+        help="Also train on transformed copies (see `dcasekit augment`); may be repeated.",
         show_default=False,
     ),
 ]
@@ -123,7 +123,7 @@ Address = Annotated[str | None, typer.Option(help="Scheduler of the cluster, e.g
 OnError = Annotated[
     Literal["raise", "skip"], typer.Option(help="What to do with a clip that cannot be processed: stop (raise), or leave it out (skip).")
 ]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for what the command makes.")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the output.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of weights, order and dropout.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bars.")]

@@ -42,13 +42,13 @@ class Root(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            typer.echo("interrupted; run the same command again to go on", err=True)
+            typer.echo("interrupted; run the same command again to continue", err=True)
             raise typer.Exit(130) from None
         except (DcasekitError, OSError, ModuleNotFoundError) as error:
             if ctx.params["debug"] or isinstance(error, BrokenPipeError):
                 raise
             if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
-                error = StorageError("cannot write to standard output: the disk is full; free some space, or send the answers elsewhere")
+                error = StorageError("cannot write to standard output: the disk is full; free some space, or redirect the output elsewhere")
             show_error(error)
             raise typer.Exit(1) from error
         except Exception as error:

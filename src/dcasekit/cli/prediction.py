@@ -32,7 +32,7 @@ def predict(  # noqa: PLR0913 - options of a command
         list[Path] | None, typer.Argument(metavar="FILE|DIR", help="Audio files, and folders with all in them.", show_default=False)
     ] = None,
     model: o.ModelFolder,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for the answers; without it they are printed.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for the results; without it they are printed.")] = None,
     write: Annotated[
         str | None,
         typer.Option(
@@ -66,10 +66,10 @@ def predict(  # noqa: PLR0913 - options of a command
     ] = None,
     post: Annotated[
         Literal["median", "cssebbs"] | None,
-        typer.Option(help="Before the threshold: a median filter of --median seconds, or bounding boxes by change detection."),
+        typer.Option(help="Smoothing before the threshold: a median filter of --median seconds, or bounding boxes by change detection."),
     ] = None,
     median: Annotated[float, typer.Option(metavar="SECONDS", help="Length of the median filter.")] = 0.5,
-    min_duration: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Leave out shorter events.")] = 0.0,
+    min_duration: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Leave out events shorter than this, in seconds.")] = 0.0,
     events: Annotated[
         bool | None,
         typer.Option(
@@ -80,7 +80,7 @@ def predict(  # noqa: PLR0913 - options of a command
         Literal["png", "svg"] | None,
         typer.Option(help="Draw each recording into the folder's plots: spectrogram, scores and events.", show_default=False),
     ] = None,
-    clips: Annotated[int, typer.Option(metavar="N", min=0, help="Cut out the N surest events of each label, to be listened to.")] = 0,
+    clips: Annotated[int, typer.Option(metavar="N", min=0, help="Cut out the N most confident events of each label as audio files.")] = 0,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes, with --out.  \\[default: as many as are worth it]", show_default=False)
     ] = None,
@@ -93,8 +93,8 @@ def predict(  # noqa: PLR0913 - options of a command
 ) -> None:
     """Predict labels, or events with their times, for recordings of any length.
 
-    Without --out answers are printed as they come. With it they are written there: if interrupted, run it again to continue, and with more
-    files it answers the new ones. A file that cannot be read is named on standard error, the others are answered; the exit code is then 1.
+    Without --out results are printed as they come. With it they are written there: if interrupted, run it again to continue, and with more
+    files it processes the new ones. A file that cannot be read is named on standard error, the others go on; the exit code is then 1.
 
     TSV: filename, label, score; of events filename, onset, offset, event_label (empty: no event in the file). JSON: a list of objects
     file and labels (label, score) or events (onset, offset, label, score) or error; with --out an object folder, files, failed, hours,
@@ -133,7 +133,7 @@ def choose_threshold(text: str | None, model: "ModelContainer", *, precision: fl
     if text is None and model.calibration is not None:
         limits = model.calibration.limits(model.labels, precision=precision)
         if never := [label for label, limit in limits.items() if limit == math.inf]:
-            _cli_output.note(f"nothing reaches this precision for: {', '.join(never)}")
+            _cli_output.note(f"no threshold reaches this precision for: {', '.join(never)}")
         return limits
     if precision is not None:
         raise ModelError("this model has no thresholds for a precision; calibrate it on validation data: model.calibrate(validation)")
@@ -190,7 +190,10 @@ class _Run:
         if self._parquet:
             need_pyarrow()
         if model.features is None:
-            raise typer.BadParameter("this model was trained on arrays and takes no recordings", param_hint="--model")
+            raise typer.BadParameter(
+                "this model was trained on arrays and has no front end, so it cannot take recordings; train it on a dataset",
+                param_hint="--model",
+            )
         self._outputs = Outputs(
             kinds=tuple(dict.fromkeys(kind for kind in chosen if kind != PARQUET)),
             finding=finding,
@@ -223,7 +226,7 @@ class _Run:
             )
         changed = [each for each, record in zip(recordings, records, strict=True) if record["changed"] != each.changed]
         if changed:
-            _cli_output.note(f"{len(changed)} files have changed since they were answered, such as {changed[0].name}; give another --out")
+            _cli_output.note(f"{len(changed)} files have changed since their prediction, such as {changed[0].name}; give another --out")
         if self._parquet:
             summing.write_parquet(self._out, self._outputs.tables)
         if self._clips:

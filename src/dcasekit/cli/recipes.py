@@ -27,7 +27,7 @@ Data = Annotated[
     ),
 ]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the report.  \\[default: runs/RECIPE]", show_default=False)]
-Seed = Annotated[int | None, typer.Option(min=0, help="Seed, in place of the recipe's.", show_default=False)]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of all random numbers.  \\[default: the recipe's]", show_default=False)]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.  \\[default: the fastest there is]", show_default=False)]
 Runs = Annotated[
     int | None,
@@ -82,7 +82,9 @@ def reproduce(  # noqa: PLR0913 - options of a command
     *,
     recipe: Recipe,
     data: Data = None,
-    finished: Annotated[Path | None, typer.Option("--run", metavar="DIR", help="Folder of a finished run, to be checked as it is.")] = None,
+    finished: Annotated[
+        Path | None, typer.Option("--run", metavar="DIR", help=("Folder of a finished run to check, without running anything."))
+    ] = None,
     out: Out = None,
     seed: Seed = None,
     device: Device = None,
@@ -93,7 +95,8 @@ def reproduce(  # noqa: PLR0913 - options of a command
 ) -> None:
     """Run a recipe, or take a finished run, and check it against the published figures; write a certificate beside the report.
 
-    Exit codes: 0 every measure lies in its band; 1 one does not, or an error; 3 it is no reproduction: small settings, synthetic sounds.
+    Exit codes: 0 passed: every measure lies in its band; 1 failed: one does not, or an error; 3 not a reproduction: small settings,
+    synthetic sounds.
 
     JSON: an object verdict, reasons, checks (measure, value, low, high, holds), run, certificate.
     """
@@ -105,7 +108,7 @@ def reproduce(  # noqa: PLR0913 - options of a command
         folders, finished = read_folders(module, data), out or _default_out(module)
         _runs.finish(module, config, folders, finished, runs=runs, progress=bars(quiet), say=None if quiet else note)
     elif data or out or quick or runs or device or seed is not None:
-        raise typer.BadParameter("a finished run is taken as it is; leave the other options out", param_hint="--run")
+        raise typer.BadParameter("a finished run is only checked; leave out the other options", param_hint="--run")
     found = _certificate.certify(module, _runs.read(finished))
     page = found.save(finished)
     if as_json:
@@ -144,7 +147,7 @@ def read_folders(module: ModuleType, texts: Sequence[str] | None) -> dict[str, P
         head, equals, tail = given.partition("=")
         name, path = (head, tail) if equals and head in names else (names[0] if len(names) == 1 else "", given)
         if not names:
-            raise typer.BadParameter(f"{module.__name__} takes no data: it has no DATASETS", param_hint="--data")
+            raise typer.BadParameter(f"{module.__name__} takes no --data: it has no DATASETS", param_hint="--data")
         if not name or (equals and name != head and not Path(given).exists()):
             said = f"no dataset {head!r}." if equals else f"of which dataset is {given!r}?"
             raise typer.BadParameter(f"{said} Give NAME=PATH; the recipe takes: {', '.join(names)}", param_hint="--data")

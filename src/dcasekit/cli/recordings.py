@@ -49,7 +49,7 @@ def _read_list(path: Path) -> list[Path]:
     try:
         lines = read_utf8(path).splitlines()
     except (OSError, ValueError) as error:
-        raise AudioError(f"cannot read the list {path}: {error}; it is UTF-8 text with a path on each line") from error
+        raise AudioError(f"cannot read the list {path}: {error}; expected UTF-8 text with a path on each line") from error
     return [Path(line.strip()) for line in lines if line.strip() and not line.startswith("#")]
 
 

@@ -67,7 +67,7 @@ def apply_settings(settings: Settings, texts: Mapping[str, str], *, option: str,
     for name, inner in nested.items():
         current = values.get(name, getattr(settings, name))
         if not is_dataclass(current):
-            raise typer.BadParameter(f"{prefix}{name} is {current!r}, which has no settings of its own", param_hint=option)
+            raise typer.BadParameter(f"{prefix}{name} is {current!r}, which has no nested settings", param_hint=option)
         values[name] = apply_settings(current, inner, option=option, prefix=f"{prefix}{name}.")
     try:
         return replace(settings, **values)  # type: ignore[type-var] # a dataclass; TypeVar bounds cannot say so

@@ -44,7 +44,7 @@ def show(out: Path, records: Sequence[Mapping[str, Any]], *, as_json: bool) -> b
         rows = [(label, one["events"], one["files"], f"{one['seconds'] / 60:.1f}") for label, one in sorted(labels.items())]
         if rows:
             _cli_output.table(("label", "events", "files", "minutes"), rows)
-        _cli_output.text(f"{len(records) - len(failed)} files, {hours:.2f} hours, {len(failed)} not answered: {out}")
+        _cli_output.text(f"{len(records) - len(failed)} files, {hours:.2f} hours, {len(failed)} failed: {out}")
     return bool(failed)
 
 

@@ -26,16 +26,17 @@ def tag(  # noqa: PLR0913 - options of a command
         Path | None, typer.Option("--plot", metavar="DIR", help="Draw each file, a PNG: its spectrogram, and its --top classes over time.")
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option("--weights", metavar="FILE", help="YAMNet's weights: .h5, .onnx; else the published.")
+        Path | None, typer.Option("--weights", metavar="FILE", help="YAMNet's weights, .h5 or .onnx.  \\[default: the published ones]")
     ] = None,
     class_map: Annotated[
-        Path | None, typer.Option("--class-map", metavar="FILE", help="Names of the classes, yamnet_class_map.csv; else the published.")
+        Path | None,
+        typer.Option("--class-map", metavar="FILE", help=("Names of the classes, yamnet_class_map.csv.  \\[default: the published ones]")),
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="First fetch the published files that are missing, 15 MB.")] = False,
     quiet: o.Quiet = False,
     as_json: o.Json = False,
 ) -> None:
-    """Tell what sounds in recordings: the 521 classes of AudioSet, by the pretrained network YAMNet.
+    """Tag recordings with the 521 classes of AudioSet, by the pretrained network YAMNet.
 
     The table gives for each file the classes with the highest mean over time, and when each is the likeliest. One file that cannot be read
     is a line on standard error, and exit code 1 at the end. JSON: a list of objects file, labels (label, score, highest, at), or error.

@@ -89,7 +89,7 @@ class TrainingRun:
             raise
         except Exception as error:
             raise ModelError(
-                f"{type(model).__name__} cannot answer windows of {shape} (frames, dims): {first_line(error)}; give longer windows, "
+                f"{type(model).__name__} cannot take windows of {shape} (frames, dims): {first_line(error)}; give longer windows, "
                 "-F sequence_time=, or another --feature"
             ) from error
         timed = any(clip.events is not None for clip in self.dataset.split(self.fold, validation=self.validation).train)
@@ -97,7 +97,7 @@ class TrainingRun:
         if not framed and timed and self.dataset.task == "detection":
             target = "window"
         if self.target == "frame" and not framed:
-            raise ModelError(f"{type(model).__name__} answers windows, not frames, of {self.dataset.task}; leave --target out")
+            raise ModelError(f"{type(model).__name__} predicts windows, not frames, for {self.dataset.task}; leave out --target")
         return replace(self, target=self.target or target)
 
     def run(self, out: Path, *, progress: bool, scores: Path | None = None) -> Report:
@@ -237,7 +237,7 @@ def trainable(model: ModelContainer) -> ModelContainer:
     if name not in ("mst", "smel"):
         return model
     second, series = (f"{backend}{dot}{each}" for each in ("sb_cnn_sed", "concatenated"))
-    _log.warning("%s answers mel bands, not labels: it is trained with %s behind it, as the model '%s'", name, second, series)
+    _log.warning("%s outputs mel bands, not labels: it is trained with %s on top, as the model '%s'", name, second, series)
     return cast("ModelContainer", discover.load("models", series)(first=model, second=discover.load("models", second)()))
 
 
@@ -294,7 +294,7 @@ def evaluation(model: ModelContainer, dataset: Dataset, fold: str, *, scores: Pa
     title = f"{type(model).__name__} on {dataset.name}, {fold}"
     about = {"class": type(model).__name__, "settings": model.settings, **model.cost()}
     asked = [label for label in model.labels if label in dataset.labels]
-    told = f"The data know {len(asked)} of the {len(model.labels)} labels that the model answers: {', '.join(asked)}."
+    told = f"The data know {len(asked)} of the {len(model.labels)} labels of the model: {', '.join(asked)}."
     notes = [told] if len(asked) < len(model.labels) else []
     for note in notes:
         _log.warning(note)
@@ -325,17 +325,18 @@ def evaluation_fold(folder: Path, dataset: Dataset, fold: str | None) -> str:
         unseen = [each for each in dataset.protocol.rounds(dataset.present_folds) if each not in seen["folds"]]
         found = fold_of(dataset, fold or next(iter(unseen), None))
         if found in seen["folds"]:
-            _log.warning("%s was trained on the clips of %s: the number will be too good; its card gives an honest one", folder.name, found)
+            _log.warning("%s was trained on the clips of %s: the number will be too high; its card gives an honest one", folder.name, found)
         return found
     path = folder.parent / RUN
     run = _read_run(path) if path.exists() else {}
     kept = run.get("fold") if run.get("dataset") == dataset.name else None
     if fold is None and kept is not None and kept not in (rounds := dataset.protocol.rounds(dataset.present_folds)):
         raise DatasetError(
-            f"{path} names the test fold {shorten(kept)}, which {dataset.name} has not here; name one with --fold: {', '.join(rounds)}"
+            f"{path} names the test fold {shorten(kept)}, which {dataset.name} does not have here; give one with --fold: "
+            f"{', '.join(rounds)}"
         )
     if fold is not None and kept not in (None, fold):
-        _log.warning("this model was trained or chosen on clips of %s (its test fold is %s): the number will be too good", fold, kept)
+        _log.warning("this model was trained or chosen on clips of %s (its test fold is %s): the number will be too high", fold, kept)
     return fold_of(dataset, fold or kept)
 
 

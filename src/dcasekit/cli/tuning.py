@@ -18,7 +18,7 @@ def fine_tune(  # noqa: PLR0913 - options of a command
     dataset: o.DatasetName,
     data: o.Data,
     out: o.Out,
-    freeze: Annotated[str, typer.Option(help="What stays as it is: all but the head, none, or the layers up to one.")] = "all",
+    freeze: Annotated[str, typer.Option(help="Layers to freeze: all (but the head), none, or those up to the layer of this name.")] = "all",
     dataset_settings: o.DatasetSettings = None,
     fold: o.FoldOrAll = None,
     augmentations: o.AugmentationsOfTraining = None,

@@ -28,16 +28,23 @@ def watch(  # noqa: PLR0913 - options of a command
         ),
     ],
     model: o.ModelFolder,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Table of events to append to; with it, a file is gone on with.")] = None,
-    sr: Annotated[int | None, typer.Option(min=1, help="Hz of raw samples.  \\[default: the model's]", show_default=False)] = None,
-    channels: Annotated[int, typer.Option(min=1, help="Of raw samples, one after the other.")] = 1,
-    form: Annotated[Literal["s16", "s24", "s32", "f32"], typer.Option("--format", help="Of raw samples, little-endian.")] = "s16",
-    threshold: Annotated[
-        str | None, typer.Option(metavar="SCORE|LABEL=SCORE,...|FILE", help="As of predict.  \\[default: 0.5]", show_default=False)
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help=("Table of events to append to; a growing file is continued where it ended."))
     ] = None,
-    min_duration: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Leave out shorter events.")] = 0.0,
+    sr: Annotated[int | None, typer.Option(min=1, help="Hz of raw samples.  \\[default: the model's]", show_default=False)] = None,
+    channels: Annotated[int, typer.Option(min=1, help="Channels of raw samples, interleaved.")] = 1,
+    form: Annotated[Literal["s16", "s24", "s32", "f32"], typer.Option("--format", help="Format of raw samples, little-endian.")] = "s16",
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCORE|LABEL=SCORE,...|FILE",
+            help=("Score above which an event is there, as for predict.  \\[default: 0.5]"),
+            show_default=False,
+        ),
+    ] = None,
+    min_duration: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Leave out events shorter than this, in seconds.")] = 0.0,
     budget: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Warn where an answer comes later than this.", show_default=False)
+        float | None, typer.Option(metavar="SECONDS", help="Warn where scores come later than this, in seconds.", show_default=False)
     ] = None,
     idle: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="End when a file has not grown for so long.  \\[default: never]")
@@ -46,7 +53,7 @@ def watch(  # noqa: PLR0913 - options of a command
     allow: o.Allow = None,
     quiet: o.Quiet = False,
 ) -> None:
-    """Say what sounds while it sounds: events as they end, and in a terminal level, best labels and what is going on.
+    """Detect events in a live recording: print each as it ends, and show level and best labels in a terminal.
 
     The scores are those of the whole recording. Killed, or interrupted, and begun again with the same --out, a file is gone on with where
     it was: no event is written twice, none is lost. How late answers come, because of the model's windows and its computing, is told at
@@ -100,9 +107,9 @@ def _show_all(moments: "Iterable[Now]", show: "Callable[[Now], None]") -> None:
 def _tell_latency(watcher: "Watcher") -> None:
     if watcher.latency(0.5) == watcher.latency(0.5):
         half, nearly = watcher.latency(0.5), watcher.latency(0.99)
-        _cli_output.note(f"half of the answers came within {half:.2f} s of the sound, 99 % within {nearly:.2f} s")
+        _cli_output.note(f"half of the scores came within {half:.2f} s of the sound, 99 % within {nearly:.2f} s")
     if watcher.late:
-        _cli_output.note(f"{watcher.late} answers came later than {watcher.budget:g} s; shorter windows or steps, or a faster device, help")
+        _cli_output.note(f"{watcher.late} scores came later than {watcher.budget:g} s; shorter windows or steps, or a faster device, help")
 
 
 @contextmanager

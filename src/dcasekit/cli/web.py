@@ -33,12 +33,12 @@ def app(  # noqa: PLR0913 - options of a command
     ] = "",
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
 ) -> None:
-    """See, hear, train, judge and mend in the browser; only what lies in the folders is shown."""
+    """Open the web application: explore, train, evaluate and correct in the browser. Only these folders are shown."""
     from dcasekit.app import serve
 
     server = serve(folders or [], runs=runs, host=host, port=port, token=token)
     text(server.address)
-    note("Ctrl-C ends it; runs that were started go on")
+    note("Ctrl-C stops it; runs that were started go on")
     if browser:
         typer.launch(server.address)
     server.run()
