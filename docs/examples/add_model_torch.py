@@ -10,7 +10,7 @@ from dcasekit.containers.torch import TorchModelContainer
 
 @dataclass(kw_only=True, eq=False)
 class BiGRU(TorchModelContainer):
-    """A recurrent layer in both directions that answers every frame.
+    """A bidirectional recurrent layer that predicts every frame.
 
     Input (windows, frames, dims), output (windows, frames, labels).
 

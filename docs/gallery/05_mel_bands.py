@@ -13,7 +13,7 @@ from dcasekit.features import STFT, Mel, MelSpectrogram
 sr, n_fft = 16000, 2048
 
 # %%
-# The answer of each band to a pure tone that rises slowly shows where it listens.
+# The response of each band to a pure tone that rises slowly shows where it listens.
 
 tone = np.sin(2 * np.pi * np.cumsum(np.linspace(50, 4000, 20 * sr)) / sr).astype(np.float32)
 figure, axes = plt.subplots(3, 1, figsize=(9, 7), layout="constrained", sharex=True)
@@ -28,6 +28,6 @@ for ax, (name, mel) in zip(axes, kinds.items(), strict=True):
     )
     frames = feature.compute(tone)
     ax.plot(np.linspace(50, 4000, len(frames)), frames / frames.max())
-    ax.set(title=name, ylabel="answer", xlim=(0, 4000))
+    ax.set(title=name, ylabel="response", xlim=(0, 4000))
 axes[-1].set_xlabel("frequency of the tone, Hz")
 plt.show()

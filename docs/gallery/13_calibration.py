@@ -2,7 +2,7 @@
 Are scores probabilities?
 =========================
 
-Of all answers of 0.8, are 80 % right? The curve shows it; on the diagonal they are.
+Of all scores of 0.8, are 80 % right? The curve shows it; on the diagonal they are.
 """
 
 import tempfile

@@ -2,7 +2,7 @@
 Weak, strong and soft labels as targets
 =======================================
 
-The same clip, known in four ways, and what a network is asked to answer. White is unknown: it teaches nothing.
+The same clip, known in four ways, and the targets that a network is trained on. White is unknown and does not count.
 """
 
 import numpy as np
@@ -21,8 +21,8 @@ kinds = {
     "strong: what and when": events_to_roll(strong, labels, edges),
     "soft: how many heard it": events_to_roll(soft, labels, edges),
     "soft, hardened: above one half": events_to_roll(harden(soft), labels, edges),
-    "weak, asked frame by frame: unknown": events_to_roll(None, labels, edges),
-    "weak, asked of the whole clip": weak,
+    "weak, frame-level: unknown": events_to_roll(None, labels, edges),
+    "weak, clip-level": weak,
 }
 figure, axes = plt.subplots(len(kinds), 1, figsize=(9, 9), layout="constrained", sharex=True)
 for ax, (name, roll) in zip(axes, kinds.items(), strict=True):

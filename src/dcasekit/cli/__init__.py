@@ -183,10 +183,7 @@ def train(  # noqa: PLR0913 - options of a command
     ] = None,
     target: Annotated[
         Literal["clip", "window", "frame"] | None,
-        typer.Option(
-            help=("What each label describes: the clip, a window or a frame.  \\[default: follows the network and the task]"),
-            show_default=False,
-        ),
+        typer.Option(help="What labels are of: clip, window or frame.  \\[default: follows network and task]", show_default=False),
     ] = None,
     buffer: o.Buffer = None,
     front_end: o.FrontEnd = "stored",
@@ -321,9 +318,7 @@ def score(  # noqa: PLR0913 - options of a command
     ] = None,
     threshold: Annotated[float, typer.Option(help="Scores above it are events, for metrics of events.")] = 0.5,
     partial: Annotated[bool, typer.Option("--partial", help="Score the clips that both have, and count the others.")] = False,
-    annotator: Annotated[
-        str | None, typer.Option(metavar="NAME", help=("Whose events to take, where the reference has several annotators."))
-    ] = None,
+    annotator: Annotated[str | None, typer.Option(metavar="NAME", help="Whose events count, where several people annotated.")] = None,
     settings: Annotated[list[str] | None, typer.Option("-S", metavar="KEY=VALUE", help="Setting of the metrics: onset_collar=0.1.")] = None,
     repeats: Annotated[int, typer.Option("--bootstrap", metavar="DRAWS", min=0, help="Draws of a bootstrap interval over clips.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
