@@ -1,8 +1,10 @@
 """EfficientAT: MobileNet v3 that learned AudioSet from transformers (Schmid, Koutini, Widmer)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dcasekit.containers.summary import Published
@@ -64,6 +66,10 @@ class EfficientAT(TorchModelContainer):
         network.apply(_start)
         return network
 
+    def published(self, arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        """Leave out that the published network could weight bands and frames, too."""
+        return super().published({name.replace(".conc_se_layers.0.", "."): array for name, array in arrays.items()})
+
 
 def _start(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
@@ -91,18 +97,6 @@ class _Weighting(nn.Module):
         return maps * self.fc2(inside).sigmoid()[:, :, None, None]
 
 
-class _Weightings(nn.Module):
-    """One weighting, under the name that the published network, which may have several, gives it."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conc_se_layers = nn.ModuleList([_Weighting(channels)])
-
-    def forward(self, maps: Tensor) -> Tensor:
-        found: Tensor = self.conc_se_layers[0](maps)
-        return found
-
-
 class _Block(nn.Module):
     def __init__(self, before: int, inside: int, after: int, *, kernel: int, stride: int, weighted: bool, swish: bool) -> None:
         super().__init__()
@@ -110,7 +104,7 @@ class _Block(nn.Module):
         self.block = nn.Sequential(
             *([_convolution(before, inside, 1, act())] if inside != before else []),
             _convolution(inside, inside, kernel, act(), stride=stride, groups=inside),
-            *([_Weightings(inside)] if weighted else []),
+            *([_Weighting(inside)] if weighted else []),
             _convolution(inside, after, 1, None),
         )
         self.added = stride == 1 and before == after
@@ -121,7 +115,7 @@ class _Block(nn.Module):
 
 
 class _Network(nn.Module):
-    """Names of layers are the published ones."""
+    """Names of layers are the published ones, but for those of weightings."""
 
     def __init__(self, width: float, dropout: float, outputs: int) -> None:
         super().__init__()
