@@ -161,6 +161,9 @@ def scenarios(port: int) -> dict[str, Callable[[Path, Path], None]]:
         "dcase2023_task4a": partial(
             recipe, name="dcase2023_task4a", settings=["epochs=3", "clips=98", "batch=[2,2,2]", "filters=[2,2,2,2]", "units=2"]
         ),
+        "dcase2024_task4": partial(
+            recipe, name="dcase2024_task4", settings=["epochs=3", "clips=98", "batch=[2,1,1,2,2]", "filters=[2,2,2,2]", "units=2"]
+        ),
         "extract in two processes": partial(extract, jobs=2),
         "backends": partial(recipe, name="backends", settings=[]),
         "dcase2023_task4b": partial(recipe, name="dcase2023_task4b", settings=["seconds=2", "window=2", "epochs=3"]),

@@ -5,10 +5,10 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any, Literal, Self, TypeAlias, cast, get_args
+from typing import Any, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from dcasekit.errors import DatasetError
 from dcasekit.features import RawAudio
 from dcasekit.features._store import Entry, FeatureStore
 from dcasekit.features.base import FeatureExtractor
+from dcasekit.generator._checks import Windows, check_windows, choose_clips
+from dcasekit.generator._columns import Columns, spread
 from dcasekit.generator.batch import Batch, batch_bounds
 from dcasekit.generator.scaler import Scaler
 from dcasekit.generator.shards import Loaded, Stage, stages
@@ -32,7 +34,6 @@ from dcasekit.scores.grid import Target
 _log = logging.getLogger(__name__)
 
 Frames: TypeAlias = FeatureStore | Loaded
-Windows: TypeAlias = Literal["all", "random", "joined"]
 
 
 class DataGenerator:
@@ -94,22 +95,25 @@ class DataGenerator:
         self.scaler, self.windows, self.buffer, self.waveforms = scaler, windows, buffer, waveforms
         self._rows = (waveforms or features).store(dataset)
         self._store = self._rows if waveforms is None else Waveforms(features, waveforms, self._rows)
-        self.clips = self._stored(_chosen(dataset, folds))
+        self.clips = self._stored(choose_clips(dataset, folds))
         self._wanted = target.store(dataset) if isinstance(target, FeatureExtractor) else None
         self.task: Task = task or ("detection" if self._wanted else dataset.task)
         timed = self.task == "detection" and any(clip.events is not None for clip in self.clips)
         self.target: Target | FeatureExtractor = target or ("window" if timed else "clip")
-        _check_windows(self)
+        check_windows(self)
         entries = [self._store.entry(clip.id) for clip in self.clips]
         self._refuse_other_audio(entries)
         self._grids = [features.grid(entry.frames, entry.duration) for entry in entries]
         if windows == "joined":
             self._grids = [replace(grid, window=None) for grid in self._grids]
         self._targets: dict[int, FloatArray] = {}
+        self._columns: Columns | None = None  # where labels stand among others
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The columns of y."""
+        if self._columns is not None:
+            return self._columns.labels
         return self.dataset.labels if self._wanted is None else tuple(map(str, range(self._wanted.entry(self.clips[0].id).dims)))
 
     @property
@@ -127,7 +131,16 @@ class DataGenerator:
     def identity(self) -> str:
         """Hash of what decides the batches: clips, what is known of them, features and the audio they were made of, windows, scaler."""
         target = self.target.settings if isinstance(self.target, FeatureExtractor) else self.target
-        facts = [self.features.settings, target, self.labels, self.scaler and self.scaler.to_dict(), self.train, self.task, self.windows]
+        facts: list[Any] = [
+            self.features.settings,
+            target,
+            self.labels,
+            self.scaler and self.scaler.to_dict(),
+            self.train,
+            self.task,
+            self.windows,
+        ]
+        facts += [self._columns.places] if self._columns else []
         more = [each for each in (self.buffer, self.waveforms and "waveforms") if each]
         digest = hashlib.sha256(json.dumps([*facts, *more]).encode())
         for clip in self.clips:
@@ -218,6 +231,23 @@ class DataGenerator:
         other.scaler = scaler
         return other
 
+    def among(self, labels: Sequence[str], *, also: Mapping[str, str] | None = None) -> Self:
+        """Return the same data for a model of more labels, of several data sets: what this one doesn't annotate is NaN, unknown.
+
+        Parameters
+        ----------
+        labels : the columns of y; the dataset's labels are some of them.
+        also : label of the dataset -> another of these labels, which is there where that label is, such as speech where people talk.
+
+        Raises
+        ------
+        DatasetError : a label of the dataset, or one that it stands for, is not among these.
+        """
+        other = copy.copy(self)
+        other._columns, other._targets = Columns.of(self.dataset, labels, also or {}), {}
+        vars(other).pop("_truth", None)
+        return other
+
     def clip_windows(self) -> Iterator[ClipWindows]:
         """Yield each clip's windows, in order."""
         for clip, grid in zip(self.clips, self._grids, strict=True):
@@ -253,7 +283,7 @@ class DataGenerator:
         """What is known of whole clips: (clips, labels)."""
         if self._wanted is not None:
             return np.full((len(self.clips), len(self.labels)), np.nan, np.float32)
-        return np.stack([clip_to_vector(clip, self.labels) for clip in self.clips])
+        return spread(np.stack([clip_to_vector(clip, self.dataset.labels) for clip in self.clips]), self._columns)
 
     def _stored(self, clips: Sequence[Clip]) -> tuple[Clip, ...]:
         if not self.train:
@@ -351,38 +381,10 @@ class DataGenerator:
             if self.target == "frame" and self.task == "classification" and clip.events is None:
                 self._targets[index] = np.repeat(self._truth[index][None], grid.frames, axis=0)
             else:
-                self._targets[index] = grid.target(clip, self.labels, cast("Target", self.target))
+                self._targets[index] = spread(grid.target(clip, self.dataset.labels, cast("Target", self.target)), self._columns)
         return self._targets[index]
-
-
-def _check_windows(data: DataGenerator) -> None:
-    """Refuse windows and targets that do not go together."""
-    if data.windows not in get_args(Windows):
-        raise DatasetError(f"windows must be one of {', '.join(get_args(Windows))}; got {data.windows!r}")
-    if data.buffer is not None and (data.buffer < 1 or not data.train):
-        raise DatasetError(f"buffer is the number of windows that are shuffled in memory, where train=True; got {data.buffer}")
-    if data.windows != "all" and data.features.sequence_frames is None:
-        raise DatasetError(f"windows={data.windows!r} cuts windows of one length; give the features a sequence_time")
-    if data.windows == "joined" and data.waveforms is not None:
-        raise DatasetError("windows of joined clips have no waveform of their own; extract the features, and leave waveforms out")
-    if data.windows == "joined" and data.target in ("clip", "window"):
-        raise DatasetError(f"a window of joined clips has no single {data.target}; use target='frame'")
-    if isinstance(data.target, FeatureExtractor):
-        asked, given = ((each.audio_hop, each.sr) for each in (data.target, data.features))
-        if asked != given:
-            raise DatasetError(
-                f"features used as targets must have the frames of those used as input; got hop and rate {asked}, not {given}"
-            )
 
 
 def _filled(frames: FloatArray, length: int, **how: Any) -> FloatArray:
     missing = length - len(frames)
     return np.pad(frames, ((0, missing), (0, 0)), **how) if missing else frames
-
-
-def _chosen(dataset: Dataset, folds: Sequence[str] | Sequence[Clip]) -> Sequence[Clip]:
-    if isinstance(folds, str):
-        raise DatasetError(f"folds must be a list of fold names; got the string {folds!r}: write folds=[{folds!r}]")
-    if all(isinstance(fold, Clip) for fold in folds):
-        return cast("Sequence[Clip]", folds)
-    return dataset.select(cast("Sequence[str]", folds))

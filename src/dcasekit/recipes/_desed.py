@@ -11,7 +11,7 @@ from dcasekit.annotations import Clip, Event
 from dcasekit.core.tables import Table
 from dcasekit.core.units import Seconds
 from dcasekit.generator import DataGenerator
-from dcasekit.metrics import bootstrap, event, intersection, psds, statistics, tagging
+from dcasekit.metrics import bootstrap, event, intersection, psds, segment, statistics, tagging
 from dcasekit.models.crnn2023a import CRNN2023A
 from dcasekit.results import Results
 from dcasekit.scores import PerLabel, Scores, median_filter, to_events
@@ -48,6 +48,14 @@ def to_steps(scores: Scores, *, window: int) -> Scores:
     source = np.arange(len(scores.values)) * (window // _POOLED) // window
     firsts = np.flatnonzero(np.diff(source, prepend=-1))
     return Scores(scores.values[firsts], np.append(scores.edges[firsts], scores.edges[-1]), scores.labels)
+
+
+def to_seconds(scores: Scores) -> Scores:
+    """Average scores over whole seconds; the last one may be shorter."""
+    edges = np.append(np.arange(np.ceil(scores.edges[-1] - 1e-6)), scores.edges[-1])
+    sums = np.concatenate([np.zeros((1, len(scores.labels))), np.cumsum(scores.values * np.diff(scores.edges)[:, None], axis=0)])
+    at = np.stack([np.interp(edges, scores.edges, column) for column in sums.T], axis=1)
+    return Scores(np.diff(at, axis=0) / np.diff(edges)[:, None], edges, scores.labels)
 
 
 def smoother(median: PerLabel) -> Callable[[Scores], Scores]:
@@ -92,6 +100,17 @@ def measure(results: Results) -> Numbers:
         [f1] = np.asarray(statistic(np.ones((1, len(scores)), np.float32))).tolist()
         numbers[name] = f1, bootstrap.interval(statistic, len(scores), groups=results.groups or None)
     return numbers
+
+
+def partial_auc(results: Results, labels: Sequence[str]) -> float:
+    """Compute the AUC of the means over seconds, up to a false positive rate of 0.1."""
+    return segment.auroc(*material(changed(results, to_seconds)), labels=labels)["auroc@0.1/macro"]
+
+
+def partial_auc_interval(results: Results, labels: Sequence[str]) -> tuple[float, float]:
+    """Return the interval of `partial_auc`."""
+    statistic = statistics.segment_auroc(*material(changed(results, to_seconds)), labels=labels)
+    return bootstrap.interval(statistic, len(results.clips), groups=results.groups or None)
 
 
 def compare(found: Numbers) -> Table:

@@ -40,6 +40,7 @@ _NAMES = {
     "macro_f1_clips": "F1 (macro), clip by clip",
     "psds1": "PSDS1",
     "psds2": "PSDS2",
+    "partial_auc": "AUC up to a false positive rate of 0.1",
     "psds1_csebbs": "PSDS1 of bounding boxes",
     "psds2_csebbs": "PSDS2 of bounding boxes",
     "event_f1_csebbs": "event-based F1 of bounding boxes",
