@@ -94,8 +94,8 @@ def test_a_cell_of_the_matrix_shows_its_clips_and_runs_are_compared(page, addres
     assert sum(counts) == 60
     one = wrong(place)[0]
     same = [each for each in wrong(place) if (each.true, each.predicted) == (one.true, one.predicted)]
-    matrix.locator(f'a[title^="true {one.true[0]}, answered {one.predicted[0]}:"]').click()
-    page.get_by_text(f"True {one.true[0]}, answered {one.predicted[0]}: {len(same)} clips").wait_for()
+    matrix.locator(f'a[title^="true {one.true[0]}, predicted {one.predicted[0]}:"]').click()
+    page.get_by_text(f"True {one.true[0]}, predicted {one.predicted[0]}: {len(same)} clips").wait_for()
     assert page.locator("#evaluate-cell a").first.inner_text() == one.clip
     assert "points" in page.locator("table[aria-label=Runs]").inner_text()
     page.locator("table[aria-label='Numbers of each label'] tbody tr").nth(9).wait_for()
@@ -291,7 +291,7 @@ def test_a_matrix_of_many_labels_is_a_picture_whose_cells_are_clicked(page, tmp_
     try:
         page.goto(f"{server.address}evaluate?run=big")
         page.locator("table[aria-label='Commonest confusions'] a").click()
-        page.get_by_text(f"True {EVIL}, answered label 0: 1 clips").wait_for()
+        page.get_by_text(f"True {EVIL}, predicted label 0: 1 clips").wait_for()
         area = page.locator("#evaluate-matrix .nsewdrag")
         area.scroll_into_view_if_needed()
         place = area.bounding_box()
@@ -299,7 +299,7 @@ def test_a_matrix_of_many_labels_is_a_picture_whose_cells_are_clicked(page, tmp_
         page.mouse.move(x + 1, y + 1)
         page.locator("#evaluate-matrix .hoverlayer .hovertext").wait_for()
         page.mouse.click(x, y)
-        page.get_by_text("True label 4, answered label 4: 4 clips").wait_for()
+        page.get_by_text("True label 4, predicted label 4: 4 clips").wait_for()
     finally:
         server.stop()
         thread.join()

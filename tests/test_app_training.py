@@ -52,7 +52,7 @@ def test_a_run_that_fails_says_why(tmp_path):
 
 def test_no_two_runs_share_a_name_and_not_too_many_run(tmp_path):
     first = _jobs.new(tmp_path, "a", ["run", "quickstart", "--quick"], most=1)
-    with pytest.raises(StorageError, match="1 runs are at work"):
+    with pytest.raises(StorageError, match="1 runs are active"):
         _jobs.new(tmp_path, "b", ["run", "quickstart"], most=1)
     first.stop()
     wait(lambda: first.state == "stopped")

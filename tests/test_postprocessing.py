@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from dcasekit.annotations import Event
 from dcasekit.errors import AnnotationError
 from dcasekit.scores import Scores, to_events
-from dcasekit.scores.postprocessing import boxes_to_scores, close_gaps, csebbs, dcase2023_4b_events, hysteresis, minimum_duration
+from dcasekit.scores.postprocessing import boxes_to_scores, close_gaps, csebbs, dcase2023_4b_events, drop_short, hysteresis
 
 LABELS = ("cat", "dog")
 WEIGHTS = st.sampled_from([0.25, 0.5, 1.0])
@@ -36,9 +36,9 @@ def covered(listed, label):
 
 @given(made=events(), limit=st.integers(0, 30))
 def test_short_events_go_and_the_others_stay_as_they_are(made, limit):
-    kept = minimum_duration(made, seconds=limit / 100)
+    kept = drop_short(made, seconds=limit / 100)
     assert kept == sorted(e for e in made if round(100 * e.offset) - round(100 * e.onset) >= limit)
-    assert minimum_duration(kept, seconds=limit / 100) == kept
+    assert drop_short(kept, seconds=limit / 100) == kept
 
 
 @given(made=events(), limit=st.integers(0, 30))
@@ -66,20 +66,20 @@ def test_closed_gaps_are_the_short_ones(made, limit):
 def test_the_order_in_which_events_are_given_does_not_matter(made, data):
     shuffled = data.draw(st.permutations(made))
     assert close_gaps(shuffled, seconds=0.05) == close_gaps(made, seconds=0.05)
-    assert minimum_duration(iter(shuffled), seconds=0.05) == minimum_duration(made, seconds=0.05)
+    assert drop_short(iter(shuffled), seconds=0.05) == drop_short(made, seconds=0.05)
 
 
 @given(made=events(), cat=st.integers(0, 30), dog=st.integers(0, 30))
 def test_each_label_has_its_seconds(made, cat, dog):
     seconds = {"cat": cat / 100, "dog": dog / 100, "bird": 9.0}
-    for step in (minimum_duration, close_gaps):
+    for step in (drop_short, close_gaps):
         apart = [step([e for e in made if e.label == label], seconds=seconds[label]) for label in LABELS]
         assert step(made, seconds=seconds) == sorted(itertools.chain(*apart))
 
 
 def test_a_tenth_of_a_second_is_one_wherever_it_lies():
     tenths = [Event(k / 10, (k + 1) / 10, str(k)) for k in range(1000)]  # 0.3 - 0.2 < 0.1 < 0.4 - 0.3 in binary
-    assert len(minimum_duration(tenths, seconds=0.1)) == 1000
+    assert len(drop_short(tenths, seconds=0.1)) == 1000
     pairs = [Event(max(0, k - 5) / 10, k / 10, str(k)) for k in range(1000)] + [
         Event((k + 1) / 10, k / 10 + 1, str(k)) for k in range(1000)
     ]
@@ -89,11 +89,11 @@ def test_a_tenth_of_a_second_is_one_wherever_it_lies():
 
 def test_gaps_are_closed_before_short_events_are_dropped():
     broken = [Event(0, 0.2, "dog"), Event(0.25, 0.45, "dog")]
-    assert minimum_duration(close_gaps(broken, seconds=0.1), seconds=0.3) == [Event(0, 0.45, "dog")]
-    assert close_gaps(minimum_duration(broken, seconds=0.3), seconds=0.1) == []
+    assert drop_short(close_gaps(broken, seconds=0.1), seconds=0.3) == [Event(0, 0.45, "dog")]
+    assert close_gaps(drop_short(broken, seconds=0.3), seconds=0.1) == []
 
 
-@pytest.mark.parametrize("step", [minimum_duration, close_gaps])
+@pytest.mark.parametrize("step", [drop_short, close_gaps])
 @pytest.mark.parametrize(
     ("seconds", "complaint"),
     [(-0.1, "seconds must be >= 0, got -0.1"), (math.nan, "not NaN"), ({"cat": 1.0}, "no seconds for label 'dog'; given for: cat")],

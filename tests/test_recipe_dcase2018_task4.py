@@ -178,6 +178,6 @@ def test_events_are_smoothed_and_counted_as_published(monkeypatch):
     answer = Results("detection", labels, ("a",), np.zeros((1, 10), np.float32), scores, events=events, groups=("film",))
     monkeypatch.setattr(CRNN2018, "evaluate", lambda self, data: answer)
     model = CRNN2018(filters=(2, 2, 2), units=2).build((500, 64), labels, task="detection")
-    results = recipe.detect(recipe.Config(), model, SimpleNamespace(scaled_by=lambda scaler: None))
+    results = recipe.detect(recipe.Config(), model, SimpleNamespace(with_scaler=lambda scaler: None))
     assert recipe.measure(results)["event_f1"][0] == pytest.approx(0.5)
     assert recipe.measure(results)["event_error_rate"][0] == pytest.approx(0.1), "one of two events is missed, of ten labels"

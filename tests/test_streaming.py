@@ -31,7 +31,7 @@ from dcasekit.features import (
 from dcasekit.features._embedding import EmbeddingFeature
 from dcasekit.models import CRNN2023, MLP, SceneCNN
 from dcasekit.scores import Scores, median_filter, to_events
-from dcasekit.scores.postprocessing import csebbs, minimum_duration
+from dcasekit.scores.postprocessing import csebbs, drop_short
 from dcasekit.scores.running import Finding, RunningPool, running_median
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -237,7 +237,7 @@ def same_events(found, expected):
 def test_events_of_parts_are_those_of_the_whole(given_parts, threshold):
     whole, parts = given_parts
     same_events(list(Finding(threshold=threshold).find(parts)), to_events(whole, threshold=threshold))
-    shortest = minimum_duration(to_events(whole, threshold=threshold), seconds=0.35)
+    shortest = drop_short(to_events(whole, threshold=threshold), seconds=0.35)
     same_events(list(Finding(threshold=threshold, min_duration=0.35).find(parts)), shortest)
     smooth = median_filter(whole, seconds=0.7)
     same_events(list(Finding(threshold=threshold, post="median", seconds=0.7).find(parts)), to_events(smooth, threshold=threshold))

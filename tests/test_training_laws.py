@@ -214,7 +214,7 @@ def test_a_run_is_not_taken_up_when_features_or_scaler_have_changed(sounds, tmp_
     with pytest.raises(ModelError, match="differ"):
         mlp().train(DataGenerator(dataset, other, folds=dataset.clips), **settings)
     with pytest.raises(ModelError, match="differ"):
-        mlp().train(data.scaled_by(Scaler().fit(data)), **settings)
+        mlp().train(data.with_scaler(Scaler().fit(data)), **settings)
     assert len(mlp().train(data, **{**settings, "epochs": 2})) == 2
 
 
@@ -245,7 +245,7 @@ def test_data_without_a_scaler_are_scaled_by_the_models(sounds):
     dataset, feature = sounds
     data = DataGenerator(dataset, feature, folds=dataset.clips)
     scaler = Scaler().fit(data)
-    scaled = data.scaled_by(scaler)
+    scaled = data.with_scaler(scaler)
     seen = []
     model = mlp()
     model.train(scaled, DataGenerator(dataset, feature, folds=dataset.clips, train=False), epochs=3, learning_rate=0.01, device="cpu")

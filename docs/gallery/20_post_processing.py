@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from dcasekit import Event, Scores, to_events
 from dcasekit.plots import timeline
 from dcasekit.scores import median_filter
-from dcasekit.scores.postprocessing import close_gaps, hysteresis, minimum_duration
+from dcasekit.scores.postprocessing import close_gaps, drop_short, hysteresis
 
 rng = np.random.default_rng(4)
 edges = np.arange(0, 10.01, 0.05)
@@ -26,7 +26,7 @@ closed = close_gaps(raw, seconds=0.3)
 steps = {
     "threshold 0.5": raw,
     "... gaps of 0.3 s closed": closed,
-    "... at least 0.5 s": minimum_duration(closed, seconds=0.5),
+    "... at least 0.5 s": drop_short(closed, seconds=0.5),
     "median filter of 1 s": to_events(median_filter(scores, seconds=1.0), threshold=0.5),
     "hysteresis 0.8, 0.35": hysteresis(scores, high=0.8, low=0.35),
 }

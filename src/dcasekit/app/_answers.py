@@ -109,7 +109,7 @@ def find(site: Site, key: str | None) -> Answers:
     """
     known = names(site)
     if not known:
-        raise NameNotFoundError("no run has results yet: train a model, or evaluate one; what it answered is then shown here")
+        raise NameNotFoundError("no run has results yet: train a model, or evaluate one; its predictions are then shown here")
     if key and key not in known:
         raise NameNotFoundError("there is no such run; choose another")
     folder = site.runs / (key or known[0])
@@ -183,7 +183,7 @@ def read_labels(source: Source, chosen: Any) -> dict[str, float | None] | None:
     if labels == [UNKNOWN]:
         return None
     if unknown := [label for label in labels if label not in source.dataset.labels]:
-        told = "choose either labels or that it cannot be told" if UNKNOWN in unknown else f"{unknown[0]!r} is no label of these data"
+        told = "choose either labels or that it cannot be told" if UNKNOWN in unknown else f"{unknown[0]!r} is not a label of these data"
         raise AnnotationError(told)
     if source.dataset.task == "classification" and len(labels) != 1:
         raise AnnotationError("choose what it really is")

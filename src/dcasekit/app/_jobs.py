@@ -102,7 +102,7 @@ class Job:
         StorageError : it runs already.
         """
         if (handle := hold(self._file("lock"), tries=5)) is None:
-            raise StorageError(f"the run {self.name} runs already")
+            raise StorageError(f"the run {self.name} is already running")
         try:
             facts = dict(self.facts)
             with self._file("log").open("ab") as log:
@@ -182,7 +182,7 @@ def new(runs: Path, name: str, command: Sequence[str], *, most: int, **facts: An
     if not _NAME.match(name):
         raise StorageError("a name has letters, digits, '-', '_' and '.', at most 80")
     if sum(job.state == "running" for job in every(runs)) >= most:
-        raise StorageError(f"{most} runs are at work; stop one, or wait for it")
+        raise StorageError(f"{most} runs are active; stop one, or wait for it")
     (runs / _FILES).mkdir(parents=True, exist_ok=True)
     job = next(job for job in (Job(runs, each) for each in _names(name)) if _claim(job))
     write_json(runs / _FILES / f"{job.name}.json", {**facts, "command": [*command, "--out", str(job.folder.absolute())], "name": job.name})

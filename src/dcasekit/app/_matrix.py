@@ -27,7 +27,7 @@ def matrix(answers: Answers) -> Any:
         if not counts[i, j]:
             return html.Td("")
         true, said = results.labels[i], results.labels[j]
-        says = f"true {visible(true)}, answered {visible(said)}: {counts[i, j]} clips"
+        says = f"true {visible(true)}, predicted {visible(said)}: {counts[i, j]} clips"
         link = _parts.link(str(counts[i, j]), {"run": answers.key, "true": true, "said": said}, title=says)
         strength = f"color-mix(in srgb, var(--{'c0' if i == j else 'c1'}) {10 + 45 * share[i, j]:.0f}%, var(--paper))"
         return html.Td(link, style={"background": strength})
@@ -54,7 +54,7 @@ def picture(answers: Answers) -> dict[str, Any]:
         "x": list(range(len(names))),
         "y": list(range(len(names))),
         "text": [
-            [f"true {true}<br>answered {said}<br>{counts[i, j]} clips" for j, said in enumerate(names)] for i, true in enumerate(names)
+            [f"true {true}<br>predicted {said}<br>{counts[i, j]} clips" for j, said in enumerate(names)] for i, true in enumerate(names)
         ],
         "hovertemplate": "%{text}<extra></extra>",
         "zmin": -1,

@@ -108,5 +108,5 @@ def _hover(clip: Clip, answers: Answers | None) -> str:
     labels = labels_of(clip)
     lines = [clip.id, "labels unknown" if labels is None else ", ".join(labels) or "no label", clip.fold]
     if answers and (at := answers.place.get(clip.id)) is not None:
-        lines.append(f"answered {', '.join(answers.judged[at].predicted) or 'nothing'}, {100 * answers.judged[at].confidence:.0f} %")
+        lines.append(f"predicted {', '.join(answers.judged[at].predicted) or 'nothing'}, {100 * answers.judged[at].confidence:.0f} %")
     return "<br>".join(_charts.text(line) for line in lines)

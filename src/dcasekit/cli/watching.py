@@ -21,7 +21,7 @@ from dcasekit.core.files import format_rows, read_json, write_json
 from dcasekit.core.units import FloatArray, Hz, Seconds
 from dcasekit.errors import AudioError, MissingExtraError, StorageError
 from dcasekit.scores import PerLabel, Scores
-from dcasekit.scores.postprocessing import minimum_duration
+from dcasekit.scores.postprocessing import drop_short
 from dcasekit.scores.running import RunningEvents
 
 # Name -> how the numbers lie, bytes, full scale.
@@ -238,7 +238,7 @@ class Watcher:
         return dict(zip(part.labels, part.values[-1].tolist(), strict=True))
 
     def _write(self, event: Event, file: IO[str] | None) -> None:
-        if not minimum_duration([event], seconds=self.min_duration):
+        if not drop_short([event], seconds=self.min_duration):
             return
         cells = event_cells(event)
         if cells[:3] in self._known:  # written before the last run ended

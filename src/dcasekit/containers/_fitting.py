@@ -55,7 +55,7 @@ def fit_front_end(data: Data, *, dims: int, features: FeatureExtractor | None, s
     if data.features.fingerprint != features.fingerprint:
         raise ModelError(f"the model was trained with {features}; got data made with {data.features}: use features=model.features")
     if data.scaler is None:
-        return data.scaled_by(scaler)
+        return data.with_scaler(scaler)
     if scaler is None or data.scaler.to_dict() != scaler.to_dict():
         raise ModelError(
             "the data are scaled in another way than those the model was trained on; leave out their scaler, or call "

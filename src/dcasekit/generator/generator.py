@@ -225,7 +225,7 @@ class DataGenerator:
         """Apply a fitted scaler to x from now on."""
         self.scaler = scaler
 
-    def scaled_by(self, scaler: Scaler | None) -> Self:
+    def with_scaler(self, scaler: Scaler | None) -> Self:
         """Return the same data with another scaler; this generator stays as it is."""
         other = copy.copy(self)
         other.scaler = scaler

@@ -136,7 +136,7 @@ def clip_f1(results: Results) -> float:
 
 def detect(config: Config, model: CRNN2018, data: DataGenerator) -> Results:
     """Score the frames of clips, smoothed; the first pass by what it averages over a clip."""
-    results = model.head("detection").evaluate(data.scaled_by(model.scaler))
+    results = model.head("detection").evaluate(data.with_scaler(model.scaler))
     return replace(results, scores=tuple(median_filter(scores, frames=config.median) for scores in results.scores))
 
 

@@ -67,7 +67,7 @@ def to_tags(scores: Scores, *, threshold: PerLabel = 0.5, inclusive: bool = Fals
     return {label: 1.0 for label, there in zip(scores.labels, held.tolist(), strict=True) if there}
 
 
-def minimum_duration(events: Iterable[Event], *, seconds: Seconds | Mapping[str, Seconds]) -> list[Event]:
+def drop_short(events: Iterable[Event], *, seconds: Seconds | Mapping[str, Seconds]) -> list[Event]:
     """Drop events shorter than this.
 
     Parameters
@@ -85,7 +85,7 @@ def minimum_duration(events: Iterable[Event], *, seconds: Seconds | Mapping[str,
 
     Examples
     --------
-    >>> minimum_duration([Event(0.2, 0.3, "dog"), Event(1.0, 1.05, "dog")], seconds=0.1)
+    >>> drop_short([Event(0.2, 0.3, "dog"), Event(1.0, 1.05, "dog")], seconds=0.1)
     [Event(onset=0.2, offset=0.3, label='dog', weight=1.0)]
     """
     events = sorted(events)
@@ -96,7 +96,7 @@ def minimum_duration(events: Iterable[Event], *, seconds: Seconds | Mapping[str,
 def close_gaps(events: Iterable[Event], *, seconds: Seconds | Mapping[str, Seconds]) -> list[Event]:
     """Join events of one label that follow each other by no more than this; those that touch or overlap, always.
 
-    Close gaps before `minimum_duration`, as published systems do: the parts of a broken event may each be too short.
+    Close gaps before `drop_short`, as published systems do: the parts of a broken event may each be too short.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ def dcase2023_4b_events(scores: Scores, *, threshold: PerLabel = 0.5) -> list[Ev
         Event(math.floor(event.onset + TIME_TOLERANCE), math.floor(event.offset + TIME_TOLERANCE), event.label, event.weight)
         for event in to_events(scores, threshold=threshold)
     ]
-    return minimum_duration(close_gaps(whole, seconds=0.1), seconds=0.1)
+    return drop_short(close_gaps(whole, seconds=0.1), seconds=0.1)
 
 
 def csebbs(

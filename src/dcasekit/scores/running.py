@@ -15,7 +15,7 @@ from dcasekit.annotations import Event
 from dcasekit.core.units import FloatArray, Seconds
 from dcasekit.errors import AnnotationError
 from dcasekit.scores import LEAST_WEIGHT, PerLabel, Scores, limits, median_filter, odd_frames, per_label
-from dcasekit.scores.postprocessing import csebbs, minimum_duration
+from dcasekit.scores.postprocessing import csebbs, drop_short
 
 # Boxes are found in stretches of so many scores, half an hour of ten labels and 50 frames a second: 40 MB on the way.
 _STRETCH = 1_000_000
@@ -59,7 +59,7 @@ class Finding:
         """
         events = _boxes(parts, self.threshold) if self.post == "cssebbs" else _runs(self._smoothed(parts), self.threshold)
         for event in events:
-            yield from minimum_duration([event], seconds=self.min_duration) if self.min_duration else [event]
+            yield from drop_short([event], seconds=self.min_duration) if self.min_duration else [event]
 
     def _smoothed(self, parts: Iterable[Scores]) -> Iterable[Scores]:
         return running_median(parts, seconds=self.seconds) if self.post == "median" else parts

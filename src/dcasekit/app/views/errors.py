@@ -47,7 +47,7 @@ def layout(site: Site, query: Mapping[str, str]) -> list[Any]:
                     ],
                     className="stack",
                 ),
-                _parts.card("Wrong clips, the surest first", html.Div(id="errors-list", **{"aria-live": "polite"})),
+                _parts.card("Wrong clips, the most confident first", html.Div(id="errors-list", **{"aria-live": "polite"})),
             ],
             className="columns broad",
         ),
@@ -161,7 +161,7 @@ def _read_event(number: int, line: str, labels: Sequence[str]) -> Event:
     except (TypeError, ValueError, IndexError):
         raise AnnotationError(f"line {number}: write onset, offset and label, such as: 0.5 1.25 {labels[0]}") from None
     if label not in labels:
-        raise AnnotationError(f"line {number}: {label!r} is no label of these data")
+        raise AnnotationError(f"line {number}: {label!r} is not a label of these data")
     return Event(onset, offset, label)
 
 

@@ -139,7 +139,7 @@ def _body(site: Site, answers: Answers, others: Sequence[Answers], query: Mappin
             html.Div(
                 [
                     _parts.card(
-                        "Confusion: true labels in rows, answers in columns",
+                        "Confusion: true labels in rows, predictions in columns",
                         html.Div(_matrix.matrix(answers)),
                         html.Div(large, style={} if many else {"display": "none"}),
                     ),
@@ -167,7 +167,7 @@ def _clips_of_cell(site: Site, answers: Answers, true: str, said: str) -> Any:
         query = {"run": answers.key, "clip": one.clip} if wrong else {"source": source.key if source else "", "clip": one.clip}
         where = "/errors" if wrong else "/data"
         rows.append((_parts.link(one.clip, query, where) if source else one.clip, write("", one.confidence)))
-    told = f"True {visible(true)}, answered {visible(said)}: {len(found)} clips" + (
+    told = f"True {visible(true)}, predicted {visible(said)}: {len(found)} clips" + (
         f", of which {_SHOWN} are shown" * (len(found) > _SHOWN)
     )
     missing = [] if source else [html.P("The server was started without the data of this run, so clips cannot be heard.", className="soft")]
@@ -224,7 +224,7 @@ def _calibration(answers: Answers) -> list[Any]:
         "line": {"color": _charts.GREY, "dash": "dash"},
         "hoverinfo": "skip",
     }
-    what = "share that is right" if results.task == "classification" else "share that is there"
+    what = "share that is right" if results.task == "classification" else "share in which the label is present"
     made = _charts.figure(
         [ideal, points], _charts.axis("mean score", range=[-0.02, 1.02]), _charts.axis(what, range=[-0.03, 1.05], tickformat=".0%")
     )
@@ -314,7 +314,7 @@ def _numbers_at(answers: Answers, curves: ThresholdCurves, label: str, threshold
         one, scores = answers.judged[answers.place[example]], clip_scores(answers.results)[answers.place[example]]
         said = [label for label, score in zip(answers.results.labels, scores.tolist(), strict=True) if score > threshold]
         told.append(
-            html.P(f"{one.clip}: answered {visible(', '.join(said)) or 'nothing'}; labelled {visible(', '.join(one.true)) or 'nothing'}.")
+            html.P(f"{one.clip}: predicted {visible(', '.join(said)) or 'nothing'}; labelled {visible(', '.join(one.true)) or 'nothing'}.")
         )
     return told
 

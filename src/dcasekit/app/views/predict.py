@@ -165,7 +165,7 @@ def _answer(site: Site, query: Mapping[str, str], session: str) -> tuple[Any, ..
         for form, title in (("tsv", "TSV"), ("audacity", "Audacity"), ("raven", "Raven"), ("jams", "JAMS"))
         if form in annotation_formats()
     ]
-    links = [html.Span("Take the events home:", className="soft"), *downloads]
+    links = [html.Span("Download the events:", className="soft"), *downloads]
     return (
         html.H2(_name(clip)),
         html.Div(links, className="row"),
