@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from dcasekit import DataGenerator, audio, load, testing
 from dcasekit.errors import ModelError
+from dcasekit.features import MelSpectrogram
 from dcasekit.models import EfficientAT
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -133,6 +135,25 @@ def test_a_published_state_dict_gives_the_network(width, shape, tmp_path):
     np.testing.assert_allclose(few.answer(windows), logits[:, :3].sigmoid().numpy(), atol=1e-3)
     with pytest.raises(ModelError):
         build(0.5, shape=shape).load_weights(tmp_path / "mn.pt")
+
+
+def test_with_its_front_end_it_answers_recordings_and_takes_a_new_answer(tmp_path):
+    """As docs/models.md says, of a small network; a recording is shorter than the published 10 s."""
+    model = build(0.1, shape=(1000, 128))
+    model.features = MelSpectrogram.preset("efficient_at")
+    model.save(tmp_path / "model")
+    audio.write(tmp_path / "noise.wav", np.random.default_rng(0).normal(0, 0.1, 22050), 22050)
+    tuned = load(tmp_path / "model")
+    [scores] = tuned.predict([tmp_path / "noise.wav"])
+    assert (scores.labels, scores.values.shape) == (LABELS, (1, 527))
+    before = model.weights()
+    dataset = testing.make_dataset("esc10", tmp_path / "esc10", clips=20, seconds=1.0, sr=16000)
+    tuned.features.extract(dataset, jobs=1)
+    tuned.fine_tune(DataGenerator(dataset, tuned.features, folds=["fold1", "fold2"]), epochs=1, device="cpu")
+    after = tuned.weights()
+    changed = {name for name, array in before.items() if array.shape != after[name].shape or not np.array_equal(array, after[name])}
+    assert changed == {"classifier.5.weight", "classifier.5.bias"}
+    assert tuned.labels == dataset.labels
 
 
 def test_a_width_is_positive():
