@@ -144,7 +144,14 @@ def model_of(name):
         model = model(embedding_size=512)
     else:
         model = model()
-    shapes = {"vggish": (96, 64), "open_l3": (199, 256), "smel": (64, 1024), "concatenated": (64, 1024), "mst": (1, 22050)}
+    shapes = {
+        "crnn2023a": (64, 128),
+        "vggish": (96, 64),
+        "open_l3": (199, 256),
+        "smel": (64, 1024),
+        "concatenated": (64, 1024),
+        "mst": (1, 22050),
+    }
     frames, dims = shapes.get(name, (64, 64))
     seconds = frames * dims / SR
     features = RawAudio(sr=SR, audio_hop=dims, sequence_time=seconds, sequence_hop_time=seconds / 2)
