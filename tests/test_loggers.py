@@ -201,7 +201,12 @@ def test_the_train_command_tells_of_all_its_folds(tmp_path):
         assert "training.learning_rate" in settings
         assert "mel.bands" in settings
     assert "MLP on ESC10, fold1" in READ["mlflow"](tmp_path / "run")[1]
-    assert data.folds[0] == "fold1"
+    words = ["fine-tune", "--model", tmp_path / "run" / "model", "--dataset", "esc10", "--data", tmp_path / "data", "--epochs", "3"]
+    words += ["-T", "device=cpu", "--fold", "all", "--log", "tensorboard", "--out", tmp_path / "tuned", "-q"]
+    done = CliRunner().invoke(cli.app, list(map(str, words)))
+    assert done.exit_code == 0, done.output
+    for fold in data.present_folds:
+        assert [epoch for epoch, _ in read_tensorboard(tmp_path / "tuned" / fold)[0]["loss"]] == [1, 2, 3]
 
 
 def test_an_unknown_logger_and_a_missing_package_are_refused_before_anything_is_computed(tmp_path, monkeypatch):

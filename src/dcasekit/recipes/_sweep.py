@@ -53,7 +53,7 @@ class Range:
         return self.low > 0 and self.high >= 10 * self.low
 
     def take(self, drawn: float) -> float:
-        """Give a number that was drawn, to four digits."""
+        """Return a number that was drawn, to four digits."""
         return drawn if isinstance(drawn, int) else min(max(float(f"{drawn:.4g}"), self.low), self.high)
 
     def __str__(self) -> str:
@@ -67,7 +67,7 @@ class Options:
     values: tuple[Any, ...]
 
     def take(self, drawn: int) -> Any:
-        """Give the value whose number was drawn."""
+        """Return the value whose number was drawn."""
         return self.values[drawn]
 
     def __str__(self) -> str:
@@ -142,7 +142,7 @@ def sweep(  # noqa: PLR0913 - a recipe's run, and what varies
 
 
 def _facts(recipe: ModuleType, config: Any, space: Space, data: Mapping[str, Path]) -> dict[str, Any]:
-    """Give what decides a sweep's trials, but for their number, as JSON values."""
+    """Return what decides a sweep's trials, but for their number, as JSON values."""
     known = {name: about["fingerprint"] for name, about in describe_data(recipe, data).items()}
     settings = {name: value for name, value in asdict(config).items() if name != "device"}
     varied = {name: str(each) for name, each in space.items()}
@@ -228,7 +228,7 @@ class _Study:
         self._study = optuna.create_study(storage=address, study_name="sweep", direction="maximize", load_if_exists=True)
 
     def settings(self, number: int) -> dict[str, Any]:
-        """Give the settings of a trial: those that were drawn, or new ones."""
+        """Return the settings of a trial: those that were drawn, or new ones."""
         if number == len(self._drawn()):
             self._study.sampler = self._optuna.samplers.TPESampler(
                 seed=int(np.random.SeedSequence((self._seed, number)).generate_state(1)[0])
@@ -259,7 +259,7 @@ def _claim(out: Path, facts: Mapping[str, Any]) -> None:
 
 
 def _distribution(optuna: Any, each: Range | Options) -> Any:
-    """Give Optuna's form; options by their numbers, because they may be anything."""
+    """Return Optuna's form; options by their numbers, because they may be anything."""
     if isinstance(each, Options):
         return optuna.distributions.CategoricalDistribution(list(range(len(each.values))))
     whole = isinstance(each.low, int) and isinstance(each.high, int)

@@ -76,20 +76,20 @@ class SweepReport:
         return Table(("trial", *self.space, "value", "took", "state"), rows, title="Trials", highlight=highlight)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as what JSON knows."""
+        """Return everything as what JSON knows."""
         kept = ("title", "measure", "settings", "space", "command", "environment")
         content = {name: getattr(self, name) for name in kept} | {"trials": [vars(one) for one in self.trials], "best": self.best}
         return dict(plain(content))
 
     def to_markdown(self) -> str:
-        """Give the trials as a Markdown table."""
+        """Return the trials as a Markdown table."""
         said = [f"{markdown(fact.value)}: {markdown(fact.caption)}\n" for fact in self._facts]
         trial = f"**{TRIAL}**\n" if self.settings.get("quick") else ""
         parts = [f"# {markdown(self.title)}\n", trial, markdown(self.measure) + "\n", *said, self.table.markdown(), f"    {self.command}\n"]
         return "\n".join(part for part in [*parts, *(table.markdown() for table in self._about), HOW_TO_READ + "\n"] if part)
 
     def to_html(self) -> str:
-        """Give one self-contained page."""
+        """Return one self-contained page."""
         section = {
             "name": "Trials",
             "sentence": self.measure,

@@ -83,7 +83,7 @@ class Logger(ABC):
 
     @abstractmethod
     def open(self, run: str, *, new: bool) -> str:
-        """Begin a run, or go on with it; give back the name by which it is found again. The settings are told where it is new."""
+        """Begin a run, or go on with it; return the name by which it is found again. The settings are told where it is new."""
 
     @abstractmethod
     def write(self, numbers: Mapping[str, float], epoch: int) -> None:
@@ -118,7 +118,7 @@ class Logger(ABC):
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Give nested settings by dotted names.
+    """Return nested settings by dotted names.
 
     >>> flatten({"model": {"class": "MLP", "sizes": [8, 4]}, "epochs": 3})
     {'model.class': 'MLP', 'model.sizes': [8, 4], 'epochs': 3}
