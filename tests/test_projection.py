@@ -67,6 +67,15 @@ def test_umap_is_asked_with_the_seed(monkeypatch):
     assert project(vectors, "umap", seed=7) == pytest.approx(project(vectors) + 7, abs=1e-4)
 
 
+def test_umap_itself_keeps_groups_apart_and_gives_the_same_picture_again():
+    pytest.importorskip("umap", reason="umap-learn is not installed: pip install 'dcasekit[umap]'")
+    vectors, kind = clouds(60)
+    points = project(vectors, "umap", seed=7)
+    assert points.shape == (60, 2)
+    assert are_apart(points, kind)
+    assert (project(vectors, "umap", seed=7) == points).all()
+
+
 @pytest.mark.parametrize(("method", "package", "extra"), [("tsne", "sklearn.manifold", "sklearn"), ("umap", "umap", "umap")])
 def test_what_is_not_installed_is_named_with_the_line_to_run(monkeypatch, method, package, extra):
     monkeypatch.setitem(sys.modules, package, None)
