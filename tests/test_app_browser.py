@@ -163,6 +163,25 @@ def test_two_sessions_do_not_disturb_each_other(visit):
     assert one.context.cookies()[0]["value"] != other.context.cookies()[0]["value"]
 
 
+def test_the_form_asks_for_what_the_kind_of_run_needs(visit):
+    page = visit("/train?kind=recipe")
+    page.locator("#train-recipe").click()
+    page.get_by_role("option", name="esc10", exact=True).click()
+    page.get_by_text("ESC-10: environmental sound classification").wait_for()
+    page.locator("#train-recipe-form summary").click()
+    epochs = page.locator("#train-recipe-form").get_by_label("epochs", exact=True)
+    page.wait_for_function("document.querySelector('#train-recipe-form input[placeholder=\"20\"]')")  # of the small settings
+    page.get_by_text("Small settings").click()
+    page.wait_for_function("document.querySelector('#train-recipe-form input[placeholder=\"120\"]')")
+    assert epochs.count() == 1
+    assert not page.locator("#train-source").is_visible()
+    page.get_by_text("Fine-tune a model").click()
+    page.locator("#train-tuned").wait_for()
+    assert page.locator("#train-source").is_visible()
+    assert not page.locator("#train-recipe").is_visible()
+    assert not page.locator("#train-models").is_visible()
+
+
 def test_a_run_goes_on_when_page_and_server_go_and_its_model_answers(visit, data, browser):
     page = visit("/train?source=synthetic-sounds")
     page.get_by_label("epochs", exact=True).fill("20")

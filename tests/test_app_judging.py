@@ -238,6 +238,9 @@ def test_a_hundred_thousand_points_are_a_picture_of_bytes(place, tmp_path):
     points = np.random.default_rng(0).normal(size=(100_000, 2)).astype(np.float32)
     drawn = draw(Cloud(clips, points, points), source, "class", None)
     traces = drawn["data"][1:]
+    ringed = draw(Cloud(clips, points, points), source, "class", None, clips[7].id)["data"][0]
+    assert (ringed["x"], ringed["y"]) == ([float(points[7, 0])], [float(points[7, 1])])
+    assert drawn["data"][0]["x"] == []
     assert sum(len(base64.b64decode(trace["x"]["bdata"])) for trace in traces) == 400_000
     assert {trace["type"] for trace in traces} == {"scattergl"}
     assert not any("<img" in text for trace in traces for text in trace["text"])  # Plotly takes text for markup

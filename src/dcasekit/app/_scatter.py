@@ -21,11 +21,11 @@ _FEW = 5000  # points that need not be seen through
 _AXIS = _charts.axis("", showticklabels=False, fixedrange=False, showgrid=False)
 
 
-def draw(cloud: Cloud | None, source: Source, coloring: str, answers: Answers | None) -> dict[str, Any]:
+def draw(cloud: Cloud | None, source: Source, coloring: str, answers: Answers | None, chosen: str | None = None) -> dict[str, Any]:
     """Draw a cloud; its first trace is the ring around the chosen clip."""
     traces = [] if cloud is None else _traces(cloud, source, coloring, answers)
     return _charts.figure(
-        [ring(None), *traces],
+        [ring(cloud.point_of(chosen) if cloud else None), *traces],
         _AXIS,
         _AXIS,
         dragmode="pan",

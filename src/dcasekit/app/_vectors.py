@@ -3,9 +3,10 @@
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,16 @@ class Cloud:
     clips: Sequence[Clip]
     vectors: FloatArray
     points: FloatArray
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Clip id -> its place."""
+        return {clip.id: place for place, clip in enumerate(self.clips)}
+
+    def point_of(self, clip: str | None) -> FloatArray | None:
+        """Return the point of a clip; of one that is not here none."""
+        place = self.places.get(clip or "")
+        return None if place is None else np.asarray(self.points[place])
 
 
 @dataclass(eq=False)

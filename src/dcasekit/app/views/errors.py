@@ -237,22 +237,19 @@ def _list(site: Site, answers: Answers, query: Mapping[str, str]) -> Any:
     mended = _answers.corrections(source) if source else {}
     at = next((number for number, one in enumerate(found) if one.clip == query.get("clip")), 0)
     first = at // _ROWS * _ROWS
+    shown, really = found[first : first + _ROWS], any(one.clip in mended for one in found)
     rows = [
         (
             _parts.link(one.clip, {**query, "run": answers.key, "clip": one.clip}),
             f"{_names(one.true)} \N{RIGHTWARDS ARROW} {_names(one.predicted)}",
             write("", one.confidence),
-            _names(present(mended[one.clip].tags)) if one.clip in mended else "",
+            *([_names(present(mended[one.clip].tags)) if one.clip in mended else ""] if really else []),
         )
-        for one in found[first : first + _ROWS]
+        for one in shown
     ]
-    made = _parts.table(
-        ("Clip", "Labelled, answered", "Sure" if answers.results.task == "classification" else "Off", "Really"),
-        rows,
-        label="Wrong clips",
-        numeric=(2,),
-        chosen=at - first,
-    )
+    sure = "Sure" if answers.results.task == "classification" else "Off"
+    columns = ("Clip", "Labelled, answered", sure, *(["Really"] if really else []))
+    made = _parts.table(columns, rows, label="Wrong clips", numeric=(2,), chosen=at - first)
     told = f"{len(found)} of {len(answers.results.clips):,} clips are wrong; {first + 1} to {first + len(rows)} are listed"
     done = sum(one.clip in mended for one in found)
     told += f"; {done} corrected" if done else ""

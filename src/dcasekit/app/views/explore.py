@@ -126,7 +126,7 @@ def _register_points(app: Dash, site: Site, job: Any) -> None:
         cloud = _cloud(job, source, of, layer, method, most)
         answers = _answers_of(site, of) if cloud else None
         offered = [clip.id for clip in cloud.clips[:_OFFERED]] if cloud else []
-        return draw(cloud, source, color, answers), offered if chosen in (None, *offered) else [*offered, chosen]
+        return draw(cloud, source, color, answers, chosen), offered if chosen in (None, *offered) else [*offered, chosen]
 
 
 def _register_clip(app: Dash, site: Site, job: Any) -> None:
@@ -174,9 +174,9 @@ def _register_alike(app: Dash, site: Site, job: Any) -> None:
         """Ring the chosen point, and list the clips that lie nearest to it."""
         source = site.source(key)
         cloud = _cloud(job, source, of, layer, method, most) if ready and name else None
-        place = next((at for at, one in enumerate(cloud.clips) if one.id == name), None) if cloud else None
+        place = cloud.places.get(name) if cloud else None
         marked = Patch()
-        marked["data"][0] = ring(None if cloud is None or place is None else cloud.points[place])
+        marked["data"][0] = ring(cloud.point_of(name) if cloud else None)
         if cloud is None or place is None:
             return [], marked if ready else no_update
         return _alike(cloud, source, place, read_query(search)), marked
