@@ -201,7 +201,7 @@ def test_a_threshold_moves_numbers_and_events(page, tmp_path):
         page.get_by_role("heading", name="a", exact=True).wait_for()
         page.locator("#errors-events").fill("0.25 0.75 cat")
         page.get_by_role("button", name="Save").click()
-        page.get_by_text("'cat' is no label of these data").wait_for()
+        page.get_by_text("'cat' is not a label of these data").wait_for()
         page.locator("#errors-events").fill(f"0.25 0.75 dog\n0 1 {EVIL}")
         page.get_by_role("button", name="Save").click()
         page.get_by_text("Written to data.corrections.jsonl").wait_for()

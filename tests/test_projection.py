@@ -101,7 +101,7 @@ def test_what_are_no_vectors_is_refused(vectors):
 def test_other_methods_and_positions_are_refused():
     with pytest.raises(ModelError, match="one of pca, tsne, umap; got 'lda'"):
         project([[1.0]], "lda")
-    with pytest.raises(ModelError, match="there is no 1"):
+    with pytest.raises(ModelError, match="query 1 is not one of them"):
         nearest([[1.0]], 1)
 
 
