@@ -242,6 +242,7 @@ KEPT = {
     "esc10_yamnet": ("fold1", {}),
     "asc_tutorial": ("test", {"clips": 60, "epochs": 1, "best_from": 1}),
     "dcase2020_task1": ("test", {"clips": 240, "epochs": 1, "hidden": (4,)}),
+    "dcase2025_task1": ("test", {"epochs": 1}),
     "salamon2017_scaper": ("test", {"clips": 30, "epochs": 1, "filters": 2}),
     "salamon2017_sbcnn": ("fold1", {"epochs": 1, "filters": (2, 2, 2)}),
     "dcase2023_task4b": ("test", {"epochs": 1, "filters": (2, 2, 2)}),

@@ -12,6 +12,10 @@ from dcasekit.results.inspection import judge
 
 DEVICES = ("a", "b", "c", "s1", "s2", "s3", "s4", "s5", "s6")  # of the editions of 2020 and 2022
 COLUMNS = (*DEVICES, "mean of scenes")
+BASELINE = {  # of DCASE 2025 task 1; README of its code
+    "baseline, for all devices": (0.6280, 0.5287, 0.5423, 0.4852, 0.4729, 0.5286, 0.4814, 0.4723, 0.4260, 0.5072),
+    "baseline, for each device": (0.6398, 0.5585, 0.5909, 0.4868, 0.4874, 0.5272, 0.4814, 0.4723, 0.4260, 0.5189),
+}
 
 
 def devices(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
