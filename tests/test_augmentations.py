@@ -570,7 +570,7 @@ def test_it_is_a_dataset(esc):
     for fact in ("name", "task", "labels", "folds", "protocol", "root", "cache", "licence", "citation"):
         assert getattr(augmented, fact) == getattr(esc, fact)
     assert repr(esc) in repr(augmented)
-    with pytest.raises(DatasetError, match=r"run process\(\)"):
+    with pytest.raises(DatasetError, match=r"call process\(\)"):
         _ = augmented.clips
     augmented.process()
     assert augmented.clips[:6] == esc.clips
@@ -640,7 +640,7 @@ def test_changed_annotations_are_noticed(detection):
     corrected = Detection(detection.root)
     corrected.events = (Event(0.1, 0.5, "beep"),)
     augmented = AugmentedDataset(corrected, [TimeStretch(factor=0.5)])
-    with pytest.raises(DatasetError, match=r"annotations changed.*run process\(\)"):
+    with pytest.raises(DatasetError, match=r"annotations changed.*call process\(\)"):
         _ = augmented.clips
     augmented.process()
     assert augmented.clips[-4].events == (Event(0.2, 1.0, "beep"),)
@@ -686,7 +686,7 @@ def test_a_killed_run_goes_on_where_it_stopped(esc):
     lost[1].with_name(f"{lost[1].name}.json").unlink()  # killed between the two files of a copy
     lost[2].write_bytes(lost[2].read_bytes()[:-100])  # cut by something else than us
     again = AugmentedDataset(esc, MIXED[:1])
-    with pytest.raises(DatasetError, match=r"run process\(\)"):
+    with pytest.raises(DatasetError, match=r"call process\(\)"):
         _ = again.clips
     again.process()
     assert contents(folder) == bytes_before
@@ -706,7 +706,7 @@ def test_records_that_are_not_as_we_write_them_are_made_again(esc, text):
         path.write_text(text.replace("ID", esc.clips[0].id))
         again = AugmentedDataset(esc, MIXED[:1])
         if path.name == "complete.json":
-            with pytest.raises(DatasetError, match=r"is missing; run process\(\)"):
+            with pytest.raises(DatasetError, match=r"is missing; call process\(\)"):
                 _ = again.clips
         again.process()
         assert again.clips == expected
@@ -742,7 +742,7 @@ def test_datasets_that_share_a_folder_add_to_it(esc, tmp_path):
 
     whole, half = (AugmentedDataset(d, MIXED[:1], cache=tmp_path / "cache") for d in (esc, Half(esc.root)))
     half.process()
-    with pytest.raises(DatasetError, match=r"run process\(\)"):
+    with pytest.raises(DatasetError, match=r"call process\(\)"):
         _ = whole.clips
     whole.process()
     half.process()
@@ -875,7 +875,7 @@ def test_changed_tags_are_noticed(street):
     moved(street, gain)
     street.load = lambda: [Clip("strong", street.root / "a.wav", fold="train", tags={"dog": 0.5}, events=Street.dogs)]
     street._forget()
-    with pytest.raises(DatasetError, match=r"annotations changed.*run process\(\)"):
+    with pytest.raises(DatasetError, match=r"annotations changed.*call process\(\)"):
         _ = AugmentedDataset(street, [gain]).clips
     assert moved(street, gain)["strong"].tags == {"dog": 0.5}
 
@@ -891,7 +891,7 @@ def test_copies_of_an_older_dcasekit_are_made_again(street):
             del copy["tags"]
             copy["source"] = {"size": 1, "mtime_ns": 1, "events": copy["events"]}
         path.write_text(json.dumps(record))
-    with pytest.raises(DatasetError, match=r"run process\(\)"):
+    with pytest.raises(DatasetError, match=r"call process\(\)"):
         _ = AugmentedDataset(street, [gain]).clips
     assert moved(street, gain) == expected
 
@@ -946,7 +946,7 @@ def test_another_sampling_rate_before_or_after(esc):
 
 
 def test_download_is_the_datasets_own(detection):
-    with pytest.raises(DatasetError, match="Detection has no recorded address"):
+    with pytest.raises(DatasetError, match="Detection cannot be downloaded: dcasekit knows no address"):
         AugmentedDataset(detection, []).download()
 
 
