@@ -354,6 +354,14 @@ def test_twenty_real_clips_of_a_reference_of_many_are_scored():
         assert scoring.score(name, part).value == scoring.score(name, own).value
 
 
+@pytest.mark.realdata
+@pytest.mark.skipif(not os.environ.get("DCASEKIT_DATA"), reason="set DCASEKIT_DATA to a folder that holds desed_scores")
+def test_twenty_real_clips_have_the_psds_that_others_compute():
+    folder = Path(os.environ["DCASEKIT_DATA"]) / "desed_scores"
+    material = scoring.read(folder / "reference.tsv", folder / "scores", durations=folder / "durations.tsv")
+    assert {name: round(scoring.score(name, material).value, 4) for name in ("psds1", "psds2")} == {"psds1": 0.2697, "psds2": 0.5811}
+
+
 def test_without_durations_no_event_is_cut_at_the_last_frame(files, material):
     late = {**material.reference, "c1": [Event(8.0, 12.0, "dog")]}
     write_events(files / "ref.tsv", {f"{clip}.wav": events for clip, events in late.items()})
