@@ -37,7 +37,7 @@ def test_a_run_outlives_who_started_it_and_is_stopped_by_another(tmp_path):
     job = _jobs.new(tmp_path, "slow", ["run", "quickstart", "--quick", "--quiet"], most=2)
     seen = _jobs.find(tmp_path, "slow")  # as a server that was started later
     assert seen.state == "running"
-    with pytest.raises(StorageError, match="runs already"):
+    with pytest.raises(StorageError, match="is already running"):
         seen.start()
     seen.stop()
     wait(lambda: job.state == "stopped")

@@ -150,7 +150,7 @@ def test_a_file_of_which_a_network_answers_no_frame_stops_no_others(sounds, tmp_
     assert isinstance(short, DcasekitError)
     assert "b.wav" in str(short)
     assert "has no frame" in str(short)
-    with pytest.raises(ModelError, match="nothing of windows this short"):
+    with pytest.raises(ModelError, match="the windows are too short for it"):
         Inner().train((np.zeros((4, 8, 16)), np.zeros((4, 8, 2))), epochs=1, device="cpu")
 
 

@@ -203,7 +203,7 @@ def test_a_mean_teacher_is_the_average_with_statistics_of_its_own():
 
 
 def test_a_teacher_without_an_average_is_refused():
-    with pytest.raises(ModelError, match=r"asks for step.teacher: train with average="):
+    with pytest.raises(ModelError, match=r"uses step.teacher: train with average="):
         trained(arrays(8, task="tagging"), objective="mean_teacher")
 
 
@@ -406,7 +406,7 @@ def test_another_objective_is_another_run(tmp_path, other):
 
 
 def test_a_function_that_cannot_be_named_is_refused_where_a_run_may_be_resumed(tmp_path):
-    with pytest.raises(ModelError, match="could not tell from another: define it at the top of a module"):
+    with pytest.raises(ModelError, match="could not tell from another function: define it at the top of a module"):
         trained(arrays(8), schedule=lambda moment: 1.0, resume=tmp_path)  # noqa: ARG005
     with pytest.raises(ModelError, match="validation is .*could not tell from another"):
         trained(arrays(8), lambda model: {"one": 1.0}, resume=tmp_path)  # noqa: ARG005
