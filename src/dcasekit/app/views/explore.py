@@ -233,7 +233,7 @@ def _controls(site: Site, source: Source, query: Mapping[str, str]) -> html.Div:
         for name, (title, package) in _METHODS.items()
     ]
     sources = [{"label": one.title, "value": one.key} for one in site.sources.values()]
-    amounts = [{"label": f"at most {amount:,}", "value": str(amount)} for amount in _AMOUNTS]
+    amounts = [{"label": f"{amount:,}", "value": str(amount)} for amount in _AMOUNTS]
 
     def choose(title: str, name: str, offered: Any, values: Collection[str], first: str | None, **more: Any) -> Any:
         value = query.get(name) if query.get(name) in values else first
@@ -246,7 +246,7 @@ def _controls(site: Site, source: Source, query: Mapping[str, str]) -> html.Div:
         choose("Layer", "layer", [layer] if layer else [], [layer], None, placeholder="none"),
         choose("Projection", "method", methods, _METHODS, "pca"),
         choose("Colour", "color", COLORINGS, COLORINGS, "class"),
-        choose("Clips", "most", amounts, [*map(str, _AMOUNTS)], "2000"),
+        choose("Clips, at most", "most", amounts, [*map(str, _AMOUNTS)], "2000"),
         choose("Clip", "clip", [clip] if clip in source.by_id else [], source.by_id, None, placeholder="none"),
     ]
     return html.Div(made, className="controls", role="search")

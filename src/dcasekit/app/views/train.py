@@ -93,13 +93,19 @@ def register(app: Dash, site: Site) -> None:
 def _register_kinds(app: Dash, site: Site) -> None:
     @app.callback(Output("train-new", "className"), Input("train-kind", "value"))
     def show(kind: str) -> str:
+        """Show the forms of a kind of run."""
         return f"of-{kind}"
 
-    @app.callback(Output("train-recipe-form", "children"), Input("train-recipe", "value"), Input("train-quick", "value"))
-    def settings(name: str, quick: Sequence[str]) -> Any:
-        """Say what a recipe is, and make the form of its settings and of the data that it takes."""
+    @app.callback(
+        Output("train-recipe-form", "children"),
+        Input("train-recipe", "value"),
+        Input("train-quick", "value"),
+        Input("train-kind", "value"),
+    )
+    def settings(name: str, quick: Sequence[str], kind: str) -> Any:
+        """Say what a recipe is, and make the form of its settings and of the data that it takes, where one is to be run."""
         try:
-            return _recipe(site, name, small=bool(quick))
+            return _recipe(site, name, small=bool(quick)) if kind == "recipe" else []
         except DcasekitError as error:
             return _parts.problem(str(error))
 
