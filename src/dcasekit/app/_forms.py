@@ -76,7 +76,7 @@ def load_settings(family: str, name: str) -> tuple[Setting, ...]:
     recipe, _, small = name.partition(":")
     if family == "recipes" and recipe in discover.names(family):
         module = discover.module(family, recipe)
-        return settings_of(module.QUICK if small == "quick" else module.Config)
+        return tuple(_settings(module.QUICK if small == "quick" else module.Config, ""))
     if name not in discover.names(family):
         raise FormError(f"there is no {family.removesuffix('s')} {shorten(name)}")
     return settings_of(discover.load(family, name))
