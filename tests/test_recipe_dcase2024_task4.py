@@ -102,7 +102,7 @@ def test_the_student_is_trained_by_the_published_schedule(tmp_path, monkeypatch)
     monkeypatch.setattr(CRNN2023A, "train", lambda self, *data, **settings: given.update(settings, network=self.settings))
     monkeypatch.setattr(CRNN2023A, "save", lambda self, folder: None)
     config = recipe.Config()
-    recipe.learn(config, SimpleNamespace(dims=128), None, recipe.choose, tmp_path, progress=False)
+    recipe.learn(config, None, recipe.choose, tmp_path, progress=False)
     assert given.pop("network") == CRNN2023A(gru_units=192, dropout=0.2, groups=(10, 17)).settings
     training = Training.of({**given, "resume": None})
     rates = {epoch: training.rate(Moment(118 * epoch, 118, 300)) / 1e-3 for epoch in (0, 50, 99, 100, 200, 300)}

@@ -84,13 +84,8 @@ BANDS = {"psds1": (0.341, 0.377), "psds2": (0.526, 0.598)}  # the published mean
 @measured
 def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool = False) -> Report:
     """Train the student, test it smoothed and as boxes, and save network and report below `out`; interrupted, it goes on."""
-    folder = _data.find(DATASETS[0], data, out, clips=config.clips, seconds=config.seconds)
-    dataset, began = DESED(folder, cache=out / "cache"), time.perf_counter()
-    mel = MelSpectrogram.preset("desed2023_linear", sequence_time=config.seconds, sequence_hop_time=config.seconds)
-    mel.extract(dataset, progress=progress)
-    of = partial(DataGenerator, dataset, mel)
-    weak, held_out = draw_validation(dataset.select(["weak"]), seed=config.seed)
-    sources = compose(config, of, weak)
+    dataset, of, sources, held_out = prepare(config, data, out, progress=progress)
+    began = time.perf_counter()
     model = learn(config, sources, of(folds=held_out, task="tagging", train=False), of, out, progress=progress)
     tuned = by_steps(model, of(folds=["synthetic_validation"], train=False))
     boxes = best_psds(*material(tuned), csebbs_scores, {name: getattr(config, name) for name in BOXES})
@@ -118,6 +113,23 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
     report = Report(_data.title("DCASE 2023 task 4A baseline", DATASETS, data), asdict(config), [section], environment())
     report.save(out)
     return report
+
+
+def score_validation(config: Config, data: Mapping[str, Path], out: Path, *, resume: Path, progress: bool = False) -> float:
+    """Sum of the F1 of held-out weak clips and of synthetic validation clips, of the best epoch."""
+    _, of, sources, held_out = prepare(config, data, out, progress=progress)
+    history = learn(config, sources, of(folds=held_out, task="tagging", train=False), of, resume, progress=progress).history
+    return max(record["val_sum"] for record in history)
+
+
+def prepare(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool) -> tuple[DESED, Any, Together, Sequence[Clip]]:
+    """Give the dataset, what makes batches of its clips, those that a step learns from, and the weak clips that are held out."""
+    dataset = DESED(_data.find(DATASETS[0], data, out, clips=config.clips, seconds=config.seconds), cache=out / "cache")
+    mel = MelSpectrogram.preset("desed2023_linear", sequence_time=config.seconds, sequence_hop_time=config.seconds)
+    mel.extract(dataset, progress=progress)
+    of = partial(DataGenerator, dataset, mel)
+    weak, held_out = draw_validation(dataset.select(["weak"]), seed=config.seed)
+    return dataset, of, compose(config, of, weak), held_out
 
 
 def compose(config: Config, of: Any, weak: Sequence[Clip]) -> Together:

@@ -100,11 +100,43 @@ NOTES = [
 @measured
 def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool = False) -> Report:
     """Train the student, test it on both data sets, and save network and report below `out`; interrupted, it goes on."""
+    (of, sources, check, outside), began = prepare(config, data, out, progress=progress), time.perf_counter()
+    model = learn(config, sources, check, out, progress=progress)
+    tested, medians = find_events(config, model, of)
+    streets, labels = model.evaluate(outside), MAESTROReal.evaluated_labels
+    found = measure(tested) | {"partial_auc": (partial_auc(streets, labels), partial_auc_interval(streets, labels))}
+    section = Section(
+        name="DESED and MAESTRO Real",
+        folds={"DESED, validation": tested},
+        histories={"student": model.history},
+        model={"class": "CRNN2023A", **model.cost(), "settings": model.settings},
+        seconds=time.perf_counter() - began,
+        published=PUBLISHED,
+        notes=NOTES,
+        sizes={"DESED, validation": Sizes(sum(part.size for part in sources.parts.values()), len(check.keywords["weak"].clips))},
+        saved=out / "model",
+        measures={name: value for name, (value, _) in found.items()},
+        intervals={name: interval for name, (_, interval) in found.items()},
+        own_tables=[list_settings(medians, title="Median filters, steps: chosen on synthetic clips")],
+    )
+    report = Report(_data.title("DCASE 2024 task 4 baseline", DATASETS, data), asdict(config), [section], environment())
+    report.save(out)
+    return report
+
+
+def score_validation(config: Config, data: Mapping[str, Path], out: Path, *, resume: Path, progress: bool = False) -> float:
+    """Sum of the F1 of held-out weak clips and of synthetic validation clips, and of the AUC of MAESTRO's, of the best epoch."""
+    _, sources, check, _ = prepare(config, data, out, progress=progress)
+    return max(record["val_sum"] for record in learn(config, sources, check, resume, progress=progress).history)
+
+
+def prepare(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool) -> tuple[Any, Together, partial[Any], DataGenerator]:
+    """Return what makes batches of DESED's clips, what a step learns from, what judges an epoch, and MAESTRO's recordings to test on."""
     desed = DESED(_data.find("desed", data, out, clips=config.clips, seconds=config.seconds), cache=out / "cache")
     maestro = MAESTROReal(
         _data.find("maestro_real", data, out, clips=49, seconds=8 * config.seconds, sr=16000), cache=out / "cache_maestro"
     )
-    features, began = front_end(config), time.perf_counter()
+    features = front_end(config)
     for dataset in (desed, maestro):
         features.extract(dataset, progress=progress)
     of, of_maestro = partial(DataGenerator, desed, features), partial(DataGenerator, maestro, features)
@@ -117,27 +149,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
         strong=of(folds=["synthetic_validation"], train=False),
         maestro=of_maestro(folds=split.validation or split.train, train=False),
     )
-    model = learn(config, features, sources, check, out, progress=progress)
-    tested, medians = find_events(config, model, of)
-    outside, labels = model.evaluate(of_maestro(folds=split.test, train=False)), MAESTROReal.evaluated_labels
-    found = measure(tested) | {"partial_auc": (partial_auc(outside, labels), partial_auc_interval(outside, labels))}
-    section = Section(
-        name="DESED and MAESTRO Real",
-        folds={"DESED, validation": tested},
-        histories={"student": model.history},
-        model={"class": "CRNN2023A", **model.cost(), "settings": model.settings},
-        seconds=time.perf_counter() - began,
-        published=PUBLISHED,
-        notes=NOTES,
-        sizes={"DESED, validation": Sizes(sum(part.size for part in sources.parts.values()), len(held_out))},
-        saved=out / "model",
-        measures={name: value for name, (value, _) in found.items()},
-        intervals={name: interval for name, (_, interval) in found.items()},
-        own_tables=[list_settings(medians, title="Median filters, steps: chosen on synthetic clips")],
-    )
-    report = Report(_data.title("DCASE 2024 task 4 baseline", DATASETS, data), asdict(config), [section], environment())
-    report.save(out)
-    return report
+    return of, sources, check, of_maestro(folds=split.test, train=False)
 
 
 def find_events(config: Config, model: CRNN2023A, of: Any) -> tuple[Results, dict[str, dict[str, float]]]:
@@ -183,10 +195,10 @@ def fall(moment: Moment, *, ramp: int, constant: int) -> float:
     return ramp_up(moment, epochs=ramp) if done < 0 else math.cos(math.pi / 2 * done / (moment.epochs - constant))
 
 
-def learn(config: Config, features: FeatureExtractor, data: Together, check: Any, out: Path, *, progress: bool) -> CRNN2023A:
+def learn(config: Config, data: Together, check: Any, out: Path, *, progress: bool) -> CRNN2023A:
     """Train the student, and save it."""
     shape = {"filters": config.filters, "pool_size": config.pool_size, "gru_units": config.units, "dropout": config.dropout}
-    embedding = features.dims - 128 if config.embedding else 0
+    embedding = front_end(config).dims - 128 if config.embedding else 0
     model = CRNN2023A(**shape, embedding=embedding, groups=(len(DESED.labels), len(MAESTROReal.labels)))  # type: ignore[arg-type]
     teach = partial(mean_teacher, weight=config.weight, ramp_epochs=config.ramp, mix=config.mix, columns=annotated())
     average = {"average": partial(mean_decay, decay=config.decay), "keep": "network"}
