@@ -103,7 +103,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
     (of, sources, check, outside), began = prepare(config, data, out, progress=progress), time.perf_counter()
     model = learn(config, sources, check, out, progress=progress)
     tested, medians = find_events(config, model, of)
-    streets, labels = model.evaluate(outside), MAESTROReal.evaluated_labels
+    streets, labels = model.evaluate(outside()), MAESTROReal.evaluated_labels
     found = measure(tested) | {"partial_auc": (partial_auc(streets, labels), partial_auc_interval(streets, labels))}
     section = Section(
         name="DESED and MAESTRO Real",
@@ -130,8 +130,8 @@ def score_validation(config: Config, data: Mapping[str, Path], out: Path, *, res
     return max(record["val_sum"] for record in learn(config, sources, check, resume, progress=progress).history)
 
 
-def prepare(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool) -> tuple[Any, Together, partial[Any], DataGenerator]:
-    """Return what makes batches of DESED's clips, what a step learns from, what judges an epoch, and MAESTRO's recordings to test on."""
+def prepare(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool) -> tuple[Any, Together, partial[Any], Any]:
+    """Return what makes batches of DESED's clips, what a step learns from, what judges an epoch, and what makes MAESTRO's to test on."""
     desed = DESED(_data.find("desed", data, out, clips=config.clips, seconds=config.seconds), cache=out / "cache")
     maestro = MAESTROReal(
         _data.find("maestro_real", data, out, clips=49, seconds=8 * config.seconds, sr=16000), cache=out / "cache_maestro"
@@ -149,7 +149,7 @@ def prepare(config: Config, data: Mapping[str, Path], out: Path, *, progress: bo
         strong=of(folds=["synthetic_validation"], train=False),
         maestro=of_maestro(folds=split.validation or split.train, train=False),
     )
-    return of, sources, check, of_maestro(folds=split.test, train=False)
+    return of, sources, check, partial(of_maestro, folds=split.test, train=False)
 
 
 def find_events(config: Config, model: CRNN2023A, of: Any) -> tuple[Results, dict[str, dict[str, float]]]:
