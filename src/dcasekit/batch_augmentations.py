@@ -1,9 +1,10 @@
-"""Change batches while training: plain functions of a batch and a random generator.
+"""Augment batches in training: plain functions of a batch and a random generator.
 
-Each takes x (windows, frames, dims), y (windows, ...) and a generator, and gives new x and y; its settings are keyword-only, to be fixed
-with `functools.partial`. `train(augment=[...])` applies them in order. An unknown target is NaN, and so is what it is mixed into.
+Each takes x (windows, frames, dims), float32, y (windows, labels) or (windows, frames, labels), and a NumPy generator, and returns a new x
+and y; what it was given stays as it is. Settings are keyword-only, to be fixed with `functools.partial`. `train(augment=[...])` applies the
+functions in order. An unknown target is NaN, and a target into which one is mixed becomes NaN.
 
-Those of `ON_TENSORS` take x as a PyTorch tensor, too, on any device, and change it there; the numbers drawn are the same.
+The functions in `ON_TENSORS` also take x as a PyTorch tensor, on any device, and change it there; they draw the same random numbers.
 """
 
 from collections.abc import Callable
@@ -18,11 +19,11 @@ BatchAugmentation = Callable[[FloatArray, FloatArray, np.random.Generator], tupl
 
 
 def time_shift(x: FloatArray, y: FloatArray, rng: np.random.Generator, *, most: int | None = None) -> tuple[FloatArray, FloatArray]:
-    """Rotate each window in time by a random number of frames; targets per frame (windows, frames, labels) go with it.
+    """Rotate each window in time by a random number of frames: what leaves at one end enters at the other. Frame-level targets move along.
 
     Parameters
     ----------
-    most : frames, in either direction; ``None``: any number.
+    most : the largest shift in frames, in either direction; ``None``: any shift is equally likely.
     """
     frames = x.shape[1]
     start = rng.integers(0, frames, len(x)) if most is None else rng.integers(-most, most + 1, len(x))
@@ -30,11 +31,12 @@ def time_shift(x: FloatArray, y: FloatArray, rng: np.random.Generator, *, most: 
 
 
 def mixup(x: FloatArray, y: FloatArray, rng: np.random.Generator, *, alpha: float = 0.2) -> tuple[FloatArray, FloatArray]:
-    """Mix each window with another of the batch, targets in the same ratio (Zhang et al. 2018).
+    """Mix each window with a random window of the batch, and the targets in the same ratio (mixup, Zhang et al. 2018).
 
     Parameters
     ----------
-    alpha : the ratio is drawn from Beta(alpha, alpha); small values mostly leave windows as they are.
+    alpha : above 0; the ratio is drawn from Beta(alpha, alpha) for each window. The smaller it is, the more often one of the two windows
+        makes up nearly all of the mixture; with 1 all ratios are equally likely.
     """
     other = rng.permutation(len(x))
     ratio = rng.beta(alpha, alpha, len(x)).astype(np.float32)
@@ -52,13 +54,13 @@ def spec_augment(
     bands: int = 8,
     value: float | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Replace random stretches of frames and of bands by the window's mean (SpecAugment, Park et al. 2019).
+    """Mask random stretches of frames and of bands in each window (SpecAugment, Park et al. 2019); targets stay as they are.
 
     Parameters
     ----------
-    time_masks, band_masks : how many of each.
-    time_frames, bands : the greatest width of one; the width is drawn evenly from 0 on.
-    value : in place of the mean, such as that of silence.
+    time_masks, band_masks : number of masks over time and over bands.
+    time_frames, bands : the largest width of a mask, in frames and in bands; each width is drawn uniformly from 0 to this.
+    value : what masked values become, such as the level of silence; ``None``: the mean of the window.
     """
     hidden = _stretches(len(x), x.shape[1], time_masks, time_frames, rng)[:, :, None]
     hidden = hidden | _stretches(len(x), x.shape[2], band_masks, bands, rng)[:, None, :]
@@ -76,9 +78,13 @@ def _stretches(rows: int, length: int, count: int, width: int, rng: np.random.Ge
 
 
 def random_crop(x: FloatArray, y: FloatArray, rng: np.random.Generator, *, frames: int) -> tuple[FloatArray, FloatArray]:
-    """Keep a random stretch of frames of each window, which may run over its end to its beginning.
+    """Keep a random stretch of frames of each window, which may run over the window's end and go on at its beginning.
 
-    Targets per frame are cut alike. For windows that were trained whole and are answered whole, this is time shift and crop in one.
+    Frame-level targets are cut in the same way. It combines a time shift and a crop; validation and prediction still get whole windows.
+
+    Parameters
+    ----------
+    frames : length of the stretch in frames.
     """
     return _rotate(x, y, rng.integers(0, x.shape[1], len(x)), frames)
 
@@ -90,7 +96,12 @@ def _rotate(x: FloatArray, y: FloatArray, start: NDArray[np.int64], frames: int)
 
 
 def frequency_shift(x: FloatArray, y: FloatArray, rng: np.random.Generator, *, bands: int = 2) -> tuple[FloatArray, FloatArray]:
-    """Move each window up or down by at most so many bands; the outermost band fills the gap."""
+    """Shift each window up or down in frequency by a random number of bands; the outermost band is repeated to fill the gap.
+
+    Parameters
+    ----------
+    bands : the largest shift in bands, in either direction.
+    """
     shift = rng.integers(-bands, bands + 1, len(x))
     index = np.clip(np.arange(x.shape[2]) + shift[:, None], 0, x.shape[2] - 1)
     return x[np.arange(len(x))[:, None, None], np.arange(x.shape[1])[:, None], index[:, None, :]], y
@@ -99,12 +110,12 @@ def frequency_shift(x: FloatArray, y: FloatArray, rng: np.random.Generator, *, b
 def equalize(
     x: FloatArray, y: FloatArray, rng: np.random.Generator, *, deviation: float = 5.0, knots: int = 6
 ) -> tuple[FloatArray, FloatArray]:
-    """Add a random frequency response to each window of levels in dB, as another microphone would.
+    """Add a random frequency response to each window, as another microphone would; x holds levels in dB.
 
     Parameters
     ----------
-    deviation : dB, of the normally distributed gain at each knot; in between it is a straight line.
-    knots : spread evenly over the bands.
+    deviation : standard deviation, in dB, of the gain at each knot, which is drawn from a normal distribution with mean 0.
+    knots : number of knots, at least 2, spread evenly over the bands; between them the gain is interpolated linearly.
     """
     gains = rng.normal(0, deviation, (len(x), knots))
     at = np.linspace(0, knots - 1, x.shape[2])
@@ -114,22 +125,28 @@ def equalize(
 
 
 def random_gain(x: FloatArray, y: FloatArray, rng: np.random.Generator, *, decibels: float = 6.0) -> tuple[FloatArray, FloatArray]:
-    """Raise or lower each window of levels in dB by at most so many decibels."""
+    """Raise or lower the level of each window; x holds levels in dB.
+
+    Parameters
+    ----------
+    decibels : the largest change in dB; the change is drawn uniformly from ``[-decibels, decibels]``.
+    """
     return x + _like(x, rng.uniform(-decibels, decibels, (len(x), 1, 1)).astype(np.float32)), y
 
 
 def freq_mix_style(
     x: FloatArray, y: FloatArray, rng: np.random.Generator, *, probability: float = 0.4, alpha: float = 0.3
 ) -> tuple[FloatArray, FloatArray]:
-    """Give each window of log energies a mixture of its own colour and of another's in the batch, as another device would record it.
+    """Mix the band statistics of each window with those of another in the batch, as if another device had recorded it.
 
-    Freq-MixStyle (Schmid et al., DCASE Workshop 2022): each band is brought to mean 0 and deviation 1 over the window's time, then to mean
-    and deviation mixed from both windows. Targets stay.
+    Freq-MixStyle (Schmid et al., DCASE Workshop 2022): each band is normalised to mean 0 and standard deviation 1 over the frames of the
+    window, then rescaled to a mean and a standard deviation mixed from those of both windows. Targets stay as they are. x holds log
+    energies.
 
     Parameters
     ----------
-    probability : that a batch is treated at all.
-    alpha : the share of a window's own colour is drawn from Beta(alpha, alpha).
+    probability : that a batch is changed at all.
+    alpha : above 0; the share of the window's own statistics is drawn from Beta(alpha, alpha).
     """
     if rng.random() >= probability:
         return x, y
@@ -140,9 +157,11 @@ def freq_mix_style(
 
 
 def between_class(x: FloatArray, y: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-    """Mix sounds as sounds mix: the energies of two windows of levels in dB, at a random ratio of amplitudes, targets in that ratio.
+    """Mix each window with another of the batch as sounds mix in the air: by their energies. x holds levels in dB.
 
-    Between-class learning (Tokozume, Ushiku, Harada 2018) in the energy domain; windows should be of about one level.
+    Between-class learning (Tokozume, Ushiku, Harada 2018), carried over from waveforms to energies. The ratio of the amplitudes is drawn
+    uniformly from [0, 1] for each window, and targets are mixed in that ratio. The windows should be about equally loud, because levels are
+    not compared first.
     """
     other = rng.permutation(len(x))
     ratio = rng.random(len(x), dtype=np.float32)
@@ -161,12 +180,14 @@ def add_noise(
     high: float = -40.0,
     tilt: float = 20.0,
 ) -> tuple[FloatArray, FloatArray]:
-    """Add the energy of a background noise to each window of levels in dB.
+    """Add the energy of a random background noise to each window; x holds levels in dB. Targets stay as they are.
+
+    Around the drawn level and slope, the noise varies from value to value with a standard deviation of 3 dB.
 
     Parameters
     ----------
-    low, high : dB, range of its level.
-    tilt : dB, the most by which it rises or falls from the middle band to the outermost.
+    low, high : range, in dB, from which the level of the noise is drawn uniformly for each window.
+    tilt : dB; the level rises or falls linearly over the bands, by at most this from the middle band to the outermost.
     """
     level = rng.uniform(low, high, (len(x), 1, 1))
     slope = rng.uniform(-tilt, tilt, (len(x), 1, 1)) * np.linspace(-1, 1, x.shape[2])

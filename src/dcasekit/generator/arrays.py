@@ -17,14 +17,20 @@ from dcasekit.scores import to_events
 
 
 class Arrays:
-    """Arrays in memory: X and Y as `DataGenerator.get_data` gives them, or X alone.
+    """Arrays in memory as data for a model: X and Y as `DataGenerator.get_data` gives them, or X alone.
 
     Parameters
     ----------
-    x : (windows, frames, dims), each row a clip of its own; or a list of such arrays, one per clip.
-    y : (windows, labels) or (windows, frames, labels), or a list of them; NaN where nothing is known; ``None``: nothing is.
+    x : (windows, frames, dims), where each window is a clip of its own; or a list of such arrays, one per clip. Converted to float32.
+    y : (windows, labels) or (windows, frames, labels), or a list of them, one per clip; NaN where it is not known whether a label holds.
+        ``None``: nothing is known.
     labels : names of the columns of y; ``None``: ``"0"``, ``"1"``, ...
-    task : ``None``: detection if y has frames; classification if every known row of y has one 1 and else zeros; tagging if not.
+    task : ``None``: detection if y has frames; otherwise classification if every row of y without NaN has one 1 and otherwise zeros;
+        otherwise tagging.
+
+    Raises
+    ------
+    ModelError : x or y does not hold numbers in one of these shapes, x is empty, or x, y and `labels` do not fit each other.
     """
 
     def __init__(self, x: Any, y: Any = None, *, labels: Sequence[str] | None = None, task: Task | None = None) -> None:
@@ -59,14 +65,14 @@ class Arrays:
 
     @property
     def identity(self) -> str:
-        """Hash of what decides the batches: the arrays, labels and task."""
+        """Hash of all that the batches depend on: the arrays, labels and task."""
         digest = hashlib.sha256(repr((self.labels, self.task)).encode())
         for part in (*self.x, *self.y):
             digest.update(np.ascontiguousarray(part).data)
         return digest.hexdigest()
 
     def batches(self, epoch: int, batch_size: int, *, seed: int, drop_last: bool = False, first: int = 0) -> Iterator[Batch]:
-        """Yield shuffled batches; the same seed and epoch give the same ones."""
+        """Yield the batches of an epoch, shuffled; the parameters are those of `DataGenerator.batches`."""
         x, y, tags, clips = self._joined
         order = np.random.default_rng((seed, epoch)).permutation(len(x))
         for bounds in batch_bounds(len(x), batch_size, drop_last=drop_last)[first:]:
@@ -87,12 +93,15 @@ class Arrays:
         return np.stack([np.fmax.reduce(part.reshape(-1, part.shape[-1])) for part in self.y])
 
     def clip_windows(self) -> Iterator[ClipWindows]:
-        """Yield each clip's windows; a window counts as a second."""
+        """Yield each clip's windows, in order; the scores of a clip count one second for each window."""
         for number, windows in enumerate(self.x):
             yield ClipWindows(str(number), [windows], seconds_apart)
 
     def reference(self) -> dict[str, Any]:
-        """Return truth as `DataGenerator.reference` does; clips are named by their number."""
+        """Return what is known about the clips, as `DataGenerator.reference` does.
+
+        Ids are the numbers of the clips, from ``"0"``, a window lasts one second, and there are no paths and no groups.
+        """
         clips = tuple(map(str, range(len(self.x))))
         events: dict[str, list[Event] | None] | None = None
         if self.task == "detection":

@@ -14,16 +14,16 @@ from dcasekit.generator.stream import ClipWindows
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Windows to train on. In ``y`` and ``tags`` NaN is what nobody knows: losses and metrics leave it out.
+    """A mini-batch of windows to train on. NaN in ``y`` and ``tags`` means unknown: losses and metrics leave it out.
 
     Parameters
     ----------
     x : (windows, frames, dims), float32, finite.
-    y : (windows, labels), or (windows, frames, labels) where the target is ``"frame"``; NaN, too, for frames that were filled up.
+    y : (windows, labels), or (windows, frames, labels) where the target is ``"frame"``; also NaN for frames that were filled up.
     mask : (windows, frames), bool; False where frames were filled up by reflection.
-    clips : id of the clip each window comes from.
-    tags : (windows, labels), what is known of the whole clip each window comes from; so a clip's tags and its events' times can both be
-        learned from.
+    clips : for each window, the id of the clip that it comes from.
+    tags : (windows, labels), the tags of the clip that each window comes from, so that a network can learn both from a clip's tags and from
+        the times of its events.
     """
 
     x: FloatArray
@@ -34,7 +34,7 @@ class Batch:
 
 
 class Data(Protocol):
-    """What `DataGenerator` and `Arrays` have in common."""
+    """What a model needs of the data that it trains on or is evaluated on: what `DataGenerator` and `Arrays` have in common."""
 
     @property
     def labels(self) -> tuple[str, ...]: ...  # noqa: D102
@@ -52,10 +52,19 @@ class Data(Protocol):
 
 
 def batch_bounds(size: int, batch_size: int, *, drop_last: bool = False) -> Sequence[slice]:
-    """Part so many windows into batches; a single window that would be left over joins the batch before it.
+    """Divide the windows of an epoch into batches; a single window that would be left over joins the batch before it.
 
-    Batch normalisation cannot learn from one window, and no window is to be left out; with `drop_last` all those that fill no batch are,
-    unless there is no other batch.
+    It joins because batch normalisation cannot be trained with one window, and no window is to be left out.
+
+    Parameters
+    ----------
+    size : number of windows.
+    batch_size : windows per batch.
+    drop_last : leave out the windows that do not fill the last batch, unless it is the only one.
+
+    Returns
+    -------
+    one slice of ``range(size)`` per batch, in order.
     """
     if drop_last and size >= batch_size:
         return [slice(first, first + batch_size) for first in range(0, size - batch_size + 1, batch_size)]

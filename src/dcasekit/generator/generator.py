@@ -37,42 +37,42 @@ Frames: TypeAlias = FeatureStore | Loaded
 
 
 class DataGenerator:
-    """Batches of windows of some folds of a dataset, read from the feature store as they are needed.
+    """Batches of windows from some folds of a dataset, read from the feature store as they are needed.
 
     Parameters
     ----------
-    dataset, features : the features must have been extracted.
-    folds : fold names, or the parts ``"train"``, ``"val"``, ``"test"`` of the dataset's default split; or clips, as `Dataset.split` gives.
-    train : ``True``: windows are shuffled, augmented copies take part. ``False``: clips in order, originals only.
-    target : what y holds: ``"clip"``, the clip's tags for each of its windows (default for classification and tagging, and for clips of
-        which no event's times are known); ``"window"``, what sounds in the part of time the window answers for (default for detection);
-        ``"frame"``, the same per frame. What nobody knows is NaN: the events of a weakly labelled clip, a tag that nobody annotated, and
-        in ``"frame"`` whatever was filled up. A scene sounds in every frame. Or other features of the same frames, extracted: y holds them,
-        and a network learns to compute them (a `SMel` its mel bands).
-    batch_size : windows per batch when iterated.
-    scaler : applied to x.
-    seed : of the shuffling when iterated; training takes its own.
-    task : what is asked of the labels; ``None``: the dataset's task. The clips of a detection dataset can be learned by their tags.
-    windows : which windows an epoch has. ``"all"``: every one of each clip. ``"random"``: one of each clip, drawn anew from those that lie
-        wholly in it; ``sequence_hop_time`` is the grid on which they begin. ``"joined"``: the clips, in order, are one long recording, cut
-        into windows without overlap, which may hold the end of one clip and the beginning of the next; the rest that fills no window is
-        left out (the DCASE 2023 task 4B baseline; targets are frames). What is predicted or evaluated has all windows of each clip, and
-        whole clips where they are joined.
-    buffer : windows in memory, for stores that are slow at random places, such as network storage: an epoch then reads shards, an eighth of
-        the buffer each, in random order, and gives windows drawn from the buffer. ``None``: drawn from all, each read by itself.
-
-    waveforms : stored `RawAudio` of the frames of `features`, which then need not be extracted: batches hold samples, and a PyTorch model
-        computes features, scaler and augmentation on its device in every step, with the same numbers. What is predicted or evaluated is
-        computed here, clip by clip.
+    dataset, features : whose clips are used, and the feature extractor; ``features.extract(dataset)`` must have been called before.
+    folds : names of folds, or the parts ``"train"``, ``"val"``, ``"test"`` of the dataset's default split; or clips.
+    train : ``True``: windows are shuffled, and augmented copies are included. ``False``: clips are in order, without copies.
+    target : what y holds. ``"clip"``: the clip's tags for each of its windows (default for classification and tagging, and if the times of
+        events are known for none of the clips). ``"window"``: what sounds in the window's span, see `Grid.spans` (default for detection).
+        ``"frame"``: what sounds in each frame; a scene sounds in all of them. Unknown is NaN: the events of a weakly labelled clip, a tag
+        that nobody annotated, and with ``"frame"`` frames that were filled up. Or another feature extractor with the same hop and sampling
+        rate, extracted as well: y holds its features, and a network learns to compute them (as `SMel` learns mel bands).
+    batch_size : windows per batch in ``for batch in generator``; training takes its own.
+    scaler : applied to x; ``None``: x is as stored.
+    seed : of the shuffling in ``for batch in generator`` and `get_data`; training takes its own.
+    task : how the labels are to be learned; ``None``: the dataset's task, or detection where y holds features. With ``"tagging"``, for
+        instance, a network learns the tags of a detection dataset's clips.
+    windows : which windows an epoch has. ``"all"``: every window of each clip. ``"random"``: one window per clip, drawn anew in each epoch
+        from those that lie wholly inside the clip and begin at multiples of ``sequence_hop_time``. ``"joined"``: the clips, in order, are
+        joined to one long recording and cut into windows without overlap, which may hold the end of one clip and the beginning of the next;
+        the rest that fills no window is left out (as in the DCASE 2023 task 4B baseline; ``target="frame"`` only). Prediction and
+        evaluation get all windows of each clip; with ``"joined"``, whole clips.
+    buffer : number of windows shuffled in memory, for storage that reads slowly at random places, such as network storage: an epoch reads
+        shards of an eighth of the buffer in random order, and draws windows from the buffer. ``None``: windows are drawn from all, and each
+        is read by itself.
+    waveforms : `RawAudio` with the hop, rate and resampler of `features`, extracted in their stead. Batches then hold samples, and a PyTorch
+        model computes features, scaler and augmentation on its device in every step, with the same results. For prediction and evaluation
+        features are computed here.
 
     Raises
     ------
-    DatasetError : no clips, one whose features are not stored or are of audio that was changed since, or windows that cannot be cut as
-        asked.
+    DatasetError : there are no clips, features of a clip are not stored or its audio was changed since, or the settings exclude each other.
 
     Notes
     -----
-    How frames, windows and their targets lie in time: see `Grid`.
+    `Grid` describes how frames, windows and their targets lie in time.
     """
 
     def __init__(  # noqa: PLR0913 - eight settings besides the data
@@ -111,7 +111,7 @@ class DataGenerator:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The columns of y."""
+        """Names of the columns of y; numbers where y holds features."""
         if self._columns is not None:
             return self._columns.labels
         return self.dataset.labels if self._wanted is None else tuple(map(str, range(self._wanted.entry(self.clips[0].id).dims)))
@@ -129,7 +129,7 @@ class DataGenerator:
 
     @property
     def identity(self) -> str:
-        """Hash of what decides the batches: clips, what is known of them, features and the audio they were made of, windows, scaler."""
+        """Hash of all that the batches depend on: clips, their labels, features and the audio they were made of, windows, scaler."""
         target = self.target.settings if isinstance(self.target, FeatureExtractor) else self.target
         facts: list[Any] = [
             self.features.settings,
@@ -161,7 +161,7 @@ class DataGenerator:
         return math.ceil(self.size / self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Return the batches of the first epoch."""
+        """Return the batches of the first epoch, the same each time; `batches` gives those of other epochs."""
         return self.batches(0, self.batch_size, seed=self.seed)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -169,7 +169,16 @@ class DataGenerator:
         return {name: value for name, value in vars(self).items() if name not in ("_truth", "_places")} | {"_targets": {}}
 
     def batches(self, epoch: int, batch_size: int, *, seed: int, drop_last: bool = False, first: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch, from a first one on; the same seed and epoch give the same batches, whatever went before."""
+        """Yield the batches of an epoch; they depend on the seed and the epoch alone, not on what was drawn before.
+
+        Parameters
+        ----------
+        epoch : number of the epoch, from 0.
+        batch_size : windows per batch, see `batch_bounds`.
+        seed : of all that is random.
+        drop_last : leave out the windows that do not fill the last batch.
+        first : number of batches to skip at the beginning.
+        """
         rng = np.random.default_rng((seed, epoch))
         bounds = batch_bounds(self.size, batch_size, drop_last=drop_last)[first:]
         if self.buffer is not None:
@@ -206,7 +215,7 @@ class DataGenerator:
             yield self._batch(places[order[each]], *stores)
 
     def get_data(self) -> tuple[Any, Any]:
-        """Return all data in memory.
+        """Return all windows and targets in memory, X scaled if there is a scaler; not for training with `waveforms`.
 
         Returns
         -------
@@ -222,7 +231,7 @@ class DataGenerator:
         return windows, [self._clip_target(index) for index in range(len(self.clips))]
 
     def set_scaler(self, scaler: Scaler | None) -> None:
-        """Apply a fitted scaler to x from now on."""
+        """Apply a fitted scaler to x from now on; ``None``: none."""
         self.scaler = scaler
 
     def with_scaler(self, scaler: Scaler | None) -> Self:
@@ -232,16 +241,16 @@ class DataGenerator:
         return other
 
     def among(self, labels: Sequence[str], *, also: Mapping[str, str] | None = None) -> Self:
-        """Return the same data for a model of more labels, of several data sets: what this one doesn't annotate is NaN, unknown.
+        """Return the same data with the labels of a model that learns from several datasets; labels that this one lacks are NaN, unknown.
 
         Parameters
         ----------
-        labels : the columns of y; the dataset's labels are some of them.
-        also : label of the dataset -> another of these labels, which is there where that label is, such as speech where people talk.
+        labels : the columns of y; they include all labels of the dataset.
+        also : label of the dataset -> another one of `labels` that holds wherever the first does, such as speech where people talk.
 
         Raises
         ------
-        DatasetError : a label of the dataset, or one that it stands for, is not among these.
+        DatasetError : a label of the dataset, or one named in `also`, is not among `labels`.
         """
         other = copy.copy(self)
         other._columns, other._targets = Columns.of(self.dataset, labels, also or {}), {}
@@ -254,10 +263,7 @@ class DataGenerator:
             yield stored_windows(clip.id, grid, partial(self._store.read, clip.id), self.scaler)
 
     def real_frames(self) -> Iterator[FloatArray]:
-        """Yield the frames (frames, dims) of each clip's windows, unscaled, without padding.
-
-        It is what a scaler learns from.
-        """
+        """Yield the frames of each clip's windows, (frames, dims), unscaled and without those that were filled up, for `Scaler.fit`."""
         for clip, grid in zip(self.clips, self._grids, strict=True):
             yield np.concatenate([self._store.read(clip.id, start, start + grid.real(start)) for start in grid.starts])
 

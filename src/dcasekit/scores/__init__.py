@@ -30,13 +30,18 @@ PerLabel: TypeAlias = float | Sequence[float] | NDArray[np.floating] | Mapping[s
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """Scores of one clip.
+    """Scores of one clip: a number for each label in each frame.
 
     Parameters
     ----------
-    values : (frames, labels), float32; usually probabilities, any finite number will do. A clip-level answer has one frame.
-    edges : (frames + 1,), float64, seconds, ascending; frame t covers ``[edges[t], edges[t + 1])``.
-    labels : the columns, each once.
+    values : (frames, labels), float32; usually probabilities in [0, 1], but any finite numbers will do. Clip-level scores have one frame.
+    edges : (frames + 1,), kept as float64: the borders of the frames in seconds, ascending; frame t covers ``[edges[t], edges[t + 1])``.
+    labels : names of the columns, each once.
+
+    Raises
+    ------
+    AnnotationError : there is no frame, the shapes do not fit each other, a label is given twice, a value or an edge is not finite, or the
+        edges do not ascend.
 
     Examples
     --------
@@ -75,16 +80,16 @@ class Scores:
         return f"Scores({frames} x {labels}, {self.edges[0]:g} to {self.edges[-1]:g} s: {best}{more})"
 
     def top(self, n: int = 5, *, how: Literal["mean", "max"] = "mean") -> list[tuple[str, float]]:
-        """Return the `n` labels of highest score in the whole clip, as `pool` has it, with their scores, the highest first."""
+        """Return the `n` labels with the highest clip-level scores, and these scores, the highest first; `how`: see `pool`."""
         pooled = pool(self, how=how).values[0]
         return [(self.labels[k], float(pooled[k])) for k in np.argsort(-pooled, kind="stable")[:n]]
 
     def at(self, seconds: Seconds) -> dict[str, float]:
-        """Return the scores of the frame that holds an instant: label -> score.
+        """Return the scores of the frame that holds the instant `seconds`: label -> score.
 
         Raises
         ------
-        AnnotationError : no frame does.
+        AnnotationError : the instant lies before the first frame, or at or after the end of the last.
         """
         frame = int(np.searchsorted(self.edges, seconds + TIME_TOLERANCE, side="right")) - 1
         if not 0 <= frame < len(self.values):
@@ -92,7 +97,7 @@ class Scores:
         return dict(zip(self.labels, self.values[frame].tolist(), strict=True))
 
     def to_frame(self) -> Any:
-        """Return a pandas DataFrame with a row per frame: ``onset``, ``offset``, and a column per label.
+        """Return a pandas DataFrame with a row per frame: ``onset`` and ``offset`` of the frame in seconds, and a column per label.
 
         Raises
         ------
@@ -104,7 +109,7 @@ class Scores:
 
 
 def pool(scores: Scores, *, how: Literal["mean", "max"] = "mean") -> Scores:
-    """Reduce scores to one frame for the whole clip: the mean weighted by frame length, or the maximum."""
+    """Pool frame-level scores to one frame for the whole clip: the mean, each frame weighted by its length, or the largest score."""
     if how == "max":
         values = scores.values.max(axis=0, keepdims=True)
     else:
@@ -113,12 +118,13 @@ def pool(scores: Scores, *, how: Literal["mean", "max"] = "mean") -> Scores:
 
 
 def per_label(value: PerLabel, labels: Sequence[str], *, name: str) -> NDArray[np.float64]:
-    """Spread a setting over labels.
+    """Give each label its own value of a setting.
 
     Parameters
     ----------
-    value : one number for all labels, one per label in their order, or label -> number, which may hold other labels too.
-    name : what the number is, for the error.
+    value : one number for all labels; one number per label, in the order of `labels`; or a mapping label -> number, which may name other
+        labels too.
+    name : name of the setting, for the error message.
 
     Returns
     -------
@@ -126,7 +132,7 @@ def per_label(value: PerLabel, labels: Sequence[str], *, name: str) -> NDArray[n
 
     Raises
     ------
-    AnnotationError : not one number per label, a label without one, or NaN.
+    AnnotationError : there is not one number per label, a label has no number, or one is NaN.
 
     Examples
     --------
@@ -144,7 +150,7 @@ def per_label(value: PerLabel, labels: Sequence[str], *, name: str) -> NDArray[n
 
 
 def limits(threshold: PerLabel, labels: Sequence[str]) -> FloatArray:
-    """Spread a threshold over labels, as the scores' float32; NaN in a mapping is infinity."""
+    """Give each label its threshold, (labels,), as float32 like the scores; NaN in a mapping becomes infinity, which no score exceeds."""
     if isinstance(threshold, Mapping):
         threshold = {label: np.inf if np.isnan(value) else value for label, value in threshold.items()}
     return per_label(threshold, labels, name="threshold").astype(np.float32)
@@ -159,17 +165,21 @@ def median_filter(
 
     Parameters
     ----------
-    frames : the window, an odd number of frames; for all labels or per label. Give this or `seconds`.
-    seconds : the window; the odd number of frames that comes nearest to it, the larger of two. The frames need equal lengths, except
-        for the first and the last.
-    pad : what lies beyond the ends. ``"zero"``: 0, as SciPy's ``medfilt`` and the DCASE 2018 task 4 baseline have it; events at the ends
-        of a clip are worn off. ``"reflect"``: the scores mirrored, the outermost frame twice, as ``scipy.ndimage.median_filter`` and with
-        it the DESED baselines have it.
+    frames : length of the window, an odd number of frames; for all labels or per label. Give either this or `seconds`.
+    seconds : length of the window in seconds; the nearest odd number of frames is taken, the larger one if two are equally near. All
+        frames must be equally long, except the first and the last.
+    pad : what is assumed beyond the ends of the clip. ``"zero"``: scores of 0, as SciPy's ``medfilt`` and the DCASE 2018 task 4 baseline
+        assume; events at the ends of a clip get shorter. ``"reflect"``: the scores mirrored, with the outermost frame repeated, as
+        ``scipy.ndimage.median_filter`` and the DESED baselines, which call it, assume.
+
+    Returns
+    -------
+    `Scores` with the same frames and labels.
 
     Raises
     ------
-    AnnotationError : an even number of frames, neither or both of `frames` and `seconds`, seconds on an irregular grid, or a window longer
-        than the clip and than a million frames.
+    AnnotationError : the number of frames is even, neither or both of `frames` and `seconds` are given, `pad` is neither of the two, the
+        window is given in seconds and the frames differ in length, or it is longer than a million frames and than twice the clip.
 
     Examples
     --------
@@ -203,7 +213,7 @@ def median_filter(
 
 
 def odd_frames(scores: Scores, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the odd number of frames that comes nearest to so many seconds, per label."""
+    """Convert lengths in seconds, one per label, to the nearest odd numbers of frames, the larger one if two are equally near."""
     lengths = np.diff(scores.edges)
     hop = float(np.median(lengths))
     if not np.allclose(lengths[1:-1], hop, rtol=0.1, atol=0):  # a tenth: edges in files are rounded
@@ -219,15 +229,15 @@ def to_events(scores: Scores, *, threshold: PerLabel = 0.5, inclusive: bool = Fa
 
     Parameters
     ----------
-    threshold : for all labels, one per label, or label -> threshold; compared as float32, like the scores. In a mapping, as
-        `dcasekit.metrics.thresholds` gives it, NaN says that there was nothing to choose by: never.
-    inclusive : whether a score equal to the threshold is enough. ``False`` (default): it must be strictly greater, as the DCASE 2023
-        task 4B baseline and sed_scores_eval have it; ``True``: as the DCASE 2018 task 4 baseline has it.
+    threshold : one for all labels, one per label, or label -> threshold; compared as float32, like the scores. A label whose threshold in
+        a mapping is NaN is never detected: `dcasekit.metrics.thresholds` gives NaN where it had nothing to choose a threshold by.
+    inclusive : whether a score equal to the threshold is enough. ``False`` (default): it must be strictly greater, as in the DCASE 2023
+        task 4B baseline and sed_scores_eval. ``True``: it is enough, as in the DCASE 2018 task 4 baseline.
 
     Returns
     -------
-    list of `Event`, sorted; the weight is the mean score inside, cut to [1e-6, 1], as 0 would be no event. Onsets and offsets are edges of
-    the scores.
+    list of `Event`, sorted by onset, offset and label. The weight is the mean score inside the event, clipped to [1e-6, 1], because a
+    weight of 0 means no event. Onsets and offsets, in seconds, are edges of the scores.
 
     Raises
     ------
@@ -258,7 +268,7 @@ def to_events(scores: Scores, *, threshold: PerLabel = 0.5, inclusive: bool = Fa
 
 
 def write_scores(path: PathLike, scores: Scores) -> Path:
-    """Write one clip's scores as TSV: ``onset offset label1 label2 ...``; every number reads back to the same float32."""
+    """Write one clip's scores as TSV: ``onset offset label1 label2 ...``; `read_scores` gives the same float32 values back."""
     table = [("onset", "offset", *scores.labels)]
     grid = [np.format_float_positional(edge, trim="-") for edge in scores.edges]
     for start, end, row in zip(grid, grid[1:], scores.values, strict=False):
@@ -271,8 +281,8 @@ def read_scores(path: PathLike) -> Scores:
 
     Raises
     ------
-    AnnotationError : no such header, a row that is not as many numbers, or a frame that does not begin where the one before ends; the
-        message gives file and line.
+    AnnotationError : the header is another, a row does not hold one number per column, or a frame does not begin where the one before
+        ends; the message names file and line.
     """
     (_, header), *rows = read_rows(path, error=AnnotationError) or [(1, [])]
     if header[:2] != ["onset", "offset"] or not rows:
@@ -321,11 +331,12 @@ def read_scores_folder(folder: PathLike) -> dict[str, Scores]:
 
     Returns
     -------
-    dict : clip id, the file's path below `folder` without its last suffix (``a.wav.tsv`` is ``a.wav``), -> scores; in the order of the ids.
+    dict : clip id -> scores, in the order of the ids. The id is the file's path below `folder` without its last suffix: ``a.wav.tsv`` holds
+        the scores of ``a.wav``.
 
     Raises
     ------
-    AnnotationError : no such folder, no score file in it, two of one clip, or `read_scores` refuses one.
+    AnnotationError : the folder does not exist or holds no score file, two files are of one clip, or `read_scores` refuses a file.
     """
     files = find_score_files(folder)
     if not files:
@@ -338,25 +349,26 @@ def read_scores_folder(folder: PathLike) -> dict[str, Scores]:
 
 
 def find_score_files(folder: PathLike) -> list[Path]:
-    """List the tables of a folder and the folders in it, but for hidden ones, in the order of their names without suffix."""
+    """List the .tsv and .csv files of a folder and the folders in it, without hidden ones, sorted by their paths without suffix."""
     found = (path for path in Path(folder).rglob("*") if path.suffix.lower() in {".tsv", ".csv"})
     shown = (path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
     return sorted(shown, key=lambda path: path.with_suffix("").as_posix())
 
 
 def read_durations(path: PathLike) -> dict[str, Seconds]:
-    """Read how long recordings last: ``filename duration``, tab or comma separated, with or without that header.
+    """Read the durations of recordings: ``filename duration`` in seconds, tab or comma separated, with or without that header.
 
     Names are kept as they are written, most often with ``.wav``; event lists are keyed by the same names. Clip ids of
     `read_scores_folder` mostly have no suffix: ``{name.removesuffix(".wav"): seconds for name, seconds in ...}`` matches the two.
 
     Returns
     -------
-    dict : file name -> seconds, in the order of the file; further columns are left out.
+    dict : file name -> seconds, in the order of the file; further columns are ignored.
 
     Raises
     ------
-    AnnotationError : a row has no duration that is finite and > 0, or a name comes twice; the message gives file and line.
+    AnnotationError : a row has no duration, or one that is not finite and above 0, or a name is listed twice; the message names file and
+        line.
     """
     found: dict[str, Seconds] = {}
     for index, (line, row) in enumerate(read_rows(path, error=AnnotationError)):

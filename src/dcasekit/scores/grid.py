@@ -23,17 +23,20 @@ _GAPS = "windows leave gaps, in which a model that predicts frames has no scores
 class Grid:
     """Where the frames and windows of one clip lie in time.
 
-    Frame t covers ``[t * hop, (t + 1) * hop)`` samples. Of the frames that were computed, those that begin behind the clip's end (a centred
-    transform gives one) are left out; the last one ends with the clip.
+    Frame t covers samples ``[t * hop, (t + 1) * hop)``. Computed frames that begin at or after the clip's end (a centred transform gives
+    one) are left out, and the last frame ends where the clip ends.
 
     Parameters
     ----------
-    computed : frames that the feature gave.
-    duration : seconds of the clip.
-    hop, sr : samples from frame to frame, and Hz.
-    window, step : frames of a window and from window to window; ``window=None``: the whole clip is one window.
-    least_real : a last window is kept if more than this share of its frames is real. What lies behind the last window kept is answered
-        for by that window's end. The first window is always kept.
+    computed : number of frames that the feature extractor computed.
+    duration : of the clip, in seconds.
+    hop : samples from one frame to the next.
+    sr : sampling rate in Hz.
+    window : length of a window in frames; ``None``: the whole clip is one window.
+    step : frames from the beginning of one window to that of the next.
+    least_real : share, in [0, 1]. A last window that reaches beyond the clip is kept if more than this share of its frames is real; the
+        others are filled up. If it is dropped, the frames behind the window before it are dropped too, and that window's last frame is
+        made longer, up to the clip's end. The first window is always kept.
 
     Examples
     --------
@@ -61,39 +64,39 @@ class Grid:
 
     @property
     def least_rest(self) -> int:
-        """Frames behind the last whole window from which on there is one more, which is filled up; the step, if there never is."""
+        """Least number of frames behind the last whole window for which one more window is cut and filled up; at most `step`."""
         window = self.window or self.computed
         least = math.floor(self.least_real * window + TIME_TOLERANCE) + 1  # real frames of that window
         return min(self.step, max(1, least + self.step - window))
 
     @cached_property
     def frames(self) -> int:
-        """Frames that are read, and answered for."""
+        """Number of frames that lie in windows: those that are read, and that get scores."""
         begun = max(1, min(self.computed, math.ceil(self._hops - TIME_TOLERANCE)))
         return begun if self.window is None else min(begun, self.starts[-1] + self.window)
 
     @property
     def length(self) -> int:
-        """Frames of a window."""
+        """Number of frames of a window."""
         return self.window or self.frames
 
     @cached_property
     def edges(self) -> NDArray[np.float64]:
-        """Borders of the frames in seconds: (frames + 1,)."""
+        """Borders of the frames in seconds: array (frames + 1,), float64."""
         return self._seconds(np.arange(self.frames + 1, dtype=np.float64))
 
     @cached_property
     def spans(self) -> NDArray[np.float64]:
-        """Borders in seconds, (windows + 1,), of the time that each window answers for.
+        """Borders, in seconds, of the span that each window's scores are for: array (windows + 1,), float64.
 
-        Where windows overlap, each answers for the time nearest to its centre, so that together they answer for the whole clip once: the
-        borders lie half-way between the centres of neighbours.
+        Where windows overlap, a window's span is the time that is nearest to its centre: the borders lie half-way between the centres of
+        neighbouring windows. So the spans cover the whole clip, without overlap.
         """
         centres = np.asarray(self.starts) + self.length / 2
         return self._seconds(np.concatenate([[0.0], (centres[1:] + centres[:-1]) / 2, [float(self.frames)]]))
 
     def real(self, start: int) -> int:
-        """Count the frames of the window that begins here which are the clip's own; the others are filled up."""
+        """Count the real frames of the window that begins at frame `start`: those that the clip has; the others are filled up."""
         return min(self.length, self.frames - start)
 
     def cut(self, frames: FloatArray) -> FloatArray:
@@ -101,33 +104,46 @@ class Grid:
         return np.stack([self.fill(frames[start : start + self.real(start)]) for start in self.starts])
 
     def fill(self, frames: FloatArray) -> FloatArray:
-        """Fill the real frames of a window (frames, dims) up to its length by reflection."""
+        """Pad the real frames of a window (frames, dims) to its full length, by reflection at its end."""
         missing = self.length - len(frames)
         return frames if missing <= 0 else np.pad(frames, ((0, missing), (0, 0)), mode="reflect")
 
     def target(self, clip: Clip, labels: Sequence[str], kind: Target) -> FloatArray:
-        """Draw what is known about the clip; NaN where nothing is.
+        """Return the targets of a clip as numbers in [0, 1]; NaN where it is not known what sounds.
+
+        Parameters
+        ----------
+        clip : whose tags or events are taken.
+        labels : the columns.
+        kind : what the targets are of, see below.
 
         Returns
         -------
-        array (windows, labels) : the clip's tags for each of its windows (``"clip"``), or what sounds in each window's span (``"window"``);
-            or (frames, labels) : what sounds in each frame (``"frame"``).
+        array (windows, labels), float32 : for ``"clip"`` the tags of the clip, the same for each of its windows; for ``"window"`` what
+            sounds in the span of each window, see `spans`.
+        array (frames, labels), float32 : for ``"frame"`` what sounds in each frame.
         """
         if kind == "clip":
             return np.repeat(clip_to_vector(clip, labels)[None], len(self.starts), axis=0)
         return events_to_roll(clip.events, labels, self.spans if kind == "window" else self.edges)
 
     def join(self, answers: FloatArray, labels: Sequence[str]) -> Scores:
-        """Join what a network answers for the windows to the clip's scores.
+        """Join a network's outputs for the windows to the scores of the clip.
 
         Parameters
         ----------
-        answers : (windows, labels), or (windows, steps, labels) where a network answers for each frame or for several frames at once; where
-            windows overlap, frames are averaged.
+        answers : (windows, labels), window-level: each window gives the scores of its span, see `spans`. Or (windows, steps, labels),
+            frame-level: each step is for one frame, or for several where the network reduces the time resolution; where windows overlap,
+            the scores of a frame are averaged.
+        labels : the columns.
+
+        Returns
+        -------
+        `Scores` with one row per window, or one row per frame.
 
         Raises
         ------
-        FeatureError : windows leave gaps between them that a network of frames cannot answer for, or are so short that it answers none.
+        FeatureError : the outputs are frame-level, and the windows leave gaps between them, or are so short that there is no step.
         """
         if answers.ndim == 2:
             return Scores(answers, self.spans, labels)
@@ -160,11 +176,13 @@ class Grid:
 
 
 class Joining:
-    """Join what a network answers for windows to scores while more windows come: in parts the same numbers as `Grid.join`.
+    """Join a network's outputs for windows to scores, part by part, while more windows come.
+
+    All parts together hold the same numbers as `Grid.join` gives for the whole recording.
 
     Parameters
     ----------
-    grid : of any recording, for its settings alone.
+    grid : the grid of any recording; only its hop, rate, window and step are used.
     labels : the columns.
     """
 
@@ -177,12 +195,13 @@ class Joining:
         self._framed: bool | None = None
 
     def add(self, answers: FloatArray, *, whole: bool = False) -> Scores | None:
-        """Take the answers for the next windows; return the scores that are final now, if any are.
+        """Take the outputs for the next windows; return the scores that have become final, or ``None`` if none have.
 
         Parameters
         ----------
         answers : as for `Grid.join`.
-        whole : whether these windows are known to hold real frames alone, so that the frames before the next window are final.
+        whole : whether these windows are known to hold only real frames, none that were filled up. Then the scores of all frames before
+            the next window are final.
         """
         self._take(answers)
         if self._framed is None or self._grid.window is None:
@@ -194,7 +213,7 @@ class Joining:
         return self._give(start + min(step, self._grid.length - 1) if whole else start, self._grid)
 
     def finish(self, grid: Grid) -> Scores | None:
-        """Return the rest, now that the grid of the recording is known."""
+        """Return the remaining scores, or ``None`` if there are none; `grid` is that of the recording, known when it has been read."""
         self._grid = grid
         return self._give(grid.frames if self._framed else self._windows, grid, last=True)
 

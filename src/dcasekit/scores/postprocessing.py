@@ -21,15 +21,16 @@ CONSTANT = 1e-6
 
 
 def average(found: Sequence[Scores]) -> Scores:
-    """Average what channels, crops or systems say about one clip, frame by frame.
+    """Average the scores of several channels, crops or systems for one clip, frame by frame.
 
     Parameters
     ----------
-    found : of the same labels; of the same frames, or of one frame each (crops), whose average is of the time from the first to the last.
+    found : scores with the same labels and the same frames; or with one frame each, as clip-level scores of crops have. The average of
+        these has one frame, from the earliest onset to the latest offset.
 
     Raises
     ------
-    AnnotationError : there are none, or labels or frames differ.
+    AnnotationError : there are no scores, or their labels or frames differ.
 
     Examples
     --------
@@ -47,15 +48,19 @@ def average(found: Sequence[Scores]) -> Scores:
 
 
 def to_tags(scores: Scores, *, threshold: PerLabel = 0.5, inclusive: bool = False) -> dict[str, float]:
-    """Say which labels a clip holds by its mean scores: label -> 1.0, those that it does not hold left out.
+    """Decide which labels a clip has: those whose mean score over time exceeds the threshold.
 
-    With the thresholds of `dcasekit.metrics.thresholds.best_f1` these are pseudo-labels, ``replace(clip, tags=to_tags(...))``. The
-    DCASE 2018 task 4 baseline makes them so, with ``inclusive=True``, and keeps clips without any.
+    With the thresholds of `dcasekit.metrics.thresholds.best_f1` the result serves as pseudo-labels: ``replace(clip, tags=to_tags(...))``.
+    The DCASE 2018 task 4 baseline makes its pseudo-labels in this way, with ``inclusive=True``, and also keeps clips that get no label.
 
     Parameters
     ----------
     threshold : see `dcasekit.scores.to_events`.
     inclusive : whether a score equal to the threshold is enough.
+
+    Returns
+    -------
+    dict : label -> 1.0 for the labels that the clip has; the others are left out.
 
     Examples
     --------
@@ -68,12 +73,12 @@ def to_tags(scores: Scores, *, threshold: PerLabel = 0.5, inclusive: bool = Fals
 
 
 def drop_short(events: Iterable[Event], *, seconds: Seconds | Mapping[str, Seconds]) -> list[Event]:
-    """Drop events shorter than this.
+    """Drop events that are shorter than a given duration.
 
     Parameters
     ----------
-    seconds : for all labels, or label -> seconds for every label of the events. An event that is a microsecond shorter stays: in binary
-        ``0.3 - 0.2 < 0.1``.
+    seconds : the least duration, one for all labels, or label -> seconds for every label of the events. Events that are shorter by up to a
+        microsecond are kept, because times are rounded: in floating point ``0.3 - 0.2 < 0.1``.
 
     Returns
     -------
@@ -81,7 +86,7 @@ def drop_short(events: Iterable[Event], *, seconds: Seconds | Mapping[str, Secon
 
     Raises
     ------
-    AnnotationError : a label has no seconds, or they are negative.
+    AnnotationError : a label has no duration, or it is negative.
 
     Examples
     --------
@@ -94,21 +99,21 @@ def drop_short(events: Iterable[Event], *, seconds: Seconds | Mapping[str, Secon
 
 
 def close_gaps(events: Iterable[Event], *, seconds: Seconds | Mapping[str, Seconds]) -> list[Event]:
-    """Join events of one label that follow each other by no more than this; those that touch or overlap, always.
+    """Join events of one label with short gaps between them; events that touch or overlap are always joined.
 
-    Close gaps before `drop_short`, as published systems do: the parts of a broken event may each be too short.
+    Call it before `drop_short`, as published systems do: each part of an interrupted event may be too short by itself.
 
     Parameters
     ----------
-    seconds : the longest gap that is closed; for all labels, or label -> seconds for every label of the events.
+    seconds : the longest gap that is closed, one for all labels, or label -> seconds for every label of the events.
 
     Returns
     -------
-    list of `Event`, sorted; what was joined has the largest of the weights.
+    list of `Event`, sorted; a joined event has the largest weight of its parts.
 
     Raises
     ------
-    AnnotationError : a label has no seconds, or they are negative.
+    AnnotationError : a label has no longest gap, or it is negative.
 
     Examples
     --------
@@ -142,11 +147,12 @@ def hysteresis(scores: Scores, *, high: PerLabel, low: PerLabel) -> list[Event]:
 
     Parameters
     ----------
-    high, low : thresholds for all labels, one per label, or label -> threshold, ``low <= high``; a score must be strictly greater.
+    high, low : thresholds, ``low <= high``; each is one for all labels, one per label, or label -> threshold. A score must be strictly
+        greater.
 
     Returns
     -------
-    list of `Event`, sorted; the weight is the mean score inside, cut to [0, 1].
+    list of `Event`, sorted; the weight is the mean score inside the event, clipped to [1e-6, 1], as in `to_events`.
 
     Raises
     ------
@@ -176,17 +182,18 @@ def hysteresis(scores: Scores, *, high: PerLabel, low: PerLabel) -> list[Event]:
 def dcase2023_4b_events(scores: Scores, *, threshold: PerLabel = 0.5) -> list[Event]:
     """Make events in whole seconds as the baseline of DCASE 2023 task 4B (soft labels, MAESTRO Real) does.
 
-    Runs of frames above the threshold; both ends rounded down to whole seconds; gaps of at most 0.1 s closed; what is then shorter than
-    0.1 s dropped. So a run that ends in the second it began in vanishes, and one of 0.4 s across a whole second becomes a second.
-    Its evaluation needs this to be reproduced: on frames of 0.2 s the segment-based F1 changes by several points.
+    It joins consecutive frames above the threshold, rounds onsets and offsets down to whole seconds, closes gaps of at most 0.1 s, and
+    drops what is then shorter than 0.1 s. So an event that ends within the second in which it began is lost, and an event of 0.4 s that
+    extends over the beginning of a second becomes one second long. The published results cannot be reproduced without this step: with
+    frames of 0.2 s it changes the segment-based F1 by several points.
 
     Parameters
     ----------
-    threshold : for all labels, one per label, or label -> threshold; a score must be strictly greater.
+    threshold : one for all labels, one per label, or label -> threshold; a score must be strictly greater.
 
     Returns
     -------
-    list of `Event`, sorted; the weight is the largest mean score of the runs in it.
+    list of `Event`, sorted; the weight is the largest of the mean scores of the parts that were joined.
 
     Examples
     --------
@@ -207,35 +214,38 @@ def csebbs(
     merge_threshold_abs: PerLabel = 0.2,
     merge_threshold_rel: PerLabel = 2.0,
 ) -> list[Event]:
-    """Find sound event bounding boxes by change detection: events whose extent does not depend on a threshold.
+    """Find sound event bounding boxes (cSEBBs) by change detection: events whose onsets and offsets do not depend on a threshold.
 
-    A step filter (the mean score of the half window after a frame border less that of the half before it; 0 beyond the ends) says how
-    the score changes at each border. Where it rises, the steepest border is an onset; where it falls, the steepest is an offset. Between
-    onset and offset lies a box, its confidence the mean score inside. Then gaps between boxes are closed, the shallowest first, as long
-    as one is shallow: its mean score below that of the surer of its neighbours by no more than both thresholds allow. Those boxes whose
-    weight exceeds a threshold are the detections.
+    A step filter measures how the score changes at each border between frames: the mean score in the half window after the border, minus
+    that in the half window before it; beyond the ends of the clip the score counts as 0. Wherever the score rises, the border of steepest
+    rise is an onset; wherever it falls, the border of steepest fall is an offset. A box reaches from an onset to the next offset, and its
+    confidence is the mean score inside. Then gaps between boxes of a label are closed, the shallowest first, as long as the gap's mean
+    score is close enough, by both thresholds below, to the higher confidence of the two boxes beside it. The boxes whose weight exceeds a
+    decision threshold are the detections.
 
-    Source: J. Ebbers, F. Germain, G. Wichern, J. Le Roux, "Sound Event Bounding Boxes", Interspeech 2024 (arXiv 2406.04212). Written from
-    the idea; which gap goes first and what it is compared with are ours, so tune the settings anew instead of copying those of another
-    implementation.
+    Source: J. Ebbers, F. Germain, G. Wichern, J. Le Roux, "Sound Event Bounding Boxes", Interspeech 2024 (arXiv 2406.04212). This is not a
+    port of the authors' code: the order in which gaps are closed, and what a gap is compared with, are dcasekit's own. So tune the
+    settings, and do not copy those of another implementation.
 
     Parameters
     ----------
     scores : values in [0, 1].
-    step_filter_length : seconds of the whole filter, > 0; shorter sees shorter events and more noise.
-    merge_threshold_abs : by how much a neighbour's confidence may exceed the gap's mean score, >= 0.
-    merge_threshold_rel : how many times the gap's mean score a neighbour's confidence may be, >= 1. A gap is closed if it passes both:
-        0 or 1 keeps the gaps, 1 and infinity close them all.
+    step_filter_length : length of the whole filter in seconds, above 0. A shorter filter finds shorter events, and more noise.
+    merge_threshold_abs : the largest difference between the confidence of the box and the mean score of the gap, at least 0. With 0 only
+        gaps without any depth are closed.
+    merge_threshold_rel : the largest ratio of the confidence of the box to the mean score of the gap, at least 1. With 1 only gaps without
+        any depth are closed; with infinity, and ``merge_threshold_abs=1``, all gaps are.
 
-    Each is for all labels, one per label, or label -> setting. The defaults suit clips of 10 s; choose them per label on validation data.
+    Each setting is one number for all labels, one per label, or label -> number. The defaults suit clips of 10 s; tune them per label on
+    validation data.
 
     Returns
     -------
-    list of `Event`, sorted; boxes of one label do not touch. `boxes_to_scores` makes scores of them.
+    list of `Event`, sorted; the weight is the confidence. Boxes of one label do not touch. `boxes_to_scores` turns them into scores.
 
     Raises
     ------
-    AnnotationError : a score outside [0, 1], a setting outside its domain, or a label without one.
+    AnnotationError : a score lies outside [0, 1], a setting outside its range, or a label has no setting.
 
     Examples
     --------
@@ -297,21 +307,21 @@ def _means(times: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np
 
 
 def boxes_to_scores(boxes: Iterable[Event], labels: Sequence[str], edges: ArrayLike) -> Scores:
-    """Draw boxes on a time grid as scores, so that they can be judged at all thresholds (PSDS).
+    """Turn bounding boxes into frame-level scores, so that they can be evaluated at all thresholds (PSDS).
 
-    On the grid they were found on, the boxes of `csebbs` come back exactly: `to_events` at any threshold gives those whose weight, as
-    float32, exceeds it. Scores cannot keep touching boxes of one label apart: below both weights they are one event. Where boxes of a
-    label overlap, or lie in one frame, the largest weight stands.
+    With the edges of the scores that the boxes of `csebbs` were found in, nothing is lost: `to_events` at any threshold gives exactly the
+    boxes whose weight, as float32, exceeds it. Boxes of one label that touch become one event at thresholds below both weights. Where
+    boxes of a label overlap, or share a frame, the largest weight counts.
 
     Parameters
     ----------
     boxes : events whose weight is a confidence.
     labels : the columns.
-    edges : (frames + 1,) seconds, ascending, such as the edges of the scores the boxes were found in.
+    edges : (frames + 1,), seconds, ascending, such as the edges of the scores in which the boxes were found.
 
     Raises
     ------
-    AnnotationError : a box has another label.
+    AnnotationError : the label of a box is not among `labels`.
 
     Examples
     --------
@@ -322,5 +332,5 @@ def boxes_to_scores(boxes: Iterable[Event], labels: Sequence[str], edges: ArrayL
 
 
 def csebbs_scores(scores: Scores, **settings: PerLabel) -> Scores:
-    """Return the boxes that `csebbs` finds as scores on the same frames, which can be judged at all thresholds; settings as there."""
+    """Find bounding boxes by `csebbs`, with its settings, and return them as scores on the same frames, see `boxes_to_scores`."""
     return boxes_to_scores(csebbs(scores, **settings), scores.labels, scores.edges)

@@ -26,15 +26,19 @@ _ENOUGH = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """How events are found in scores.
+    """How events are found in scores: the post-processing and its settings.
 
     Parameters
     ----------
-    threshold : see `to_events`.
-    post : what comes before it: ``"median"``, a median filter of `seconds`; ``"cssebbs"``, sound event bounding boxes, see
-        `dcasekit.scores.postprocessing.csebbs`; ``None``: nothing.
-    seconds : of the median filter.
-    min_duration : shorter events are dropped.
+    threshold : see `dcasekit.scores.to_events`.
+    post : the step before the threshold. ``"median"``: a median filter with zeros beyond the ends, as long as `seconds`; ``"cssebbs"``:
+        sound event bounding boxes with default settings, see `dcasekit.scores.postprocessing.csebbs`; ``None``: none.
+    seconds : length of the median filter in seconds, above 0; used only where ``post="median"``.
+    min_duration : seconds, at least 0; shorter events are dropped. 0: none are.
+
+    Raises
+    ------
+    AnnotationError : a setting is none of these.
     """
 
     threshold: PerLabel = 0.5
@@ -51,11 +55,11 @@ class Finding:
             )
 
     def find(self, parts: Iterable[Scores]) -> Iterator[Event]:
-        """Yield the events of a recording, sorted, as soon as no earlier one can follow.
+        """Yield the events of a recording, sorted, each as soon as no event that sorts before it can still follow.
 
         Parameters
         ----------
-        parts : of its scores, in order.
+        parts : the scores of consecutive parts of the recording, in order.
         """
         events = _boxes(parts, self.threshold) if self.post == "cssebbs" else _runs(self._smoothed(parts), self.threshold)
         for event in events:
@@ -66,11 +70,16 @@ class Finding:
 
 
 class RunningEvents:
-    """The events of scores that come part by part: those of `to_events`, each given when it is over.
+    """Find events in scores that come part by part: the events of `to_events`, each returned when it has ended.
 
     Parameters
     ----------
-    threshold : see `to_events`.
+    threshold : see `dcasekit.scores.to_events`.
+
+    Attributes
+    ----------
+    labels : of the scores that came last; empty before the first.
+    now : the end of the scores that came last, in seconds.
     """
 
     def __init__(self, threshold: PerLabel = 0.5) -> None:
@@ -80,7 +89,7 @@ class RunningEvents:
         self.now: Seconds = 0.0  # where the scores end
 
     def add(self, scores: Scores) -> list[Event]:
-        """Take the next scores; return the events that are over."""
+        """Take the next scores; return the events that have ended, sorted."""
         self.labels, self.now = scores.labels, float(scores.edges[-1])
         active = scores.values > limits(self._threshold, scores.labels)
         over: list[Event] = []
@@ -105,12 +114,12 @@ class RunningEvents:
         return Event(onset, offset, self.labels[column], min(max(total / frames, LEAST_WEIGHT), 1.0))
 
     def finish(self) -> list[Event]:
-        """End the events that still go on."""
+        """End the events that still go on, at `now`, and return them, sorted."""
         return sorted(self._close(column, self.now) for column in list(self._open))
 
     @property
     def going_on(self) -> dict[str, Seconds]:
-        """Label -> onset of the events that are not over."""
+        """Label -> onset, in seconds, of the events that have not ended yet."""
         return {self.labels[column]: onset for column, (onset, _, _) in self._open.items()}
 
 
@@ -126,11 +135,16 @@ def _runs(parts: Iterable[Scores], threshold: PerLabel) -> Iterator[Event]:
 
 
 def running_median(parts: Iterable[Scores], *, seconds: PerLabel) -> Iterator[Scores]:
-    """Smooth scores part by part as `median_filter` does, with zeros beyond the ends; yield as many frames in all.
+    """Smooth scores part by part as `median_filter` does with ``pad="zero"``.
 
     Parameters
     ----------
-    seconds : of the window; see `median_filter`.
+    parts : the scores of consecutive parts of a recording, in order.
+    seconds : length of the window in seconds, see `dcasekit.scores.median_filter`.
+
+    Yields
+    ------
+    `Scores` of consecutive parts, later than they came by half a window and cut elsewhere; together they have the same frames.
     """
     values, edges = np.zeros((0, 0), np.float32), np.zeros(0)
     labels: tuple[str, ...] = ()
@@ -188,7 +202,12 @@ def _sure(scores: Scores, threshold: PerLabel) -> list[Event]:
 
 
 class RunningPool:
-    """What a whole recording holds, of scores that come part by part: see `dcasekit.scores.pool`."""
+    """Pool scores that come part by part to clip-level scores.
+
+    Parameters
+    ----------
+    how : ``"mean"`` or ``"max"``, see `dcasekit.scores.pool`.
+    """
 
     def __init__(self, how: Literal["mean", "max"] = "mean") -> None:
         self._how, self._values, self._seconds = how, np.zeros(0), 0.0
@@ -207,13 +226,18 @@ class RunningPool:
         self.labels = scores.labels
 
     def top(self, n: int) -> list[tuple[str, float]]:
-        """Return the `n` labels of highest score, the highest first."""
+        """Return the `n` labels with the highest pooled scores so far, and these scores, the highest first."""
         pooled = self._values if self._how == "max" else self._values / self._seconds
         return [(self.labels[k], float(np.float32(pooled[k]))) for k in np.argsort(-pooled.astype(np.float32), kind="stable")[:n]]
 
 
 class RunningOverview:
-    """A recording's scores in about a thousand columns, however long it is: the highest in each."""
+    """Summarise the scores of a recording of any length for a picture, by the largest score of each label in equal stretches of frames.
+
+    Parameters
+    ----------
+    columns : a recording with more frames than twice this gets from `columns` to twice as many stretches.
+    """
 
     def __init__(self, columns: int = 1000) -> None:
         self._columns, self._group = columns, 1  # rows of a column
@@ -241,7 +265,7 @@ class RunningOverview:
             self._edges, self._group = self._edges[::2], 2 * self._group
 
     def scores(self) -> Scores:
-        """Return what came so far."""
+        """Return the summary of what came so far; each frame is one stretch."""
         values, edges = self._values, self._edges
         if len(self._rest):
             values, edges = np.concatenate([values, self._rest.max(axis=0, keepdims=True)]), [*edges, float(self._starts[0])]
@@ -249,7 +273,7 @@ class RunningOverview:
 
 
 def watched(parts: Iterable[Scores], watchers: Sequence[object]) -> Iterator[Scores]:
-    """Pass scores on, and show each part to those who want to see it: objects with a method ``add``."""
+    """Yield the scores unchanged, after each part was given to the method ``add`` of every watcher, such as a `RunningPool`."""
     for part in parts:
         for watcher in watchers:
             watcher.add(part)  # type: ignore[attr-defined]
