@@ -19,7 +19,7 @@ class Batch:
     Parameters
     ----------
     x : (windows, frames, dims), float32, finite.
-    y : (windows, labels), or (windows, frames, labels) where the target is ``"frame"``; also NaN for frames that were filled up.
+    y : (windows, labels), or (windows, frames, labels) where the target is ``"frame"``; also NaN in frames that were filled up.
     mask : (windows, frames), bool; False where frames were filled up by reflection.
     clips : for each window, the id of the clip that it comes from.
     tags : (windows, labels), the tags of the clip that each window comes from, so that a network can learn both from a clip's tags and from

@@ -62,7 +62,7 @@ class DataGenerator:
     buffer : number of windows shuffled in memory, for storage that reads slowly at random places, such as network storage: an epoch reads
         shards of an eighth of the buffer in random order, and draws windows from the buffer. ``None``: windows are drawn from all, and each
         is read by itself.
-    waveforms : `RawAudio` with the hop, rate and resampler of `features`, extracted in their stead. Batches then hold samples, and a PyTorch
+    waveforms : `RawAudio` with the hop, rate and resampler of `features`, extracted in their stead. Batches then hold samples; a PyTorch
         model computes features, scaler and augmentation on its device in every step, with the same results. For prediction and evaluation
         features are computed here.
 
