@@ -18,11 +18,11 @@ Record = dict[str, float]
 
 
 class Backend(ABC):
-    """What is asked of a network by its container. A new backend writes these; one without layers leaves out the last three.
+    """What a container asks of its network. A new backend implements these methods; one without layers leaves out the last three.
 
     Attributes
     ----------
-    labels, task, shape : what it answers, and the (frames, dims) of a window; set by `build`.
+    labels, task, shape : names of the outputs, what they mean, and the (frames, dims) of a window; set by `build`.
     """
 
     labels: tuple[str, ...]
@@ -36,13 +36,21 @@ class Backend(ABC):
         Parameters
         ----------
         shape : (frames, dims) of a window.
-        labels : names of the outputs.
+        labels : names of the outputs, in order.
         task : what the outputs mean: classification ends in a softmax, tagging and detection in sigmoids.
-        seed : of the weights.
+        seed : seed of the initial weights.
+
+        Returns
+        -------
+        this model.
+
+        Raises
+        ------
+        ModelError : a network with these settings cannot be built for this shape.
         """
 
     def build_heads(self, heads: Mapping[Task, Head], *, seed: int = 0) -> Self:
-        """Make the network with a head for each task, with new weights."""
+        """Make the network with a head for each task, with new weights; return this model."""
         del seed
         raise ModelError(
             f"{type(self).__name__} has one head, for one task; {', '.join(heads)} learned together need a PyTorch model such as DcaseNet"
@@ -50,45 +58,47 @@ class Backend(ABC):
 
     @abstractmethod
     def fit(self, data: Data | Together, validation: Any, training: Training, *, frozen: Sequence[str] | None = None) -> list[Record]:
-        """Train the network from the weights it has; return one record per epoch. A backend's part of `train` and `fine_tune`.
+        """Train the network from its present weights; return one record per epoch. A backend's part of `train` and `fine_tune`.
 
         Parameters
         ----------
-        validation : data, or a function of the model that gives numbers by name; ``None``: nothing.
-        frozen : names of the weights, as `weights` has them, that stay as they are, running statistics included. ``None``: none, and all
-            weights are new, so that a checkpoint of `training` on these data can be taken up; else only one of the same start can.
+        data : what to train on.
+        validation : data, or a function that takes the model and returns numbers by name; ``None``: no validation.
+        training : the settings.
+        frozen : names in `weights` of those that are frozen, running statistics included. ``None``: all weights are new and none is frozen;
+            a checkpoint in ``training.resume`` is continued only if it began so, too, or else with the same weights.
         """
 
     @abstractmethod
     def answer(self, windows: FloatArray) -> FloatArray:
-        """Answer windows (windows, frames, dims) with probabilities (windows, labels) or (windows, frames, labels)."""
+        """Return probabilities (windows, labels) or (windows, frames, labels), float32, for windows (windows, frames, dims)."""
 
     @abstractmethod
     def weights(self) -> Weights:
-        """Return all that was learned, as arrays."""
+        """Return all weights, running statistics included, as arrays: name -> array."""
 
     @abstractmethod
     def set_weights(self, weights: Weights) -> None:
-        """Take over what `weights` gave; refuse names or shapes that do not fit."""
+        """Load weights as `weights` returns them; names or shapes that do not fit raise ModelError."""
 
     @abstractmethod
     def cost(self) -> dict[str, int]:
-        """Count ``parameters`` (trainable), and ``macs``, multiply-accumulates for one window."""
+        """Count the trainable ``parameters``, and ``macs``, the multiply-accumulates for one window."""
 
     def layers(self) -> dict[str, tuple[int, ...]]:
-        """Name the layers whose outputs `ModelContainer.embed` can give, with the shape of that output for one window.
+        """Return the layers whose outputs `ModelContainer.embed` can return: name -> shape of the output for one window.
 
-        They stand in the order of the forward pass: a layer comes after those inside it; one that is used several times counts with its
-        last use.
+        They are in the order of the forward pass. A layer comes after the layers inside it; one that is used several times is placed by
+        its last use.
         """
         raise ModelError(f"{type(self).__name__} has no layers: there is nothing inside to look at or to keep; call train() on new data")
 
     def activations(self, windows: FloatArray, layer: str) -> FloatArray:
-        """Return the output of a layer of `layers` for windows (windows, frames, dims): (windows, ...), float32."""
+        """Return the output (windows, ...), float32, of a layer in `layers` for windows (windows, frames, dims)."""
         raise ModelError(f"{type(self).__name__} has no layer {layer!r}")
 
     def weights_until(self, layer: str) -> tuple[str, ...]:
-        """Name the weights that the forward pass has used when a layer of `layers` is done."""
+        """Name the weights that the forward pass uses up to and including a layer in `layers`."""
         raise ModelError(f"{type(self).__name__} has no layer {layer!r}")
 
     def _allocate(

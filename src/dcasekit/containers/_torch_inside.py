@@ -25,15 +25,15 @@ class TorchInside(ModelContainer):
         self.network: nn.Module | None = None
 
     def layers(self) -> dict[str, tuple[int, ...]]:
-        """Name the modules that give a tensor with the windows as its first axis; see `Backend.layers`."""
+        """Return the modules that output a tensor whose first axis is the windows: name -> shape; see `Backend.layers`."""
         return layer_shapes(self._need(), *(next(self._parts(np.zeros((count, *self.shape), np.float32))) for count in (2, 3)))
 
     def activations(self, windows: FloatArray, layer: str) -> FloatArray:
-        """Return what a module gives for windows; see `Backend.activations`."""
+        """Return the output of a module for windows; see `Backend.activations`."""
         return np.concatenate([layer_output(self._need(), part, layer).float().cpu().numpy() for part in self._parts(windows)])
 
     def weights_until(self, layer: str) -> tuple[str, ...]:
-        """Name the tensors of the modules that are done when a layer is."""
+        """Name the weights of all modules that the forward pass uses up to and including a layer; see `Backend.weights_until`."""
         return weights_until(self._need(), next(self._parts(np.zeros((2, *self.shape), np.float32))), layer)
 
     def cost(self) -> dict[str, int]:

@@ -23,16 +23,17 @@ _LOSSES: Mapping[str, Callable[..., Tensor]] = {
 
 
 class Part:
-    """The batch of one source, on the device.
+    """The batch of one source of data, on the device that trains.
 
     Attributes
     ----------
-    x : (windows, frames, dims).
-    y : (windows, labels) or (windows, frames, labels); NaN where nothing is known.
-    mask : (windows, frames); False where frames were filled up.
-    tags : (windows, labels): what is known of the whole clips; NaN where nothing is.
+    x : windows (windows, frames, dims).
+    y : targets (windows, labels) or (windows, frames, labels); NaN: unknown.
+    mask : (windows, frames); False for frames that only fill up a window.
+    tags : (windows, labels), tags of the whole clips; NaN: unknown.
     clips : id of each window's clip.
-    task : of the source, and so of the head that answers.
+    task : task of the source, whose head answers.
+    known : number of known targets.
     complete : whether y holds no NaN.
     """
 
@@ -56,17 +57,19 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A step of training. Of several processes, see `Processes`, each sees it whole; they share the work of `answer`.
+    """A step of training, as an objective sees it.
+
+    If several processes train together, each of them sees the whole step, and they share the work of `answer`.
 
     Attributes
     ----------
-    network : that learns; called as ``network(x)``, with several heads as ``network(x, task)``, it gives logits.
-    batches : the sources' parts by name; of one source alone under ``""``.
-    number : steps taken before this one, of the whole training.
-    steps : steps of an epoch.
-    epoch : epochs before this one.
-    rng : for whatever is random; the same in a resumed run and in every process.
-    training : all settings.
+    network : the network that is trained; ``network(x)``, with several heads ``network(x, task)``, returns logits.
+    batches : name of the source -> its `Part`; a single source has the name ``""``.
+    number : number of steps taken before this one, since the start of training.
+    steps : number of steps in an epoch.
+    epoch : number of epochs before this one.
+    rng : generator for everything random; it is the same in a resumed run and in every process.
+    training : all settings of training.
     """
 
     network: nn.Module
@@ -84,18 +87,20 @@ class Step:
 
     @property
     def teacher(self) -> nn.Module:
-        """The network with the running average of its weights so far; its batch statistics are its own. It asks for ``average``."""
+        """The network with the running average of its weights; its batch statistics are its own. Training needs ``average``."""
         return self.find_teacher()
 
     def answer(self, part: Part, x: Tensor | None = None, *, network: nn.Module | None = None) -> Tensor:
-        """Return the logits (windows, labels) or (windows, frames, labels) for a part's windows, or for others of its kind.
+        """Return the logits (windows, labels) or (windows, frames, labels) for the windows of a part.
 
-        A network that pools its frames itself, see `answer_both`, gives those of whole windows where the part's targets are of these.
+        If the targets of the part are for whole windows, and the network pools its frames itself (see `answer_both`), these are the logits
+        of whole windows.
 
         Parameters
         ----------
-        x : instead of the part's own windows.
-        network : instead of the one that learns, such as `teacher`.
+        part : batch of a source.
+        x : windows (windows, frames, dims) to use instead of those of the part.
+        network : network to use instead of the one that is trained, such as `teacher`.
         """
         network = network or self.network
         if part.y.ndim == 2 and hasattr(network, "answer_both"):
@@ -103,11 +108,11 @@ class Step:
         return self._answer(part, x, network)
 
     def answer_both(self, part: Part, x: Tensor | None = None, *, network: nn.Module | None = None) -> tuple[Tensor | None, Tensor]:
-        """Return the logits of frames (windows, frames, labels) and of whole windows (windows, labels), in one pass.
+        """Return the logits of frames (windows, frames, labels) and of whole windows (windows, labels), from one forward pass.
 
-        A network that pools its frames in a way of its own has a method of this name, which takes what its ``forward`` takes and gives
-        both. Of any other network a window's answer is the mean of its frames' answers, or all there is: then frames are ``None``.
-        Parameters as of `answer`.
+        A network that pools its frames in its own way has a method with this name, which takes what ``forward`` takes and returns both. For
+        any other network with frame-level outputs, the probability of a window is the mean over its frames. For a network that only
+        answers whole windows, the logits of frames are ``None``. The parameters are those of `answer`.
         """
         network = network or self.network
         own: Callable[..., tuple[Tensor, Tensor]] | None = getattr(network, "answer_both", None)
@@ -118,7 +123,7 @@ class Step:
         return (None, logits) if logits.ndim == 2 else (logits, pool_logits(logits, self.losses[part.task]))
 
     def probabilities(self, logits: Tensor, part: Part) -> Tensor:
-        """Return what a part's logits say, as its loss takes them: probabilities, or the answers of a network that gives these."""
+        """Return the probabilities of a part's logits; the outputs of a network without activation are returned as they are."""
         loss = self.losses[part.task]
         if loss == "mse of answers":
             return logits
@@ -140,7 +145,14 @@ class Step:
         return logits.float()
 
     def loss(self, logits: Tensor, part: Part, y: Tensor | None = None) -> Tensor:
-        """Return the mean loss of logits over what is known of a part's targets, or of others of its kind; a zero if nothing is."""
+        """Return the mean loss of logits over the known targets; 0 if none is known.
+
+        Parameters
+        ----------
+        logits : as `answer` returns them.
+        part : batch of a source, whose task decides the loss.
+        y : targets to use instead of those of the part, of the same shape.
+        """
         complete, target = part.complete, part.y if y is None else y
         if logits.ndim == target.ndim == 3:
             target = pool_targets(target, logits.shape[1])

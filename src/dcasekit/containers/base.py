@@ -50,18 +50,18 @@ _FROM_DATA = {
 class ModelContainer(Settings, Calibrating, Backend):
     """A trainable map from windows of features to scores.
 
-    A model's constructor stores the settings of its architecture; the shape of its input, its labels and task come from the data it is
-    trained on (or from `build`).
+    The constructor stores the settings of the architecture only. The shape of the input, the labels and the task come from the data that
+    the model is trained on, or from `build`.
 
     Attributes
     ----------
-    labels, task, shape : what it answers, and the (frames, dims) of a window; set by `build`.
-    features, scaler : the front end it was trained with; it travels with the model.
-    history : one record per epoch.
-    calibration : what `calibrate` fitted; answers are mapped by it.
-    heads : task -> `Head`, of a network with several; the first is what `labels`, `task`, `shape`, `features` and `scaler` are of.
-    kept : monitor -> weights of the epoch that it found best, after training with several monitors; for `set_weights`.
-    published_front_end : name of the preset of features the network was published with, see `FeatureExtractor.preset`; ``None``: none.
+    labels, task, shape : names of the outputs, what they mean, and the (frames, dims) of a window; set by `build`.
+    features, scaler : the front end that made the training data; it is saved with the model. ``None`` after training on arrays.
+    history : one record per epoch, as `train` returns.
+    calibration : what `calibrate` fitted, applied to all answers; ``None``: not calibrated.
+    heads : task -> `Head`, of a network with several heads; `labels`, `task`, `shape`, `features` and `scaler` are those of the first.
+    kept : monitor -> weights of its best epoch, after training with several monitors; `set_weights` takes them.
+    published_front_end : preset of features that the network was published with, see `FeatureExtractor.preset`; ``None``: there is none.
     """
 
     published_front_end: ClassVar[str | None] = None
@@ -82,20 +82,20 @@ class ModelContainer(Settings, Calibrating, Backend):
         self.calibration = None
 
     def train(self, data: Any, validation: Any = None, **settings: Any) -> list[Record]:
-        """Train on data, from new weights; in several processes started by ``torchrun``, each answers its part of every batch.
+        """Train from new weights. Processes that ``torchrun`` started share the work of every batch.
 
         Parameters
         ----------
-        data : a `DataGenerator`, ``(X, Y)`` as its `get_data` gives, or several generators, `Together`; those of different tasks are
-            learned by a head each.
-        validation : a `DataGenerator` or ``(X, Y)`` to choose the best epoch with; its weights are kept. Or a function of the model that
-            gives numbers by name, measured its own way. ``None``: the last epoch's weights are kept.
-        **settings : see `Training`, which lists all of them with their defaults and refuses any other.
+        data : a `DataGenerator`; arrays ``(X, Y)`` as its `get_data` returns; or several generators as a `Together`, in which each task
+            gets a head of its own.
+        validation : a `DataGenerator` or ``(X, Y)``; the weights of the epoch that is best on it are kept. Or a function that takes the
+            model and returns numbers by name. ``None``: the weights of the last epoch are kept.
+        **settings : fields of `Training`; any other keyword is refused.
 
         Returns
         -------
-        list of dict : per epoch ``epoch``, ``loss``, ``learning_rate``, ``seconds``, and with validation ``val_loss`` and the task's main
-        number, or the function's numbers after ``val_``. Also kept as ``history``.
+        list of dict : for each epoch ``epoch``, ``loss``, ``learning_rate``, ``seconds``; with validation data also ``val_loss`` and the
+        main number of the task, or the function's numbers, their names starting with ``val_``. It is also kept as ``history``.
         """
         training = Training.of(settings)
         source = data if isinstance(data, Together) else source_of(data)
@@ -122,25 +122,25 @@ class ModelContainer(Settings, Calibrating, Backend):
         head: Literal["new", "same"] = "new",
         **settings: Any,
     ) -> list[Record]:
-        """Train on other data from the weights there are, with a new head: the weights whose number depends on the labels.
+        """Train the present weights on other data, with a new head: all weights whose shape depends on the number of labels.
 
         Parameters
         ----------
-        data, validation : as for `train`. A `DataGenerator` must have the features of the model, and its scaler or none; its windows may
-            be shorter or longer if the network takes any.
-        labels : of the columns of Y; ``None``: as for `train`.
-        freeze : what stays as it is, batch normalisation's running statistics included: ``"all"`` but the head, ``"none"``, or a layer of
-            `layers`: all that the forward pass has used when this layer is done.
-        head : ``"same"`` goes on with the head there is, for data of the model's own labels.
-        **settings : see `Training`.
+        data, validation : as for `train`. A `DataGenerator` must have the model's features, and the model's scaler or none; its windows may
+            have another length if the network takes any.
+        labels : names of the columns of Y, if data are arrays; ``None``: as for `train`.
+        freeze : which weights are frozen, with the running statistics of batch normalisation: ``"all"`` but those of the head, ``"none"``,
+            or the name of a layer in `layers`: all weights that the forward pass uses up to and including this layer.
+        head : ``"new"``, or ``"same"`` to keep the present head, if the data have the model's labels.
+        **settings : fields of `Training`.
 
         Returns
         -------
-        list of dict : as of `train`; also kept as ``history``.
+        list of dict : as `train` returns; also kept as ``history``.
 
         Raises
         ------
-        ModelError : the data do not fit the model, or there is no such layer; the model is as before.
+        ModelError : the data do not fit the model, or there is no such layer; the model stays as it was.
         """
         training = Training.of(settings)
         self._need_network()
@@ -172,20 +172,20 @@ class ModelContainer(Settings, Calibrating, Backend):
 
         Parameters
         ----------
-        data : a `DataGenerator`, an array X, a list of arrays, or a list of audio files or of clips, whose channels then count.
+        data : a `DataGenerator`, an array X, a list of arrays, a list of audio files, or a list of `Clip` (its channel is then used).
 
         Returns
         -------
-        list of `Scores`, one per clip: one row per window, or per frame if the network answers frames.
+        list of `Scores`, one per clip: a row per window, or per frame if the network has frame-level outputs.
 
         Raises
         ------
-        DcasekitError : a clip cannot be read or answered; `predict_each` goes on with the others.
+        DcasekitError : a clip cannot be read or scored; `predict_each` continues with the other clips instead.
         """
         return [_checked(found) for _, found in self.predict_each(data)]
 
     def predict_each(self, data: Any) -> Iterator[tuple[str, Scores | DcasekitError]]:
-        """Score clips one by one, as they are read, in flat memory; what goes wrong with one stops no other.
+        """Score clips one by one, as they are read; memory does not grow with their number, and a faulty clip does not stop the others.
 
         Parameters
         ----------
@@ -193,7 +193,7 @@ class ModelContainer(Settings, Calibrating, Backend):
 
         Yields
         ------
-        id of the clip, or path of the file, and its `Scores`, or what is wrong with it; in order.
+        id of the clip, or path of the file, and its `Scores`, or the error if it could not be scored; in the order of the data.
         """
         self._need_network()
         for clip, found in answer_clips(self._clips(data), self._answer, size=self._bytes_at_once):
@@ -203,16 +203,16 @@ class ModelContainer(Settings, Calibrating, Backend):
                 yield clip.name, type(error)(f"{clip.name}: {error}")
 
     def embed(self, layer: str, data: Any) -> list[FloatArray]:
-        """Return what a layer gives for clips.
+        """Return the output of a layer for clips.
 
         Parameters
         ----------
-        layer : one of `layers`.
+        layer : a name in `layers`.
         data : as for `predict`.
 
         Returns
         -------
-        list of arrays (windows, ...), one per clip.
+        list of arrays (windows, ...), one per clip; the other axes are those of the layer, see `layers`.
         """
         self._need_network()
         self._need_layer(layer)
@@ -220,9 +220,9 @@ class ModelContainer(Settings, Calibrating, Backend):
         return [_checked(name_clip(clip.name, found) if isinstance(found, Exception) else found) for clip, found in looked]
 
     def evaluate(self, data: Any) -> Results:
-        """Score clips and compare with the truth: a `DataGenerator`, or ``(X, Y)``.
+        """Score clips and compare the scores with the truth of a `DataGenerator` or of ``(X, Y)``.
 
-        Data may know fewer labels than the model; see `results_of` for what becomes of the others.
+        If the data lack some labels of the model, answering these is wrong in classification; in tagging and detection they are ignored.
         """
         self._need_network()
         if isinstance(data, DataGenerator) and data.task != self.task and data.task in self.heads:
@@ -231,43 +231,43 @@ class ModelContainer(Settings, Calibrating, Backend):
         return results_of(source, self.labels, self.task, self.predict(source))
 
     def head(self, task: Task) -> Self:
-        """Return a model of one task alone, a copy, with the weights that this head uses."""
+        """Return a copy of the model for one task only, with the weights that the head of this task uses."""
         raise ModelError(f"this {type(self).__name__} has one head, for {self.task}; {task} needs a model of its own")
 
     def save(self, folder: PathLike, *, half: bool = False) -> Path:
-        """Write ``model.json`` and ``weights.safetensors``; nothing in them can run code. `load` reads them again.
+        """Write ``model.json`` and ``weights.safetensors`` into a folder; neither file can run code. `load` reads them.
 
-        With `half`, the weights are rounded to float16: half the size, and answers that differ a little; test the model that is loaded.
+        With `half`, weights are rounded to float16: half the size, but slightly different scores, so evaluate the loaded model.
 
         Raises
         ------
-        ModelError : there is no network, or `load` would refuse what would be written; the message says how to mend it.
-        StorageError : a file of one of these names is there, and dcasekit did not write it.
+        ModelError : there is no network, or `load` would refuse the files; the message says how to correct it.
+        StorageError : the folder holds a file with one of these names that dcasekit did not write.
         """
         self._need_network()
         return write_model(self, Path(folder), half=half)
 
     def load_weights(self, path: PathLike, *, labels: Sequence[str] | None = None) -> Self:
-        """Take over the weights of another system's file, after `build` for the windows, labels and task that it was made for.
+        """Load the weights of a file that another system wrote. Call `build` first, for the windows, labels and task of that system.
 
-        A file of Keras is matched layer by layer in the order of the forward pass, one of PyTorch by names; models whose published names
-        are others translate them, see `published`. Only shapes can be checked: whether the file's network has the same axes (time,
-        frequency), activations and front end is for you to know. A head that the file does not hold stays as it is, and a warning is
-        logged; all other weights must be there, and no others.
+        Keras weights are matched layer by layer in the order of the forward pass, PyTorch weights by name; a model whose published names
+        differ translates them, see `published`. Only shapes can be checked: you have to know whether the file's network has the same axes
+        (time, frequency), activations and front end. A head that is missing in the file stays as it is, with a warning; otherwise the file
+        must hold all weights of the network and no others.
 
         Parameters
         ----------
-        path : see `_weight_files.read` for the kinds of files.
-        labels : of the file's outputs, in its order; the model's must be among them, and take their outputs. ``None``: the model's.
+        path : a file of PyTorch, Keras, NumPy, safetensors or ONNX; `_weight_files.read` lists the kinds.
+        labels : names of the file's outputs, in order; the model's labels must be among them. ``None``: the model's own labels.
 
         Returns
         -------
-        this model; its history and record of training are gone. Its front end is not the file's business: predict from arrays that were
-        made as the file's authors made them, or set ``features`` and ``scaler``.
+        this model, without history and record of training. The file holds no front end: predict from arrays that are computed as the
+        authors of the file computed theirs, or set ``features`` and ``scaler``.
 
         Raises
         ------
-        ModelError : the file cannot be read, or is not of this network; the model is as before.
+        ModelError : the file cannot be read, or does not fit this network; the model stays as it was.
 
         Examples
         --------
@@ -289,15 +289,15 @@ class ModelContainer(Settings, Calibrating, Backend):
         return self
 
     def published(self, arrays: Weights) -> Weights:
-        """Rename and transpose the arrays of a published file to be this network's weights; a model with other published names overrides.
+        """Rename and transpose the arrays of a published file as this network needs them; override it if the published names differ.
 
         Parameters
         ----------
-        arrays : as read: those of Keras named "layer/role", in the order of the layers.
+        arrays : as read from the file; those of Keras are named "layer/role", in the order of the layers.
 
         Returns
         -------
-        dict : names as of `weights`. `load_weights` checks names and shapes, so one that is not understood may stay as it is.
+        dict : name in `weights` -> array. `load_weights` checks names and shapes, so unknown arrays may be returned unchanged.
         """
         return to_torch(layers_of(arrays), self.weights()) if any("/" in name for name in arrays) else arrays
 
@@ -376,19 +376,19 @@ class ModelContainer(Settings, Calibrating, Backend):
 
 
 def load(folder: PathLike, *, allow: Allowed = (), network: Any = None) -> ModelContainer:
-    """Load a model that was saved with `ModelContainer.save`, or one that comes with dcasekit; it predicts from audio files as it is.
+    """Load a model that `ModelContainer.save` wrote, or a trained model that comes with dcasekit; it can predict audio files at once.
 
-    Nothing in the folder can run code: what ``model.json`` names must be part of dcasekit, or be allowed here.
+    Nothing in the folder can run code: every class that ``model.json`` names must be part of dcasekit, or be allowed here.
 
     Parameters
     ----------
-    folder : as saved; or the name of a trained model, such as ``"esc10"``, see `dcasekit.containers.trained`. A folder of that name wins.
-    allow : classes of your own, or names of modules that may be imported to find them (``"mylab.nets"``, with all below it).
-    network : of a `TorchModel`, a network of the same layers; its weights become those that were saved.
+    folder : the saved folder; or the name of a trained model such as ``"esc10"``, if there is no such folder, see `containers.trained`.
+    allow : classes of your own, or names of modules that may be imported to find them (``"mylab.nets"`` with everything below it).
+    network : for a saved `TorchModel`: a network with the same layers, into which the saved weights are loaded.
 
     Raises
     ------
-    ModelError : a file is missing, damaged, not the one that was saved, or names code that is not allowed.
+    ModelError : a file is missing, damaged or not the one that was saved, or names code that is not allowed.
     """
     return read_model(trained.find(folder), ModelContainer, allow=allow, network=network)  # type: ignore[type-abstract]
 

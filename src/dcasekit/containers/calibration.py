@@ -32,18 +32,19 @@ _APART = 0.02
 
 @dataclass(frozen=True)
 class Calibration:
-    """How a model's scores become shares, and which thresholds were chosen.
+    """How a model's scores are mapped to calibrated probabilities, and the thresholds that were chosen for them.
 
     Parameters
     ----------
     kind : ``"temperature"`` or ``"isotonic"``.
-    exclusive : whether the scores of a row add up to 1: scenes.
-    temperatures : one per label; one for all where they are exclusive.
-    curves : points (score, share) per label, ascending.
-    best_f1 : label -> threshold of highest F1; ``None``: there was nothing to choose by.
-    precision : asked precision, as text -> label -> lowest threshold that reaches it; ``None``: none does.
-    numbers : measured on clips left out in fitting: ``ece`` and ``ece_before`` (micro, 15 bins), and per asked precision what was reached,
-        with a 95 % interval over clips.
+    exclusive : whether the scores of a row add up to 1, as in classification.
+    temperatures : for ``"temperature"``: one per label, or a single one if scores are exclusive.
+    curves : for ``"isotonic"``: one curve per label, as points (score, probability) with ascending scores.
+    best_f1 : label -> threshold with the highest F1; ``None``: the data did not allow to choose one.
+    precision : requested precision as text, e.g. ``"0.9"`` -> label -> lowest threshold that reaches it; ``None``: none does.
+    numbers : how well it does on clips that were left out of fitting: ``ece`` and ``ece_before``, the expected calibration error with and
+        without calibration (over all labels together, 15 bins); ``clips`` and ``rows``, how many were measured; and ``precision``:
+        requested precision -> ``reached``, ``interval_95`` (over clips) and ``predictions``, their number.
     """
 
     kind: Kind
@@ -55,7 +56,7 @@ class Calibration:
     numbers: Mapping[str, Any] = field(default_factory=dict)
 
     def apply(self, scores: NDArray[np.floating]) -> FloatArray:
-        """Map scores (..., labels)."""
+        """Return the calibrated scores of scores (..., labels) in [0, 1], float32, of the same shape."""
         values = np.asarray(scores, dtype=np.float64)
         if self.kind == "temperature":
             values = np.clip(values, LEAST, 1 - LEAST)
@@ -73,11 +74,21 @@ class Calibration:
         return values.astype(np.float32)
 
     def limits(self, labels: Sequence[str], *, precision: float | None = None) -> dict[str, float]:
-        """Return the threshold of each label: that of highest F1, or the lowest that reaches a precision; infinity where none does.
+        """Return the threshold of each label.
+
+        Parameters
+        ----------
+        labels : for which labels.
+        precision : one of the precisions that the model was calibrated for. ``None``: thresholds with the highest F1.
+
+        Returns
+        -------
+        dict : label -> threshold: that with the highest F1, 0.5 if none was found; or the lowest that reaches the precision, infinity if
+        none does.
 
         Raises
         ------
-        ModelError : this precision was not asked for when the model was calibrated.
+        ModelError : the model was not calibrated for this precision.
         """
         if precision is None:
             return {label: 0.5 if (limit := self.best_f1.get(label)) is None else limit for label in labels}
@@ -88,16 +99,16 @@ class Calibration:
         return {label: np.inf if (limit := chosen.get(label)) is None else limit for label in labels}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON values; `from_dict` reads them."""
+        """Return the calibration as JSON values, which `from_dict` reads."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_dict(cls, found: Any, labels: Sequence[str]) -> "Calibration":
-        """Read what `to_dict` gave; refuse what is none, or not of these labels.
+        """Make a calibration from the JSON values that `to_dict` returned.
 
         Raises
         ------
-        ModelError : with what is wrong.
+        ModelError : the values are no calibration, or not one for these labels.
         """
         try:
             curves = tuple(tuple((float(x), float(y)) for x, y in curve) for curve in found["curves"])
@@ -137,28 +148,30 @@ class _Cases:
 
 
 class Calibrating:
-    """What makes a model calibrated; part of `ModelContainer`."""
+    """The methods of `ModelContainer` that calibrate it."""
 
     labels: tuple[str, ...]
     calibration: Calibration | None = None
 
     def calibrate(self, validation: Any, *, kind: Kind = "temperature", precisions: Sequence[float] = PRECISIONS) -> dict[str, Any]:
-        """Fit calibration and thresholds to validation data, and keep them: answers are calibrated from now on, saved and exported.
+        """Fit a calibration and thresholds to validation data. From then on all answers of the model are calibrated, also when exported.
+
+        The calibration is saved with the model; `train` and `fine_tune` remove it.
 
         Parameters
         ----------
-        validation : as for `evaluate`; neither training nor test clips. `train` and `fine_tune` take a calibration away.
+        validation : data as for `evaluate`; use neither training nor test clips.
         kind : ``"temperature"``: one number per label, which keeps the order of a label's scores and needs few clips; ``"isotonic"``: a
-            curve per label, with at most 50 points, for hundreds of clips.
-        precisions : for which thresholds are chosen.
+            curve per label with at most about 50 points, which needs hundreds of clips.
+        precisions : precisions, from 0 to 1, to choose thresholds for.
 
         Returns
         -------
-        dict : how well it does on clips left out in fitting, see `Calibration`.
+        dict : how well it does on clips that were left out of fitting, see ``numbers`` of `Calibration`.
 
         Raises
         ------
-        ModelError : there are fewer than five recordings whose truth is known.
+        ModelError : the kind is unknown, or there are fewer than five recordings whose truth is known.
         """
         if kind not in ("temperature", "isotonic"):
             raise ModelError(f"calibration is by 'temperature' or 'isotonic'; got {kind!r}")

@@ -21,7 +21,12 @@ _WINDOWS = {"hann": torch.hann_window, "hamming": torch.hamming_window, "blackma
 
 
 def front_end(features: FeatureExtractor) -> nn.Module:
-    """Make the module of a feature: (batch, samples) -> (batch, frames, dims)."""
+    """Make a PyTorch module that computes a feature: waveforms (batch, samples) -> (batch, frames, dims), float32.
+
+    Raises
+    ------
+    ModelError : there is no module for this kind of feature; the message lists those there are.
+    """
     form = _FORMS.get(type(features))
     if form is None:
         known = ", ".join(kind.__name__ for kind in _FORMS)
@@ -154,14 +159,15 @@ _FORMS: Mapping[type[FeatureExtractor], Callable[[Any], nn.Module]] = {
 
 
 class OnDevice(nn.Module):
-    """The front end of training on waveforms: windows of samples (windows, samples) -> scaled features (windows, frames, dims).
+    """Front end for training on waveforms: windows of samples (windows, samples) -> scaled features (windows, frames, dims).
 
-    The samples are those of `dcasekit.generator.waveforms.Waveforms`, so the numbers are those of the library's own features.
+    Give it the samples of `dcasekit.generator.waveforms.Waveforms`; the results then equal the stored features of the library.
 
     Parameters
     ----------
-    features, scaler : what is computed.
-    dims : of the features.
+    features : the feature to compute; it must have an ``stft``.
+    scaler : scaler of the feature; ``None``: it is not scaled.
+    dims : number of dims of the feature.
     """
 
     def __init__(self, features: FeatureExtractor, scaler: Scaler | None, dims: int) -> None:
@@ -173,7 +179,7 @@ class OnDevice(nn.Module):
 
     @torch.no_grad()
     def forward(self, samples: Tensor, mask: NDArray[np.bool_]) -> Tensor:
-        """Compute windows; frames that are not real, where the mask (windows, frames) is False, are filled up by reflection."""
+        """Compute windows. Frames whose mask (windows, frames) is False are beyond the recording's end; they reflect those before it."""
         frames: Tensor = self.front_end(samples)
         if not mask.all():
             real = mask.sum(axis=1).tolist()
@@ -184,7 +190,7 @@ class OnDevice(nn.Module):
 
 
 def make_scale(scaler: Scaler | None, dims: int) -> nn.Module:
-    """Make the module of a scaler."""
+    """Make a PyTorch module that scales windows (..., frames, dims) as a scaler does; without a scaler it changes nothing."""
     if scaler is None:
         return nn.Identity()
     if scaler.per_window:
@@ -235,14 +241,20 @@ def _make_product(matrix: Any) -> nn.Linear:
 
 
 class Energy(nn.Module):
-    """Energy (batch, frames, bins) of audio (batch, samples), float64, by PyTorch's own transform."""
+    """Energy spectra (batch, frames, bins) of audio (batch, samples), computed by `torch.stft` in float64.
+
+    Parameters
+    ----------
+    n_fft : length of a frame and of its transform, in samples.
+    hop : samples from one frame to the next.
+    """
 
     def __init__(self, n_fft: int, hop: int) -> None:
         super().__init__()
         self.n_fft, self.hop = n_fft, hop
 
     def forward(self, audio: Tensor, window: Tensor) -> Tensor:
-        """Transform frames of the audio, each times the window."""
+        """Multiply each frame of the audio by the window (n_fft,), and transform it."""
         spectrum = torch.stft(audio, self.n_fft, self.hop, window=window, center=False, return_complex=True)
         energy: Tensor = torch.view_as_real(spectrum).square().sum(-1)
         return energy.transpose(1, 2)

@@ -8,13 +8,13 @@ from dcasekit.generator.scaler import Scaler
 
 @dataclass(frozen=True)
 class Head:
-    """What one head of a network answers, and the front end it is asked with.
+    """The labels of one head of a network, and the input that it was trained on.
 
     Parameters
     ----------
-    labels : of its outputs.
-    shape : (frames, dims) of its windows.
-    features, scaler : its front end; ``None``: it learned from arrays.
+    labels : names of the head's outputs, in order.
+    shape : (frames, dims) of one input window.
+    features, scaler : front end that made the training windows; ``None``: the head was trained on arrays.
     """
 
     labels: tuple[str, ...]

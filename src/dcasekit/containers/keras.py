@@ -40,20 +40,21 @@ from dcasekit.generator import Data, Together
 
 @dataclass(kw_only=True, eq=False)
 class KerasModelContainer(ModelContainer):
-    """A Keras network with its training. A new model writes `network_for`.
+    """A Keras network with its training. A new model implements `network_for`.
 
     Keras runs on PyTorch, unless the environment variable ``KERAS_BACKEND`` names another backend (``"jax"``, ``"tensorflow"``) or Keras
-    was imported with another one before. On one CPU thread, with PyTorch, `SB_CNN` and `A_CRNN` take twice the time of their twins.
+    was imported with another one before. On one CPU thread, with PyTorch, `SB_CNN` and `A_CRNN` take twice the time of their PyTorch twins.
 
-    Of `Training`, ``average`` is refused. ``weight_decay`` is Keras': whatever the optimizer, kernels shrink by themselves,
-    as in AdamW. ``device`` is a name that `keras.device` knows: ``"cpu"``, ``"gpu:0"``, with PyTorch also ``"cuda:0"``; it holds while the
-    network is trained, and answers are computed where Keras puts them. Dropout inside a recurrent layer goes on if its weights are frozen.
+    Of the settings in `Training`, ``objective``, ``rates``, ``class_weights``, ``clip_norm`` and ``average`` are refused, and so are an
+    optimizer of your own, several sources of data and ``torchrun``. Weight decay is decoupled from the gradient for every optimizer, as in
+    AdamW. ``device`` is a name that `keras.device` knows: ``"cpu"``, ``"gpu:0"``, with PyTorch also ``"cuda:0"``; it applies to training,
+    while answers are computed where Keras puts them. Frozen recurrent layers still apply the dropout inside them.
 
     Attributes
     ----------
-    network : ``keras.Model(input, output)``: (windows, frames, dims) -> logits (windows, labels) or (windows, frames, labels), in which
-        each layer is used once. The losses of its regularizers are added to the loss. A network whose attribute ``activation`` is
-        ``"none"`` gives answers, not logits: they learn by the squared error, unclipped, and are clipped to [0, 1] when it is asked.
+    network : ``keras.Model(input, output)`` that maps (windows, frames, dims) to logits (windows, labels) or (windows, frames, labels) and
+        uses each layer once; ``None`` before `build`. The losses of its regularizers are added to the loss. If its attribute ``activation``
+        is ``"none"``, it outputs answers, not logits: these are trained with the squared error, and `answer` clips them to [0, 1].
     """
 
     def __post_init__(self) -> None:
@@ -62,10 +63,10 @@ class KerasModelContainer(ModelContainer):
 
     @abstractmethod
     def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> keras.Model:
-        """Make the network for windows of (frames, dims)."""
+        """Make the network for windows of (frames, dims), with that number of outputs; it returns logits."""
 
     def build(self, shape: tuple[int, int], labels: Sequence[str], *, task: Task = "classification", seed: int = 0) -> Self:
-        """Make the network, with new weights; see `ModelContainer.build`."""
+        """Make the network, with new weights, and return this model; see `Backend.build`."""
         try:
             network = make(lambda: self.network_for(*shape, len(labels), task), seed=seed)
         except (TypeError, ValueError, IndexError, RuntimeError) as error:
@@ -82,7 +83,7 @@ class KerasModelContainer(ModelContainer):
     def fit(
         self, data: Data | Together, validation: Validation | None, training: Training, *, frozen: Sequence[str] | None = None
     ) -> list[Record]:
-        """Train epoch by epoch; keep the best on validation data, or the last."""
+        """Train epoch by epoch; keep the weights of the best epoch, or of the last if there is no validation. See `Backend.fit`."""
         data = refuse_settings(training, data, "Keras")
         if training.keep_memory and keras.backend.backend() == "torch":
             from dcasekit.containers._torch_speed import keep_memory
@@ -125,7 +126,7 @@ class KerasModelContainer(ModelContainer):
         return history
 
     def answer(self, windows: FloatArray) -> FloatArray:
-        """Answer windows with probabilities: softmax for classification, sigmoid else, unless the network has none."""
+        """Return probabilities for windows: softmax for classification, else sigmoid; outputs without activation clipped to [0, 1]."""
         from scipy.special import expit, softmax
 
         found = self._outputs(windows)
@@ -135,27 +136,27 @@ class KerasModelContainer(ModelContainer):
         return answers
 
     def layers(self) -> dict[str, tuple[int, ...]]:
-        """Name the layers that give an array with the windows as its first axis; see `Backend.layers`."""
+        """Return the layers that output one array whose first axis is the windows: name -> shape; see `Backend.layers`."""
         two, three = (shapes_of(self._need(), np.zeros((count, *self.shape), np.float32)) for count in (2, 3))
         return {name: shape[1:] for name, shape in two.items() if (shape[:1], three[name][:1]) == ((2,), (3,))}
 
     def activations(self, windows: FloatArray, layer: str) -> FloatArray:
-        """Return what a layer gives for windows; see `Backend.activations`."""
+        """Return the output of a layer for windows; see `Backend.activations`."""
         network = self._need()
         return outputs_of(keras.Model(network.inputs[0], output_of(network.get_layer(layer))), windows)
 
     def weights_until(self, layer: str) -> tuple[str, ...]:
-        """Name the weights of the layers that have acted when one has."""
+        """Name the weights of all layers up to and including one, in the order of the forward pass; see `Backend.weights_until`."""
         layers = layers_of(self._need())
         done = [each.name for each in layers].index(layer) + 1
         return tuple(name for each in layers[:done] for name in names_of(each))
 
     def weights(self) -> Weights:
-        """Return the layers' weights, running statistics included, as copies: ``conv1.kernel``, in the order in which they are used."""
+        """Return copies of all weights, running statistics included, in the order of the forward pass; names are like ``conv1.kernel``."""
         return arrays_of(self._need())
 
     def set_weights(self, weights: Weights) -> None:
-        """Take over weights; names and shapes must be the network's."""
+        """Load weights as `weights` returns them; names or shapes that do not fit raise ModelError."""
         variables = variables_of(self._need())
         wanted = {name: tuple(variable.shape) for name, variable in variables.items()}
         found = {name: tuple(array.shape) for name, array in weights.items()}
@@ -193,7 +194,7 @@ class KerasModelContainer(ModelContainer):
 
 
 def as_torch(model: ModelContainer) -> Any:
-    """Return the PyTorch twin of a built model of ``dcasekit.models.keras``: its settings, weights, labels, features and scaler."""
+    """Return the PyTorch twin of a built model of ``dcasekit.models.keras``, with the same settings, weights, labels and front end."""
     layers: dict[str, dict[str, Any]] = {}
     for path, array in model.weights().items():
         layers.setdefault(path.rpartition(".")[0], {})[role(path.replace(".", "/"))] = array

@@ -9,17 +9,17 @@ from dcasekit.results import Results
 
 
 class LevelsModel(ModelContainer):
-    """A model whose answers are levels of mel bands, (windows, frames, bands): a regression, learned by the squared error.
+    """A model that outputs levels of mel bands (windows, frames, bands) instead of scores: a regression, trained with the squared error.
 
-    It stands before the container of a backend: ``class SMel(LevelsModel, TorchModelContainer)``.
+    Name it before the container of a backend among the base classes: ``class SMel(LevelsModel, TorchModelContainer)``.
     """
 
     def answer(self, windows: FloatArray) -> FloatArray:
-        """Answer windows with levels, as they are."""
+        """Return the network's outputs for windows (windows, frames, dims), unchanged: levels (windows, frames, bands)."""
         return self._outputs(windows)
 
     def evaluate(self, data: Any) -> Results:
-        """Refuse: the metrics are those of labels."""
+        """Raise ModelError: all metrics are for labels, and levels have none."""
         raise ModelError(
             f"{type(self).__name__} outputs levels, not labels, so there is no metric: compare answer(X) with Y, and train without "
             "validation data"

@@ -1,8 +1,9 @@
 """What a step of training minimises: functions of a `Step` that give a loss; for PyTorch networks.
 
-`train(objective=...)` takes the name of one of these, a function, or `functools.partial` of one for other settings than its defaults. One
-of your own gets a `Step`: ``step.answer(part)`` gives logits, ``step.loss(logits, part)`` the loss over what is known, for each of
-``step.batches``; ``step.answer_both(part)`` gives the logits of frames and of whole windows.
+`train(objective=...)` takes the name of one of these, a function of your own, or `functools.partial` of one to change its settings. A
+function of your own gets a `Step` and returns a loss, a scalar tensor. For each part in ``step.batches.values()``, ``step.answer(part)``
+gives the logits, and ``step.loss(logits, part)`` the mean loss over the known targets; ``step.answer_both(part)`` gives the frame-level
+logits and those of whole windows.
 """
 
 import math
@@ -26,25 +27,29 @@ class Teacher(Protocol):
     """A trained model of any backend."""
 
     def answer(self, windows: FloatArray) -> FloatArray:
-        """Answer windows with probabilities."""
+        """Return probabilities for windows (windows, frames, dims)."""
 
 
 def supervised(step: Step) -> Tensor:
-    """Return the loss of the network's answers; of several sources the sum, each part answered by itself and by the head of its task."""
+    """Return the loss of the network's answers.
+
+    With several sources of data it is the sum of their losses; the head of each source's task answers the source's own batch.
+    """
     losses = [step.loss(step.answer(part), part) for part in step.batches.values()]
     return sum(losses[1:], start=losses[0])
 
 
 def mixup(step: Step, *, alpha: float = 0.1, first_epoch: int = 0) -> Tensor:
-    """Mix the windows of each part with one ratio per batch; the loss is that of both targets, in the same ratio.
+    """Mix the windows of each source's batch at random; the loss is the sum of the losses for both targets, weighted by the same ratio.
 
-    Zhang et al. 2018 as DcaseNet does it (Jung et al. 2021): inputs are mixed after normalisation, each source by itself. For a ratio per
-    window, and mixed targets, see `dcasekit.batch_augmentations.mixup`.
+    Mix-up (Zhang et al. 2018) as in DcaseNet (Jung et al. 2021): one ratio per batch; windows are mixed after normalisation, and only with
+    windows of their own source. For one ratio per window, and mixed targets, see `dcasekit.batch_augmentations.mixup`.
 
     Parameters
     ----------
-    alpha : the ratio is drawn from Beta(alpha, alpha).
-    first_epoch : counted from 0; before it nothing is mixed. DcaseNet's is 6.
+    step : the step of training.
+    alpha : parameter of the distribution Beta(alpha, alpha) that the ratio is drawn from.
+    first_epoch : the first epoch with mixing, counted from 0. DcaseNet starts in epoch 6.
     """
     losses = [_mixed_loss(step, part, alpha if step.epoch >= first_epoch else None) for part in step.batches.values()]
     return sum(losses[1:], start=losses[0])
@@ -69,24 +74,27 @@ def mean_teacher(  # noqa: PLR0913 - the settings of the published systems
     alpha: float = 0.2,
     columns: Mapping[str, Sequence[int]] | None = None,
 ) -> Tensor:
-    """Return the loss where something is known, and how far the answers for all windows are from the averaged network's.
+    """Return the loss of the labelled windows, plus how far the answers for all windows are from those of the teacher.
 
-    Tarvainen and Valpola 2017, as in the DCASE 2023 task 4A baseline: one pass of the windows of all parts; the squared error of the
-    answers for frames, and of those for windows, to those of ``step.teacher``, weighted by ``weight * exp(-5 (1 - t)^2)``. Strong clips
-    are a part with frame targets, weak ones a part with ``target="clip"``, judged by the network's own answer for windows, see
-    `Step.answer_both`; a part of which nothing is known only has to agree. It asks for ``train(average=0.999)``. All parts have windows
-    of one length and one task.
+    Mean teacher (Tarvainen and Valpola 2017) as in the DCASE 2023 task 4A baseline. The teacher is the network with the running average
+    of its weights, so train with ``average=0.999`` or the like. The second term is the mean squared error between the probabilities of
+    network and teacher, for frames and for whole windows, multiplied by ``weight * exp(-5 (1 - t)^2)``.
+
+    Give the sources as a `Together`: strongly labelled clips with frame targets; weakly labelled clips with ``target="clip"``, whose loss
+    takes the network's own answer for windows (see `Step.answer_both`); unlabelled clips, which enter the second term only. All sources
+    need windows of the same length and the same task.
 
     Parameters
     ----------
-    weight : of the agreement, once it counts whole.
-    ramp_epochs : t grows from 0 to 1 in them.
-    noise : standard deviation of what is added to the teacher's windows.
-    mix : probability that in a step the windows of each part of which something is known are mixed with others of this part, and their
-        targets likewise, once; all at one ratio. The baseline's is 0.5.
-    alpha : that ratio is drawn from Beta(alpha, alpha).
-    columns : part -> those labels, by number, that its data set knows: of others its windows' answers need not agree. Of parts that are
-        not named all count.
+    step : the step of training.
+    weight : largest weight of the second term.
+    ramp_epochs : number of epochs in which t grows from 0 to 1.
+    noise : standard deviation of the Gaussian noise that is added to the teacher's windows.
+    mix : probability of mix-up in a step: the windows of each labelled source are mixed with others of that source, and so are their
+        targets, all at the same ratio. The baseline has 0.5.
+    alpha : parameter of the distribution Beta(alpha, alpha) that this ratio is drawn from.
+    columns : source -> numbers of the labels that its data set annotates; its windows enter the second term with these labels only.
+        Sources that are not named enter it with all labels. ``None``: all do.
     """
     parts = list(step.batches.values())
     ratio, orders = _draw_mixture(step, mix, alpha)
@@ -144,13 +152,19 @@ def _apart(step: Step, logits: Tensor, taught: Tensor | None, counted: Tensor | 
 
 
 def distillation(step: Step, *, teacher: Teacher, weight: float = 0.5, temperature: float = 2.0) -> Tensor:
-    """Return the loss of the targets and that of a trained model's answers, for the same windows, mixed (Hinton et al. 2015).
+    """Return the weighted mean of two losses: to the targets, and to a trained model's answers for the same windows (Hinton et al. 2015).
 
     Parameters
     ----------
-    teacher : a trained model, of any backend, that takes the same windows and answers the same labels, windows or frames.
-    weight : of the teacher's part, from 0 to 1.
-    temperature : logits are divided by it, for softer answers; the teacher's part is multiplied by its square, as published.
+    step : the step of training.
+    teacher : a trained model of any backend that takes the same windows and has the same labels; its output must have the network's shape.
+    weight : weight of the loss to the teacher's answers, from 0 to 1; the targets have the rest.
+    temperature : the logits of both are divided by it, which makes softer probabilities. The teacher's loss is multiplied by its square,
+        as published.
+
+    Raises
+    ------
+    ModelError : the teacher has no network, or its output has another shape.
     """
     losses = []
     for part in step.batches.values():

@@ -20,15 +20,16 @@ _BEFORE = 50  # dimensions that t-SNE and UMAP are given
 
 
 def layer_vectors(model: ModelContainer, layer: str, data: Any) -> FloatArray:
-    """Return a vector for each clip: what a layer gives, averaged over time, frequency and windows.
+    """Return a vector for each clip: the output of a layer, averaged over time, frequency and windows.
 
     Parameters
     ----------
-    model, layer, data : as for `ModelContainer.embed`.
+    model : a trained model.
+    layer, data : as for `ModelContainer.embed`.
 
     Returns
     -------
-    array (clips, values) : channels of a convolution, units of any other layer.
+    array (clips, values) : one value per channel of a convolution, or per unit of any other layer.
     """
     last = discover.address(type(model)).startswith("keras")  # where the channels of a map are
     return np.stack([_average(found, last=last) for found in model.embed(layer, data)])
@@ -37,15 +38,21 @@ def layer_vectors(model: ModelContainer, layer: str, data: Any) -> FloatArray:
 def feature_vectors(
     features: FeatureExtractor, dataset: Dataset, clips: Sequence[Clip] | None = None, *, over_time: Literal["mean", "max"] = "mean"
 ) -> FloatArray:
-    """Return a vector for each clip: the mean or the maximum of an extracted feature's frames, such as of an embedding.
+    """Return a vector for each clip: the mean or the maximum over time of a feature, such as an embedding, that was extracted before.
 
     Parameters
     ----------
-    clips : of the dataset; ``None``: all.
+    features, dataset : the feature and the dataset that it was extracted from.
+    clips : clips of the dataset; ``None``: all.
+    over_time : ``"mean"``, or ``"max"`` for short sounds in long clips.
+
+    Returns
+    -------
+    array (clips, dims).
 
     Raises
     ------
-    FeatureError : the feature of a clip is not extracted yet.
+    FeatureError : the feature of a clip has not been extracted yet.
     """
     store = features.store(dataset)
     pool = np.max if over_time == "max" else np.mean
@@ -60,17 +67,19 @@ def _average(found: FloatArray, *, last: bool) -> FloatArray:
 
 
 def project(vectors: ArrayLike, method: Literal["pca", "tsne", "umap"] = "pca", *, seed: int = 0) -> FloatArray:
-    """Lay vectors out in two dimensions; the same vectors and seed give the same picture.
+    """Project vectors to two dimensions; the same vectors and seed give the same points.
 
-    Each value is first brought to mean 0 and deviation 1 over the vectors, so that no large one drowns the others; values that are the
-    same in all are left out. t-SNE and UMAP then get the first 50 principal components.
+    Each value is first standardised to mean 0 and standard deviation 1 over the vectors, so that no value outweighs the others by its
+    size; values that are equal in all vectors are left out. t-SNE and UMAP are then given the first 50 principal components. Up to three
+    vectors are always projected by PCA.
 
     Parameters
     ----------
-    vectors : (clips, values), finite.
-    method : ``"pca"``: the two directions of largest variance, signed so that the largest loading is positive; ``"tsne"``: scikit-learn's
-        t-SNE, beginning with PCA, perplexity 30 (a third of the clips where they are few); ``"umap"``: umap-learn's, 15 neighbours.
-    seed : of t-SNE and UMAP.
+    vectors : (clips, values), all finite.
+    method : ``"pca"``: the two directions of largest variance, with signs that make the largest loading positive; ``"tsne"``: t-SNE of
+        scikit-learn, initialised by PCA, with perplexity 30 (a third of the number of clips if that is less); ``"umap"``: UMAP of
+        umap-learn with 15 neighbours.
+    seed : seed of t-SNE and UMAP.
 
     Returns
     -------
@@ -97,14 +106,19 @@ def project(vectors: ArrayLike, method: Literal["pca", "tsne", "umap"] = "pca", 
 
 
 def nearest(vectors: ArrayLike, query: int | FloatArray, k: int = 10, *, standardise: bool = True) -> list[tuple[int, float]]:
-    """Find the `k` vectors most like one, by cosine: positions and cosines, the nearest first.
+    """Find the `k` vectors with the highest cosine similarity to one vector.
 
     Parameters
     ----------
-    vectors : (clips, values), finite.
-    query : position of one of them, which is not among those found; or another vector (values,).
-    standardise : bring each value to mean 0 and deviation 1 over `vectors` first, as in `project`: right where values are of very unlike
-        size, as a layer's; ``False`` for embeddings, whose directions were learned.
+    vectors : (clips, values), all finite.
+    query : position of one of the vectors, which is then not among the results; or another vector (values,).
+    k : number of vectors to find.
+    standardise : first bring each value to mean 0 and standard deviation 1 over all vectors, as `project` does. This is right for values of
+        very different size, as those of a layer; use ``False`` for embeddings, whose directions were learned.
+
+    Returns
+    -------
+    list of (position, cosine similarity), the most similar first.
 
     Raises
     ------
@@ -135,24 +149,28 @@ def nearest(vectors: ArrayLike, query: int | FloatArray, k: int = 10, *, standar
 def find_alike(
     recording: PathLike, dataset: Dataset, features: FeatureExtractor, k: int = 10, *, jobs: int | None = None, progress: bool = False
 ) -> list[tuple[Clip, float]]:
-    """Find the clips of a dataset that sound most like a recording: by the cosine of a feature's maxima over time, the nearest first.
+    """Find the clips of a dataset that sound most like a recording, by the cosine similarity of a feature's maxima over time.
 
-    Maxima, because a sound may be short: means are those of the silence around it. The dataset's features are extracted where they are not
-    yet, so that a second search computes no more than the recording asked for, and nothing where that is one of the clips. Clips that
-    cannot be read are left out, with a warning.
+    Maxima are used because a sound may be short: the mean would mostly describe the silence around it. The features of the dataset are
+    extracted where they are missing, so a second search only computes the recording, and nothing if that is a clip of the dataset. Clips
+    that cannot be read are left out, with a warning.
 
     Parameters
     ----------
-    recording : an audio file; where it is a clip of the dataset, it is not among those found.
-    dataset : where to look; `Folder` for recordings of your own.
-    features : best an embedding, such as `YAMNetEmbedding`.
-    k : how many clips to give.
+    recording : an audio file; if it is a clip of the dataset, it is not among the results.
+    dataset : where to search; use `Folder` for your own recordings.
+    features : preferably an embedding, such as `YAMNetEmbedding`.
+    k : number of clips to find.
     jobs, progress : as for `FeatureExtractor.extract`.
+
+    Returns
+    -------
+    list of (clip, cosine similarity), the most similar first; empty if no clip could be read.
 
     Raises
     ------
     AudioError : the recording cannot be read.
-    FeatureError : the feature cannot be computed of it, or a file that the feature needs is missing.
+    FeatureError : the feature cannot be computed for it, or a file that the feature needs is missing.
 
     Examples
     --------

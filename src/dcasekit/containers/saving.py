@@ -46,7 +46,7 @@ _KEYS = ("class", "settings", "labels", "task", "shape", "features", "scaler", "
 
 
 def write_model(model: Any, folder: Path, *, half: bool = False) -> Path:
-    """Write a model container; see `ModelContainer.save`."""
+    """Write a model container into a folder, and return the folder; see `ModelContainer.save`."""
     from safetensors.numpy import save_file
 
     if not is_first():
@@ -105,7 +105,7 @@ def _halve(name: str, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def read_model(folder: Path, kind: type[Model], *, allow: Allowed = (), network: Any = None) -> Model:
-    """Read a model container of a kind; see `load`."""
+    """Read a model container from a folder; it must be of the given class, see `load`."""
     from safetensors import SafetensorError
 
     path = folder / "model.json"
@@ -166,11 +166,16 @@ def _refuse_run(folder: Path) -> None:
 
 
 def check_description(found: Any, where: str) -> dict[str, Any]:
-    """Check the whole of a model file before anything is made of it; return it.
+    """Check all that a ``model.json`` holds before anything is built from it; return it as a dict.
+
+    Parameters
+    ----------
+    found : the JSON value.
+    where : path of the file, for the message.
 
     Raises
     ------
-    ModelError : a key is missing or of another type, a number is not finite or too large; the message names it.
+    ModelError : a key is missing or has the wrong type, or a number is not finite or too large; the message names it.
     """
     problem = _problem(found)
     if problem:
@@ -253,11 +258,11 @@ def _check_sizes(wanted: Mapping[str, tuple[int, ...]] | None, weights: Weights,
 
 
 def check_constructor(kind: type) -> None:
-    """Refuse a class that could not be made again from its settings, which are the fields of its dataclass.
+    """Check that `load` can construct a class from its settings, which are the fields of its dataclass.
 
     Raises
     ------
-    ModelError : with what to write instead.
+    ModelError : its ``__init__`` takes something else; the message says what to write instead.
     """
     parameters = list(inspect.signature(kind).parameters.values())
     settings = {field.name for field in fields(kind)} if is_dataclass(kind) else set()

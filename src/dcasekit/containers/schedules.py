@@ -1,6 +1,6 @@
-"""Schedules of the learning rate: functions of a moment of training that give a factor of it.
+"""Schedules of the learning rate: functions that take a moment of training and return a factor of the learning rate.
 
-`train(schedule=...)` takes the name of one of these, a function, or `functools.partial` of one for other settings than its defaults.
+`train(schedule=...)` takes the name of one of these, a function of your own, or `functools.partial` of one to change its settings.
 """
 
 import math
@@ -11,14 +11,14 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A step of a training, before it is taken.
+    """How far training has come, just before a step.
 
     Parameters
     ----------
-    step : steps taken so far, of the whole training.
-    steps : steps of an epoch.
-    epochs : that are planned.
-    history : the record of each epoch so far.
+    step : number of steps taken so far, since the start of training.
+    steps : number of steps in an epoch.
+    epochs : number of planned epochs.
+    history : the record of each finished epoch.
     """
 
     step: int
@@ -28,7 +28,7 @@ class Moment:
 
     @property
     def progress(self) -> float:
-        """The part of the training that is done, from 0 to 1."""
+        """The share of the planned steps that has been taken, from 0 to 1."""
         return self.step / (self.steps * self.epochs)
 
 
@@ -46,12 +46,13 @@ def cosine(moment: Moment) -> float:
 
 
 def one_cycle(moment: Moment, *, rise: float = 0.1, rise_steps: int | None = None) -> float:
-    """Raise the learning rate from zero, then let it fall to zero along half a cosine (Smith 2018).
+    """Raise the learning rate linearly from zero, then let it fall to zero along half a cosine (Smith 2018).
 
     Parameters
     ----------
-    rise : part of the training in which it rises.
-    rise_steps : in place of it, the steps in which it rises, of half the training at most.
+    moment : the step that is about to be taken.
+    rise : share of the training in which the rate rises, between 0 and 1.
+    rise_steps : number of steps in which the rate rises, used instead of `rise`; at most half of all steps.
 
     Examples
     --------
@@ -66,12 +67,13 @@ def one_cycle(moment: Moment, *, rise: float = 0.1, rise_steps: int | None = Non
 
 
 def restarts(moment: Moment, *, cycles: int = 2, floor: float = 1e-3) -> float:
-    """Let the learning rate fall along half a cosine several times, each time from the top (Loshchilov and Hutter 2017).
+    """Let the learning rate fall along half a cosine several times, each time from its full value (Loshchilov and Hutter 2017).
 
     Parameters
     ----------
-    cycles : of equal length, in the whole training. DcaseNet has 2 of 80 epochs.
-    floor : part of the learning rate that it falls to. DcaseNet's falls from 1e-3 to 1e-6.
+    moment : the step that is about to be taken.
+    cycles : number of cycles in the whole training, all equally long. DcaseNet has 2, each of 80 epochs.
+    floor : the lowest factor. DcaseNet's learning rate falls from 1e-3 to 1e-6, so its factor falls to 1e-3.
 
     Examples
     --------
@@ -83,13 +85,14 @@ def restarts(moment: Moment, *, cycles: int = 2, floor: float = 1e-3) -> float:
 
 
 def ramp_up(moment: Moment, *, epochs: float = 50.0) -> float:
-    """Raise the learning rate to its value as exp(-5 (1 - t)^2), t being the part of the first epochs that is done, and keep it.
+    """Raise the learning rate along exp(-5 (1 - t)^2), where t grows from 0 to 1 in the first epochs; then keep its full value.
 
-    The start of mean teachers (Tarvainen and Valpola 2017; the DCASE 2023 task 4A baseline).
+    Mean teachers start so (Tarvainen and Valpola 2017; the DCASE 2023 task 4A baseline).
 
     Parameters
     ----------
-    epochs : in which it rises.
+    moment : the step that is about to be taken.
+    epochs : number of epochs in which the rate rises.
 
     Examples
     --------
@@ -100,11 +103,12 @@ def ramp_up(moment: Moment, *, epochs: float = 50.0) -> float:
 
 
 def inverse_decay(moment: Moment, *, decay: float = 1e-3) -> float:
-    """Divide the learning rate by 1 + d t, t being the steps taken: Keras' former ``decay``, with which the scene tutorial trains.
+    """Divide the learning rate by 1 + decay * step. This is the ``decay`` of older Keras, used by the acoustic scene tutorial.
 
     Parameters
     ----------
-    decay : d, per step.
+    moment : the step that is about to be taken.
+    decay : how much the divisor grows in each step.
 
     Examples
     --------
@@ -117,12 +121,14 @@ def inverse_decay(moment: Moment, *, decay: float = 1e-3) -> float:
 def plateau(moment: Moment, *, patience: int = 45, factor: float = 0.1, key: str = "val_loss") -> float:
     """Multiply the learning rate by a factor whenever a loss has not fallen for a while.
 
-    As the DCASE 2023 task 4B baseline counts: epochs since the last improvement or reduction, the improving one among them.
+    Epochs are counted as in the DCASE 2023 task 4B baseline: from the last improvement or reduction on, the improving epoch included.
 
     Parameters
     ----------
-    patience : epochs; one more than these without improvement lowers the rate.
-    key : of the epochs' records; the smaller, the better.
+    moment : the step that is about to be taken.
+    patience : the rate is lowered once more than this number of epochs has been counted.
+    factor : what the rate is multiplied by, each time.
+    key : which number of the epochs' records to watch; smaller is better.
 
     Examples
     --------
@@ -141,9 +147,14 @@ def plateau(moment: Moment, *, patience: int = 45, factor: float = 0.1, key: str
 
 
 def mean_decay(steps: int, *, decay: float = 0.999) -> float:
-    """Return the decay of a mean teacher's average after so many steps: min(1 - 1 / (steps + 1), decay), for ``train(average=)``.
+    """Return the decay of a mean teacher's average: min(1 - 1 / (steps + 1), decay); for ``train(average=)``.
 
-    So at first it's the plain mean of all weights so far (Tarvainen and Valpola 2017; the DCASE 2023 task 4A baseline).
+    At first the average is therefore the plain mean of all weights so far (Tarvainen and Valpola 2017; DCASE 2023 task 4A baseline).
+
+    Parameters
+    ----------
+    steps : number of steps taken so far.
+    decay : the largest decay.
 
     Examples
     --------

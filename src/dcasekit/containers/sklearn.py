@@ -34,28 +34,30 @@ _ROWS_PER_ANSWER = 1024
 
 @dataclass(kw_only=True, eq=False)
 class SklearnModelContainer(ModelContainer):
-    """Any estimator of scikit-learn's interface with ``predict_proba`` or ``decision_function``, on statistics of each window's frames.
+    """An estimator with scikit-learn's interface that learns from statistics of the frames of each window.
 
-    Each window (frames, dims) is a row of statistics, and is answered (windows, labels). For classification one estimator tells the labels
-    apart, and of soft targets the largest counts; for tagging and detection there is one per label, and targets above 0.5 are positive.
-    Targets that are not known (NaN) are left out.
-    A label that was never seen is answered with 0, one that was always there with 1. Where the estimator has decisions alone, answers are
-    their softmax, for two classes their sigmoid: in the order and cut at 0.5 as the estimator decides, but not calibrated.
+    Each window (frames, dims) becomes one row of statistics; the answers are (windows, labels). For classification there is one estimator
+    for all labels, and the label with the largest target counts. For tagging and detection there is one estimator per label, and targets
+    above 0.5 are positive. Unknown targets (NaN) are left out. A label that never occurs in the training data gets the answer 0, a label
+    that always occurs gets 1. If the estimator has no ``predict_proba``, the answers are the softmax of its decisions (the sigmoid for two
+    classes): they have the order of the decisions and agree with them at 0.5, but are not calibrated.
 
-    An estimator is trained once, on all windows in memory; one with ``partial_fit`` batch by batch, for as many epochs as `Training` says,
-    with validation, best epoch and early stopping. The loss of a record is that of the training windows once they are learned. What
-    `Training` says of steps (``learning_rate``, ``optimizer``, ``schedule``, ``average`` ...) and of devices does not matter here: an
-    estimator has parameters of its own. Nothing is resumed; a run that was cut off is trained anew.
+    An estimator is trained once, on all windows in memory. If it has ``partial_fit``, it is trained batch by batch, for as many epochs as
+    `Training` says, with validation, best epoch and early stopping. The loss in a record is the loss of the training windows after they
+    were learned. The settings of `Training` for steps and devices (``learning_rate``, ``optimizer``, ``schedule``, ``device`` ...) have no
+    effect; ``objective``, ``rates``, ``class_weights``, ``clip_norm`` and ``average`` are refused, and so are several sources of data.
+    Training is not resumed: an interrupted run starts from the beginning.
 
-    Trees and forests of them, linear models and kernel machines are saved as arrays and answered from them, without scikit-learn; other
-    kinds are trained and asked, but cannot be saved. There are no layers: `embed` and `fine_tune` are refused.
+    Trees, forests, linear models, kernel machines and nearest neighbours are saved as arrays, and answer from them without scikit-learn.
+    Other estimators can be trained and used, but not saved. There are no layers, so `embed` and `fine_tune` raise an error.
 
     Parameters
     ----------
-    estimator : ``"package.module:Class"``.
-    parameters : of the estimator, as JSON values; its ``random_state``, if it has one, is the seed of training.
-    statistics : over the frames of a window, in this order: ``"mean"``, ``"std"``, ``"min"``, ``"max"``.
-    standardise : bring each statistic to mean 0 and deviation 1 over the training windows; trees need none.
+    estimator : class of the estimator, as ``"package.module:Class"``; it needs ``predict_proba`` or ``decision_function``.
+    parameters : keyword arguments of the estimator, as JSON values. Its ``random_state``, if it has one, is the seed of training unless
+        you give it here.
+    statistics : what to compute over the frames of a window, in this order: some of ``"mean"``, ``"std"``, ``"min"``, ``"max"``.
+    standardise : bring each statistic to mean 0 and standard deviation 1 over the training windows; trees do not need it.
 
     Examples
     --------
@@ -79,11 +81,11 @@ class SklearnModelContainer(ModelContainer):
         self._parts: list[Mapping[str, Any]] = []
 
     def estimator_parameters(self) -> dict[str, Any]:
-        """Return what the estimator's constructor is called with; a model of settings of its own adds them."""
+        """Return the keyword arguments of the estimator; a model with settings of its own overrides this to add them."""
         return dict(self.parameters)
 
     def build(self, shape: tuple[int, int], labels: Sequence[str], *, task: Task = "classification", seed: int = 0) -> Self:  # noqa: ARG002
-        """Note shape, labels and task; until it is trained, all answers are equal."""
+        """Set shape, labels and task, and return this model; until it is trained, all its answers are equal."""
         if not self.statistics or not set(self.statistics) <= set(_STATISTICS):
             raise ModelError(f"statistics must be some of {', '.join(_STATISTICS)}; got {self.statistics!r}")
         frames, dims = shape
@@ -99,7 +101,7 @@ class SklearnModelContainer(ModelContainer):
         *,
         frozen: Sequence[str] | None = None,  # noqa: ARG002
     ) -> list[Record]:  # noqa: ARG002
-        """Train the estimators: once, or epoch by epoch, keeping the best on validation data, or the last."""
+        """Train the estimators once, or epoch by epoch, keeping the best epoch on validation data, else the last. See `Backend.fit`."""
         data = refuse_settings(training, data, "scikit-learn")
         estimators = [self._new(training.seed) for _ in (self.labels[:1] if self.task == "classification" else self.labels)]
         by_batches = hasattr(estimators[0], "partial_fit")
@@ -119,13 +121,20 @@ class SklearnModelContainer(ModelContainer):
         return history
 
     def answer(self, windows: FloatArray) -> FloatArray:
-        """Answer windows with probabilities (windows, labels)."""
+        """Return probabilities (windows, labels), float32, for windows (windows, frames, dims)."""
         self._need_network()
         rows = self._rescaled(self._statistics_of(windows))
         return np.concatenate([self._answers_to(rows[first : first + _ROWS_PER_ANSWER]) for first in range(0, len(rows), _ROWS_PER_ANSWER)])
 
     def weights(self) -> Weights:
-        """Return what was learned: the arrays of each estimator after its number, and of the rescaling; none before training."""
+        """Return what was learned, as arrays: ``"0.coef"`` ... for estimator 0, ``"rescaling.mean"`` ... for the standardised statistics.
+
+        Before training there are none.
+
+        Raises
+        ------
+        ModelError : the arrays of this kind of estimator are not known.
+        """
         self._need_network()
         if any("estimator" in part for part in self._parts):
             raise ModelError(
@@ -139,7 +148,7 @@ class SklearnModelContainer(ModelContainer):
         return found
 
     def set_weights(self, weights: Weights) -> None:
-        """Take over what `weights` gave; what does not answer for this shape and these labels is refused."""
+        """Load arrays as `weights` returns them; those that do not fit this shape and these labels raise ModelError."""
         groups: dict[str, dict[str, Any]] = {}
         for name, array in weights.items():
             group, _, key = name.partition(".")
@@ -160,7 +169,7 @@ class SklearnModelContainer(ModelContainer):
         vars(self).update(vars(taken))
 
     def cost(self) -> dict[str, int]:
-        """Count learned numbers as ``parameters``, and ``macs`` for one window: statistics, products, averages of trees."""
+        """Count all learned numbers as ``parameters``, and as ``macs`` the multiply-accumulates for one window, statistics included."""
         parameters = sum(array.size for array in self.weights().values())
         pooling = len(self.statistics) * self.shape[0] * self.shape[1]
         return {"parameters": parameters, "macs": pooling + sum(map(operations, self._parts))}

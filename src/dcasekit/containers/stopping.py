@@ -12,16 +12,20 @@ def stop_late(
     delay: int = 10,
     larger_is_better: bool = True,
 ) -> bool:
-    """Tell whether nothing has improved for a while, epochs at the beginning left aside (dcase_util's rule).
+    """Tell whether a number has not improved for a while, ignoring the first epochs (the rule of dcase_util).
 
     Parameters
     ----------
-    history : the record of each epoch.
-    key : of the records, e.g. ``"val_accuracy"``.
-    patience : epochs to wait for an improvement.
-    least : a smaller improvement, absolute, does not count.
-    delay : the last epoch, counted from 0, that does not count at all.
+    history : the record of each epoch so far.
+    key : which number of the records to watch, e.g. ``"val_accuracy"``.
+    patience : number of epochs to wait for an improvement.
+    least : an improvement must be larger than this (absolute) to count.
+    delay : the last epoch, counted from 0, that is ignored.
     larger_is_better : ``False`` for losses and error rates.
+
+    Returns
+    -------
+    bool : whether to stop training after the last of these epochs.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Scores while a recording is still being read: of a file, in flat memory, and of audio that comes in chunks."""
+"""Scores while a recording is still being read: from a file of any length in constant memory, or from audio that arrives in chunks."""
 
 import math
 import threading
@@ -21,7 +21,17 @@ from dcasekit.scores.grid import Joining
 
 
 def move(model: ModelContainer, device: str) -> str:
-    """Let a model answer on a device: cpu, cuda, cuda:1, mps, or auto, the fastest there is; return the device's name."""
+    """Move a model to a device; return the name of the device.
+
+    Parameters
+    ----------
+    model : the model that will answer there.
+    device : ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``; ``"auto"``: CUDA if there is one, else MPS, else the CPU.
+
+    Raises
+    ------
+    ModelError : the device cannot be used here.
+    """
     return model._move(device)
 
 
@@ -30,16 +40,23 @@ def score_files(
 ) -> Iterator[tuple[int, Scores | DcasekitError | None]]:
     """Score audio files part by part, in memory that does not grow with their length.
 
-    Joined, the parts of a file are what ``model.predict`` gives for it.
+    The parts of a file, one after the other, are the scores that ``model.predict`` returns for it.
 
     Parameters
     ----------
-    together : answer the windows of several files in one batch, which is faster on a GPU; the numbers then depend in their last digits on
-        the files beside.
+    model : a trained model with its features.
+    paths : audio files.
+    together : put windows of several files into one batch, which is faster on a GPU. The last digits of the scores then depend on which
+        files are in the same batch.
 
     Yields
     ------
-    number of the file, counted from 0, and the next part of its scores; ``None`` when they are complete, or what is wrong with the file.
+    number of the file in `paths`, counted from 0, and one of: the next part of its scores; ``None``, when they are complete; or the error,
+    if the file cannot be scored.
+
+    Raises
+    ------
+    ModelError : the model was trained on arrays and has no features.
     """
     if model.features is None:
         raise ModelError("the model was trained on arrays and has no front end; train it on a DataGenerator to predict files")
@@ -48,7 +65,7 @@ def score_files(
 
 
 def parts_of(found: Iterable[Scores | DcasekitError | None]) -> Iterator[Scores]:
-    """Pass on the parts of one file's scores, as `score_files` gives them; raise what is wrong with it."""
+    """Yield the parts of one file's scores, as `score_files` yields them; an error among them is raised."""
     for each in found:
         if isinstance(each, DcasekitError):
             raise each
@@ -88,18 +105,21 @@ def _score(
 
 
 class Stream:
-    """Audio in chunks of any size, scores as soon as they are final: together those of the whole recording.
+    """Score audio that arrives in chunks of any size; scores are returned as soon as they are final.
+
+    All of them, one after the other, are the scores of the whole recording.
 
     Parameters
     ----------
-    model : with its features; their windows must have a length (``sequence_time``), and no frame may depend on the rest of the recording.
-    sr : Hz of the chunks; ``None``: the model's.
-    first : the sample of the recording that comes first, where a stream is gone on with: one of `restart_at`. The scores then are those of
-        the whole recording from the time on that was asked for there; those before it are not.
+    model : a trained model with its features. Windows must have a length (``sequence_time``), and no frame may depend on the rest of the
+        recording.
+    sr : sampling rate of the chunks in Hz; ``None``: that of the model's features.
+    first : to continue an interrupted recording: number of the first sample you will add, as `restart_at` returns it. Scores are then right
+        from the time on that was given to `restart_at`; ignore those before it.
 
     Raises
     ------
-    ModelError : the model needs the whole recording before it can say anything.
+    ModelError : the model has no features, or needs the whole recording before it can answer.
 
     Examples
     --------
@@ -124,11 +144,20 @@ class Stream:
 
     @property
     def seconds(self) -> Seconds:
-        """How much audio has come."""
+        """Seconds of the recording that have been added so far, those before `first` included."""
         return self.samples / self.sr
 
     def add(self, chunk: FloatArray) -> list[Scores]:
-        """Take the next samples, (samples,) or (samples, channels), floats with full scale at 1; return the scores that are final now."""
+        """Add the next samples; return the scores that have become final.
+
+        Parameters
+        ----------
+        chunk : (samples,) or (samples, channels), floats with full scale at 1; channels are averaged.
+
+        Raises
+        ------
+        AudioError : the samples are integers, or some are NaN or infinite.
+        """
         chunk = np.asarray(chunk)
         if np.issubdtype(chunk.dtype, np.integer):
             raise AudioError("expected audio as floats with full scale at 1; got integers: divide 16-bit samples by 32768")
@@ -143,7 +172,7 @@ class Stream:
         return self._shifted(parts)
 
     def finish(self) -> list[Scores]:
-        """End the recording; return the rest of the scores."""
+        """End the recording; return the remaining scores. After this, use a new stream for the next recording."""
         for block in self._frames.finish():
             self._cutting.add(block, 0)
         grid = self.features.grid(self._cutting.computed, self._own_seconds)
@@ -161,11 +190,21 @@ class Stream:
 
 
 def restart_at(model: ModelContainer, sr: Hz, seconds: Seconds) -> int:
-    """Find the sample from which on a recording must come again for its scores to be right from `seconds` on: 0, or a window's first.
+    """Find the sample from which on a recording must be added to a new `Stream` to get right scores from `seconds` on.
 
     Parameters
     ----------
-    sr : Hz of the samples.
+    model : a model that can stream.
+    sr : sampling rate of the recording in Hz.
+    seconds : time in the recording from which on scores are wanted.
+
+    Returns
+    -------
+    int : number of the sample, for ``Stream(first=...)``: 0, or the first sample of a window.
+
+    Raises
+    ------
+    ModelError : the model cannot stream.
     """
     features = need_stream(model)
     step = features.sequence_hop * features.audio_hop  # samples, at the features' rate
@@ -179,7 +218,7 @@ def restart_at(model: ModelContainer, sr: Hz, seconds: Seconds) -> int:
 
 
 def need_stream(model: ModelContainer) -> FeatureExtractor:
-    """Return the features of a model that can answer before a recording has ended.
+    """Return the features of a model, after checking that it can answer before a recording has ended.
 
     Raises
     ------

@@ -23,15 +23,15 @@ TRAINING_BATCH = 32  # windows of the batch for which the memory of training is 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """What a model was published for; a model states it as its class attribute ``PUBLISHED_FOR``.
+    """The input and output that a model was published for; a model states them in its class attribute ``PUBLISHED_FOR``.
 
     Parameters
     ----------
     shape : (frames, dims) of a window.
     labels : number of outputs.
-    task : what they mean.
-    hop : seconds per frame; ``None``: not stated.
-    settings : of the model, where it has some without a default.
+    task : what the outputs mean.
+    hop : seconds from one frame to the next; ``None``: not stated.
+    settings : settings of the model that have no default.
     """
 
     shape: tuple[int, int]
@@ -43,16 +43,16 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer; numbers and operations are its own, without those of layers inside it.
+    """One layer of a model; its parameters and operations do not include those of layers inside it.
 
     Attributes
     ----------
     name : as in `ModelContainer.layers`; ``""``: what the network does between its layers.
-    kind : the name of its class; ``""``: not known.
-    output : shape for one window; of a layer that is used several times, the last; ``None``: it is not used, or gives no array.
-    uses : how often it is used for a window.
-    trained, kept : numbers an optimizer changes, and statistics and other numbers it does not.
-    macs : multiply-accumulates for one window; ``None``: known for the whole model alone.
+    kind : name of its class; ``""``: unknown.
+    output : shape of its output for one window, at its last use; ``None``: it is not used, or does not output one array.
+    uses : how often it is used for one window.
+    trained, kept : number of parameters that an optimizer changes, and of others, such as running statistics.
+    macs : multiply-accumulates for one window; ``None``: known only for the whole model.
     """
 
     name: str
@@ -66,27 +66,30 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What `summary` found; printed, it is a table. What is measured inside PyTorch models alone is ``None`` for others.
+    """Structure and cost of a model, as `summary` returns it; printed, it is a table.
+
+    What can be measured inside PyTorch models only is ``None`` for others.
 
     Attributes
     ----------
     model, settings : name of the class, and the settings of its architecture.
-    shape, hop : (frames, dims) of a window; seconds per frame, if known.
-    task, output : what the outputs mean; (labels,) of a window, or (steps, labels).
-    steps : how many different answers a window gets; fewer than are given where each is held for several frames.
-    layers : in the order in which they are done; none for a model without.
-    trained, kept, weight_bytes : numbers an optimizer changes, numbers it does not (running statistics), and bytes of all of them.
-    macs : multiply-accumulates for one window, as `Backend.cost` counts: convolutions, products and recurrences, without biases and
+    shape, hop : (frames, dims) of a window; seconds from one frame to the next, ``None`` if unknown.
+    task, output : what the outputs mean; shape of the output for one window, (labels,) or (steps, labels).
+    steps : how many different answers a window gets: fewer than its steps if each answer is repeated for several frames.
+    layers : in the order of the forward pass; empty for a model without layers.
+    trained, kept, weight_bytes : number of parameters that an optimizer changes, number of others (running statistics), and bytes of both.
+    macs : multiply-accumulates for one window, as `Backend.cost` counts them: convolutions, products and recurrences, without biases and
         normalisation.
-    macs_torchinfo : the same as the tool torchinfo counts, which several publications quote: parameters, biases too, once per position
-        of a convolution or frame of a recurrent layer; of all other layers once, even of dense layers that answer every frame.
-    prediction_bytes : the most that arrays take at once while one window is answered, its input included, the weights not.
-    training_bytes : for a batch of 32 windows: weights, gradients, Adam's two moments, and what the forward pass keeps for the gradient,
-        in single precision. Workspaces of single operations and the framework itself come on top; without them, a step of eight of the
-        networks here takes 0.98 to 1.12 times as much.
-    field : frames of the input that can change one answer: of several, the one in the middle of the window.
-    local, local_field : where `field` touches an end of the window, the last layer before any that sees an end, and the frames that the
-        value in the middle of its output depends on.
+    macs_torchinfo : multiply-accumulates as the tool torchinfo counts them, which several publications quote: the parameters, biases
+        included, once per position of a convolution or frame of a recurrent layer; those of all other layers once, even of dense layers
+        that answer every frame.
+    prediction_bytes : the largest memory of all arrays at once while one window is answered, with its input, but without the weights.
+    training_bytes : memory for a batch of 32 windows in single precision: weights, gradients, Adam's two moments, and what the forward pass
+        keeps for the gradient. Workspaces of single operations and the framework itself come on top. For eight networks of dcasekit, a
+        step took 0.98 to 1.12 times this estimate, not counting the framework.
+    field : receptive field, the frames of the input that can change one answer (of several answers: the one in the middle of the window).
+    local, local_field : if `field` reaches an end of the window: the last layer before any whose receptive field reaches an end, and the
+        frames that the value in the middle of its output depends on.
     """
 
     model: str
@@ -109,7 +112,7 @@ class Summary:
     local_field: range | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it as JSON values; the keys stay."""
+        """Return everything as JSON values; the keys will not change."""
         return {
             "model": self.model,
             "settings": self.settings,
@@ -133,12 +136,15 @@ class Summary:
 
     @property
     def low_complexity(self) -> dict[str, bool]:
-        """Whether the limits of DCASE's low-complexity tasks hold: 128 kB of weights, as they are and as 8-bit integers, and 30 M MACs."""
+        """Whether the model keeps the limits of DCASE's low-complexity tasks: 128 kB of weights, and 30 million multiply-accumulates.
+
+        The keys are ``weights`` (as they are), ``weights_int8`` (as 8-bit integers) and ``macs``.
+        """
         numbers = self.trained + self.kept
         return {"weights": self.weight_bytes <= _MOST_BYTES, "weights_int8": numbers <= _MOST_BYTES, "macs": self.macs <= _MOST_MACS}
 
     def facts(self) -> dict[str, str]:
-        """Return the totals as lines of text, by name."""
+        """Return the totals as text: name -> sentence."""
         frames, dims = self.shape
         found = {
             "input": f"{frames:,} frames x {dims:,} dims"
@@ -172,9 +178,9 @@ class Summary:
         return found
 
     def table(self) -> Table:
-        """Return a row for each layer; a column of numbers that holds none is left out.
+        """Return a table with a row for each layer; columns that would be empty are left out.
 
-        Layers without numbers and operations of their own that keep the shape, such as activations and dropout, are left out.
+        Layers that have no parameters or operations and do not change the shape, such as activations and dropout, are left out, too.
         """
         rows: list[tuple[str, ...]] = []
         before: tuple[int, ...] | None = None
@@ -222,18 +228,18 @@ class Summary:
 
 
 def summary(model: ModelContainer) -> Summary:
-    """Look into a model that was built or trained: layers, numbers, operations, memory, receptive field; it is not changed.
+    """Describe a model: its layers, parameters, multiply-accumulates, memory and receptive field. The model is not changed.
 
-    The receptive field is measured, see `Summary`. Seconds per frame are those of the model's front end, else those of the published one
-    where the window has as many dims.
+    The receptive field is measured, see `Summary`. The seconds per frame are those of the model's features; without features, those of the
+    published front end if that has the same number of dims.
 
     Parameters
     ----------
-    model : after `build`, `train` or `load`.
+    model : a model after `build`, `train` or `load`.
 
     Raises
     ------
-    ModelError : it has no network yet, or its network refuses windows of the shape it was built for.
+    ModelError : the model has no network yet, or its network does not take windows of the shape it was built for.
 
     Examples
     --------
@@ -261,7 +267,7 @@ def summary(model: ModelContainer) -> Summary:
 
 
 def published(kind: type) -> Published | None:
-    """Return what a model's class says it was published for."""
+    """Return the ``PUBLISHED_FOR`` of a model's class; ``None``: it has none."""
     found: Published | None = getattr(kind, "PUBLISHED_FOR", None)
     return found
 

@@ -33,21 +33,21 @@ from dcasekit.generator import Data, Together
 
 @dataclass(kw_only=True, eq=False)
 class TorchModelContainer(TorchInside):
-    """A PyTorch network with its training. A new model writes `network_for`.
+    """A PyTorch network with its training. A new model implements `network_for`.
 
     Attributes
     ----------
-    network : `torch.nn.Module`: (windows, frames, dims) -> logits (windows, labels) or (windows, frames,
-        labels). What its method ``penalty()`` gives, if it has one, is added to the loss. A network whose attribute ``activation`` is
-        ``"none"`` gives answers, not logits: they learn by the squared error, unclipped, and are clipped to [0, 1] when it is asked.
+    network : `torch.nn.Module` that maps (windows, frames, dims) to logits (windows, labels) or (windows, frames, labels); ``None`` before
+        `build`. If it has a method ``penalty()``, its result is added to the loss. If its attribute ``activation`` is ``"none"``, it
+        outputs answers, not logits: these are trained with the squared error, and `answer` clips them to [0, 1].
     """
 
     @abstractmethod
     def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> nn.Module:
-        """Make the network for windows of (frames, dims)."""
+        """Make the network for windows of (frames, dims), with that number of outputs; it returns logits."""
 
     def network_with(self, labels: Mapping[Task, int]) -> nn.Module:
-        """Make the network with a head for each task; a model that has several heads writes it.
+        """Make the network with a head for each task; a model with several heads implements it.
 
         Parameters
         ----------
@@ -55,20 +55,21 @@ class TorchModelContainer(TorchInside):
 
         Returns
         -------
-        `torch.nn.Module` : called as ``network(x, task)``; its weights are named as those of a network with one of the heads.
+        `torch.nn.Module` : called as ``network(x, task)`` with x (windows, frames, dims), it returns the logits of that task. Its weights
+        must have the same names as in a network with only one of these heads.
         """
         raise ModelError(
             f"{type(self).__name__} has one head; {', '.join(labels)} learned together need a network with several, such as DcaseNet"
         )
 
     def build(self, shape: tuple[int, int], labels: Sequence[str], *, task: Task = "classification", seed: int = 0) -> Self:
-        """Make the network, with new weights; see `ModelContainer.build`."""
+        """Make the network, with new weights, and return this model; see `Backend.build`."""
         self._make(lambda: self.network_for(*shape, len(labels), task), seed)
         self.shape, self.labels, self.task, self.heads = (shape[0], shape[1]), tuple(labels), task, {}
         return self
 
     def build_heads(self, heads: Mapping[Task, Head], *, seed: int = 0) -> Self:
-        """Make the network with several heads, with new weights; without `head` it answers as the first of them."""
+        """Make the network with a head for each task, with new weights, and return this model; `answer` uses the first head."""
         self._make(lambda: self.network_with({task: len(head.labels) for task, head in heads.items()}), seed)
         task, first = next(iter(heads.items()))
         self.shape, self.labels, self.task, self.heads = first.shape, first.labels, task, dict(heads)
@@ -76,10 +77,14 @@ class TorchModelContainer(TorchInside):
         return self
 
     def head(self, task: Task) -> Self:
-        """Return a model of one task alone, a copy where this network is, with the weights that this head uses.
+        """Return a copy of the model for one task only, on the same device, with the weights that the head of this task uses.
 
-        A network of one head returns another task's model, too, if that has the same weights: so a `CRNN2023A` of detection is asked for
-        the tags of clips, by its own attention.
+        A network with one head can also be returned for another task that needs no other weights: for example, a `CRNN2023A` that was
+        trained for detection tags clips by its attention.
+
+        Raises
+        ------
+        ModelError : the network has no head for this task.
         """
         weights, own = self.weights(), Head(self.labels, self.shape, self.features, self.scaler)
         heads = self.heads or {self.task: own, task: own}
@@ -97,7 +102,7 @@ class TorchModelContainer(TorchInside):
     def fit(
         self, data: Data | Together, validation: Validation | None, training: Training, *, frozen: Sequence[str] | None = None
     ) -> list[Record]:
-        """Train epoch by epoch; keep the best on validation data, or the last."""
+        """Train epoch by epoch; keep the weights of the best epoch, or of the last if there is no validation. See `Backend.fit`."""
         if training.keep_memory:
             keep_memory()
         with freeze(self._need(), frozen or ()), warm_start_batch_norm(self._need()):
@@ -121,7 +126,7 @@ class TorchModelContainer(TorchInside):
         return history
 
     def answer(self, windows: FloatArray) -> FloatArray:
-        """Answer windows with probabilities: softmax for classification, sigmoid else, unless the network has none."""
+        """Return probabilities for windows: softmax for classification, else sigmoid; outputs without activation clipped to [0, 1]."""
         network = self._need()
         network.eval()
         answers = []
@@ -161,11 +166,11 @@ class TorchModelContainer(TorchInside):
             ) from error
 
     def weights(self) -> Weights:
-        """Return the network's state dict as arrays."""
+        """Return the network's state dict as arrays. On the CPU they share the network's memory: copy them before you train on."""
         return {name: tensor.detach().cpu().numpy() for name, tensor in self._need().state_dict().items()}
 
     def set_weights(self, weights: Weights) -> None:
-        """Load a state dict; names and shapes must be the network's."""
+        """Load a state dict as `weights` returns it; names or shapes that do not fit raise ModelError."""
         try:
             self._need().load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in weights.items()})
         except RuntimeError as error:

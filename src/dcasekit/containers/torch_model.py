@@ -23,16 +23,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class TorchModel(TorchModelContainer):
-    """Any `torch.nn.Module` as a model: trained, asked, evaluated, exported and saved as all others.
+    """Make a model of any `torch.nn.Module`: it is trained, evaluated, exported and saved like all others.
 
-    A copy of the network is used, with the weights that it has, so a pretrained one is trained on from there; what does not require a
-    gradient stays as it is. `seed` of `train` is of the order of windows and of dropout. Which of its layers are the head only you know:
-    for other labels change the network and hand it over again.
+    A copy of the network is used with its present weights, so a pretrained network is trained further; parameters that do not require a
+    gradient stay as they are. The ``seed`` of `train` sets the order of the windows and dropout only. dcasekit cannot know which layers are
+    the head: for other labels, change the network yourself and make a new `TorchModel` of it.
 
     Parameters
     ----------
-    network : (windows, frames, dims) -> logits (windows, labels) or (windows, frames, labels); see `TorchModelContainer` for ``penalty``
-        and ``activation``.
+    network : maps (windows, frames, dims) to logits (windows, labels) or (windows, frames, labels); see `TorchModelContainer` for
+        ``penalty`` and ``activation``.
 
     Examples
     --------
@@ -41,7 +41,7 @@ class TorchModel(TorchModelContainer):
     >>> model.answer(np.zeros((3, 20, 64))).shape
     (3, 2)
 
-    Its weights are saved, its code is not: ``load(folder, network=...)`` takes a network of the same layers again.
+    The weights are saved, the code is not: to load the model, pass a network with the same layers, ``load(folder, network=...)``.
     """
 
     network: nn.Module = field(kw_only=False)  # the one that was given, until there is one that is built
@@ -54,7 +54,7 @@ class TorchModel(TorchModelContainer):
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """What the network is called, and a checksum of it, so that no run is taken up with another one."""
+        """Name and checksum of the network, so that a run cannot be resumed with another network."""
         digest = hashlib.sha256(repr(self._given).encode())
         for name, tensor in self._given.state_dict().items():
             if not isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer):
@@ -69,7 +69,7 @@ class TorchModel(TorchModelContainer):
         return cls(network)
 
     def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> nn.Module:
-        """Copy the network, and see whether it takes windows of (frames, dims) and has as many outputs as there are labels."""
+        """Copy the network; check that it takes windows of (frames, dims) and has as many outputs as there are labels."""
         network = copy.deepcopy(self._given).cpu().eval()
         try:
             with torch.no_grad():
@@ -85,7 +85,7 @@ class TorchModel(TorchModelContainer):
         return network
 
     def save(self, folder: PathLike, *, half: bool = False) -> Path:
-        """Save as all models; the network's code stays where it is."""
+        """Write the model like any other, see `ModelContainer.save`; the code of the network is not written."""
         written = super().save(folder, half=half)
         _log.warning("to load it again, make the network and pass it: load(%r, network=...)", str(written))
         return written

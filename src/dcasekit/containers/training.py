@@ -26,53 +26,61 @@ _FUNCTIONS = ("objective", "schedule", "optimizer", "early_stopping", "monitor",
 
 @dataclass(frozen=True, kw_only=True)
 class Training(Settings):
-    """How to train. `ModelContainer.train` takes these as keywords.
+    """All settings of training. `ModelContainer.train` and `ModelContainer.fine_tune` take them as keywords.
 
-    Functions must be importable by name, or `functools.partial` of such ones, where a run is to be resumed: its record names them, and
-    another one is refused.
+    The defaults are those of DCASE-models: Adam with a constant learning rate. If a run is to be resumed, give only functions that can be
+    imported by name, or `functools.partial` of such functions: the checkpoint stores their names, and refuses other functions.
 
     Parameters
     ----------
-    epochs : passes over the training windows. A run resumed with more epochs goes on, if its schedule does not depend on them.
-    learning_rate, weight_decay : of the optimizer.
-    batch_size : windows per step.
-    drop_last : leave out windows at an epoch's end that fill no batch; by default they make a smaller one.
-    optimizer : ``"adam"`` (the paper's), ``"adamw"`` or ``"sgd"``; or, for PyTorch, a class of `torch.optim` or another function of groups
-        of parameters and ``lr``.
-    momentum : of ``"sgd"``, Nesterov's; 0: none.
-    schedule : name of one of `dcasekit.containers.schedules` (``"constant"``, the paper's, ``"cosine"``, ``"one_cycle"`` ...), or a
-        function of a `Moment` that gives a factor of the learning rate.
-    loss : ``None`` follows the task: ``"cross_entropy"`` for classification, ``"binary_cross_entropy"`` else; ``"mse"`` for soft labels.
-    objective : what a step minimises: name of one of `dcasekit.containers.objectives`, or a function of a `Step` that gives a loss.
-        ``None``: the loss of the network's answers, summed over the parts of a `Together`. PyTorch alone.
-    rates : beginning of a weight's name -> factor of the learning rate of all weights that begin so, such as ``{"first": 1e-4}``; 1 for the
-        others. PyTorch alone.
-    class_weights : label -> how much its errors count, 1 where a label is left out; ``"balanced"``: inversely to how often it occurs in the
-        training clips. PyTorch alone.
-    clip_norm : scale gradients down whose norm over all weights is larger; ``None``: never. PyTorch alone.
-    augment : functions of a batch, applied in order before each step (`dcasekit.batch_augmentations`).
-    average : decay of a running average of the weights, e.g. 0.99, less in the first steps; 0: none. Or a function of the number of steps
-        taken, `schedules.mean_decay` or one of your own, that gives the decay after them.
-    keep : where there is an average: ``"average"``: it's what is validated and kept; ``"network"``: the network itself is, and the average
-        is but its teacher.
-    monitor : what decides on validation data which epoch is best: ``"metric"``, the main number of the task, ``"loss"``, the name of
-        another number of the epoch's record without its ``val_`` (the larger the better, unless it ends in "loss" or begins with "error"),
-        or a function of `Results` that gives such a number. A mapping name -> one of these keeps the weights of several epochs, see
-        `ModelContainer.kept`; the first is the model's own.
-    best_from : the first epoch, counted from 1, that may be the best.
-    early_stopping : stop after so many epochs without improvement; ``None``: never; or a function of the history, see
-        `dcasekit.containers.stopping`, that tells whether to stop.
-    considered_improvement : a smaller improvement, absolute, does not count.
-    train_metric : measure the task's main number after each epoch on the training data, too.
-    seed : of initial weights, order, augmentation and dropout. Two runs with one seed on one machine give the same weights.
-    device : ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"auto"``: the fastest there is.
-    precision : ``"float32"``, ``"bfloat16"`` or ``"float16"`` (mixed, the last with loss scaling; for GPUs).
-    keep_memory : on Linux, have the C library keep freed memory for the next step instead of giving it back to the kernel, which nearly
-        doubles the speed of convolutional networks on a CPU (PyTorch; process-wide, from the start of training on). ``False``: leave it.
-    resume : folder for a checkpoint after every epoch; training goes on from the one that is there. ``None``: no checkpoints.
-    energy : note the electricity of each epoch in its record, ``kwh`` and ``kg_co2e``, see `dcasekit.core.energy` (extra ``energy``).
+    epochs : number of passes over the training windows. A resumed run may be given more, if its schedule does not depend on this number.
+    learning_rate : size of the optimizer's steps, before the factor that the schedule gives.
+    weight_decay : how strongly the optimizer pulls kernels towards 0. Biases and the scales of normalisation layers do not decay.
+    batch_size : number of windows in a batch; each batch is one step.
+    drop_last : leave out the last windows of an epoch if they do not fill a batch. By default they make a smaller batch.
+    optimizer : ``"adam"``, ``"adamw"`` or ``"sgd"``. For PyTorch also a class of `torch.optim`, or another function that takes groups of
+        parameters and ``lr``.
+    momentum : Nesterov momentum of ``"sgd"``, from 0 (none) to below 1; other optimizers ignore it.
+    schedule : name of a function in `dcasekit.containers.schedules` (``"constant"``, ``"cosine"``, ``"one_cycle"`` ...), or a function of
+        your own: it takes a `Moment` and returns a factor of the learning rate.
+    loss : ``"cross_entropy"``, ``"binary_cross_entropy"`` or ``"mse"`` (for soft labels). ``None`` follows the task: cross-entropy for
+        classification, binary cross-entropy for tagging and detection.
+    objective : what a step minimises: name of a function in `dcasekit.containers.objectives`, or a function of your own that takes a `Step`
+        and returns a loss. ``None``: the loss of the network's answers, summed over the parts of a `Together`. PyTorch only.
+    rates : start of a weight's name -> factor of the learning rate, for all weights whose names start so, e.g. ``{"first": 1e-4}``. The
+        factor of all other weights is 1. PyTorch only.
+    class_weights : label -> weight of its errors in the loss; labels that are left out have weight 1. ``"balanced"``: weights inversely
+        proportional to how often each label occurs in the training clips. PyTorch only.
+    clip_norm : largest norm of the gradient over all weights; a larger gradient is scaled down to it. ``None``: never. PyTorch only.
+    augment : functions of a batch, applied in this order before each step, see `dcasekit.batch_augmentations`.
+    average : decay of a running average of the weights per step, e.g. 0.99 (smaller in the first steps); 0: no average. Or a function such
+        as `schedules.mean_decay`, which takes the number of steps taken and returns the decay. PyTorch only.
+    keep : which weights are validated and kept if there is a running average: ``"average"``, or those of the ``"network"`` itself; then
+        the average only serves as its teacher.
+    monitor : what decides on validation data which epoch is best. ``"metric"``: the main number of the task; ``"loss"``; the name of
+        another number in the epoch's record, without its ``val_``; or a function that takes `Results` and returns a number. Larger is
+        better, unless the name ends in "loss" or starts with "error". A mapping name -> one of these keeps the weights of several epochs
+        in `ModelContainer.kept`; the first decides which weights the model itself has.
+    best_from : the first epoch, counted from 1, that can be the best.
+    early_stopping : stop after this many epochs without improvement; ``None``: never. Or a function that takes the history and tells
+        whether to stop, see `dcasekit.containers.stopping`.
+    considered_improvement : an improvement of the monitored number must be larger than this (absolute) to count.
+    train_metric : also measure the main number of the task on the training data after each epoch.
+    seed : of the initial weights, the order of the windows, augmentation and dropout. Two runs with the same seed on the same machine give
+        the same weights.
+    device : ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``; ``"auto"``: CUDA if there is one, else MPS, else the CPU (Keras decides by
+        itself).
+    precision : ``"float32"``, or mixed precision for GPUs: ``"bfloat16"``, or ``"float16"`` with loss scaling.
+    keep_memory : on Linux, keep freed memory for the next step instead of returning it to the kernel. This nearly doubles the speed of
+        convolutional networks on a CPU. It needs PyTorch, and holds for the whole process from the start of training on.
+    resume : folder for a checkpoint after every epoch. If there is one already, training continues from it. ``None``: no checkpoints.
+    energy : add the electricity of each epoch to its record, ``kwh`` and ``kg_co2e``, see `dcasekit.core.energy` (extra ``energy``).
     progress : show a progress bar.
-    callbacks : called with the record of each epoch; one that gives ``True`` stops training.
+    callbacks : functions that are called with the record of each epoch; if one returns ``True``, training stops.
+
+    Raises
+    ------
+    ModelError : a setting is outside its domain, or `resume` is given with a function that cannot be imported by name.
     """
 
     epochs: int = 50
@@ -132,7 +140,12 @@ class Training(Settings):
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
-        """Make settings from keywords; an unknown one is refused with the nearest known name."""
+        """Make settings from keywords.
+
+        Raises
+        ------
+        ModelError : a keyword is unknown (the message suggests the nearest known one), or a value is outside its domain.
+        """
         known = [field.name for field in fields(cls)]
         for name in settings:
             if name not in known:
@@ -143,22 +156,28 @@ class Training(Settings):
 
     @property
     def monitors(self) -> Mapping[str, Monitor]:
-        """The monitors by name; one alone has none, ``""``."""
+        """The monitors by name; a single monitor has the empty name ``""``."""
         return self.monitor if isinstance(self.monitor, Mapping) else {"": self.monitor}
 
     @property
     def open_ended(self) -> bool:
-        """Whether nothing that is learned depends on the number of epochs, so that a run can be extended."""
+        """Whether the schedule does not depend on the number of epochs, so that a finished run can be continued with more epochs."""
         schedule: Any = self.schedule.func if isinstance(self.schedule, partial) else self.schedule
         return schedule in (*OPEN_ENDED, *(SCHEDULES[name] for name in OPEN_ENDED))
 
     def rate(self, moment: Moment) -> float:
-        """Return the learning rate of a step."""
+        """Return the learning rate at a moment of training: `learning_rate` times the factor of the schedule."""
         schedule = SCHEDULES[self.schedule] if isinstance(self.schedule, str) else self.schedule
         return self.learning_rate * float(schedule(moment))
 
     def better(self, now: Mapping[str, float], best: Mapping[str, float] | None, monitor: str = "") -> bool:
-        """Whether an epoch is better on validation data than the best before it, if there was one; without validation data it is."""
+        """Tell whether an epoch is better on validation data than the best before it; without validation data every epoch is.
+
+        Parameters
+        ----------
+        now, best : records of this epoch and of the best so far; ``None``: there is no earlier epoch.
+        monitor : name of one of `monitors`.
+        """
         if not any(key.startswith("val_") for key in now):
             return True
         key, least = self._watched(monitor, now), self.considered_improvement
@@ -189,7 +208,13 @@ class Training(Settings):
         return f"val_{chosen}"
 
     def stops(self, history: Sequence[Mapping[str, float]], best_epoch: int) -> bool:
-        """Whether early stopping ends the run after these epochs, of which the best is counted from 1."""
+        """Tell whether early stopping ends the run.
+
+        Parameters
+        ----------
+        history : the record of each epoch so far.
+        best_epoch : number of the best epoch, counted from 1.
+        """
         if not history or self.early_stopping is None:
             return False
         if callable(self.early_stopping):
@@ -197,12 +222,15 @@ class Training(Settings):
         return len(history) - best_epoch >= self.early_stopping
 
     def watch(self, results: Results) -> dict[str, float]:
-        """Compute what functions among the monitors give, as entries of an epoch's record."""
+        """Call those monitors that are functions; return their numbers as entries of an epoch's record, ``val_`` and name -> number."""
         functions = {name: chosen for name, chosen in self.monitors.items() if callable(chosen)}
         return {f"val_{name or _short_name(function)}": float(function(results)) for name, function in functions.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what determines the result, as JSON values."""
+        """Return the settings that determine the result as JSON values, functions by name.
+
+        The device, folders, callbacks and what is only shown or measured are left out.
+        """
         left_out = ("augment", "keep_memory", "resume", "energy", "progress", "callbacks", "device", "monitor", "train_metric")
         kept = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_out}
         named = {name: name_function(value) if callable(value) else value for name, value in kept.items()}
@@ -217,7 +245,7 @@ def _short_name(function: Any) -> str:
 
 
 def describe(record: Mapping[str, float]) -> str:
-    """Say in a few words how an epoch went.
+    """Describe an epoch's record in a few words: its loss, and all its validation numbers but the loss.
 
     >>> describe({"epoch": 1, "learning_rate": 0.001, "loss": 0.5, "val_loss": 0.6, "val_accuracy": 0.7, "seconds": 2.0})
     'loss 0.500, validation accuracy 0.700'

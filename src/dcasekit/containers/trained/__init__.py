@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parent
 
 
 def names() -> tuple[str, ...]:
-    """List the trained models.
+    """List the names of the trained models.
 
     >>> "esc10" in names()
     True
@@ -28,7 +28,7 @@ def names() -> tuple[str, ...]:
 
 
 def card(name: str) -> dict[str, Any]:
-    """Return what is known of a trained model.
+    """Return the card of a trained model: what it answers, how it was trained and tested.
 
     Returns
     -------
@@ -46,7 +46,10 @@ def card(name: str) -> dict[str, Any]:
 
 
 def attribution(name: str) -> list[dict[str, str]]:
-    """List the recordings that a trained model learned from: clip, title, url, author, license; empty: they were synthesized."""
+    """List the recordings that a trained model was trained on, each with ``clip``, ``title``, ``url``, ``author`` and ``license``.
+
+    The list is empty if the recordings were synthesized.
+    """
     path = _folder(name) / "attribution.tsv"
     if not path.exists():
         return []
@@ -55,7 +58,7 @@ def attribution(name: str) -> list[dict[str, str]]:
 
 
 def find(name: PathLike) -> Path:
-    """Find the folder of a model: the one that is named, else that of the trained model of this name.
+    """Return a model's folder: the path itself if it exists, else the folder of the trained model with this name.
 
     Raises
     ------
