@@ -119,7 +119,7 @@ def test_a_damaged_note_stops_no_run(content, codecarbon, tmp_path, caplog):
     (tmp_path / "energy.json").write_text(content)
     with measure(tmp_path) as meter:
         assert meter.read().kwh == pytest.approx(0.001)
-    assert "energy.json is not readable" in caplog.text
+    assert "energy.json cannot be read" in caplog.text
 
 
 def test_a_file_of_the_users_is_left_alone_and_no_folder_is_made(codecarbon, tmp_path):
@@ -147,7 +147,7 @@ def test_without_the_extra_this_is_said_with_the_line_for_pip(no_codecarbon, tmp
         made = report()
     assert math.isnan(found.kwh)
     assert found.seconds >= 0
-    assert found.note.endswith("Run: pip install 'dcasekit[energy]'")
+    assert found.note.endswith("run: pip install 'dcasekit[energy]'")
     assert json.loads((tmp_path / "energy.json").read_text())["kwh"] is None
     assert caplog.text == ""  # not asked for by name, so said in the report alone
     assert made.to_markdown().count("pip install 'dcasekit\\[energy\\]'") + made.to_markdown().count("pip install 'dcasekit[energy]'") == 1

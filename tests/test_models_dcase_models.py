@@ -627,7 +627,7 @@ def test_audio_files_pass_through_a_learned_front_end(tmp_path):
         (VGGish(compress=True), (96, 64), "set include_top=True"),
         (OpenL3(), (7, 256), "windows of 7 frames and 256 dims are too small"),
         (OpenL3(embedding_size=1024), (199, 256), "embedding_size must be 512 or 6144"),
-        (SMel(audio_win=1024), (1, 512), "windows of 512 samples are too small .* use a longer sequence_time"),
+        (SMel(audio_win=1024), (1, 512), "windows of 512 samples are too short .* use a longer sequence_time"),
         (SMel(sr=44100), (4, 1024), "of 128 mel bands are narrower than a bin of 43.1 Hz"),
     ],
 )
