@@ -33,25 +33,30 @@ _HELD_OUT = ("val", "validate", "validation", "test")
 
 
 class AugmentedDataset(Dataset):
-    """A dataset whose clips are those of another, followed by a copy of each per augmentation; `process` writes the copies.
+    """A dataset with the clips of another one, followed by a transformed copy of each clip for each augmentation; `process` writes them.
 
-    A copy has its parent's fold and group; its events are where they are heard. Its id is ``<parent's id>@<folder>``, and its ``extra``
-    gains ``parent``, the id of the original, and ``augmentation``. Copies are for training: `split` puts none into validation or test.
-    An augmented dataset may be augmented again; then there are copies of copies.
+    A copy has the fold and group of the clip that it was made from, its parent, and events at the times at which they are heard in the
+    copy. Its id is ``<parent's id>@<folder>``, and its ``extra`` also holds ``parent``, the id of the original, and ``augmentation``.
+    Copies are for training: `split` puts none into validation or test. An augmented dataset can be augmented again; then there are copies
+    of copies.
 
-    Its tags are its parent's, changed as far as its events show: a label of which a crop leaves no event goes, one that a mixed-in
-    recording brings comes, with the largest weight of its events; where only softer events are left, the tag is as soft. Of a clip whose
-    events are unknown, tags only join. Unknown tags and events stay unknown. In a classification dataset a clip keeps its class, and no
-    label joins.
+    A copy has its parent's tags, changed where its events require it. A label is removed if no event of it is left, as after a crop; a
+    label is added if a recording that was mixed in has events of it, and its tag is their largest weight; if only events of smaller weight
+    are left, the tag becomes as small. If the parent's events are unknown, tags are only added. Unknown tags and events stay unknown. In
+    a classification dataset a copy keeps the class of its parent, and no label is added.
 
     Parameters
     ----------
-    dataset : what to augment.
-    augmentations : objects, or the paper's dicts, e.g. ``{"type": "pitch_shift", "n_semitones": -1}``. One listed twice, if it is
-        random, gives two different copies.
-    seed : of everything random. A copy depends on it, on the augmentation and on its parent's id alone, so the order and number of
-        clips, augmentations and jobs change nothing.
-    cache : folder for the copies and what is derived from them; ``None``: that of `dataset`.
+    dataset : the dataset to augment.
+    augmentations : objects, or dicts as in the DCASE-models paper, e.g. ``{"type": "pitch_shift", "n_semitones": -1}``. A random one
+        that is listed twice gives two different copies.
+    seed : of all random numbers, at least 0. A copy depends on it, on the augmentation and on its parent's id alone, and so not on the
+        order and number of clips, augmentations and jobs.
+    cache : folder for the copies and all that is computed from them; ``None``: that of `dataset`.
+
+    Raises
+    ------
+    DatasetError : the seed is no such number, or an augmentation cannot be made from its dict.
 
     Examples
     --------
@@ -89,8 +94,8 @@ class AugmentedDataset(Dataset):
     def folders(self) -> dict[str, Augmentation]:
         """Name of the folder of copies in ``<derived>/augmented`` -> augmentation, in the order given.
 
-        The name is the augmentation's fingerprint; a seed other than 0, the number of a repetition, and a mark of chosen labels, with which
-        copies are others, are appended.
+        The name is the augmentation's fingerprint, followed by whatever else makes copies differ: a seed other than 0, the number of the
+        repetition if it is listed again, and a hash of the labels if they were chosen or corrected.
         """
         chosen = f"labels{_number(self.variant) % 16**8:08x}" if self.variant else ""
         seen: Counter[str] = Counter()
@@ -107,7 +112,7 @@ class AugmentedDataset(Dataset):
 
         Raises
         ------
-        DatasetError : copies are missing, or annotations have changed since they were made (or dcasekit's records of them have).
+        DatasetError : copies are missing, or the labels of their clips, or dcasekit's records of them, were changed since they were made.
         """
         yield from self.dataset.clips
         for name in self.folders:
@@ -118,19 +123,19 @@ class AugmentedDataset(Dataset):
     ) -> None:
         """Write the copies that are missing, or whose original's audio or labels have changed, to ``augmented`` in the folder `derived`.
 
-        Per copy a 16-bit wav, scaled down if it would exceed full scale, and a JSON file with its labels, what was drawn, and what it
-        was made from; per augmentation ``complete.json``, last. Interrupted, it goes on where it stopped. Several processes may do
-        this at once. A dataset that is itself augmented is processed first.
+        Each copy is a 16-bit wav file, scaled down if it would exceed full scale, and a JSON file with its labels, the parameters that were
+        drawn, and what it was made from. When all copies of an augmentation are there, ``complete.json`` is written. If it is interrupted,
+        the next call resumes it; several processes may call it at once. If `dataset` is itself augmented, it is processed first.
 
         Parameters
         ----------
         jobs, backend, address : see `dcasekit.core.parallel.map_clips`; a cluster gets the clips in shards of up to 1,000.
-        progress : show a progress bar per augmentation.
+        progress : show a progress bar for each augmentation.
 
         Raises
         ------
         AudioError : a clip cannot be read.
-        StorageError : a copy cannot be written, or would take the place of a file that is not ours.
+        StorageError : a copy cannot be written, or would replace a file that dcasekit did not write.
         """
         if isinstance(self.dataset, AugmentedDataset):
             self.dataset.process(jobs=jobs, backend=backend, address=address, progress=progress)
@@ -165,7 +170,7 @@ class AugmentedDataset(Dataset):
         return self._with_copies(self.dataset.validation_split(amount, balance=balance, seed=seed, fold=fold, attempts=attempts))
 
     def select(self, folds: Sequence[str]) -> tuple[Clip, ...]:
-        """Return the clips of some folds or parts, as `Dataset.select`; of a validation or test part, originals only."""
+        """Return the clips of some folds or parts, as `Dataset.select`; from validation and test parts, originals only."""
         chosen: list[Clip] = []
         for fold in folds:
             clips = super().select([fold])
@@ -186,12 +191,12 @@ class AugmentedDataset(Dataset):
         self.dataset.set_as_downloaded()
 
     def with_labels(self, labels: Choice) -> "AugmentedDataset":
-        """Choose labels of the dataset, as `Dataset.with_labels`, and augment it then; its copies are made anew by `process`."""
+        """Choose labels of the dataset, as `Dataset.with_labels`, then augment it; call `process` to make its copies anew."""
         cache = self.cache if self._own_cache else None
         return AugmentedDataset(self.dataset.with_labels(labels), self.augmentations, seed=self.seed, cache=cache)
 
     def with_corrections(self, corrections: PathLike | Sequence[Correction]) -> "AugmentedDataset":
-        """Correct the clips of the dataset, as `Dataset.with_corrections`, and augment it then; its copies are made anew by `process`."""
+        """Correct the labels of clips, as `Dataset.with_corrections`, then augment the dataset; call `process` to make its copies anew."""
         cache = self.cache if self._own_cache else None
         return AugmentedDataset(self.dataset.with_corrections(corrections), self.augmentations, seed=self.seed, cache=cache)
 
@@ -202,7 +207,7 @@ class AugmentedDataset(Dataset):
 
     @property
     def variant(self) -> str:
-        """That of the dataset that is augmented."""
+        """What tells chosen or corrected labels apart, see `Dataset.variant`: that of the dataset that is augmented."""
         return self.dataset.variant
 
     def _with_copies(self, parts: Split) -> Split:

@@ -27,10 +27,10 @@ _VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation(Settings, ABC):
-    """A transform of a recording. A new one states its settings as fields and writes `transform`; `draw` too, if it is random.
+    """Base class of augmentations: transforms of a recording and of its events.
 
-    Chance and work are apart: `draw` takes everything random from a generator, `apply` takes nothing from one. So what was drawn can be
-    printed, stored, and applied again to the same samples.
+    A subclass declares its settings as dataclass fields and defines `transform`, and also `draw` if it is random. All random numbers are
+    drawn in `draw`, none in `apply`. So what was drawn can be printed, stored, and applied again with the same result.
     """
 
     _error: ClassVar[type[DcasekitError]] = DatasetError
@@ -47,29 +47,33 @@ class Augmentation(Settings, ABC):
 
     @abstractmethod
     def transform(self, audio: FloatArray, events: Events, params: Mapping[str, Any], *, sr: Hz) -> tuple[FloatArray, Events]:
-        """Do what was drawn: `apply` without its checks. `audio` must not be written to, and the result's must not depend on `events`."""
+        """Do the work of `apply`, without its checks; a subclass defines it.
+
+        The parameters and the result are those of `apply`. `audio` must not be changed, and the returned audio must not depend on `events`.
+        """
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:  # noqa: ARG002
-        """Draw what `apply` needs, as JSON values that fully determine its result. Here: the settings; nothing is random."""
+        """Draw the `params` of `apply`: JSON values that fully determine its result. By default the settings; nothing is random."""
         return self.settings
 
     def files(self, params: Mapping[str, Any]) -> list[Path]:  # noqa: ARG002
-        """List the files that `apply` reads for what was drawn, so that a copy is made again when they change. Here: none."""
+        """List the files that `apply` reads for these `params`, so that a copy is made again when one changes. By default none."""
         return []
 
     def apply(self, audio: FloatArray, events: Events, params: Mapping[str, Any], *, sr: Hz) -> tuple[FloatArray, Events]:
-        """Transform a recording and move its events along.
+        """Transform a recording, and its events with it.
 
         Parameters
         ----------
-        audio : (samples,), mono, finite; it is left as it is.
-        events : ``None``: their times are unknown, and stay so.
-        params : what `draw` gave.
-        sr : of the audio, Hz.
+        audio : (samples,), mono, finite, full scale is 1; it is not changed.
+        events : of the recording, in seconds from its beginning; ``None``: their times are unknown, and stay so.
+        params : what `draw` returned.
+        sr : sampling rate of the audio in Hz.
 
         Returns
         -------
-        array (samples,), float32, not limited to [-1, 1], and the events in it.
+        audio : (samples,), float32; its length may be another, and values may lie outside [-1, 1].
+        events : those of the returned audio, or ``None``.
 
         Raises
         ------
@@ -83,12 +87,12 @@ class Augmentation(Settings, ABC):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All settings as JSON values; with ``type`` added, `from_dict` makes the augmentation again."""
+        """All settings as JSON values; `from_dict` makes the augmentation again from them and a ``type``."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def fingerprint(self) -> str:
-        """Name of the folder of copies: the class and a hash of every setting (of a folder: of the names of the files in it)."""
+        """Name of the folder of copies: the class and a hash of all settings (instead of a folder, of the names of the files in it)."""
         digest = hashlib.sha256(json.dumps([_VERSION, self._identity], sort_keys=True).encode()).hexdigest()
         return f"{discover.address(type(self)).replace(':', '.')}-{digest[:12]}"
 
@@ -99,17 +103,18 @@ class Augmentation(Settings, ABC):
 
     @staticmethod
     def from_dict(description: Mapping[str, Any]) -> "Augmentation":
-        """Make an augmentation from the paper's form, a ``type`` and its settings; the mapping is left as it is.
+        """Make an augmentation from a dict, as in the DCASE-models paper: its ``type`` and its settings.
 
         Parameters
         ----------
-        description : ``type`` is a file stem or class name (``time_stretching`` is ``time_stretch``), or
-            ``"package.module:Class"``.
+        description : a mapping, which is not changed. Its ``type`` is the name of the augmentation's module or class, such as
+            ``"pitch_shift"`` or ``"PitchShift"`` (the paper's ``"time_stretching"`` is ``"time_stretch"``), or ``"package.module:Class"``
+            for one of your own.
 
         Raises
         ------
-        NameNotFoundError : no augmentation is called so; the message names what comes closest.
-        DatasetError : no ``type``, or settings that the augmentation does not have.
+        NameNotFoundError : there is no augmentation of this name; the message suggests the closest one.
+        DatasetError : there is no ``type``, or a setting is unknown or out of its range.
 
         Examples
         --------
@@ -133,14 +138,14 @@ class Augmentation(Settings, ABC):
 
 
 def refuse_outside(augmentation: Augmentation, name: str, low: float, high: float, unit: str) -> None:
-    """Raise unless ``low <= setting <= high``."""
+    """Raise `DatasetError` unless the setting called `name` lies in [low, high]; `unit` is for the message."""
     value = getattr(augmentation, name)
     if not low <= value <= high:
         raise DatasetError(f"{type(augmentation).__name__}: {name} must lie in [{low:g}, {high:g}] {unit}; got {value!r}")
 
 
 def refuse_reversed(augmentation: Augmentation, name: str, unit: str) -> None:
-    """Raise unless the range from ``min_<name>`` to ``max_<name>`` runs upwards."""
+    """Raise `DatasetError` if the setting ``min_<name>`` is above ``max_<name>``; `unit` is for the message."""
     low, high = getattr(augmentation, f"min_{name}"), getattr(augmentation, f"max_{name}")
     if low > high:
         raise DatasetError(f"{type(augmentation).__name__}: min_{name} must not be above max_{name}; got {low} and {high} {unit}".rstrip())

@@ -16,14 +16,16 @@ _FORMATS = ("ogg", "mp3")
 
 @dataclass(frozen=True, kw_only=True)
 class Codec(Augmentation):
-    """Encode with Ogg Vorbis or MP3 at a random quality, and decode again. Length and events stay: neither codec delays (measured).
+    """Encode with Ogg Vorbis or MP3 at a random quality, and decode again.
+
+    Length and events stay: measured, neither codec delays the sound.
 
     Parameters
     ----------
-    format : ``"ogg"`` (Vorbis) or ``"mp3"``; MP3 knows the rates 8, 11.025, 12, 16, 22.05, 24, 32, 44.1 and 48 kHz only.
-    min_compression, max_compression : in [0, 1], libsndfile's scale: 0 the best quality (44.1 kHz, mono noise: some 250 kbit/s as ogg,
-        140 as mp3), 1 the smallest file (65 and 36). Drawn evenly. Freesound's previews: 64 and 128 kbit/s as mp3, 80 and
-        192 as ogg.
+    format : ``"ogg"`` (Vorbis) or ``"mp3"``; MP3 exists only for the sampling rates 8, 11.025, 12, 16, 22.05, 24, 32, 44.1 and 48 kHz.
+    min_compression, max_compression : range from which the compression is drawn uniformly, within [0, 1], on libsndfile's scale. 0 is the
+        best quality (for mono noise at 44.1 kHz about 250 kbit/s as ogg, 140 as mp3), 1 the smallest file (65 and 36). For comparison:
+        Freesound's previews have 64 or 128 kbit/s as mp3, 80 or 192 as ogg.
 
     Examples
     --------

@@ -14,16 +14,16 @@ from dcasekit.errors import DatasetError
 
 @dataclass(frozen=True, kw_only=True)
 class Crop(Augmentation):
-    """Keep a window at a random or a fixed place; a recording that is not longer stays as it is.
+    """Keep a window at a random or a fixed place; a recording that is not longer than the window stays as it is.
 
-    Events are cut at the window's borders. Where their times are unknown, tags are kept, though the sound may lie outside: take windows
-    of weakly labelled recordings that are long enough to hold it.
+    Events are cut at the window's borders. If their times are unknown, tags are kept, even if the sound lies outside the window: for weakly
+    labelled recordings, choose windows that are long enough to hold it.
 
     Parameters
     ----------
-    seconds : length of the window, above 0. Salamon and Bello (2017) train on 3 s of 4-s clips.
-    start : seconds, of the window's beginning; moved earlier where the window would reach past the end. ``None``: drawn evenly.
-    min_share : in [0, 1]; an event of which less lies inside is dropped. 0: whatever is left of it is kept.
+    seconds : length of the window in seconds, above 0. Salamon and Bello (2017) train on 3 s of clips of 4 s.
+    start : where the window begins, in seconds; it begins earlier if it would reach beyond the end. ``None``: drawn uniformly.
+    min_share : in [0, 1]; an event is dropped if less than this share of it lies inside the window. 0: whatever is left of it is kept.
 
     Examples
     --------
@@ -46,7 +46,7 @@ class Crop(Augmentation):
             raise DatasetError(f"Crop: start must be at least 0 s, or None for a random window; got {self.start}")
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Draw ``at``: the share of the possible places before this one; or give ``start``."""
+        """Draw ``at``, in [0, 1): the place of the window as a share of the possible ones; or return the fixed ``start``."""
         return {"at": float(rng.random())} if self.start is None else {"start": self.start}
 
     def transform(self, audio: FloatArray, events: Events, params: Mapping[str, Any], *, sr: Hz) -> tuple[FloatArray, Events]:

@@ -12,12 +12,13 @@ from dcasekit.core.units import FloatArray, Hz
 
 @dataclass(frozen=True, kw_only=True)
 class Gain(Augmentation):
-    """Multiply by a random gain, drawn evenly in dB.
+    """Multiply by a random gain.
 
     Parameters
     ----------
-    min_db, max_db : dB, ``min_db <= max_db``; equal: always that gain. Where a copy would exceed full scale when written, it is only
-        raised to full scale. Recordings of one sound at other distances differ by some 6 dB either way.
+    min_db, max_db : range in dB, ``min_db <= max_db``, from which the gain is drawn uniformly; if both are equal, the gain is fixed. A
+        copy that would exceed full scale when it is written is scaled to full scale instead. As a guide: recordings of one sound from
+        half or twice the distance differ by 6 dB.
 
     Examples
     --------
@@ -34,7 +35,7 @@ class Gain(Augmentation):
         refuse_reversed(self, "db", "dB")
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Draw ``db``."""
+        """Draw ``db``, the gain in dB."""
         return {"db": float(rng.uniform(self.min_db, self.max_db))}
 
     def transform(

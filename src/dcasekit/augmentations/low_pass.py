@@ -13,16 +13,16 @@ from dcasekit.errors import DatasetError
 
 @dataclass(frozen=True, kw_only=True)
 class LowPass(Augmentation):
-    """Take away what lies above a random frequency, as a cheap microphone or a telephone (3.4 kHz) does.
+    """Remove what lies above a random cutoff frequency, as a cheap microphone or a telephone (3.4 kHz) does.
 
-    A Butterworth filter, run forwards and backwards: nothing is delayed, and events stay. So it falls off twice as steeply as its order
-    says, and by 6 dB at the cutoff.
+    A Butterworth filter is run forwards and backwards, so that nothing is delayed and events stay. Its slope is therefore twice that of
+    its order, and at the cutoff it attenuates by 6 dB.
 
     Parameters
     ----------
-    min_hz, max_hz : Hz, above 0, ``min_hz <= max_hz``; the cutoff is drawn evenly in octaves between them. From half the sampling rate on
-        there is nothing to take away, and the audio stays as it is. 2 to 8 kHz imitates recording devices.
-    order : in [1, 16], of the filter in one direction.
+    min_hz, max_hz : range in Hz, above 0, ``min_hz <= max_hz``, from which the cutoff frequency is drawn uniformly on a logarithmic scale.
+        If it is half the sampling rate or more, the audio stays as it is. 2 to 8 kHz imitates recording devices.
+    order : order of the filter in one direction, in [1, 16].
 
     Examples
     --------
@@ -46,7 +46,7 @@ class LowPass(Augmentation):
         refuse_outside(self, "order", 1, 16, "")
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Draw ``hz``."""
+        """Draw ``hz``, the cutoff frequency in Hz."""
         return {"hz": float(np.exp(rng.uniform(np.log(self.min_hz), np.log(self.max_hz))))}
 
     def transform(self, audio: FloatArray, events: Events, params: Mapping[str, Any], *, sr: Hz) -> tuple[FloatArray, Events]:

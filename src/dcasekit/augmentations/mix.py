@@ -26,18 +26,23 @@ Span = tuple[Seconds, Seconds, Seconds]
 class Mix(Augmentation):
     """Add a background recording, drawn from a folder, at a random signal-to-noise ratio.
 
-    Of a longer recording a part is taken at a random place; a shorter one is repeated, from a random place on. If an annotation lies beside
-    it (the same name with .txt, .selections.txt, .tsv or .jams; see `read_annotation`), its events within what is heard join those of
-    the recording; without one, it is taken to hold none of the labels. In an `AugmentedDataset`, tags join as well, except in a
-    classification dataset: there a clip keeps its one class, and the background is only heard.
+    From a longer background a part is taken at a random place; a shorter one is repeated, beginning at a random place. If an annotation
+    lies beside it (a file of the same name with .txt, .selections.txt, .tsv or .jams, see `read_annotation`), those of its events that are
+    heard are added to the events of the recording; without one, the background is assumed to hold none of the labels. In an
+    `AugmentedDataset` its tags are added as well, except in a classification dataset, where a clip keeps its one class.
 
     The folder must not hold recordings of validation or test folds.
 
     Parameters
     ----------
-    folder : of audio files (wav, flac, ogg, mp3), also in its subfolders; resampled where needed.
-    min_snr, max_snr : dB, ``min_snr <= max_snr``, mean power of the whole clip over that of the background under it; drawn evenly, met
-        exactly. TUT Rare Sound Events (DCASE 2017) has -6, 0 and 6; 0 to 30 is common. To silence, whose power is 0, nothing is added.
+    folder : folder of audio files (wav, flac, ogg, mp3), which may lie in subfolders; they are resampled where needed.
+    min_snr, max_snr : range in dB, ``min_snr <= max_snr``, from which the signal-to-noise ratio is drawn uniformly: the mean power of the
+        whole clip over that of the background added to it, met exactly. TUT Rare Sound Events (DCASE 2017) has -6, 0 and 6 dB; 0 to 30 is
+        common. Nothing is added to silence, whose power is 0.
+
+    Raises
+    ------
+    DatasetError : ``min_snr`` is above ``max_snr``; when it is drawn: the folder is missing, or holds no audio.
 
     Examples
     --------
@@ -61,7 +66,7 @@ class Mix(Augmentation):
         refuse_reversed(self, "snr", "dB")
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Draw the ``file``, the share ``at`` of its possible places before the one used, and ``snr``."""
+        """Draw the ``file``, ``at`` in [0, 1), the place in it as a share of the possible ones, and ``snr`` in dB."""
         return {"file": choice(self._names, rng), "at": float(rng.random()), "snr": float(rng.uniform(self.min_snr, self.max_snr))}
 
     def files(self, params: Mapping[str, Any]) -> list[Path]:

@@ -19,11 +19,11 @@ class PitchShift(Augmentation):
 
     Parameters
     ----------
-    n_semitones : in [-36, 36], also fractions; above 0 higher (as ``sox pitch`` and librosa's ``n_steps``). Formants move along. Shifted
-        down, the top of the spectrum is empty; shifted up, what would lie above half the sampling rate is lost. Salamon and Bello
-        (2017) use 1, 2, 2.5 and 3.5 either way.
-    engine : ``"builtin"``, a phase vocoder that keeps attacks sharp; or ``"sox"``, the paper's tool (``sox pitch``; extra ``sox`` and the
-        program): faster, but it doubles or loses short sounds and moves others by up to 30 ms (`_sox`).
+    n_semitones : in [-36, 36], also fractions; above 0 the pitch becomes higher (as in ``sox pitch`` and librosa's ``n_steps``). Formants
+        are shifted, too. Shifted down, the top of the spectrum is empty; shifted up, what would lie above half the sampling rate is
+        lost. Salamon and Bello (2017) use -3.5, -2.5, -2, -1, 1, 2, 2.5 and 3.5.
+    engine : ``"builtin"`` (default): a phase vocoder that keeps attacks sharp. ``"sox"``: the paper's tool, ``sox pitch``, which needs the
+        extra ``sox`` and the program; it is faster, but it doubles or loses short sounds and moves others by up to 30 ms.
 
     Examples
     --------

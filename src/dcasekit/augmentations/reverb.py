@@ -19,19 +19,26 @@ from dcasekit.errors import DatasetError
 
 @dataclass(frozen=True, kw_only=True)
 class Reverb(Augmentation):
-    """Convolve with the impulse response of a room: measured ones from a folder, or synthetic ones.
+    """Convolve with the impulse response of a room, measured (drawn from a folder) or synthetic.
 
-    The direct sound keeps its time, so events stay: they say when the source sounds, not how long the room answers. Length and level
-    (mean power) stay too; what would sound on after the end is cut. Of the folder's responses the peak is taken for the direct sound.
+    The direct sound keeps its time, so that events stay: they say when the source sounds, not how long the room reverberates. Length and
+    level (mean power) stay, too; reverberation after the end is cut. The peak of a measured response is taken as its direct sound.
 
-    Synthetic: the direct sound, then white noise that decays exponentially (Polack's model), by 60 dB in the reverberation time.
+    A synthetic response is the direct sound followed by white noise that decays exponentially (Polack's model), by 60 dB within the
+    reverberation time.
 
     Parameters
     ----------
-    folder : of impulse responses (wav, flac ...), also in its subfolders; the first channel, resampled where needed.
-        ``None``: synthetic.
-    min_rt60, max_rt60 : seconds, above 0; the synthetic reverberation time is drawn evenly between them. Rooms: 0.2 to 1; halls: 1 to 3.
-    drr : dB, energy of the synthetic direct sound over that of all that follows. In rooms -5 (far) to 15 (near).
+    folder : folder of measured impulse responses (wav, flac ...), which may lie in subfolders; their first channel is used, resampled
+        where needed. ``None``: synthetic responses.
+    min_rt60, max_rt60 : range in seconds, above 0, ``min_rt60 <= max_rt60``, from which the reverberation time of a synthetic response is
+        drawn uniformly. Rooms have 0.2 to 1 s, halls 1 to 3 s. Not used with a folder.
+    drr : direct-to-reverberant ratio of a synthetic response in dB: the energy of the direct sound over that of the noise. In rooms from -5
+        (far) to 15 (near). Not used with a folder.
+
+    Raises
+    ------
+    DatasetError : the range of times is empty or not above 0; when it is drawn: the folder is missing, or holds no audio.
 
     Examples
     --------
@@ -54,17 +61,17 @@ class Reverb(Augmentation):
             raise DatasetError(f"Reverb: min_rt60 must be above 0 s; got {self.min_rt60}")
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Draw a ``file``, or ``rt60`` and the ``seed`` of the noise."""
+        """Draw a ``file``; or ``rt60`` in seconds and the ``seed`` of the noise, which are returned with ``drr``."""
         if self.folder is not None:
             return {"file": choice(self._names, rng)}
         return {"rt60": float(rng.uniform(self.min_rt60, self.max_rt60)), "drr": self.drr, "seed": int(rng.integers(2**53))}
 
     def files(self, params: Mapping[str, Any]) -> list[Path]:
-        """Return the impulse response."""
+        """Return the file of the impulse response; none if it is synthetic."""
         return [] if self.folder is None else [Path(self.folder, params["file"])]
 
     def transform(self, audio: FloatArray, events: Events, params: Mapping[str, Any], *, sr: Hz) -> tuple[FloatArray, Events]:
-        """Convolve, and bring to the level before."""
+        """Convolve, and restore the level that the audio had before."""
         from scipy.signal import oaconvolve
 
         response = next((audio_files.read(path, sr=sr, channel=0)[0] for path in self.files(params)), None)

@@ -11,9 +11,9 @@ from dcasekit.core.units import FloatArray, Hz
 
 @dataclass(frozen=True, kw_only=True)
 class Reverse(Augmentation):
-    """Play the recording backwards; events are mirrored. Nothing is drawn.
+    """Play the recording backwards; the times of events are mirrored. Nothing is random.
 
-    Attacks become decays, so it suits textures and scenes better than sounds that are known by their attack.
+    Attacks become decays, so it suits textures and scenes better than sounds that are recognised by their attack.
 
     Examples
     --------

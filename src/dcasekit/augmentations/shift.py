@@ -14,15 +14,16 @@ from dcasekit.core.units import FloatArray, Hz, Seconds
 
 @dataclass(frozen=True, kw_only=True)
 class Shift(Augmentation):
-    """Roll the audio by a random share of its length, earlier or later.
+    """Roll the audio by a random share of its length: what leaves at one end enters at the other.
 
-    Events roll along. One that is cut by the border becomes two, at the end and at the beginning; one that lasts as long as the clip
-    stays whole.
+    Events move along. An event that is cut at the end of the clip becomes two, one at the end and one at the beginning; an event that lasts
+    as long as the clip stays whole.
 
     Parameters
     ----------
-    max_share : in [0, 0.5], share of the length; the roll is drawn evenly in ``[-max_share, max_share]``. 0.5: every roll is as likely.
-        The DESED baselines roll by some 1.4 s of 10 (one standard deviation).
+    max_share : largest shift as a share of the clip's length, in [0, 0.5]; the shift is drawn uniformly from
+        ``[-max_share, max_share]``, above 0 later. With 0.5 (default) all shifts are equally likely. The DESED baselines draw
+        from a normal distribution with a standard deviation of 1.4 s for clips of 10 s.
 
     Examples
     --------
@@ -41,7 +42,7 @@ class Shift(Augmentation):
         refuse_outside(self, "max_share", 0, 0.5, "(share of the length)")
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Draw ``share``; above 0 later."""
+        """Draw ``share``, the shift as a share of the length."""
         return {"share": float(rng.uniform(-self.max_share, self.max_share))}
 
     def transform(self, audio: FloatArray, events: Events, params: Mapping[str, Any], *, sr: Hz) -> tuple[FloatArray, Events]:

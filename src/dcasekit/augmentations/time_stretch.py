@@ -12,15 +12,15 @@ from dcasekit.core.units import FloatArray, Hz
 
 @dataclass(frozen=True, kw_only=True)
 class TimeStretch(Augmentation):
-    """Change the tempo and keep the pitch.
+    """Change the tempo and keep the pitch; the times of events are scaled with the length.
 
     Parameters
     ----------
-    factor : in [0.1, 10]; above 1 faster and shorter (as ``sox tempo`` and librosa's ``rate``): ``round(samples / factor)`` samples. The
-        papers use 0.8 to 1.25 (Salamon and Bello 2017: 0.81, 0.93, 1.07, 1.23); beyond 0.5 to 2 it is heard as an effect. Events are
-        scaled by new over old length.
-    engine : ``"builtin"``, a phase vocoder that keeps attacks sharp (`_vocoder`); or ``"sox"``, the paper's tool (``sox tempo``; extra
-        ``sox`` and the program): faster, but it doubles or loses short sounds and moves others by up to 30 ms (`_sox`).
+    factor : new tempo over old, in [0.1, 10]; above 1 the recording becomes faster and shorter, ``round(samples / factor)`` samples (as in
+        ``sox tempo`` and librosa's ``rate``). Papers use 0.8 to 1.25 (Salamon and Bello 2017: 0.81, 0.93, 1.07, 1.23); below 0.5 or
+        above 2 it sounds like an effect.
+    engine : ``"builtin"`` (default): a phase vocoder that keeps attacks sharp. ``"sox"``: the paper's tool, ``sox tempo``, which needs the
+        extra ``sox`` and the program; it is faster, but it doubles or loses short sounds and moves others by up to 30 ms.
 
     Examples
     --------

@@ -17,8 +17,8 @@ class WhiteNoise(Augmentation):
 
     Parameters
     ----------
-    snr : dB, mean power of the clip over that of the noise, met exactly. Power is taken over the whole clip, so a short sound in a long
-        silence gets little noise, and silence, whose power is 0, gets none and stays silent. 60 is not heard, 20 to 40 is common.
+    snr : signal-to-noise ratio in dB: the mean power of the whole clip over that of the noise, met exactly. So a short sound in a long
+        silence gets little noise, and silence, whose power is 0, gets none. At 60 dB the noise is inaudible; 20 to 40 dB is common.
 
     Examples
     --------
@@ -29,7 +29,7 @@ class WhiteNoise(Augmentation):
     snr: float
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Draw the ``seed`` of the noise."""
+        """Draw the ``seed`` of the noise; ``snr`` is returned with it."""
         return {"snr": self.snr, "seed": int(rng.integers(2**53))}  # what JSON numbers hold exactly everywhere
 
     def transform(

@@ -38,31 +38,31 @@ def fetch(
     limits: Limits | None = None,
     progress: bool = False,
 ) -> Path:
-    """Fetch one file, unless it is there already; go on where an earlier attempt stopped.
+    """Fetch one file, unless it is there already; an earlier attempt that was interrupted is resumed.
 
-    A file put into the folder by hand under its final name is accepted if its checksum is right (or if there is none to
-    check); one that is wrong is renamed to ``<name>.bad`` and fetched.
+    A file put into the folder by hand under its final name is accepted if its checksum is right, or, where none is known, its size. A
+    wrong file is renamed to ``<name>.bad``, and the right one is fetched.
 
     Parameters
     ----------
     file : what to fetch.
-    folder : where to; made if missing. Two processes must not fetch the same file at once (`download` sees to that).
-    force : fetch a file without checksum even if it is there.
-    limits : when to give up; default: `Limits`' own.
-    progress : show a progress bar.
+    folder : where to put it; created if missing. Two processes must not fetch the same file at once (`download` sees to that).
+    force : fetch a file without checksum again, even if it is there.
+    limits : when to give up; ``None``: the defaults of `Limits`.
+    progress : show a progress bar on standard error.
 
     Returns
     -------
-    path of the file, whole and verified.
+    path of the file, complete and, if a checksum is known, verified.
 
     Raises
     ------
     ChecksumError
-        The server sent other bytes than were published.
+        The server sent a file with another size or checksum than was published.
     DownloadError
-        It could not be fetched.
+        The file could not be fetched.
     StorageError
-        It could not be written.
+        The file could not be written.
     """
     target = Path(folder) / file.filename
     with writing(target, or_else=AGAIN):
@@ -115,26 +115,26 @@ def download(
 ) -> bool:
     """Fetch and unpack all files of a dataset, then mark the folder as complete.
 
-    In a folder that held other files before, these are never replaced: an archive that would is refused. An interrupted call is resumed by
-    the next; of several processes that call at once one works and the others wait.
+    Files that were in the folder before are never replaced: an archive that would replace one is refused. If a call is interrupted, the
+    next one resumes it. If several processes call it at once, one works and the others wait.
 
     Parameters
     ----------
-    files : what to fetch; ``X.z01``, ``X.z02`` ... and ``X.zip`` are taken as one split archive.
-    folder : of the dataset; made if missing.
-    flatten : top folder(s) of the archives to strip, see `unpack`.
-    force : fetch and unpack again what is complete; a file that is there with the right checksum still counts as fetched.
-    keep_archives : keep archives after unpacking; by default they are deleted, also if they were put there by hand.
+    files : what to fetch; ``X.z01``, ``X.z02`` ... and ``X.zip`` together are one split archive.
+    folder : the dataset's folder; created if missing.
+    flatten : name of the top folder of the archives to strip, or several names, see `unpack`.
+    force : fetch and unpack again even if the folder is complete; a file that is there with the right checksum is not fetched again.
+    keep_archives : keep archives after unpacking; by default they are deleted, even those that were put there by hand.
     limits, progress : see `fetch`.
 
     Returns
     -------
-    False if the folder was complete and nothing was done.
+    True if files were fetched or unpacked; False if the folder was complete and nothing was done.
 
     Raises
     ------
-    DownloadError
-        A file could not be fetched or unpacked. The folder is then not marked as complete.
+    ChecksumError, DownloadError, StorageError
+        A file could not be fetched, unpacked or written. The folder is then not marked as complete.
     """
     folder = Path(folder)
     groups = _groups(files)
@@ -171,13 +171,13 @@ def download(
 
 
 def is_complete(files: Sequence[RemoteFile], folder: PathLike, *, flatten: str | Sequence[str] | None = None) -> bool:
-    """Tell whether a folder is marked as complete, by `download` or `mark_complete`."""
+    """Tell whether a folder is marked as complete, by `download` or `mark_complete`, for these files and this `flatten`."""
     marker = Path(folder) / MARKER
     return marker.exists() and _complete(marker, {file.filename: _describe_wanted(file, flatten) for file in files})
 
 
 def mark_complete(files: Sequence[RemoteFile], folder: PathLike, *, flatten: str | Sequence[str] | None = None) -> None:
-    """Mark a folder as complete whose files were put there by hand: `download` then fetches nothing."""
+    """Mark a folder whose files were put there by hand as complete, so that `download` fetches nothing; the files are not checked."""
     _mark(Path(folder) / MARKER, {file.filename: {**_describe_wanted(file, flatten), "by": "hand"} for file in files})
 
 

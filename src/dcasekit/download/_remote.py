@@ -23,12 +23,17 @@ class RemoteFile:
 
     Parameters
     ----------
-    url : http or https address.
-    checksum : ``"md5:..."`` or ``"sha256:..."``; ``None``: whatever the server sends is taken, and the log says so.
-    name : file name on disk; by default the last part of the address.
-    size : bytes, if known; a server that sends another number is refused before the file is written.
-    unpack : unpack it if it is an archive; other files are kept as they are.
-    into : folder below the dataset's to unpack into, e.g. ``"audio/train"``; by default the dataset's own.
+    url : http or https address, percent-encoded.
+    checksum : ``"md5:..."`` or ``"sha256:..."``, in lower-case hexadecimal digits; ``None``: whatever the server sends is accepted, with a
+        warning in the log.
+    name : file name on disk, at most 200 bytes; by default the last part of the address.
+    size : in bytes, if known; if the server announces another size, nothing is written.
+    unpack : unpack the file if it is an archive; other files are kept as they are.
+    into : folder to unpack into, relative to the dataset's folder, e.g. ``"audio/train"``; by default the dataset's folder itself.
+
+    Raises
+    ------
+    DownloadError : the address, checksum, name or folder is not of this form, or leads out of the dataset's folder.
     """
 
     url: str
@@ -62,12 +67,16 @@ class Limits:
 
     Parameters
     ----------
-    retries : failures in a row that are tried again (broken connections, answers 5xx and 429), with waits of 1, 2, 4 ... s;
-        an attempt that brought new bytes starts the count anew, so a bad line only costs time.
-    timeout : seconds without any byte after which a connection counts as broken.
-    min_rate : bytes per second; a connection that brings fewer over a minute counts as broken, and as a failure, new bytes or not.
-    total : seconds that one file may take, with all attempts and waits; default three days.
-    max_bytes : most bytes of a file whose size is not recorded; default 256 GiB.
+    retries : how many failures in a row (broken connections, HTTP status 5xx or 429) are followed by another attempt, after waits of
+        1, 2, 4 ... s. An attempt that brought new bytes starts the count anew, so that an unstable connection only costs time.
+    timeout : seconds without any data after which a connection counts as broken.
+    min_rate : bytes per second; a connection that is slower than this over a minute counts as a failure, even if it brought new bytes.
+    total : seconds that one file may take, with all attempts and waits; default: three days.
+    max_bytes : the largest size of a file whose size is not recorded; default: 256 GiB.
+
+    Raises
+    ------
+    DownloadError : a limit is negative, or is 0 where it must be above 0.
     """
 
     retries: int = 5

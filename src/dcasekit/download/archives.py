@@ -57,16 +57,16 @@ def unpack(
 
     Parameters
     ----------
-    archive : a .zip (of a split one the last part, ``X.zip``, with ``X.z01``, ``X.z02`` ... beside it), .tar, .tar.gz,
-        .tar.bz2 or .tar.xz file.
-    folder : where the members go; made if missing.
-    flatten : top folder to strip, or several of which each member's own is stripped; members elsewhere keep their path.
-    existing : what becomes of files that are there under the same names and hold something else: they are replaced, or the archive is
-        refused, before anything is put into place.
-    max_bytes : most bytes all members may have together; default 1 TiB.
-    max_ratio : most bytes per byte of archive, so that a small file cannot fill the disk; default 100 (audio stays below
-        10, tables of annotations below 50). Archives that unpack to less than 1 GiB are not held to it.
-    max_members : most files and folders; default 500,000.
+    archive : a .zip, .tar, .tar.gz (.tgz), .tar.bz2 (.tbz2) or .tar.xz (.txz) file; of a split zip the last part, ``X.zip``, with
+        ``X.z01``, ``X.z02`` ... beside it.
+    folder : where the members go; created if missing.
+    flatten : name of a top folder to remove from the members' paths, or several names; members in other folders keep their paths.
+    existing : what happens if a file of the same name but with other content is there: ``"replace"`` it (default), or ``"refuse"`` the
+        whole archive before anything is put into place.
+    max_bytes : the largest size of all members together, in bytes; default: 1 TiB.
+    max_ratio : the largest ratio of unpacked to packed bytes, so that a small archive cannot fill the disk; default: 100 (audio stays below
+        10, tables of annotations below 50). It does not apply to archives that unpack to less than 1 GiB.
+    max_members : the largest number of files and folders; default: 500,000.
 
     Returns
     -------
@@ -75,8 +75,8 @@ def unpack(
     Raises
     ------
     DownloadError
-        The archive is damaged, cut short, encrypted or too large, or has an unsafe, linked or doubled member. Nothing has
-        then been put into place.
+        The archive is damaged, cut short, encrypted or too large, has a member that is unsafe, a link or listed twice, or stripping gives
+        two members the same name. Nothing has been put into place then.
     StorageError
         A file cannot be written.
     """

@@ -27,11 +27,18 @@ class Scaler:
 
     Parameters
     ----------
-    normalizer : what is learned from training data: ``"standard"``: each dimension to mean 0 and standard deviation 1; ``"minmax"``: all
-        values by one minimum and one maximum to [-1, 1], as the paper does. What is constant becomes 0. Or what each window tells of
-        itself, with nothing to fit and nothing that could be undone: ``"window"``: each dimension to mean 0 over the window's frames and
-        unbiased deviation 1, the deviation being at least 0.001 (DcaseNet's); ``"window_minmax"``: all values of a window by its minimum
-        and maximum to [0, 1] (the DCASE 2023 task 4A baseline's).
+    normalizer : ``"standard"`` and ``"minmax"`` are learned from training data and can be undone; constant values become 0. The other two
+        rescale each window by its own values: there is nothing to fit, and they cannot be undone.
+
+        - ``"standard"`` (default): each dimension to mean 0 and standard deviation 1 (with n, not n - 1, in the denominator).
+        - ``"minmax"``: all dimensions by one common minimum and maximum to [-1, 1], as in the DCASE-models paper.
+        - ``"window"``: each dimension to mean 0 and standard deviation 1 (with n - 1) over the window's frames; a deviation below 0.001
+          counts as 0.001 (as in DcaseNet).
+        - ``"window_minmax"``: all values of a window by its minimum and maximum to [0, 1] (as in the DCASE 2023 task 4A baseline).
+
+    Raises
+    ------
+    ModelError : `normalizer` is none of these.
 
     Examples
     --------
@@ -58,13 +65,20 @@ class Scaler:
 
     @property
     def per_window(self) -> bool:
-        """Whether each window is rescaled by what it holds itself: nothing is fitted."""
+        """Whether each window is rescaled by its own values, so that there is nothing to fit."""
         return self.normalizer.startswith("window")
 
     def fit(self, data: Any) -> Self:
-        """Learn from an array (..., dims), a list of arrays, or a `DataGenerator`.
+        """Learn from training data; what was learned before is forgotten.
 
-        A generator is read clip by clip, never all in memory, and without the frames that windows were filled up with.
+        Parameters
+        ----------
+        data : an array (..., dims), a list of such arrays, or a `DataGenerator`. A generator is read clip by clip, so that its data need
+            not fit into memory, and frames that were filled up are left out.
+
+        Raises
+        ------
+        ModelError : the data are empty, not finite, or of different numbers of dims.
         """
         if self.per_window:
             return self
@@ -76,7 +90,12 @@ class Scaler:
         return self
 
     def partial_fit(self, array: FloatArray) -> Self:
-        """Learn from one more array (..., dims); the order and cuts do not matter (Chan et al. 1979)."""
+        """Learn from one more array (..., dims), beside those before; their order and lengths do not matter (Chan et al. 1979).
+
+        Raises
+        ------
+        ModelError : values are not finite, or the number of dims is another than before.
+        """
         if self.per_window:
             return self
         rows = np.asarray(array, dtype=np.float64).reshape(-1, np.shape(array)[-1])
@@ -98,9 +117,13 @@ class Scaler:
         return self
 
     def transform(self, data: Any) -> Any:
-        """Return a rescaled copy, float32: of an array an array, of a list of arrays a list.
+        """Return a rescaled copy, float32: an array for an array (..., dims), a list for a list of arrays.
 
-        Per window, the last two axes are its frames and dims, and frames that were filled up count as the others.
+        If each window is rescaled by its own values, the last two axes are its frames and dims; frames that were filled up count, too.
+
+        Raises
+        ------
+        ModelError : the scaler is not fitted, or the shape is not the one it was fitted on.
         """
         if isinstance(data, list | tuple):
             return [self.transform(array) for array in data]
@@ -110,7 +133,12 @@ class Scaler:
         return ((np.asarray(data) - offset) / scale).astype(np.float32)
 
     def inverse_transform(self, data: Any) -> Any:
-        """Undo `transform`; what was constant comes back as its constant."""
+        """Undo `transform`; dimensions that were constant get their constant back.
+
+        Raises
+        ------
+        ModelError : the scaler is not fitted, cannot be undone (see `per_window`), or was fitted on another number of dims.
+        """
         if self.per_window:
             raise ModelError(
                 f"Scaler({self.normalizer!r}) cannot be inverted, as it does not keep the statistics of each window; keep the originals"
@@ -126,7 +154,12 @@ class Scaler:
 
     @classmethod
     def load(cls, path: PathLike) -> Self:
-        """Read a scaler from JSON."""
+        """Read a scaler that `save` wrote.
+
+        Raises
+        ------
+        ModelError : the file is missing, or is not what `save` wrote.
+        """
         values = read_json(path, error=ModelError)
         try:
             return cls.from_dict(values)
@@ -134,7 +167,7 @@ class Scaler:
             raise ModelError(f"{path}: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the scaler as JSON values."""
+        """Return the scaler as JSON values, from which `from_dict` makes it again."""
         if self.per_window:
             return {"normalizer": self.normalizer}
         self._parameters(self._mean.shape)
@@ -149,7 +182,12 @@ class Scaler:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Make a scaler from what `to_dict` gave."""
+        """Make a scaler from what `to_dict` returned.
+
+        Raises
+        ------
+        ModelError : the values are not what `to_dict` returns.
+        """
         try:
             scaler = cls(values["normalizer"])
             if scaler.per_window:

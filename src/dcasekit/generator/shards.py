@@ -16,22 +16,27 @@ Numbers = NDArray[np.int64]
 
 
 class Stage(NamedTuple):
-    """Windows that are read, then windows that are given, by their numbers."""
+    """One stage of an epoch: the numbers of the windows that are read, then of those that are passed on."""
 
     read: Numbers
     given: Numbers
 
 
 def stages(order_on_disk: Numbers, buffer: int, rng: np.random.Generator) -> Iterator[Stage]:
-    """Draw the order of an epoch: each window is read once and given once.
+    """Draw the order of an epoch; each window is read once and passed on once.
 
-    The windows are cut into shards as they lie on the disk, an eighth of the buffer each, from a random one of the first on. The shards are
-    read in random order, and after each so many windows are given, drawn from all in the buffer, that there is room for the next one.
+    The windows are cut into shards in their order on the disk, an eighth of the buffer each; the first shard has a random length. The
+    shards are read in random order. After each, windows drawn from all in the buffer are passed on, until there is room for the next shard.
 
     Parameters
     ----------
-    order_on_disk : numbers of the windows in the order of their places.
-    buffer : windows in memory at most.
+    order_on_disk : numbers of the windows, in the order in which they lie on the disk.
+    buffer : the largest number of windows in memory.
+    rng : all that is random is drawn from it.
+
+    Yields
+    ------
+    a `Stage` per shard; the last one reads nothing and passes on what is left.
     """
     size = max(1, buffer // _SHARDS_AT_ONCE)
     cut = int(rng.integers(size))  # so that the same windows do not share a shard in each epoch
@@ -46,11 +51,11 @@ def stages(order_on_disk: Numbers, buffer: int, rng: np.random.Generator) -> Ite
 
 
 class Loaded:
-    """Stretches of a store's clips that are in memory until they are read, each once.
+    """Stretches of clips that were loaded from a store and stay in memory until they are read; each can be read once.
 
     Parameters
     ----------
-    store : that they come from.
+    store : the feature store that they come from.
     """
 
     def __init__(self, store: FeatureStore) -> None:
@@ -61,5 +66,5 @@ class Loaded:
         self._frames |= self._store.read_together(stretches)
 
     def read(self, clip: str, start: int, stop: int) -> FloatArray:
-        """Give frames [start, stop) of a clip, a stretch that was loaded."""
+        """Return frames [start, stop) of a clip, (frames, dims), and forget them; exactly this stretch must have been loaded."""
         return self._frames.pop((clip, start, stop))

@@ -29,13 +29,14 @@ RECORDINGS = (str, Path, Clip)  # what `file_windows` takes
 
 @dataclass(frozen=True, eq=False)
 class ClipWindows:
-    """The windows of one clip, read once, in order, and the way from what is answered for them to the clip's scores.
+    """The windows of one clip, which can be read once, in order, and a function that turns a network's outputs for them into scores.
 
     Parameters
     ----------
-    name : of the clip.
-    windows : arrays (some windows, frames, dims).
-    join : (answers (windows, labels) or (windows, frames, labels), labels) -> scores; asked for when all windows have been read.
+    name : the clip's id, or the path of a recording.
+    windows : arrays (windows, frames, dims) with consecutive windows, any number of them in each array.
+    join : called with the outputs, (windows, labels) or (windows, steps, labels), and the labels when all windows have been read; returns
+        the `Scores` of the clip, as `Grid.join` does.
     """
 
     name: str
@@ -57,7 +58,12 @@ class _Waiting:
 def answer_clips(
     clips: Iterable[ClipWindows], answer: Callable[[FloatArray], FloatArray], *, size: int = _BYTES_AT_ONCE
 ) -> Iterator[Answered]:
-    """Answer the windows of many clips as `answer_parts`; yield each clip back with all of its answers."""
+    """Compute a network's outputs for the windows of many clips, as `answer_parts` does, with its parameters.
+
+    Yields
+    ------
+    each clip, in order, with its outputs for all of its windows, or with the exception that was raised for it.
+    """
     answers: list[FloatArray] = []
     for clip, found in answer_parts(clips, answer, size=size):
         if isinstance(found, np.ndarray):
@@ -70,18 +76,19 @@ def answer_clips(
 def answer_parts(
     clips: Iterable[ClipWindows], answer: Callable[[FloatArray], FloatArray], *, size: int = _BYTES_AT_ONCE
 ) -> Iterator[tuple[ClipWindows, FloatArray | Exception | None]]:
-    """Answer the windows of many clips as they are read, those of one shape together in batches; yield the answers back in order.
+    """Compute a network's outputs for the windows of many clips as they are read, batch by batch across clips.
 
-    What goes wrong with one clip, in reading or in answering, is given back in place of its answers and stops no other clip.
+    An exception that is raised for one clip, while it is read or by the network, takes the place of its outputs; the other clips go on.
 
     Parameters
     ----------
-    answer : windows (windows, frames, dims) -> (windows, ...), each window by itself.
-    size : bytes of windows that are answered at once.
+    clips : read one after another.
+    answer : the network: windows (windows, frames, dims) -> outputs (windows, ...). Each output must depend on its own window alone.
+    size : bytes of input windows in a batch, at most (but at least one window, and at most 256).
 
     Yields
     ------
-    a clip with answers for its next windows; ``None`` ends it, an error too.
+    a clip, in order, with outputs for its next windows; then once more with ``None`` at its end, or with its exception.
     """
     reuse_memory()
     for batch in _read_ahead(_batches(clips, size)):
@@ -167,8 +174,12 @@ class Cutting:
 
     Parameters
     ----------
-    features : whose frames they are.
-    scaler : of the windows.
+    features : the feature extractor that computes the frames; it says how long windows are.
+    scaler : applied to the windows; ``None``: they stay as they are.
+
+    Attributes
+    ----------
+    computed : number of frames that have come.
     """
 
     def __init__(self, features: FeatureExtractor, scaler: Scaler | None) -> None:
@@ -178,11 +189,12 @@ class Cutting:
         self.computed = 0  # frames that have come
 
     def add(self, block: FloatArray, known: int) -> FloatArray | None:
-        """Take more frames; return the windows that are whole now, if there are any.
+        """Take the next frames; return the windows that are complete now, (windows, frames, dims), or ``None`` if there are none.
 
         Parameters
         ----------
-        known : how many frames the recording has for certain.
+        block : (frames, dims).
+        known : number of frames that the recording is known to have, see `whole_frames`; no window beyond them is returned yet.
         """
         self._blocks.append(block)
         self.computed += len(block)
@@ -200,7 +212,7 @@ class Cutting:
         return self._scaled(windows)
 
     def finish(self, grid: Grid) -> FloatArray | None:
-        """Return the other windows, now that the grid of the recording is known."""
+        """Return the remaining windows, (windows, frames, dims), or ``None``; `grid` is that of the whole recording, known at its end."""
         if not (rest := grid.starts[self._given :]):
             return None
         frames = np.concatenate(self._blocks)
@@ -212,9 +224,18 @@ class Cutting:
 
 
 class FileWindows:
-    """The windows of an audio file, or of one channel of it, computed as it is read: a long recording is never whole in memory.
+    """The windows of an audio file, computed while it is read: a long recording is never whole in memory, unless it is one window.
 
-    Unless the whole file is one window, of course. The grid is known when all windows have been read.
+    Parameters
+    ----------
+    path : of the audio file.
+    features : the feature extractor.
+    scaler : applied to the windows; ``None``: they stay as they are.
+    channel : number of the channel to use, from 0; ``None``: the mean of all.
+
+    Attributes
+    ----------
+    grid : the `Grid` of the recording; right only when all windows have been read.
     """
 
     def __init__(self, path: PathLike, features: FeatureExtractor, scaler: Scaler | None, *, channel: int | None = None) -> None:
@@ -222,7 +243,7 @@ class FileWindows:
         self.grid = features.grid(0, 0.0)
 
     def windows(self) -> Iterator[FloatArray]:
-        """Yield the windows that are whole as soon as they are, and the rest when the file ends."""
+        """Yield windows, (windows, frames, dims), as soon as they are complete, and the rest when the file ends."""
         duration = audio.info(self.path).duration
         known = whole_frames(self.features, duration)
         cutting = Cutting(self.features, self.scaler)
@@ -234,23 +255,34 @@ class FileWindows:
             yield windows
 
     def join(self, answers: FloatArray, labels: Sequence[str]) -> Scores:
-        """Join answers to scores."""
+        """Join a network's outputs for all windows to scores, as `Grid.join` does."""
         return self.grid.join(answers, labels)
 
 
 def whole_frames(features: FeatureExtractor, seconds: Seconds) -> int:
-    """Count the frames that end within so many seconds."""
+    """Count the frames that lie wholly within the first `seconds` of a recording."""
     return math.floor(seconds * features.sr / features.audio_hop + TIME_TOLERANCE)
 
 
 def file_windows(given: PathLike | Clip, *, features: FeatureExtractor, scaler: Scaler | None) -> ClipWindows:
-    """Return the windows of an audio file, or of a clip's channel of its file, computed as a model's training data were."""
+    """Return the windows of an audio file, or of a clip's channel of its file, computed as for training.
+
+    Parameters
+    ----------
+    given : path of an audio file, or a clip.
+    features, scaler : those that the model was trained with.
+    """
     path, channel = (given.path, given.channel) if isinstance(given, Clip) else (given, None)
     found = FileWindows(path, features, scaler, channel=channel)
     return ClipWindows(given.id if isinstance(given, Clip) else str(path), found.windows(), found.join)
 
 
 def seconds_apart(answers: FloatArray, labels: Sequence[str], *, seconds: Seconds = 1.0) -> Scores:
-    """Make scores of answers for windows of arrays, of which nobody knows how long they last: each counts as a second."""
+    """Turn a network's outputs for windows of arrays into scores; a window, whose duration is unknown, counts as `seconds`.
+
+    Parameters
+    ----------
+    answers : (windows, labels), or (windows, steps, labels), whose steps become frames.
+    """
     steps = answers.reshape(-1, answers.shape[-1])
     return Scores(steps, np.arange(len(steps) + 1) * (seconds * len(answers) / len(steps)), labels)

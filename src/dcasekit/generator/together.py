@@ -16,17 +16,21 @@ Source: TypeAlias = DataGenerator | Arrays
 
 
 class Together:
-    """Several generators, of each a batch in every step of training; each goes round by itself, shuffled anew every time.
+    """Several sources of data to train on together: every training step gets one batch from each.
+
+    Each part is shuffled by itself, and again each time when all of its batches were used, however often that is within an epoch.
 
     Parameters
     ----------
-    parts : name -> (generator, windows per batch). Windows that fill no batch are left out of a round. Parts of one task have the same
-        labels, features and scaler; parts of different tasks are learned by a head of their own, see `TorchModelContainer.build_heads`.
-    steps : that count as an epoch; ``None``: as many as the part with the most batches has.
+    parts : name -> (generator or arrays, windows per batch). The windows that do not fill a part's last batch are left out until it is
+        shuffled again. Parts with the same task must have the same labels and features (and should have the same scaler); each task is
+        learned by a head of its own, see `TorchModelContainer.build_heads`.
+    steps : number of steps that count as an epoch; ``None``: as many as the part with the most batches has.
 
     Raises
     ------
-    DatasetError : no part, a part with fewer windows than its batch, parts of one task that do not go together.
+    DatasetError : there is no part, a part has fewer windows than its batch, parts of one task differ in labels or features, or `steps` is
+        below 1.
 
     Examples
     --------
@@ -65,17 +69,17 @@ class Together:
 
     @property
     def identity(self) -> str:
-        """Hash of what decides the batches."""
+        """Hash of all that the batches depend on."""
         facts = [[name, part.identity, self.sizes[name]] for name, part in self.parts.items()]
         return hashlib.sha256(json.dumps([facts, self.steps]).encode()).hexdigest()
 
     def changed(self, change: Callable[[Data], Data]) -> Self:
-        """Return the same with each part changed."""
+        """Return the same with `change` applied to each part, for instance to set a scaler."""
         parts = {name: (cast("Source", change(part)), self.sizes[name]) for name, part in self.parts.items()}
         return type(self)(parts, steps=self.steps)
 
     def batches(self, epoch: int, *, seed: int) -> Iterator[dict[str, Batch]]:
-        """Yield the batches of each step of an epoch, by the parts' names; the same whatever went before."""
+        """Yield, for each step of an epoch, part's name -> batch; the same seed and epoch (from 0) give the same batches."""
         streams = {name: self._stream(name, epoch * self.steps, seed) for name in self.parts}
         for _ in range(self.steps):
             yield {name: next(stream) for name, stream in streams.items()}
@@ -90,5 +94,5 @@ class Together:
 
 
 def steps_of(data: Data | Together, batch_size: int, *, drop_last: bool = False) -> int:
-    """Count the steps of an epoch."""
+    """Count the training steps of an epoch, one per batch; `batch_size` and `drop_last` are not used for a `Together`."""
     return data.steps if isinstance(data, Together) else len(batch_bounds(data.size, batch_size, drop_last=drop_last))

@@ -15,22 +15,25 @@ from dcasekit.features.base import FeatureExtractor
 
 
 class Rows(Protocol):
-    """What rows of samples are read from: a store, or what was loaded of it."""
+    """What rows of samples are read from: a `FeatureStore`, or a `Loaded` part of one."""
 
     def read(self, clip: str, start: int, stop: int) -> FloatArray: ...  # noqa: D102
 
 
 class Waveforms:
-    """The features of stored waveforms: as a `FeatureStore` of them, computed when they are asked for, and windows of samples.
+    """Features that are not stored but computed from stored waveforms when they are read, and windows of samples to compute them from.
+
+    It is read like a `FeatureStore` of the features.
 
     Parameters
     ----------
-    features : what is computed, frame by frame, of the samples about it.
-    raw, store : the stored waveforms: rows of samples, one for each frame.
+    features : a spectral feature (with an `STFT`) whose frames depend only on the samples around them, and whose windows have a length.
+    raw : the feature extractor of the stored waveforms, with the same sampling rate, hop and resampler.
+    store : the stored waveforms: rows of `audio_hop` samples, one for each frame.
 
     Raises
     ------
-    DatasetError : the two do not go together, or the features are not of this kind.
+    DatasetError : rate, hop or resampler differ, or the features are not of this kind.
     """
 
     def __init__(self, features: FeatureExtractor, raw: RawAudio, store: FeatureStore) -> None:
@@ -51,11 +54,16 @@ class Waveforms:
 
     @property
     def skipped(self) -> Any:
-        """Those of the waveforms."""
+        """Clip id -> why its waveform could not be stored, see `FeatureStore.skipped`."""
         return self.store.skipped
 
     def entry(self, clip: str) -> Entry:
-        """Describe the features of a clip, of the place of its waveform."""
+        """Describe the features of a clip: their shape, and where its waveform is stored.
+
+        Raises
+        ------
+        DatasetError : the clip is shorter than one analysis window.
+        """
         raw = self.store.entry(clip)
         prepared = self._prepared(raw)
         frames = 1 + (prepared + 2 * self._half - self._n_fft) // self.features.audio_hop
@@ -64,20 +72,20 @@ class Waveforms:
         return raw._replace(frames=frames, dims=self.features.dims)
 
     def read(self, clip: str, start: int = 0, stop: int | None = None) -> FloatArray:
-        """Compute frames [start, stop) of a clip; the last clip's are at hand."""
+        """Compute frames [start, stop) of a clip, (frames, dims); all frames of the clip that was read last are kept in memory."""
         if self._last is None or self._last[0] != clip:
             samples = self.store.read(clip).reshape(-1)[: self._prepared(self.store.entry(clip)) + self._lost]
             self._last = clip, self.features.compute(samples)
         return self._last[1][start:stop]
 
     def reach(self, clip: str, start: int) -> tuple[int, int]:
-        """Return the rows [start, stop) that the window from this frame on is computed of."""
+        """Return the rows [start, stop) of samples from which the window that begins at frame `start` is computed."""
         places, _ = self._places(clip, start)
         hop = self.features.audio_hop
         return int(places.min()) // hop, -(-(int(places.max()) + 1 + self._lost) // hop)
 
     def window(self, clip: str, start: int, rows: Rows) -> FloatArray:
-        """Return the samples of the window from this frame on, padded and emphasised: each frame is a hop after the one before."""
+        """Return the samples (samples,) of the window that begins at frame `start`, padded and pre-emphasised, ready to be transformed."""
         places, beyond = self._places(clip, start)
         first, stop = self.reach(clip, start)
         audio = rows.read(clip, first, stop).reshape(-1)
