@@ -24,27 +24,30 @@ class A_CRNN(TorchModelContainer):  # noqa: N801 - the published spelling
     2017, in its form for one channel.
 
     Input (windows, frames, dims); output (windows, frames, labels) for detection, else (windows, labels), see `target`. Any number of
-    frames; as many dims as the pools need (20). The defaults are DCASE-models' but for the normalisation, which there is on the wrong axis:
-    382,506 numbers for 128 mel bands and 10 labels, 381,738 of them trained; with ``norm_axis="frequency"`` its 381,630 and 381,300. The
-    paper's: ``A_CRNN(bidirectional=True)`` for detection, on 256 frames of 40 mel bands. Kernels start as in Keras: Glorot uniform, the
-    recurrent ones orthogonal; biases zero.
+    frames; with the default pools 20 dims or more. The defaults are those of DCASE-models but for batch normalisation, which is on the
+    wrong axis there. For 128 mel bands and 10 labels there are 382,506 parameters, 381,738 of them trainable; with
+    ``norm_axis="frequency"`` 381,630 and 381,300, as in DCASE-models. The network of the paper is ``A_CRNN(bidirectional=True)`` for
+    detection, on 256 frames of 40 mel bands. Initial kernels are those of Keras: Glorot uniform, the recurrent ones orthogonal; biases
+    zero.
 
     Parameters
     ----------
-    filters : of each 3 x 3 convolution.
-    pool_size : bands per max pooling after each convolution; time is not pooled.
-    rnn_units : of each gated recurrent layer.
-    dense_units : of each dense layer on the frames, which has no activation.
-    dropout : after each convolution and dense layer, and in the recurrent layers on input and state.
-    bidirectional : read forwards and backwards, and multiply the two answers.
-    target : ``"frame"``: every frame is answered; ``"window"``: one answer per window, see `pooling`; ``None``: frames for detection,
-        windows else.
-    norm_axis : ``"channels"`` (the paper's): statistics per filter; ``"frequency"`` (DCASE-models'): per band.
-    gru : activation of the gates, and whether the reset gate acts before or after the recurrent product. ``"hard_sigmoid_before"``, with
-        clip(0.2 x + 0.5, 0, 1): Keras before 2.3, as published. ``"sigmoid_before"``: Keras 2.3. ``"sigmoid_after"``, with a second bias:
-        Keras 3, PyTorch.
-    pooling : with one answer per window, how those of frames become it: ``"logits"`` (as published): the mean of the logits, then the
-        activation; the mean of the answers, their ``"max"``, or ``"autopool"``, weights that are learned per label (McFee et al. 2018).
+    filters : number of filters in each 3 x 3 convolution.
+    pool_size : size of the max pooling over bands after each convolution; there are as many convolutions. Time is not pooled.
+    rnn_units : number of units in each gated recurrent layer.
+    dense_units : number of units in each dense layer, which acts on every frame and has no activation.
+    dropout : dropout rate after each convolution and dense layer, and of the inputs and states of the recurrent layers.
+    bidirectional : run each recurrent layer forwards and backwards, and multiply the two outputs.
+    target : ``"frame"``: frame-level outputs; ``"window"``: one output per window, see `pooling`. ``None``: frame-level for detection, else
+        one per window.
+    norm_axis : what batch normalisation has statistics for: each filter, ``"channels"`` (as in the paper), or each band, ``"frequency"``
+        (as in DCASE-models).
+    gru : activation of the gates, and whether the reset gate is applied before or after the recurrent product. ``"hard_sigmoid_before"``,
+        with clip(0.2 x + 0.5, 0, 1): Keras before 2.3, as published. ``"sigmoid_before"``: Keras 2.3. ``"sigmoid_after"``, with a second
+        bias: Keras 3, PyTorch.
+    pooling : how frame-level outputs become one per window: ``"logits"`` (as published): the mean of the logits, before the activation;
+        ``"mean"`` or ``"max"`` of the probabilities; ``"autopool"``: a softmax-weighted mean whose sharpness is learned per label (McFee
+        et al. 2018).
     """
 
     published_front_end: ClassVar[str | None] = "a_crnn"

@@ -15,17 +15,17 @@ from dcasekit.datasets.base import Task
 
 @dataclass(kw_only=True, eq=False)
 class CompactCNN(TorchModelContainer):
-    """Four 3 x 3 convolutions with pooling between them, then mean, deviation and maximum over time.
+    """Four 3 x 3 convolutions with pooling between them, then mean, standard deviation and maximum over time.
 
-    Our own network, for small data and small machines. Input (windows, frames, dims), output (windows, labels); any number of frames and
-    dims from 8 on. With the defaults and ten labels 101,242 parameters. Each input dimension is brought to mean 0 and deviation 1 by batch
-    statistics, so features need no scaler.
+    dcasekit's own network, for small data sets and small machines. Input (windows, frames, dims), output (windows, labels). With the
+    defaults any number of frames and dims from 8 on, and for ten labels 101,242 parameters. Batch statistics bring each input dimension to
+    mean 0 and standard deviation 1, so features need no scaler.
 
     Parameters
     ----------
-    filters : of each convolution; batch normalisation and ReLU follow it.
-    pool_size : (time, frequency) of the max pooling between two convolutions.
-    dropout : before the dense layer.
+    filters : number of filters in each convolution; batch normalisation and ReLU follow it.
+    pool_size : (time, frequency) of the max pooling after each convolution but the last.
+    dropout : dropout rate before the dense layer.
     """
 
     PUBLISHED_FOR: ClassVar[Published] = Published(shape=(64, 64), hop=680 / 22050)

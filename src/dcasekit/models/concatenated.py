@@ -21,14 +21,14 @@ class Concatenated(TorchModelContainer):
     P. Zinemanas, P. Cancela, M. Rocamora, "End-to-end Convolutional Neural Networks for Sound Event Detection in Urban Environments",
     FRUCT 2019: `SMel` or `MST` in front of `SB_CNN_SED`.
 
-    Input: what the first takes; output: what the second answers. As many numbers as the two, and 4 per band with `batch_norm`.
-    Each starts as it does by itself. The first must answer (windows, frames, dims), as a front end does.
+    The input is that of the first network, the output that of the second. The parameters are those of both, and 4 more per band with
+    `batch_norm`; initial weights are those of each. The first network must output (windows, frames, bands), as a learned front end does.
 
     Parameters
     ----------
-    first, second : a model, or what names it in a model file: ``{"class": "smel", "settings": {"sr": 22050}}``. They are kept in that form;
-        the defaults are published.
-    bands : outputs of the first, which are dims of the second.
+    first, second : a PyTorch model, or its description as in a model file: ``{"class": "smel", "settings": {"sr": 22050}}``. The attributes
+        hold descriptions. The defaults are the published pair.
+    bands : number of outputs of the first network, which are the dims of the second.
     batch_norm : normalise each band between the two by batch statistics, with a learned scale and shift.
 
     Examples
@@ -54,7 +54,7 @@ class Concatenated(TorchModelContainer):
         self.first, self.second = _describe(self.first), _describe(self.second)
 
     def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> nn.Module:
-        """Make both networks, the second for what the first answers."""
+        """Make both networks; the second takes the outputs of the first."""
         first = _make_container(self.first).network_for(frames, dims, self.bands, task)
         with torch.no_grad():
             answer = first.eval()(torch.zeros(1, frames, dims))

@@ -26,13 +26,13 @@ class CPMobile(TorchModelContainer):
     Input (windows, frames, dims), output (windows, labels); any number of frames and dims. Published for 65 frames of 15.6 ms and 256 mel
     bands up to 16 kHz, ``log(power + 1e-5)``, and ten scenes: 61,148 parameters and 29,416,448 multiply-accumulates for a clip of 1 s,
     below the challenge's 128 kB in float16 and 30 million. The published count, 29,419,156, adds the 2,708 parameters of batch
-    normalisation. Kernels start He normal by what leaves them.
+    normalisation. Initial kernels are He normal (fan out).
 
     Parameters
     ----------
-    base_channels : of the first stage, a multiple of 8.
-    channels_multiplier : how much wider each next stage is, rounded to multiples of 8.
-    expansion_rate : of the channels inside a block, rounded to multiples of 8.
+    base_channels : number of channels of the first stage, a multiple of 8.
+    channels_multiplier : factor from the channels of one stage to those of the next, which are rounded to a multiple of 8.
+    expansion_rate : factor from the channels of a block's input to those inside it, which are rounded to a multiple of 8.
     """
 
     published_front_end: ClassVar[str | None] = "dcase2024_task1"

@@ -23,22 +23,24 @@ class CRNN2018(TorchModelContainer):
     Environments", DCASE Workshop 2018; layers and constants are those of the published code, in Keras.
 
     Three 3 x 3 convolutions that pool frequency alone, a bidirectional GRU, and a dense layer on every frame. Input (windows, frames,
-    dims): 500 frames of 20 ms and 64 log mel bands as published; any number of frames, and 64 dims or more. The task
-    decides between the passes. Pass 1, tagging: output (windows, labels), the mean of the frames' probabilities. Pass 2, detection:
-    output (windows, frames, labels). For classification the mean is that of the frames' softmax. With ten labels both passes have 126,090
-    numbers, 125,706 of them trained; with ``gru="sigmoid_after"`` 126,474. Kernels start as in Keras: Glorot uniform, the GRU's recurrent
-    ones orthogonal; biases zero.
+    dims): 500 frames of 20 ms and 64 log mel bands as published; any number of frames, and 64 dims or more. The task decides which of the
+    two passes of the baseline the network is for. Pass 1, tagging: output (windows, labels), the mean of the frames' probabilities. Pass 2,
+    detection: output (windows, frames, labels). For classification, the mean of the frames' softmax. With ten labels both passes have
+    126,090 parameters, 125,706 of them trainable; with ``gru="sigmoid_after"`` 126,474. Initial kernels are those of Keras: Glorot uniform,
+    the recurrent ones of the GRU orthogonal; biases are zero.
 
     Parameters
     ----------
-    gru : activation of the gates, and whether the reset gate acts before or after the recurrent product. ``"hard_sigmoid_before"``, with
-        clip(0.2 x + 0.5, 0, 1): Keras before 2.3, as published. ``"sigmoid_before"``: Keras 2.3. ``"sigmoid_after"``: Keras 3, PyTorch.
-    filters : of each convolution; batch normalisation and ReLU follow it.
-    pool_size : of the max pooling after each convolution, over frequency.
-    units : of the GRU, per direction.
-    dropout : after each pooling, and of the GRU's inputs, there with one mask for all frames, as in Keras.
-    pooling : but for detection, how the answers of frames become that of the window: ``"mean"`` (published), ``"max"``, or ``"autopool"``,
-        weights that are learned per label (McFee et al. 2018).
+    gru : activation of the gates, and whether the reset gate is applied before or after the recurrent product. ``"hard_sigmoid_before"``,
+        with clip(0.2 x + 0.5, 0, 1): Keras before 2.3, as published. ``"sigmoid_before"``: Keras 2.3. ``"sigmoid_after"``: Keras 3,
+        PyTorch.
+    filters : number of filters in each convolution; batch normalisation and ReLU follow it.
+    pool_size : size of the max pooling over frequency after each convolution.
+    units : number of units of the GRU, per direction.
+    dropout : dropout rate after each pooling, and of the GRU's inputs, where all frames have the same mask, as in Keras.
+    pooling : for tagging and classification, how the probabilities of frames become that of the window: ``"mean"`` (published), ``"max"``,
+        or ``"autopool"``, a softmax-weighted mean whose sharpness is learned per label (McFee
+        et al. 2018).
     """
 
     published_front_end: ClassVar[str | None] = "dcase2018_task4"

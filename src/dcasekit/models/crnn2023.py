@@ -24,20 +24,21 @@ class CRNN2023(TorchModelContainer):
 
     Three 3 x 3 convolutions that pool frequency alone, a bidirectional GRU, and two dense layers on every frame, with no activation
     between them. Input (windows, frames, dims): 200 frames of 200 ms and 64 mel bands as published, not logarithmic; any number of frames,
-    and 20 dims or more. Detection, as published: output (windows, frames, labels), without activation, so that the network regresses the
-    soft labels by the squared error; answers are clipped to [0, 1], which changes no decision. For tagging and classification, which are
-    not in the publication, the output is (windows, labels), the mean of the frames' probabilities (sigmoid, softmax). With 17 labels
-    380,113 parameters. Weights start as in PyTorch.
+    and 20 dims or more. For detection, as published, the output is (windows, frames, labels) without activation: the network learns the
+    soft labels with the squared error, and `answer` clips them to [0, 1], which changes no decision. For tagging and classification, which
+    are not in the publication, the output is (windows, labels), the mean of the frames' probabilities (sigmoid or softmax). With 17 labels
+    there are 380,113 parameters. Initial weights are PyTorch's defaults.
 
     Parameters
     ----------
-    filters : of each convolution; batch normalisation and ReLU follow it.
-    pool_size : of the max pooling after each convolution, over frequency.
-    dropout : after each pooling.
-    gru_units : of the GRU, per direction.
-    dense_units : of the first dense layer; the second has one per label.
-    pooling : but for detection, how the answers of frames become that of the window: ``"mean"``, ``"max"``, or ``"autopool"``,
-        weights that are learned per label (McFee et al. 2018).
+    filters : number of filters in each convolution; batch normalisation and ReLU follow it.
+    pool_size : size of the max pooling over frequency after each convolution.
+    dropout : dropout rate after each pooling.
+    gru_units : number of units of the GRU, per direction.
+    dense_units : number of units of the first dense layer; the second has one per label.
+    pooling : for tagging and classification, how the probabilities of frames become that of the window: ``"mean"``, ``"max"``, or
+        ``"autopool"``, a softmax-weighted mean whose sharpness is learned per label (McFee
+        et al. 2018).
     """
 
     published_front_end: ClassVar[str | None] = "dcase2023_task4b"

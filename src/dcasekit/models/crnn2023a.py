@@ -24,28 +24,28 @@ class CRNN2023A(TorchModelContainer):
 
     F. Ronchini, S. Cornell, R. Serizel, N. Turpault and others; layers and constants are those of github.com/DCASE-REPO/DESED_task.
 
-    Seven 3 x 3 convolutions with batch normalisation, a gate by what it lets through (``Linear(x) * sigmoid(x)`` over channels), dropout
-    and pooling by means; two bidirectional GRUs; a dense layer on every step of 64 ms. A clip's answer is the mean of its steps' answers,
-    weighted by what a second dense layer pays attention to: its softmax *over labels*, between 1e-7 and 1. The task decides what is
-    answered: for detection steps, for tagging and classification windows; `mean_teacher` learns both at once. Input (windows, frames,
-    dims): published are 626 frames of 16 ms and 128 mel bands; any number of frames from 4 on, as many dims as the pools divide. For ten
-    labels 1,112,420 parameters. Products of 10 s: 917.6 million multiply-accumulates; published are 930.9, which adds biases, and what
-    normalisation, pooling and the GRUs compute number by number. Weights start as in PyTorch.
+    Seven blocks, each a 3 x 3 convolution, batch normalisation, a gated unit over channels (``Linear(x) * sigmoid(x)``), dropout and mean
+    pooling; then two bidirectional GRUs and a dense layer on every step of 64 ms. The probability of a window is the mean over its steps,
+    weighted by attention: the softmax *over labels* of a second dense layer, between 1e-7 and 1. The task decides the output: steps
+    (windows, steps, labels) for detection, else (windows, labels); the objective `mean_teacher` trains both at once. Input (windows,
+    frames, dims): 626 frames of 16 ms and 128 mel bands as published; any number of frames from 4 on, and 128 dims or more. For ten labels
+    there are 1,112,420 parameters, and 917.6 million multiply-accumulates for 10 s. The published 930.9 million also count biases, and the
+    element-wise operations of normalisation, pooling and the GRUs. Initial weights are PyTorch's defaults.
 
-    Windows hold **linear magnitudes**, the features ``"desed2023_linear"``, because sounds mix as magnitudes, not as decibels: the first
-    layer takes 20 log10, cut at 1e-5 and to [-50, 80] dB, and stretches each window to [-1, 1].
+    Windows hold **linear magnitudes**, the features ``"desed2023_linear"``, because sounds mix as magnitudes, not as decibels. The network
+    itself takes 20 log10 of them (at least 1e-5), clips it to [-50, 80] dB, and scales each window to [-1, 1].
 
     Parameters
     ----------
-    filters : of each convolution.
-    pool_size : of the pooling after each, over (frames, bands).
-    dropout : after each gate, and after the GRUs.
-    gru_units : of each of the two GRUs, per direction.
-    linear : whether windows are magnitudes; ``False``: they are used as they are, such as those of the features ``"desed2023"``.
-    embedding : the last so many dims of each frame are another network's embedding (`SideBySide`); it joins the convolutions' output, as
-        in 2024 BEATs' 768 dims, whose network has with 27 labels and 192 units 1,785,094 parameters.
-    groups : how many of the labels, in order, belong to one data set each; attention is shared out among a group's labels alone. Empty:
-        they are one group. In 2024 ``(10, 17)``.
+    filters : number of filters in each convolution.
+    pool_size : (frames, bands) of the pooling in each block.
+    dropout : dropout rate after each gated unit, and after the GRUs.
+    gru_units : number of units of each of the two GRUs, per direction.
+    linear : whether windows are magnitudes. ``False``: they are used as they are, as those of the features ``"desed2023"``.
+    embedding : number of dims at the end of each frame that are another network's embedding (`SideBySide`); these are joined to the output
+        of the convolutions. In 2024 it is 768, of BEATs; with 27 labels and 192 units that network has 1,785,094 parameters.
+    groups : number of labels of each data set, in the order of the labels; the softmax of the attention is taken over the labels of one
+        data set. In 2024 ``(10, 17)``. Empty: all labels are one group.
     """
 
     published_front_end: ClassVar[str | None] = "desed2023_linear"

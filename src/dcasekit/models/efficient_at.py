@@ -49,7 +49,7 @@ class EfficientAT(TorchModelContainer):
     Parameters
     ----------
     width : factor of all numbers of channels, which are rounded to multiples of 8.
-    dropout : before the answer.
+    dropout : dropout rate before the last dense layer.
     """
 
     published_front_end: ClassVar[str | None] = "efficient_at"
@@ -67,7 +67,7 @@ class EfficientAT(TorchModelContainer):
         return network
 
     def published(self, arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
-        """Leave out that the published network could weight bands and frames, too."""
+        """Rename the squeeze-and-excitation layers: the published code wraps them in a list, which has one entry here."""
         return super().published({name.replace(".conc_se_layers.0.", "."): array for name, array in arrays.items()})
 
 

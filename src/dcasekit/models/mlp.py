@@ -15,17 +15,17 @@ from dcasekit.models._layers import Pool, Pooling, keras_start, l2
 
 @dataclass(kw_only=True, eq=False)
 class MLP(TorchModelContainer):
-    """Multi-layer perceptron of DCASE-models: each frame is answered by itself, then the answers are joined over the window.
+    """Multi-layer perceptron of DCASE-models: dense layers on each frame, whose probabilities are then pooled over the window.
 
     Input (windows, frames, dims), output (windows, labels). For (64 frames, 12 dims) and 10 labels: 10,570 parameters.
 
     Parameters
     ----------
-    hidden_layers_size : units of each hidden layer.
-    dropout_rates : after each hidden layer.
-    l2_reg : factor of the squared kernels in the loss.
-    pooling : how the answers of frames become that of the window: ``"mean"`` (as published), ``"max"``, or ``"autopool"``, weights that are
-        learned per label (McFee et al. 2018).
+    hidden_layers_size : number of units of each hidden layer.
+    dropout_rates : dropout rate after each hidden layer.
+    l2_reg : factor of the sum of squared kernels that is added to the loss.
+    pooling : how the probabilities of frames become that of the window: ``"mean"`` (as published), ``"max"``, or ``"autopool"``, a
+        softmax-weighted mean whose sharpness is learned per label (McFee et al. 2018).
     """
 
     published_front_end: ClassVar[str | None] = "dcase_models"

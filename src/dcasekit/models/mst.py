@@ -25,16 +25,16 @@ class MST(LevelsModel, TorchModelContainer):
     Detection in Urban Environments", FRUCT 2019, and of DCASE-models.
 
     Input: windows of the waveform in any shape (windows, frames, dims), read row after row, as `RawAudio` gives them; output (windows,
-    ceil(frames * dims / audio_hop), outputs), each value between -1 and 1. It is a regression: its outputs are mel bands, its target is
-    their logarithm scaled to [-1, 1], and it is trained with ``loss="mse"``; in front of a network that answers labels it is one half of
-    `Concatenated`. For 128 bands 1,020,288 numbers, 1,018,496 of them trained; a window of 22050 samples becomes 44 frames. Any number of
-    samples. Kernels start Glorot uniform, biases zero.
+    ceil(frames * dims / audio_hop), outputs), each value between -1 and 1. It is a regression: the outputs are mel bands, the targets are
+    log mel spectrograms scaled to [-1, 1], and it is trained with ``loss="mse"``. `Concatenated` puts it in front of a network that has
+    labels. For 128 bands there are 1,020,288 parameters, 1,018,496 of them trainable. Any number of samples; 22050 samples become 44
+    frames. Initial kernels are Glorot uniform, biases zero.
 
     Parameters
     ----------
-    audio_win, audio_hop : samples that the first convolution sees, and from one frame to the next. With `audio_hop` equal to that of
-        `RawAudio`, frame i here is frame i there.
-    filters : of the first and second convolution; the last has one per mel band.
+    audio_win : length of the first convolution's kernels, in samples.
+    audio_hop : samples from one frame to the next. If it equals the hop of `RawAudio`, both have the same frames.
+    filters : number of filters of the first and second convolution; the last has one per mel band.
 
     Examples
     --------

@@ -25,14 +25,14 @@ class OpenL3(TorchModelContainer):
 
     Input (windows, frames, dims), output (windows, labels); any number of frames and dims from 8 on. Published for 199 frames of 242
     samples at 48 kHz (1 s) and 256 or 128 mel bands, or 257 bins of 197 frames ("linear"), in dB below the window's maximum. The
-    published network ends with the layer ``embedding``: 4,689,860 numbers, 4,687,042 of them trained, whatever its size; the classifier
-    ``out`` behind it comes on top. Kernels start He normal, biases zero.
+    published network ends with the layer ``embedding``: 4,689,860 parameters, 4,687,042 of them trainable, for either size; the classifier
+    ``out`` after it comes on top. Initial kernels of the convolutions are He normal, those of ``out`` Glorot uniform; biases are zero.
 
     Parameters
     ----------
-    embedding_size : 512, the maximum over all of time and frequency; or 6144, the maxima in 4 frequency ranges x 3 parts of the window.
-        With the published inputs these are the published poolings: (32, 24), (8, 8) for mel256, (16, 24), (4, 8) for mel128.
-    l2_reg : factor of the squared kernels of the convolutions in the loss.
+    embedding_size : 512: the maximum of each channel over time and frequency; or 6144: its maxima in 4 ranges of frequency x 3 parts of the
+        window. With the published inputs these are the published poolings: (32, 24), (8, 8) for mel256, (16, 24), (4, 8) for mel128.
+    l2_reg : factor of the sum of squared kernels of the convolutions that is added to the loss.
     """
 
     PUBLISHED_FOR: ClassVar[Published] = Published(shape=(199, 256), hop=242 / 48000)
@@ -52,9 +52,9 @@ class OpenL3(TorchModelContainer):
         return _Network(self, outputs)
 
     def published(self, arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
-        """Leave out the front end of OpenL3's files up to version 0.2, a spectrogram made by layers; the rest is matched in order.
+        """Leave out the spectrogram layer, which is the front end in OpenL3's files up to version 0.2; match the other layers in order.
 
-        Known from the authors' code, which builds the network and removed that layer from later files; no file was seen.
+        This is known from the authors' code, which builds the network and removed that layer from later files; no file was available.
         """
         return super().published({name: array for name, array in arrays.items() if "spectrogram" not in name})
 

@@ -23,18 +23,18 @@ class SB_CNN(TorchModelContainer):  # noqa: N801 - the paper's spelling
     Processing Letters 24(3), 2017.
 
     Input (windows, frames, dims), output (windows, labels). The defaults are DCASE-models' form; for (64 frames, 128 mel bands) and 10
-    labels it has 241,914 numbers, 241,674 of them trained. The form of the paper: ``SB_CNN(pool_size=((4, 2), (4, 2)), batch_norm=False)``
-    on patches of 128 frames and 128 mel bands: 241,434.
+    labels it has 241,914 parameters, 241,674 of them trainable. The form of the paper:
+    ``SB_CNN(pool_size=((4, 2), (4, 2)), batch_norm=False)`` on patches of 128 frames and 128 mel bands: 241,434.
 
     Parameters
     ----------
-    filters : of the three convolutions.
-    filter_size : (time, frequency) of all of them.
-    pool_size : (time, frequency) after the first and the second.
-    n_dense : units of the dense layer.
-    dropout : before each dense layer.
-    batch_norm : after each convolution (and its pooling); not in the paper.
-    l2_reg : factor of the squared kernels and biases of the dense layers in the loss.
+    filters : number of filters of each of the three convolutions.
+    filter_size : (time, frequency) of the kernels of all convolutions.
+    pool_size : (time, frequency) of the max pooling after the first and after the second convolution.
+    n_dense : number of units of the hidden dense layer.
+    dropout : dropout rate before each of the two dense layers.
+    batch_norm : normalise after each convolution (and its pooling); not in the paper.
+    l2_reg : factor of the sum of squared kernels and biases of the dense layers that is added to the loss.
     """
 
     published_front_end: ClassVar[str | None] = "sb_cnn"

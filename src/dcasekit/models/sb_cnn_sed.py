@@ -17,23 +17,23 @@ from dcasekit.models._layers import batch_norm, keras_start
 
 @dataclass(kw_only=True, eq=False)
 class SB_CNN_SED(TorchModelContainer):  # noqa: N801 - the paper's spelling
-    """CNN of the Scaper paper: three convolutions of equally many filters, then dense layers; each window is answered for itself.
+    """CNN of the Scaper paper: three convolutions of equally many filters, then dense layers; each window is scored by itself.
 
     J. Salamon, D. MacConnell, M. Cartwright, P. Li, J. P. Bello, "Scaper: A Library for Soundscape Synthesis and Augmentation", WASPAA
     2017.
 
-    Input (windows, frames, dims), output (windows, labels). The defaults are the small form: 1,129,674 numbers for (64 frames, 128 mel
-    bands) and 10 labels, 1,129,290 of them trained. The large form, ``SB_CNN_SED(filters=128, n_dense=(128, 128))``: 4,528,650. The paper
-    reads 50 frames of 20 ms, standardised per band, and answers every 25. Windows of at least 32 frames and 32 dims with the defaults.
-    Kernels start Glorot uniform, biases zero.
+    Input (windows, frames, dims), output (windows, labels). The defaults are the small form: 1,129,674 parameters for (64 frames, 128 mel
+    bands) and 10 labels, 1,129,290 of them trainable. The large form, ``SB_CNN_SED(filters=128, n_dense=(128, 128))``: 4,528,650. The paper
+    takes windows of 50 frames of 20 ms, standardised per band, every 25 frames. With the defaults windows need at least 32 frames and 32
+    dims. Initial kernels are Glorot uniform, biases zero.
 
     Parameters
     ----------
-    filters : of each of the three convolutions.
-    filter_size : (time, frequency) of all of them.
-    pool_size : (time, frequency) of the max pooling after the first and the second.
-    n_dense : units of each dense layer; dropout comes before it and before the output.
-    dropout : rate of all of them.
+    filters : number of filters of each of the three convolutions.
+    filter_size : (time, frequency) of the kernels of all convolutions.
+    pool_size : (time, frequency) of the max pooling after the first and after the second convolution.
+    n_dense : number of units of each hidden dense layer.
+    dropout : dropout rate before each dense layer, the output layer included.
     input_norm : normalise each input dimension by batch statistics, with a learned scale and shift, as the networks for MAVD-traffic and
         those behind `SMel` and `MST` do (Zinemanas et al. 2019).
     """

@@ -16,20 +16,21 @@ from dcasekit.models._layers import batch_norm, keras_start
 
 @dataclass(kw_only=True, eq=False)
 class SceneCNN(TorchModelContainer):
-    """Two convolutions and the maximum over all that is left: the network of a tutorial on acoustic scene classification.
+    """Two convolutions and global max pooling: the network of a tutorial on acoustic scene classification.
 
     T. Heittola, "Acoustic scene classification with DCASE utilities": tutorial notebook on TUT Urban Acoustic Scenes 2018, in Keras.
 
     Input (windows, frames, dims): 500 frames of 20 ms and 40 log mel bands as published, not normalised; any number of frames from 8 on
-    and of dims from 4 on. Output (windows, labels). With ten labels 105,290 numbers, 105,034 of them trained. The publication's axes are
-    (mel band, frame), and so are those of the kernels here; windows are transposed inside. Kernels start Glorot uniform, biases zero.
+    and of dims from 4 on. Output (windows, labels). With ten labels 105,290 parameters, 105,034 of them trainable. The publication's axes
+    are (mel band, frame), and so are those of the kernels here; windows are transposed inside. Initial kernels are Glorot uniform, biases
+    zero.
 
     Parameters
     ----------
-    filters : of each convolution; batch normalisation and ReLU follow it.
-    filter_size : (frequency, time) of both.
-    pool_size : (frequency, time) of the max pooling after each.
-    dropout : after each pooling.
+    filters : number of filters in each convolution; batch normalisation and ReLU follow it.
+    filter_size : (frequency, time) of the kernels of both convolutions.
+    pool_size : (frequency, time) of the max pooling after each convolution.
+    dropout : dropout rate after each pooling.
     """
 
     published_front_end: ClassVar[str | None] = "asc_tutorial"
@@ -41,7 +42,7 @@ class SceneCNN(TorchModelContainer):
     dropout: float = 0.2
 
     def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> nn.Module:  # noqa: ARG002
-        """Make the network; it takes any number of frames that is no smaller than its pools."""
+        """Make the network; it takes any number of frames that its poolings leave at least one of."""
         for _, over_time in self.pool_size:
             frames //= over_time
         for over_frequency, _ in self.pool_size:

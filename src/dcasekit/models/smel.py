@@ -28,23 +28,24 @@ class SMel(LevelsModel, TorchModelContainer):
     FRUCT 2019; DCASE-models' settings.
 
     Input: frames of windowed samples (windows, frames, samples), or the waveform, see `audio_win`; output (windows, frames, outputs) in
-    dB. It is a regression: its outputs are mel bands, `target` computes what they should be, and it is trained with ``loss="mse"`` and a
-    small ``learning_rate`` (published: 1e-6, the filters being small); in front of a network that answers labels it is one half of
-    `Concatenated`. For frames of 1024 samples and 128 bands: 131,200 numbers, all trained. Any number of frames.
+    dB. It is a regression: the outputs are mel bands, `target` computes their targets, and it is trained with ``loss="mse"`` and a small
+    ``learning_rate`` (published: 1e-6, because the values of the filters are small). `Concatenated` puts it in front of a network that has
+    labels. For frames of 1024 samples and 128 bands there are 131,200 parameters, all trainable. Any number of frames.
 
-    The filters start as mel filters of the time domain: ``sinc(w t)^2 cos(2 pi f t)`` has the spectrum of a triangle with centre f and
-    half width w; a Hann window makes it as long as a frame, and its highest gain is made that of the band in the mel basis (HTK scale, unit
-    area per Hz). Untrained, on white noise, it is within 2 dB (root mean square) of `target`; what it misses are the narrow lowest bands.
+    The initial filters are mel filters in the time domain: the spectrum of ``sinc(w t)^2 cos(2 pi f t)`` is a triangle with centre f and
+    half width w. A Hann window makes each filter as long as a frame, and its largest gain is that of the band in the mel basis (HTK scale,
+    unit area per Hz). Untrained, on white noise, the output is within 2 dB (root mean square) of `target`; the narrow lowest bands differ
+    most.
 
     Parameters
     ----------
-    sr : Hz, of the audio; the filters depend on it.
-    audio_win : samples of a frame if the input is the waveform, row after row, as `RawAudio` gives it: frames are centred on the begin of
-        each row, reflected at the ends of the window, and weighted by a Hann window, like those of `MelSpectrogram`. ``None``: each row is
-        such a frame already (published).
+    sr : sampling rate of the audio in Hz, from which the initial filters are computed.
+    audio_win : samples of a frame if the input is the waveform, row after row, as `RawAudio` returns it. Frames are then centred on the
+        start of each row, padded by reflection at the ends of the window, and multiplied by a Hann window, like those of `MelSpectrogram`.
+        ``None``: each row is such a frame already (published).
     alpha : factor of the energies.
-    amin : smallest energy.
-    minmax : lowest and highest level (dB) of the training data, to bring the output to [-1, 1]; ``None``: dB.
+    amin : smallest energy; lower ones are raised to it before the logarithm.
+    minmax : lowest and highest level of the training data in dB, which become -1 and 1 in the output; ``None``: the output is in dB.
 
     Examples
     --------
@@ -71,10 +72,20 @@ class SMel(LevelsModel, TorchModelContainer):
         return _Network(self, dims, outputs)
 
     def target(self, windows: FloatArray, bands: int = 128) -> FloatArray:
-        """Compute the mel spectrogram that the network is to answer: windows as it takes them -> (windows, frames, bands).
+        """Compute the mel spectrogram that the network is trained to output.
 
-        The spectrum's energy, divided by its number of bins, in the squared mel basis, then as in the network: ``alpha``, ``amin``, dB,
-        ``minmax``. The published target is cut 80 dB below each window's maximum; this one is not: a sound has the same levels everywhere.
+        It is the energy of the spectrum, divided by its number of bins, in the squared mel basis; then ``alpha``, ``amin``, dB and
+        ``minmax`` as in the network. The published target is also cut 80 dB below the maximum of each window; this one is not, so that a
+        sound has the same level in every window.
+
+        Parameters
+        ----------
+        windows : input of the network, (windows, frames, samples).
+        bands : number of mel bands.
+
+        Returns
+        -------
+        array (windows, frames, bands), float32.
 
         Examples
         --------

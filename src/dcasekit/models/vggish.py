@@ -27,18 +27,17 @@ class VGGish(TorchModelContainer):
     "Audio Set: An ontology and human-labeled dataset for audio events", ICASSP 2017; DCASE-models' settings.
 
     Input (windows, frames, dims), output (windows, labels). Published for 96 frames of 10 ms and 64 mel bands between 125 and 7500 Hz:
-    ``log(magnitude + 0.01)`` at 16 kHz. The published network ends with the layer ``embedding``: without top 512 values
-    and 4,499,712 numbers, for any number of frames and dims; with top 128 values and 72,141,184 numbers, for windows of exactly the shape
-    that was built. The classifier ``out`` behind it comes on top. Kernels start Glorot uniform, biases zero.
+    ``log(magnitude + 0.01)`` at 16 kHz. The published network ends with the layer ``embedding``. Without top it has 512 values and
+    4,499,712 parameters, for windows of any number of frames and dims; with top 128 values and 72,141,184 parameters, for windows of
+    exactly the shape given to `build`. The classifier ``out`` after it comes on top. Initial kernels are Glorot uniform, biases zero.
 
     Parameters
     ----------
-    include_top : three dense layers (4096, 4096, `embedding_size`) on the flattened maps, instead of pooling over all of time and
-        frequency.
-    pooling : without top: ``"avg"`` or ``"max"``.
-    embedding_size : units of the last dense layer of the top.
-    compress : after the top, AudioSet's post-processing: a PCA (16,512 numbers, not trained: the identity until weights are loaded), cut
-        at +-2, then whole numbers from 0 to 255. No gradient passes it, so the classifier alone is trained.
+    include_top : put three dense layers (4096, 4096, `embedding_size`) on the flattened maps, instead of pooling over time and frequency.
+    pooling : kind of that pooling, without top: ``"avg"`` or ``"max"``.
+    embedding_size : number of units of the top's last dense layer.
+    compress : with top: apply AudioSet's post-processing, a PCA (16,512 numbers that are not trained, the identity until weights are
+        loaded), clipped to [-2, 2] and quantised to whole numbers from 0 to 255. No gradient passes it, so only the classifier is trained.
     """
 
     published_front_end: ClassVar[str | None] = "vggish"
@@ -58,11 +57,11 @@ class VGGish(TorchModelContainer):
         return keras_start(_Network(self, frames, dims, outputs))
 
     def published(self, arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
-        """Translate a file of Keras (vggish-keras, DCASE-models) or of torchvggish, or one of the PCA alone, Google's or torchvggish's.
+        """Translate a file of Keras (vggish-keras, DCASE-models) or of torchvggish, or one with the PCA alone (Google, torchvggish).
 
-        A network without top or PCA leaves those of the file out; one with a PCA keeps its own where the file has none, and all else
-        where it has nothing but a PCA, so that both kinds of files are loaded one after the other. Layers and names are known from code
-        that writes and reads such files; none was seen.
+        Top and PCA in the file are left out if the network has none. A network with a PCA keeps its own if the file has none, and keeps all
+        other weights if the file has only a PCA: so load both files, one after the other. Layers and names are known from code that writes
+        and reads such files; no file was available.
         """
         own = self.weights()
         found = {_translate(name): array.reshape(-1) if name.endswith("pca_means") else array for name, array in arrays.items()}

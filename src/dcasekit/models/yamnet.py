@@ -29,9 +29,9 @@ class YAMNet(TorchModelContainer):
 
     Input (windows, frames, dims), output (windows, labels); any number of frames and dims. Published for 96 frames of 10 ms and 64 mel
     bands between 125 and 7500 Hz, ``log(magnitude + 0.001)`` at 16 kHz, and for the 521 classes of AudioSet. The published network ends
-    with the layer ``embedding`` (1,024 values, 3,217,344 numbers, of which 3,195,456 are trained); the classifier ``out`` behind
-    it comes on top: with 521 labels 534,025 numbers more. Convolutions have no bias, and batch normalisation shifts but does not scale.
-    Kernels start Glorot uniform.
+    with the layer ``embedding`` (1,024 values; 3,217,344 parameters, 3,195,456 of them trainable). The classifier ``out`` after it comes on
+    top, with 534,025 parameters for 521 labels. Convolutions have no bias, and batch normalisation shifts but does not scale. Initial
+    kernels are Glorot uniform.
 
     ``load_weights`` takes the published ``yamnet.h5``, and ONNX files in which batch normalisation was folded into the convolutions.
     `YAMNetEmbedding` is the network with its exact front end; ``dcasekit tag`` names AudioSet's classes in recordings.

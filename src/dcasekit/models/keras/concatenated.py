@@ -15,15 +15,16 @@ from dcasekit.errors import ModelError
 
 @dataclass(kw_only=True, eq=False)
 class Concatenated(KerasModelContainer):
-    """Two networks in series, trained as one; twin of `dcasekit.models.Concatenated`, which says more.
+    """Two networks in series, trained as one; twin of `dcasekit.models.Concatenated`, which has a longer description.
 
-    Input: what the first takes; output: what the second answers. As many numbers as the two, and 4 per band with `batch_norm`.
+    The input is that of the first network, the output that of the second. The parameters are those of both, and 4 more per band with
+    `batch_norm`.
 
     Parameters
     ----------
-    first, second : a Keras model, or what names it in a model file: ``{"class": "smel", "settings": {"sr": 22050}}``, the name without
-        ``keras.``, so that the settings are the twin's.
-    bands : outputs of the first, which are dims of the second.
+    first, second : a Keras model, or its description as in a model file: ``{"class": "smel", "settings": {"sr": 22050}}``; the name has no
+        ``keras.``, so that the PyTorch twin has the same settings.
+    bands : number of outputs of the first network, which are the dims of the second.
     batch_norm : normalise each band between the two by batch statistics, with a learned scale and shift.
 
     Examples
@@ -49,7 +50,7 @@ class Concatenated(KerasModelContainer):
         self.first, self.second = _describe(self.first), _describe(self.second)
 
     def network_for(self, frames: int, dims: int, outputs: int, task: Task) -> keras.Model:
-        """Make both networks, the second for what the first answers."""
+        """Make both networks; the second takes the outputs of the first."""
         first = _make_container(self.first).network_for(frames, dims, self.bands, task)
         shape = first.compute_output_shape((None, frames, dims))
         if len(shape) != 3:

@@ -15,16 +15,17 @@ from dcasekit.models.keras._layers import front_end
 
 @dataclass(kw_only=True, eq=False)
 class MST(LevelsModel, KerasModelContainer):
-    """Mel spectrogram transform: three convolutions over time; twin of `dcasekit.models.MST`, which says more.
+    """Mel spectrogram transform: three convolutions over time; twin of `dcasekit.models.MST`, which has a longer description.
 
     Input: windows of the waveform in any shape (windows, frames, dims), read row after row; output (windows, ceil(frames * dims /
-    audio_hop), outputs), each value between -1 and 1. It is a regression, trained with ``loss="mse"``. For 128 bands 1,020,288 numbers,
-    1,018,496 of them trained. Any number of samples.
+    audio_hop), outputs), each value between -1 and 1. It is a regression, trained with ``loss="mse"``. For 128 bands 1,020,288 parameters,
+    1,018,496 of them trainable. Any number of samples.
 
     Parameters
     ----------
-    audio_win, audio_hop : samples that the first convolution sees, and from one frame to the next.
-    filters : of the first and second convolution; the last has one per mel band.
+    audio_win : length of the first convolution's kernels, in samples.
+    audio_hop : samples from one frame to the next.
+    filters : number of filters of the first and second convolution; the last has one per mel band.
 
     Examples
     --------

@@ -14,20 +14,20 @@ from dcasekit.models.keras._layers import convolve
 
 @dataclass(kw_only=True, eq=False)
 class SB_CNN(KerasModelContainer):  # noqa: N801 - the paper's spelling
-    """CNN of Salamon and Bello for environmental sounds; twin of `dcasekit.models.SB_CNN`, which says more.
+    """CNN of Salamon and Bello for environmental sounds; twin of `dcasekit.models.SB_CNN`, which has a longer description.
 
     Input (windows, frames, dims), output (windows, labels). The defaults are DCASE-models' form; for (64 frames, 128 mel bands) and 10
-    labels it has 241,914 numbers, 241,674 of them trained. Its layers are called as published.
+    labels it has 241,914 parameters, 241,674 of them trainable. Its layers are called as published.
 
     Parameters
     ----------
-    filters : of the three convolutions.
-    filter_size : (time, frequency) of all of them.
-    pool_size : (time, frequency) after the first and the second.
-    n_dense : units of the dense layer.
-    dropout : before each dense layer.
-    batch_norm : after each convolution (and its pooling); not in the paper.
-    l2_reg : factor of the squared kernels and biases of the dense layers in the loss.
+    filters : number of filters of each of the three convolutions.
+    filter_size : (time, frequency) of the kernels of all convolutions.
+    pool_size : (time, frequency) of the max pooling after the first and after the second convolution.
+    n_dense : number of units of the hidden dense layer.
+    dropout : dropout rate before each of the two dense layers.
+    batch_norm : normalise after each convolution (and its pooling); not in the paper.
+    l2_reg : factor of the sum of squared kernels and biases of the dense layers that is added to the loss.
     """
 
     published_front_end: ClassVar[str | None] = "sb_cnn"

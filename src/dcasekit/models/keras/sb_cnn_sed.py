@@ -14,18 +14,18 @@ from dcasekit.models.keras._layers import convolve
 
 @dataclass(kw_only=True, eq=False)
 class SB_CNN_SED(KerasModelContainer):  # noqa: N801 - the paper's spelling
-    """CNN of the Scaper paper, each window answered for itself; twin of `dcasekit.models.SB_CNN_SED`, which says more.
+    """CNN of the Scaper paper, each window scored by itself; twin of `dcasekit.models.SB_CNN_SED`, which has a longer description.
 
-    Input (windows, frames, dims), output (windows, labels). The defaults are the small form: 1,129,674 numbers for (64 frames, 128 mel
-    bands) and 10 labels, 1,129,290 of them trained.
+    Input (windows, frames, dims), output (windows, labels). The defaults are the small form: 1,129,674 parameters for (64 frames, 128 mel
+    bands) and 10 labels, 1,129,290 of them trainable.
 
     Parameters
     ----------
-    filters : of each of the three convolutions.
-    filter_size : (time, frequency) of all of them.
-    pool_size : (time, frequency) of the max pooling after the first and the second.
-    n_dense : units of each dense layer; dropout comes before it and before the output.
-    dropout : rate of all of them.
+    filters : number of filters of each of the three convolutions.
+    filter_size : (time, frequency) of the kernels of all convolutions.
+    pool_size : (time, frequency) of the max pooling after the first and after the second convolution.
+    n_dense : number of units of each hidden dense layer.
+    dropout : dropout rate before each dense layer, the output layer included.
     input_norm : normalise each input dimension by batch statistics, with a learned scale and shift.
     """
 

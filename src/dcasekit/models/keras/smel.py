@@ -19,20 +19,22 @@ from dcasekit.models.keras._layers import front_end
 
 @dataclass(kw_only=True, eq=False)
 class SMel(LevelsModel, KerasModelContainer):
-    """Mel spectrogram by one convolution per frame: energy of each filter's output, in dB; twin of `dcasekit.models.SMel`, which says more.
+    """Mel spectrogram by one convolution per frame: energy of each filter's output, in dB.
+
+    The twin of `dcasekit.models.SMel`, which has a longer description.
 
     Input: frames of windowed samples (windows, frames, samples), or the waveform, see `audio_win`; output (windows, frames, outputs) in
     dB. It is a regression, trained with ``loss="mse"`` and a small ``learning_rate`` (published: 1e-6). For frames of 1024 samples and 128
-    bands: 131,200 numbers, all trained. Any number of frames. The filters start as the twin's.
+    bands: 131,200 parameters, all trainable. Any number of frames. The filters start as the twin's.
 
     Parameters
     ----------
-    sr : Hz, of the audio; the filters depend on it.
-    audio_win : samples of a frame if the input is the waveform, row after row, as `RawAudio` gives it. ``None``: each row is a windowed
+    sr : sampling rate of the audio in Hz, from which the initial filters are computed.
+    audio_win : samples of a frame if the input is the waveform, row after row, as `RawAudio` returns it. ``None``: each row is a windowed
         frame already (published).
     alpha : factor of the energies.
-    amin : smallest energy.
-    minmax : lowest and highest level (dB) of the training data, to bring the output to [-1, 1]; ``None``: dB.
+    amin : smallest energy; lower ones are raised to it before the logarithm.
+    minmax : lowest and highest level of the training data in dB, which become -1 and 1 in the output; ``None``: the output is in dB.
 
     Examples
     --------
@@ -67,7 +69,7 @@ class SMel(LevelsModel, KerasModelContainer):
         return front_end(windows, levels)
 
     def target(self, windows: FloatArray, bands: int = 128) -> FloatArray:
-        """Compute the mel spectrogram that the network is to answer, as the twin does: (windows, frames, bands)."""
+        """Compute the mel spectrogram (windows, frames, bands) that the network is trained to output, as the PyTorch twin does."""
         levels: FloatArray = self._twin().target(windows, bands)
         return levels
 

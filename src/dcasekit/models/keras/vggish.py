@@ -13,20 +13,19 @@ from dcasekit.errors import ModelError
 
 @dataclass(kw_only=True, eq=False)
 class VGGish(KerasModelContainer):
-    """VGGish with a linear classifier on its embedding; twin of `dcasekit.models.VGGish`, which says more.
+    """VGGish with a linear classifier on its embedding; twin of `dcasekit.models.VGGish`, which has a longer description.
 
-    Input (windows, frames, dims), output (windows, labels). The layer ``embedding`` gives without top 512 values behind 4,499,712 numbers,
-    for any number of frames; with top 128 values behind 72,141,184 numbers, for windows of exactly the shape that was built. The classifier
-    ``out`` comes on top.
+    Input (windows, frames, dims), output (windows, labels). Up to the layer ``embedding``, the network without top has 512 outputs and
+    4,499,712 parameters, for windows of any number of frames; with top 128 outputs and 72,141,184 parameters, for windows of exactly the
+    shape given to `build`. The classifier ``out`` comes on top.
 
     Parameters
     ----------
-    include_top : three dense layers (4096, 4096, `embedding_size`) on the flattened maps, instead of pooling over all of time and
-        frequency.
-    pooling : without top: ``"avg"`` or ``"max"``.
-    embedding_size : units of the last dense layer of the top.
-    compress : after the top, AudioSet's post-processing: a PCA (16,512 numbers, not trained: the identity until weights are loaded), cut
-        at +-2, then whole numbers from 0 to 255. No gradient passes it, so the classifier alone is trained.
+    include_top : put three dense layers (4096, 4096, `embedding_size`) on the flattened maps, instead of pooling over time and frequency.
+    pooling : kind of that pooling, without top: ``"avg"`` or ``"max"``.
+    embedding_size : number of units of the top's last dense layer.
+    compress : with top: apply AudioSet's post-processing, a PCA (16,512 numbers that are not trained, the identity until weights are
+        loaded), clipped to [-2, 2] and quantised to whole numbers from 0 to 255. No gradient passes it, so only the classifier is trained.
     """
 
     published_front_end: ClassVar[str | None] = "vggish"

@@ -8,17 +8,17 @@ from dcasekit.containers.sklearn import SklearnModelContainer
 
 @dataclass(kw_only=True, eq=False)
 class RandomForest(SklearnModelContainer):
-    """Random forest on mean and deviation of each dimension over the frames of a window.
+    """Random forest on mean and standard deviation of each dimension over the frames of a window.
 
-    L. Breiman, "Random Forests", Machine Learning 45, 2001, in scikit-learn's form: answers are the mean of the trees' leaves.
+    L. Breiman, "Random Forests", Machine Learning 45, 2001, as in scikit-learn: probabilities are averaged over the trees.
 
     Input (windows, frames, dims) of any length, output (windows, labels). See `SklearnModelContainer` for the other settings.
 
     Parameters
     ----------
-    n_estimators : trees.
-    max_depth : of each; ``None``: until the leaves are pure.
-    min_samples_leaf : windows in a leaf, at least.
+    n_estimators : number of trees.
+    max_depth : largest depth of a tree; ``None``: trees grow until their leaves are pure.
+    min_samples_leaf : smallest number of training windows in a leaf.
     """
 
     estimator: str = "sklearn.ensemble:RandomForestClassifier"
@@ -28,6 +28,6 @@ class RandomForest(SklearnModelContainer):
     min_samples_leaf: int = 1
 
     def estimator_parameters(self) -> dict[str, Any]:
-        """Return what the estimator's constructor is called with."""
+        """Return the keyword arguments of the estimator."""
         own = {"n_estimators": self.n_estimators, "max_depth": self.max_depth, "min_samples_leaf": self.min_samples_leaf}
         return {**own, **self.parameters}
