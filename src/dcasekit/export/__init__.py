@@ -1,20 +1,21 @@
-"""Export: a trained model as one file that takes waveforms and gives scores, the front end inside.
+"""Export: a trained model with its front end as one file that maps waveforms to scores.
 
-`onnx` writes a file for ONNX Runtime, `program` one for `torch.export.load`. Neither needs dcasekit to run. Both are run once after
-writing, against the model itself, and withdrawn if they differ. With NumPy and onnxruntime alone::
+`onnx` writes a file for ONNX Runtime, `program` one for `torch.export.load`. Neither needs dcasekit to run. Each file is compared with the
+model once after writing, and removed if their scores differ. To use it with NumPy and onnxruntime only::
 
     session = onnxruntime.InferenceSession("model.onnx")
     about = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
     [scores] = session.run(None, {"waveform": audio[np.newaxis]})  # audio (samples,), float32, mono, at about["sr"] Hz
     print(about["labels"][scores[0].mean(axis=0).argmax()])
 
-The metadata, each a JSON text, in an ONNX file under these names, in a program together in the extra file ``dcasekit.json``:
+The metadata are JSON texts: in an ONNX file one under each of these names, in a program all together in the extra file ``dcasekit.json``.
 
-- ``labels``, ``task``, ``shape``: the model's.
-- ``sr``: Hz of the waveform; ``samples``: how many it must have, null: any number.
-- ``edges``: borders of the rows of scores in seconds, null if the number of samples is free. Then row 0 lasts from 0 to ``row["first"]``,
-  each other one ``row["step"]``, and the last to the end of the recording; null: one row, the whole recording.
-- ``thresholds``, of a calibrated model: of highest F1, and for each precision that was asked for; label to score, null: none.
+- ``labels``, ``task``, ``shape``: those of the model.
+- ``sr``: sampling rate of the waveform in Hz; ``samples``: how many samples it must have, null: any number.
+- ``edges``: borders of the rows of scores in seconds; null if the number of samples is free.
+- ``row``: where rows lie if ``edges`` is null. Row 0 lasts from 0 to ``row["first"]`` seconds, every other row ``row["step"]`` seconds, and
+  the last one until the end of the recording. null: there is one row for the whole recording.
+- ``thresholds``, of a calibrated model: ``best_f1`` and ``precision``, see `dcasekit.containers.calibration.Calibration`.
 - ``model``, ``features``: class and settings; ``dcasekit``: the version that wrote the file.
 """
 
@@ -55,28 +56,30 @@ Run = Callable[[FloatArray], FloatArray]
 
 
 def onnx(model: ModelContainer, path: PathLike, *, seconds: Seconds | None = None) -> Path:
-    """Write a model as an ONNX file, weights and front end inside.
+    """Write a model as an ONNX file that holds its weights and its front end; this takes some seconds.
 
-    Its input is ``waveform`` (batch, samples), float32, mono, at the model's rate ``features.sr``; its output ``scores`` (batch, rows,
-    labels): the values of the `Scores` that ``model.predict`` gives for a file of this audio. The transform is computed in float64, as in
-    the library. A model without features, trained on arrays, is exported alone: ``windows`` (batch, frames, dims) -> ``scores``, what
-    ``model.answer`` gives.
+    The input of the file is ``waveform`` (batch, samples), float32, mono, at the sampling rate ``features.sr``. Its output is ``scores``
+    (batch, rows, labels), the values of the `Scores` that ``model.predict`` returns for a file with this audio. The Fourier transform is
+    computed in float64, as in the library. A model without features, which was trained on arrays, is exported without a front end: its
+    input is ``windows`` (batch, frames, dims), and ``scores`` are what ``model.answer`` returns, after calibration if there is one.
 
     Parameters
     ----------
-    model : trained, of PyTorch or of `dcasekit.models.keras`, which is written as its PyTorch twin; its features must be dcasekit's own.
-    path : where to write; an older file is replaced.
-    seconds : ``None`` (default): waveforms of any length from one analysis window on, in batches of any size. Else exactly so long, one at
-        a time, for networks that take no other: those of your own that read a whole clip, frame by frame, in a loop of Python's.
+    model : a trained model of PyTorch, or of `dcasekit.models.keras`, which is exported as its PyTorch twin. Its features must be among
+        those of dcasekit that can be exported.
+    path : file to write; an existing file is replaced.
+    seconds : ``None``: the file takes waveforms of any length from one analysis window on, in batches of any size. A number: it takes
+        single waveforms of exactly this length; for networks of your own that can be exported for one length only, such as those that
+        loop over the frames of a clip in Python.
 
     Returns
     -------
-    The path. It takes some seconds.
+    Path : the path of the file.
 
     Raises
     ------
-    ModelError : a model of another kind, or not trained; a feature or network that cannot be exported, or not for any length; or the
-        file's scores differ from the model's by more than 1e-4. No file is written.
+    ModelError : the model is of another kind or not trained; its features or network cannot be exported, or not for any length; or the
+        scores of the file differ from the model's by more than 1e-4. Then no file is written.
     MissingExtraError : onnx, onnxscript or onnxruntime is not installed.
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
@@ -97,23 +100,24 @@ def onnx(model: ModelContainer, path: PathLike, *, seconds: Seconds | None = Non
 
 
 def program(model: ModelContainer, path: PathLike, *, seconds: Seconds | None = None) -> Path:
-    """Write a model as a PyTorch program, weights and front end inside.
+    """Write a model as a PyTorch program that holds its weights and its front end.
 
-    ``torch.export.load(path).module(check_guards=False)`` is a function of a float32 tensor ``waveform`` (batch, samples) that gives
-    ``scores`` (batch, rows, labels), on the CPU. Without ``check_guards=False``, which PyTorch knows from 2.9 on, it refuses lengths at
-    which something is 1 that was not when the file was made, such as the number of windows, though the graph answers them, as is checked.
+    ``torch.export.load(path).module(check_guards=False)`` is a function that maps a float32 tensor ``waveform`` (batch, samples) to
+    ``scores`` (batch, rows, labels), on the CPU. Leave out ``check_guards=False`` before PyTorch 2.9, which does not know it. From 2.9 on
+    it is needed for lengths that give, for example, a single window: PyTorch's guards would refuse them, although the program is right
+    for them, which is tested when it is written.
 
     Parameters
     ----------
-    model, path, seconds : see `onnx`.
+    model, path, seconds : as for `onnx`.
 
     Returns
     -------
-    The path.
+    Path : the path of the file.
 
     Raises
     ------
-    ModelError : as `onnx`.
+    ModelError : as for `onnx`.
     """
     network, metadata = _choose_module(model, seconds)
     import torch

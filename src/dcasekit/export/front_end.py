@@ -18,7 +18,7 @@ from dcasekit.features import FeatureExtractor
 
 
 class WaveformModel(nn.Module):
-    """A model with its front end: waveforms (batch, samples) -> scores (batch, rows, labels)."""
+    """A model with its front end as a module: waveforms (batch, samples) -> scores (batch, rows, labels)."""
 
     def __init__(self, model: TorchModelContainer, features: FeatureExtractor) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class WaveformModel(nn.Module):
         self.join = _Join(features)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Answer waveforms (batch, samples)."""
+        """Return scores (batch, rows, labels) for waveforms (batch, samples)."""
         frames = self.front_end(waveform)  # (batch, frames, dims)
         count, kept = self.cut.windows(frames.shape[1], waveform.shape[1])
         windows = self.scale(self.cut(frames, count, kept))  # (batch, windows, frames, dims)
@@ -38,7 +38,7 @@ class WaveformModel(nn.Module):
 
 
 class WindowModel(nn.Module):
-    """A network and its activation: windows (batch, frames, dims) -> what `TorchModelContainer.answer` gives."""
+    """A network with its activation and calibration: windows (batch, frames, dims) -> scores (batch, [frames,] labels)."""
 
     def __init__(self, model: TorchModelContainer) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class WindowModel(nn.Module):
         return (lambda logits: logits.softmax(-1)) if model.task == "classification" else torch.sigmoid
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Answer windows (windows, frames, dims)."""
+        """Return scores for windows (windows, frames, dims)."""
         answers: Tensor = self.calibrate(self.activation(self.network(windows)))
         return answers
 

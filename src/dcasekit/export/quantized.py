@@ -19,18 +19,23 @@ _WEIGHED = ("Conv", "MatMul", "Gemm", "LSTM")
 
 
 def quantize(path: PathLike, to: PathLike) -> Path:
-    """Round the weights of an exported network to 8 bits; what enters its products is rounded as it comes (dynamic quantisation).
+    """Quantise the weights of an exported network to 8-bit integers.
 
-    The front end stays as it is. The file is a quarter of the size, and its scores differ: `run_file` and `Results` tell how much.
+    Activations are quantised while the network runs (dynamic quantisation). The front end stays as it is. The weights take a quarter of the
+    bytes, but the scores differ from the model's: measure how much with `run_file` and `compare`, or evaluate them as `Results`.
 
     Parameters
     ----------
-    path : as `dcasekit.export.onnx` wrote it.
-    to : where to write; an older file is replaced.
+    path : an ONNX file that `dcasekit.export.onnx` wrote.
+    to : file to write; an existing file is replaced.
+
+    Returns
+    -------
+    Path : the path of the new file.
 
     Raises
     ------
-    ModelError : there is nothing in it that could be rounded.
+    ModelError : the file has no weights that could be quantised.
     MissingExtraError : onnx or onnxruntime is not installed.
     """
     try:
@@ -57,13 +62,22 @@ def quantize(path: PathLike, to: PathLike) -> Path:
 
 
 def run_file(model: ModelContainer, path: PathLike, files: Iterable[PathLike]) -> list[Scores]:
-    """Score audio files by an exported file of a model, as ``model.predict`` would: to compare the two.
+    """Score audio files with an exported ONNX file, to compare its scores with those of ``model.predict``.
 
     Parameters
     ----------
-    model : that was exported, for its front end's grid of time.
-    path : of the export.
-    files : audio.
+    model : the model that was exported; only the time grid of its features is used.
+    path : the ONNX file.
+    files : audio files.
+
+    Returns
+    -------
+    list of `Scores`, one per file.
+
+    Raises
+    ------
+    ModelError : the model has no features, so the file takes windows instead of waveforms.
+    AudioError : a file cannot be read.
     """
     if model.features is None:
         raise ModelError("a model without features takes windows, not recordings: run its export with onnxruntime itself")
@@ -79,7 +93,13 @@ def run_file(model: ModelContainer, path: PathLike, files: Iterable[PathLike]) -
 
 
 def compare(first: Sequence[Scores], second: Sequence[Scores]) -> dict[str, float]:
-    """Compare the scores of the same recordings by two files: mean and largest difference, and how often the best label is the same."""
+    """Compare two lists of scores for the same recordings.
+
+    Returns
+    -------
+    dict : ``mean_difference`` and ``largest_difference`` (absolute, over all scores), and ``same_label``, the share of rows in which the
+    label with the highest score is the same.
+    """
     pairs = [(one.values, other.values) for one, other in zip(first, second, strict=True)]
     differences = np.concatenate([np.abs(one - other).ravel() for one, other in pairs])
     same = np.concatenate([one.argmax(axis=1) == other.argmax(axis=1) for one, other in pairs])
@@ -87,7 +107,17 @@ def compare(first: Sequence[Scores], second: Sequence[Scores]) -> dict[str, floa
 
 
 def noises(model: ModelContainer, count: int = 8) -> list[FloatArray]:
-    """Make noises of several colours and levels, of about three windows each, to compare with where there are no recordings."""
+    """Make noises of several colours and levels, three windows long, to compare a model's files where there are no recordings.
+
+    Parameters
+    ----------
+    model : a model with features, whose windows and sampling rate decide the length.
+    count : number of noises.
+
+    Returns
+    -------
+    list of arrays (samples,), float32, in [-1, 1]; the same on every call.
+    """
     rng = np.random.default_rng(0)
     features: Any = model.features
     samples = 3 * (features.sequence_frames or model.shape[0]) * features.audio_hop

@@ -19,13 +19,17 @@ _MOST_CURVES = 12  # labels of a PSD-ROC that can still be told apart
 
 
 def confusion_matrix(counts: ArrayLike, labels: Sequence[str], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw how often each label was taken for each: shaded by the share of the true label, what is right blue, what is confused orange.
+    """Draw a confusion matrix: right predictions are blue, wrong ones orange; the shade is the share of the true label.
 
     Parameters
     ----------
-    counts : (labels, labels): rows true, columns predicted, as ``results.confusion``.
-    labels : of rows and columns.
-    ax : to draw on.
+    counts : (labels, labels), a row per true label and a column per predicted one, as ``results.confusion``.
+    labels : names of rows and columns.
+    ax : axes to draw on; ``None``: those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes : the axes.
     """
     from matplotlib.patches import Rectangle
 
@@ -58,16 +62,20 @@ def label_bars(
     write: Callable[[float], str] = percent,
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Draw a horizontal bar for each label, from above in the order given, with its value behind it; NaN is a dash.
+    """Draw a horizontal bar for each label, with its value beside it; NaN is written as a dash.
 
     Parameters
     ----------
-    values : label -> number, 0 or above.
-    name : of the numbers, for the axis.
+    values : label -> number, drawn from top to bottom in this order; a negative number gets no bar.
+    name : name of the numbers, for the axis.
     intervals : label -> (lower, upper), drawn over the bar.
-    colors : label -> colour, where it is not blue.
-    write : how a number is written.
-    ax : to draw on.
+    colors : label -> colour of the bar; labels that are left out are blue.
+    write : function that formats a number; the default writes shares as percentages.
+    ax : axes to draw on; ``None``: those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes : the axes.
     """
     from matplotlib import rcParams
 
@@ -97,12 +105,16 @@ def label_bars(
 
 
 def psd_roc(roc: Roc, *, ax: "Axes | None" = None) -> "Axes":
-    """Draw a PSD-ROC as staircases: thin each label's (the first 12), thick the curve whose area is the PSDS.
+    """Draw a PSD-ROC: a thin curve for each of the first 12 labels, and a thick one for all labels, whose area is the PSDS.
 
     Parameters
     ----------
-    roc : as `dcasekit.metrics.psds.roc` and ``results.psd_roc()`` give.
-    ax : to draw on.
+    roc : as `dcasekit.metrics.psds.roc` or ``results.psd_roc()`` returns it.
+    ax : axes to draw on; ``None``: those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes : the axes; false alarms per hour against the share of events found.
     """
     ax, end = own_axes(ax), roc.max_fp_per_hour
 
@@ -122,12 +134,16 @@ def psd_roc(roc: Roc, *, ax: "Axes | None" = None) -> "Axes":
 
 
 def reliability(curve: Reliability, *, ax: "Axes | None" = None) -> "Axes":
-    """Draw how often a label was there against its score: on the diagonal, scores are probabilities.
+    """Draw a reliability diagram: how often a label was present, against its score. On the diagonal, scores are calibrated probabilities.
 
     Parameters
     ----------
-    curve : as `dcasekit.metrics.calibration.reliability` gives.
-    ax : to draw on.
+    curve : as `dcasekit.metrics.calibration.reliability` returns it.
+    ax : axes to draw on; ``None``: those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes : the axes; larger dots stand for more scores.
     """
     ax = own_axes(ax)
     ax.plot([0, 1], [0, 1], color=ORANGE, linewidth=1, linestyle=(0, (4, 3)))

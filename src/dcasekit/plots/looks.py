@@ -9,14 +9,14 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")  
 
 
 class Look(NamedTuple):
-    """Colour (#rrggbb) and shape of a label's marks."""
+    """Colour (``#rrggbb``) and shape (a symbol of Plotly) of a label's marks."""
 
     color: str
     symbol: str
 
 
 def looks(labels: Sequence[str]) -> dict[str, Look]:
-    """Assign each label a colour and a shape by its place in the list; 56 labels have a pair of their own, then pairs repeat.
+    """Assign each label a colour and a shape by its position in the list; the first 56 labels have different pairs, then pairs repeat.
 
     >>> looks(["dog", "cat"])["cat"]
     Look(color='#c8280c', symbol='square')

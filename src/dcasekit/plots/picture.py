@@ -24,9 +24,9 @@ class Picture:
 
     Parameters
     ----------
-    levels : (rows, columns) uint8, the lowest frequency first: 0 is -100 dB or less, 255 is 0 dB, the level of a sine of full scale.
-    frequencies : (rows,) Hz, the middle of each row.
-    start, stop : seconds of the recording that the columns divide evenly.
+    levels : (rows, columns) uint8, lowest frequency first: 0 is -100 dB or less, 255 is 0 dB, the level of a sine of full scale.
+    frequencies : (rows,), the middle of each row in Hz.
+    start, stop : the seconds of the recording that the picture shows; all columns are equally long.
     """
 
     levels: NDArray[np.uint8]
@@ -35,7 +35,7 @@ class Picture:
     stop: Seconds
 
     def png(self) -> bytes:
-        """Return the picture as a PNG of 256 colours (matplotlib's magma), the lowest frequency at the bottom."""
+        """Return the picture as a PNG file with 256 colours (matplotlib's magma), the lowest frequency at the bottom."""
         from matplotlib import colormaps
         from PIL import Image
 
@@ -56,20 +56,21 @@ def picture(
     columns: int | None = None,
     channel: int | None = None,
 ) -> Picture:
-    """Draw the spectrogram of a file, or of a part of it, as bytes.
+    """Compute the spectrogram of an audio file, or of a part of it, as bytes.
 
     Parameters
     ----------
-    path : an audio file; a whole one of any length passes through little memory.
-    start, stop, channel : as for `audio.read`.
-    scale : ``"mel"``: rows as the ear spaces them; ``"linear"``: rows of equal width; both up to half the file's sampling rate.
-    rows : of the picture.
-    columns : of the picture; what falls into one is its mean energy. ``None``: 200 a second, at most 20,000.
+    path : an audio file; a whole file may be of any length, it is read in blocks.
+    start, stop : the part of the file in seconds; ``None``: until its end.
+    scale : ``"mel"``: rows are equally wide in mel; ``"linear"``: in Hz; both up to half the file's sampling rate.
+    rows : height of the picture.
+    columns : width of the picture; each column is the mean energy of its time. ``None``: 200 columns per second, at most 20,000.
+    channel : as for `audio.read`.
 
     Raises
     ------
-    AudioError : as `audio.read`.
-    FeatureError : more rows than the spectrum can tell apart.
+    AudioError : the file cannot be read, see `audio.read`.
+    FeatureError : the spectrum cannot be divided into this number of rows.
     """
     head = audio.info(path)
     whole = start == 0 and (stop is None or stop >= head.duration)

@@ -20,13 +20,17 @@ _MOST = 20  # labels: those of highest scores
 
 
 def score_map(scores: Scores, *, events: Iterable[Event] = (), ax: "Axes | None" = None) -> "Axes":
-    """Draw scores over time, a row for each label (of more than 20, those of the highest scores), with events as bars over them.
+    """Draw scores over time, with events as bars over them. There is a row for each label, or for the 20 labels with the highest scores.
 
     Parameters
     ----------
-    scores : of one recording, in [0, 1].
-    events : found in it.
-    ax : to draw on.
+    scores : scores of one recording, in [0, 1].
+    events : events that were found in it.
+    ax : axes to draw on; ``None``: those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes : the axes.
     """
     ax, events = own_axes(ax), list(events)
     best = np.sort(np.argsort(-scores.values.max(axis=0), kind="stable")[:_MOST])
@@ -44,15 +48,19 @@ def score_map(scores: Scores, *, events: Iterable[Event] = (), ax: "Axes | None"
 def recording(
     path: PathLike, scores: Scores, *, events: Iterable[Event] = (), columns: int = 1000, figure: "Figure | None" = None
 ) -> "Figure":
-    """Draw the spectrogram of a recording of any length, and below it scores and events.
+    """Draw the mel spectrogram of a recording, and its scores and events below it.
 
     Parameters
     ----------
-    path : audio file; it passes through little memory.
-    scores : of the recording.
-    events : found in it.
-    columns : of the spectrogram.
-    figure : to draw on; by default a new one, which ``savefig`` of it writes as PNG or SVG.
+    path : an audio file of any length; it is read in blocks.
+    scores : scores of the recording, in [0, 1].
+    events : events that were found in it.
+    columns : width of the spectrogram, in pixels of its own.
+    figure : figure to draw on; ``None``: a new one.
+
+    Returns
+    -------
+    matplotlib.figure.Figure : the figure; its method ``savefig`` writes it as PNG or SVG.
     """
     if figure is None:
         from matplotlib.figure import Figure

@@ -19,15 +19,19 @@ _KILOHERTZ_AT = (0, 1000, 2000, 4000, 8000, 16000)
 
 
 def spectrogram(audio: FloatArray, sr: Hz, *, events: Iterable[Event] = (), columns: int = 320, ax: "Axes | None" = None) -> "Axes":
-    """Draw a spectrogram, mel-spaced from 0 Hz to sr / 2 over 70 dB, with events over it.
+    """Draw a mel spectrogram from 0 Hz to sr / 2 with events over it; colours span 70 dB below the loudest point.
 
     Parameters
     ----------
-    audio : (samples,), any scale.
-    sr : sampling rate.
-    events : drawn as boxes over their time, each label at a height of its own.
-    columns : of the picture.
-    ax : to draw on.
+    audio : (samples,), of any scale.
+    sr : sampling rate in Hz.
+    events : drawn as boxes over their time, the name of each label at a height of its own.
+    columns : width of the picture, in pixels of its own.
+    ax : axes to draw on; ``None``: those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes : the axes.
     """
     from matplotlib import colormaps
 
@@ -53,13 +57,17 @@ def spectrogram(audio: FloatArray, sr: Hz, *, events: Iterable[Event] = (), colu
 def timeline(
     reference: Iterable[Event], estimate: Iterable[Event] | None = None, *, duration: Seconds | None = None, ax: "Axes | None" = None
 ) -> "Axes":
-    """Draw events over time, two bars per label: above the reference (blue), below the estimate (orange).
+    """Draw events over time. Each label has the events of the reference (blue) above those of the estimate (orange).
 
     Parameters
     ----------
-    reference, estimate : events of one clip; without an estimate, there is one bar per label.
-    duration : of the clip; by default up to the last event.
-    ax : to draw on.
+    reference, estimate : events of one clip; ``None``: there is no estimate.
+    duration : duration of the clip in seconds; ``None``: until the last offset.
+    ax : axes to draw on; ``None``: those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes : the axes.
     """
     from matplotlib.patches import Rectangle
 
@@ -84,7 +92,7 @@ def timeline(
 
 
 def mel_levels(audio: FloatArray, sr: Hz, *, columns: int) -> NDArray[np.float64]:
-    """Compute (bands, columns) of levels, 1 the loudest and 0 what is 70 dB below it, the lowest band first."""
+    """Compute the levels (bands, columns) of a mel spectrogram, lowest band first: 1 is the loudest, 0 is 70 dB below it or less."""
     audio = np.pad(audio, (0, max(0, _WINDOW - len(audio))))
     starts = np.linspace(0, len(audio) - _WINDOW, columns).astype(int)
     frames = audio[starts[:, None] + np.arange(_WINDOW)] * np.hanning(_WINDOW)

@@ -43,18 +43,18 @@ _STYLING = threading.Lock()  # matplotlib's settings are global
 
 
 def to_svg(draw: "Callable[[Figure], object]", *, title: str, width: float = 420, height: float = 240) -> str:
-    """Draw on a figure of its own, and return it as an ``<svg>`` element for a page.
+    """Draw a new figure, and return it as an ``<svg>`` element for an HTML page.
 
     Parameters
     ----------
-    draw : gets the figure: ``lambda figure: confusion_matrix(counts, labels, ax=figure.subplots())``.
-    title : what the picture shows, for those who cannot see it.
-    width, height : in pixels.
+    draw : function that draws on the figure, e.g. ``lambda figure: confusion_matrix(counts, labels, ax=figure.subplots())``.
+    title : what the picture shows; screen readers read it.
+    width, height : size of the figure in pixels.
 
     Notes
     -----
-    The page gives the colours as CSS variables: ``--c0`` (blue), ``--c1`` (orange), ``--ink``, ``--soft``, ``--line``, ``--paper``;
-    without them, the colours are those for a light page. The background is transparent, and texts are texts.
+    The page sets the colours by the CSS variables ``--c0`` (blue), ``--c1`` (orange), ``--ink``, ``--soft``, ``--line`` and ``--paper``;
+    without them, the colours suit a light page. The background is transparent, and texts stay texts, not outlines.
     """
     from matplotlib.figure import Figure
     from matplotlib.style import context
@@ -71,7 +71,7 @@ def to_svg(draw: "Callable[[Figure], object]", *, title: str, width: float = 420
 
 
 def own_axes(ax: "Axes | None") -> "Axes":
-    """Return the axes to draw on: those given, or of a new figure that no list of figures knows."""
+    """Return the axes to draw on: those given, or those of a new figure, which pyplot does not keep."""
     if ax is not None:
         return ax
     from matplotlib.figure import Figure
@@ -80,12 +80,12 @@ def own_axes(ax: "Axes | None") -> "Axes":
 
 
 def hint(artist: "Artist", text: str) -> None:
-    """Make a mark explain itself when it is pointed at; only in `to_svg`."""
+    """Give a mark a tooltip, which is shown in a figure made by `to_svg` only."""
     artist.set_gid(_HINT + visible(text))
 
 
 def name_ticks(axis: Any, labels: Sequence[str], **settings: Any) -> None:
-    """Write labels at 0, 1, 2 ... of an axis, as text and not as formulas; long ones are cut."""
+    """Write labels at 0, 1, 2 ... of an axis, never as formulas; long ones are shortened and get a tooltip."""
     axis.set_ticks(range(len(labels)), [shorten(label) for label in labels], parse_math=False, **settings)
     for tick, label in zip(axis.get_ticklabels(), labels, strict=True):
         if len(label) > _LONGEST:
@@ -93,7 +93,7 @@ def name_ticks(axis: Any, labels: Sequence[str], **settings: Any) -> None:
 
 
 def shares(axis: Any) -> None:
-    """Write an axis of shares in quarters."""
+    """Set the ticks of an axis of shares to 0, 25, 50, 75 and 100 %."""
     axis.set_ticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
 
 

@@ -17,14 +17,18 @@ History = Sequence[Mapping[str, float]]
 def learning_curves(
     histories: Mapping[str, History] | History, *, quantity: str = "loss", name: str = "", ax: "Axes | None" = None
 ) -> "Axes":
-    """Draw a quantity over epochs: of training blue, of validation orange; of several folds each thin, and their mean thick.
+    """Draw a quantity over epochs, for training in blue and for validation in orange; of several folds thin curves and their mean.
 
     Parameters
     ----------
-    histories : what ``model.history`` and ``train`` give, one dict per epoch; or fold -> such.
-    quantity : ``"loss"`` draws ``loss`` or ``train_loss``, and ``val_loss``.
-    name : of the quantity, for the axis; by default its own.
-    ax : to draw on.
+    histories : a history as ``model.history`` and ``train`` return it, one dict per epoch; or fold -> history.
+    quantity : which number of the records to draw; ``"loss"`` draws ``loss`` or ``train_loss``, and ``val_loss``.
+    name : what the axis calls it; by default `quantity`.
+    ax : axes to draw on; ``None``: those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes : the axes.
     """
     from matplotlib.ticker import MaxNLocator
 
