@@ -1,6 +1,7 @@
 """Truth and scores in, flat dictionaries of numbers out; usable without the rest of the package.
 
-Every module of the family has an ``evaluate(truth, ..., *, labels) -> dict[str, float]``. Conventions that all share:
+`classification`, `tagging`, `calibration`, `segment`, `event` and `maestro` have a function ``evaluate(truth, ..., *, labels)`` that
+returns all of their numbers. Conventions that all share:
 
 * The truth comes first. Keys are ``accuracy``, ``f1/micro`` (counts of all labels together), ``f1/macro`` (mean over
   labels), ``f1/<label>``; all are shares in [0, 1] except error rates, which have no upper bound.
@@ -10,9 +11,9 @@ Every module of the family has an ``evaluate(truth, ..., *, labels) -> dict[str,
   there for that label. Soft truth is hardened where a yes or no is needed: a label is there where its value is above 0.5
   (`dcasekit.annotations.HARD`), an event where its weight is.
 * A label that the truth holds and the system never finds has F1 0, not NaN: silence is not rewarded.
-* ``segment`` and ``event`` give sed_eval's numbers by default, which break the second and third rule; with
-  ``empty_output="zero", absent="nan"`` they keep them, but for precision, which is 0 where a label of the truth was never
-  predicted.
+* ``segment`` and ``event`` give sed_eval's numbers by default, which break the rules on labels that are absent and on labels that are
+  never found. With ``empty_output="zero", absent="nan"`` they follow them, except that precision is 0 where a label of the truth was
+  never predicted.
 
 The functions below are the arithmetic of those rules.
 """
@@ -32,6 +33,8 @@ Flags = NDArray[np.bool_]
 def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Array:
     """Divide element by element; NaN where the denominator is 0.
 
+    Examples
+    --------
     >>> ratio([1, 0], [2, 0]).tolist()
     [0.5, nan]
     """
@@ -41,24 +44,28 @@ def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Array:
 
 
 def mean(values: Array) -> float:
-    """Average what is not NaN; NaN if nothing is left."""
+    """Average the values that are not NaN; NaN if there are none."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float("nan")
 
 
 def name_figures(name: str, values: Array, labels: Sequence[str], *, macro: bool = True) -> dict[str, float]:
-    """Spread one value per label over the keys ``name/<label>``, and their mean to ``name/macro``."""
+    """Put one value per label under the keys ``<name>/<label>``, and, if `macro`, their mean (without NaN) under ``<name>/macro``."""
     spread = {f"{name}/{label}": float(value) for label, value in zip(labels, values, strict=True)}
     return {f"{name}/macro": mean(values)} | spread if macro else spread
 
 
 def detection(hits: ArrayLike, reference: ArrayLike, predicted: ArrayLike) -> dict[str, Array]:
-    """Turn counts into precision, recall and F1, of the same shape as the counts.
+    """Turn counts into precision, recall and F1.
 
     Parameters
     ----------
-    hits : how many are in the reference and predicted.
-    reference, predicted : how many there are of each.
+    hits : number of things (clips, segments or events) that are in the reference and were predicted.
+    reference, predicted : number of things in the reference, and of predicted ones; of the same shape as `hits`.
+
+    Returns
+    -------
+    dict : ``f1`` and ``recall``, NaN where the reference is 0; ``precision``, NaN where nothing was predicted; of the shape of the counts.
     """
     reference, predicted = np.asarray(reference), np.asarray(predicted)
     f1 = ratio(2 * np.asarray(hits), reference + predicted)
@@ -74,7 +81,8 @@ def check_arrays(truth: ArrayLike, scores: ArrayLike, labels: Sequence[str] | No
 
     Raises
     ------
-    MetricError : shapes differ, no clips, a score is not finite, a truth is infinite, or the number of labels is another.
+    MetricError : the shapes differ or are not (clips, labels), there are no clips, a score is not finite, a truth is infinite, or there is
+        not one label per column.
     """
     truth, scores = np.asarray(truth, dtype=np.float64), np.asarray(scores, dtype=np.float64)
     if truth.ndim != 2 or truth.shape != scores.shape or not truth.size:
@@ -89,8 +97,10 @@ def check_arrays(truth: ArrayLike, scores: ArrayLike, labels: Sequence[str] | No
 
 
 def binarize(truth: ArrayLike) -> tuple[Flags, Flags]:
-    """Say of each entry of a truth whether the label is there (its value is above 0.5), and whether that is known (not NaN).
+    """Tell for each entry of a truth whether the label is present (its value is above 0.5), and whether that is known (it is not NaN).
 
+    Examples
+    --------
     >>> binarize([1.0, 0.5, np.nan])
     (array([ True, False, False]), array([ True,  True, False]))
     """

@@ -41,31 +41,31 @@ def interval(  # noqa: PLR0913 - the settings of the method, and where it is com
     method: Literal["widened", "percentile"] = "widened",
     mapper: Mapper | None = None,
 ) -> tuple[float, float]:
-    """Compute an interval that holds the figure of an endless supply of such clips, in `level` of all evaluations.
+    """Compute a confidence interval: in a share `level` of all evaluations it holds the figure of an endless supply of such clips.
 
     Parameters
     ----------
-    statistic : from weights (draws, clips), whole numbers as float32 that say how often each clip counts, to values
-        (draws,). Any number that is a function of sums over clips is one matrix product; see the example.
+    statistic : function from weights (draws, clips), float32, to values (draws,). A weight is a whole number that says how often the clip
+        counts in that draw. A figure that depends on sums over clips alone needs one matrix product, see the example.
     n_clips : number of clips.
-    groups : (clips,), the recording each clip comes from; whole groups are drawn, because parts of one recording
-        are not independent. Default: each clip for itself.
-    level : in (0, 1).
-    repeats : number of draws.
+    groups : (clips,), the recording that each clip comes from. Whole groups are drawn, because parts of one recording are not independent.
+        ``None``: each clip is a group of its own.
+    level : in (0, 1); 0.95 is usual.
+    repeats : number of draws, at least 1.
     seed : of the random numbers; the same seed gives the same interval.
-    method : ``"widened"``, or the plain ``"percentile"``. See the notes.
-    mapper : where it is computed, with blocks of draws (of two million weights) as tasks:
-        ``partial(dcasekit.core.parallel.map_clips, backend="dask", address=...)``; ``None``: here. The statistic then travels, and the
-        interval is the same.
+    method : ``"widened"`` (default, see the notes), or the plain ``"percentile"``.
+    mapper : a function like `map` that computes blocks of draws (of two million weights), for instance on a cluster:
+        ``partial(dcasekit.core.parallel.map_clips, backend="dask", address=...)``. The statistic must then be picklable; the interval is
+        the same. ``None``: they are computed in this process.
 
     Returns
     -------
-    low, high : NaN if fewer than two clips (or groups) are there to draw from, or the figure is. Draws with a NaN result are
-        left out.
+    low, high : ends of the interval; NaN if there are fewer than two clips (or groups), or the figure of all clips is NaN. Draws whose
+        figure is NaN are left out.
 
     Raises
     ------
-    MetricError : a setting is out of its domain, or the statistic does not give one value per draw.
+    MetricError : a setting is out of its range, there is not one group per clip, or the statistic does not give one value per draw.
 
     Notes
     -----
@@ -122,11 +122,15 @@ def interval(  # noqa: PLR0913 - the settings of the method, and where it is com
 
 
 def units(n_clips: int, groups: Sequence[Hashable] | None) -> NDArray[np.int64]:
-    """Find the number of what is drawn as a whole, (clips,): groups in the order they appear, or each clip for itself.
+    """Number the units that are drawn as a whole: groups in the order in which they appear, or each clip by itself.
+
+    Returns
+    -------
+    array (clips,), int64 : number of each clip's unit, from 0.
 
     Raises
     ------
-    MetricError : not one group per clip.
+    MetricError : there is not one group per clip.
 
     Examples
     --------
@@ -142,25 +146,32 @@ def units(n_clips: int, groups: Sequence[Hashable] | None) -> NDArray[np.int64]:
 
 
 def draw(rng: np.random.Generator, draws: int, units: int) -> FloatArray:
-    """Draw as many units as there are, with replacement; count how often each came: (draws, units)."""
+    """Draw as many units as there are, with replacement, in each of `draws` draws; return how often each was drawn: (draws, units)."""
     picked = rng.integers(units, size=(draws, units)) + units * np.arange(draws)[:, None]
     return np.bincount(picked.ravel(), minlength=draws * units).reshape(draws, units).astype(np.float32)
 
 
 def rng_of(seed: int, row: int) -> np.random.Generator:
-    """Return the random numbers of a block of draws that begins with this row, whoever computes it."""
+    """Return the random generator for the block of draws that begins with this row, the same in every process."""
     return np.random.default_rng((seed, row) if row else seed)
 
 
 def in_blocks(
     statistic: Statistic, weights: Callable[[int, int], FloatArray], rows: int, n_clips: int, mapper: Mapper | None = None
 ) -> NDArray[np.float64]:
-    """Compute the statistic of many draws, a few at a time.
+    """Compute the statistic of many draws, block by block, so that their weights need not fit into memory together.
 
     Parameters
     ----------
-    weights : makes rows ``start`` to ``stop``, whatever was made before.
-    mapper : see `interval`.
+    statistic, mapper : see `interval`.
+    weights : function of ``start`` and ``stop`` that returns these rows of the weights, (stop - start, clips); it must not depend on
+        earlier calls.
+    rows : number of draws.
+    n_clips : number of clips; it decides how many draws fit into a block.
+
+    Returns
+    -------
+    array (rows,), float64.
 
     Raises
     ------
@@ -183,7 +194,7 @@ def _draw_members(seed: int, n_units: int, member: NDArray[np.int64], start: int
 
 
 def equal(values: ArrayLike, other: ArrayLike) -> NDArray[np.bool_]:
-    """Say where figures, or differences of them, are the same but for rounding in float32; figures are of the order of 1."""
+    """Tell where figures (of about 1), or differences between them, are equal up to rounding in float32."""
     return np.isclose(values, other, rtol=1e-6, atol=1e-7)
 
 

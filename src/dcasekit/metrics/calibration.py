@@ -1,4 +1,4 @@
-"""Whether a score of 0.7 means that the label is there in 70 % of such cases.
+"""Calibration: whether a score of 0.7 means that the label is present in 70 % of such cases.
 
 Scores must be in [0, 1]. A label is in the truth where its value is above 0.5, and left out where it is NaN, unknown.
 Predictions are sorted into bins by score; in each, the mean score should be the share of labels that are there. The expected
@@ -26,13 +26,13 @@ Spacing = Literal["width", "mass"]
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """A reliability curve: one value per bin that holds anything, by ascending score.
+    """A reliability curve: one value per bin that is not empty, by ascending score.
 
     Parameters
     ----------
-    score : (bins,) mean score.
-    frequency : (bins,) share of the predictions whose label is there.
-    count : (bins,) number of predictions.
+    score : (bins,), mean score of the predictions in each bin.
+    frequency : (bins,), share of these predictions whose label is present.
+    count : (bins,), number of these predictions.
     """
 
     score: Array
@@ -41,30 +41,31 @@ class Reliability:
 
     @property
     def expected_error(self) -> float:
-        """Mean gap between score and frequency, weighted by count."""
+        """Expected calibration error: the mean gap between score and frequency, weighted by count; NaN without predictions."""
         return float(ratio(np.abs(self.score - self.frequency) @ self.count, self.count.sum()))
 
     @property
     def maximum_error(self) -> float:
-        """Largest gap between score and frequency."""
+        """Maximum calibration error: the largest gap between score and frequency; NaN without predictions."""
         return float(np.abs(self.score - self.frequency).max()) if self.count.size else float("nan")
 
 
 def reliability(truth: ArrayLike, scores: ArrayLike, *, bins: int = 15, spacing: Spacing = "width") -> Reliability:
     """Compute a reliability curve over all entries of two arrays of the same shape.
 
-    Give one column for one label, all columns for all labels together, or `top_label` for a classification.
+    Give one column for one label, all columns for all labels together, or the result of `top_label` for a classification.
 
     Parameters
     ----------
-    truth, scores : of any shape; scores in [0, 1].
-    bins : at least 1; 15 as in Guo et al.
-    spacing : ``"width"``: bins of equal width in (0, 1], 0 in the first; ``"mass"``: between quantiles of the scores, so that each holds
-        about the same number, with fewer bins where scores are equal.
+    truth : of any shape; a label is present where its value is above 0.5, and entries that are NaN, unknown, are left out.
+    scores : of the same shape, in [0, 1].
+    bins : number of bins, at least 1; 15 as in Guo et al.
+    spacing : ``"width"``: bins of equal width in (0, 1], with 0 in the first; ``"mass"``: bins between quantiles of the scores, which hold
+        about equally many predictions; there are fewer bins where scores are equal.
 
     Raises
     ------
-    MetricError : shapes differ, nothing is given, a value is not finite, a score is outside [0, 1] or a setting out of its domain.
+    MetricError : the shapes differ, there are no entries, a score is not in [0, 1], a truth is infinite, or a setting is out of its range.
 
     Examples
     --------
@@ -92,8 +93,19 @@ def reliability(truth: ArrayLike, scores: ArrayLike, *, bins: int = 15, spacing:
 
 
 def top_label(truth: ArrayLike, scores: ArrayLike) -> tuple[Array, Array]:
-    """Reduce a classification to the predicted label: whether it is right (1, else 0; NaN: unknown), and its score; both (clips,).
+    """Reduce a classification to the predicted labels, those with the highest score.
 
+    Parameters
+    ----------
+    truth, scores : (clips, labels).
+
+    Returns
+    -------
+    correct : (clips,), 1 where the predicted label is right, 0 where it is wrong, NaN where that is unknown.
+    confidence : (clips,), the score of the predicted label.
+
+    Examples
+    --------
     >>> correct, confidence = top_label([[1, 0], [1, 0]], [[0.9, 0.1], [0.3, 0.7]])
     >>> correct.tolist(), confidence.tolist()
     ([1.0, 0.0], [0.9, 0.7])
@@ -105,10 +117,20 @@ def top_label(truth: ArrayLike, scores: ArrayLike) -> tuple[Array, Array]:
 
 
 def brier(truth: ArrayLike, scores: ArrayLike) -> Array:
-    """Mean squared difference of score and truth, per label: (clips, labels) -> (labels,), in [0, 1].
+    """Compute the Brier score of each label: the mean squared difference of score and truth over the clips.
 
     The sum over labels is Brier's own score of a classification, in [0, 2].
 
+    Parameters
+    ----------
+    truth, scores : (clips, labels); scores in [0, 1]. A clip whose truth is NaN is left out of that label.
+
+    Returns
+    -------
+    array (labels,), in [0, 1]; NaN where nothing is known of a label.
+
+    Examples
+    --------
     >>> brier([[1, 0], [0, 0]], [[0.5, 0.0], [0.5, 1.0]]).tolist()
     [0.25, 0.5]
     """
@@ -123,14 +145,14 @@ def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], bins
     Parameters
     ----------
     truth, scores : (clips, labels); scores in [0, 1].
-    labels : the columns.
+    labels : names of the columns.
     bins, spacing : as for `reliability`.
 
     Returns
     -------
-    dict : ``ece`` and ``mce``, expected and maximum calibration error of each clip's label of highest score, which is what the terms
-    mean for a classification; ``ece/`` and ``mce/`` of ``micro`` (all labels in one curve), ``macro`` and each label; ``brier/``
-    of ``macro`` and each label.
+    dict : ``ece`` and ``mce``, the expected and maximum calibration error of the predicted labels (one per clip), which is what the terms
+    mean for a classification; ``ece/`` and ``mce/`` of ``micro`` (all labels in one curve), ``macro`` (mean over labels) and each label;
+    ``brier/`` of ``macro`` and each label. All lie in [0, 1].
 
     Raises
     ------

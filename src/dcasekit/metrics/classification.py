@@ -1,7 +1,8 @@
 """Metrics where exactly one label is right: acoustic scenes, ESC-50, UrbanSound8K.
 
-The predicted label is the one of highest score; of equal scores the first. ``accuracy`` counts clips, ``accuracy/macro``
-is the mean recall of the labels that occur, so that each weighs the same ("class-wise average accuracy" of DCASE task 1).
+The predicted label is the one with the highest score; of equal scores the first. ``accuracy`` is the share of clips whose predicted label
+is right, ``accuracy/macro`` the mean recall of the labels that occur, in which each label has the same weight ("class-wise average
+accuracy" of DCASE task 1).
 
 A clip whose label is unknown, NaN in the truth without a 1 beside it, is left out of every number.
 """
@@ -16,8 +17,10 @@ from dcasekit.metrics import Array, Flags, check_arrays, detection, mean, name_f
 
 
 def known_clips(truth: ArrayLike) -> Flags:
-    """Say which clips' label is known, (clips,): those with a 1 in their row, whatever is unknown beside it, and those without NaN.
+    """Tell which clips' labels are known, (clips,): those with a 1 in their row, even beside NaN, and those without NaN.
 
+    Examples
+    --------
     >>> known_clips([[1, np.nan], [0, np.nan], [np.nan, np.nan], [0, 1]]).tolist()
     [True, False, False, True]
     """
@@ -30,7 +33,7 @@ def confusion(truth: ArrayLike, scores: ArrayLike) -> NDArray[np.int64]:
 
     Parameters
     ----------
-    truth : (clips, labels), one 1 per row, else 0; rows that hold NaN and no 1 are unknown and left out.
+    truth : (clips, labels), one 1 per row and otherwise 0; rows with NaN and without a 1 are unknown and left out.
     scores : (clips, labels), any finite numbers.
 
     Returns
@@ -39,7 +42,7 @@ def confusion(truth: ArrayLike, scores: ArrayLike) -> NDArray[np.int64]:
 
     Raises
     ------
-    MetricError : a known row of the truth does not hold exactly one 1, or see `check_arrays`.
+    MetricError : a known row of the truth does not hold exactly one 1 beside zeros; or as for `dcasekit.metrics.check_arrays`.
 
     Examples
     --------
@@ -53,16 +56,20 @@ def confusion(truth: ArrayLike, scores: ArrayLike) -> NDArray[np.int64]:
 
 
 def top_k_accuracy(truth: ArrayLike, scores: ArrayLike, *, k: int) -> float:
-    """Share of clips whose true label is among the `k` of highest score; of equal scores the first labels come first.
+    """Compute the share of clips whose true label is among the `k` labels with the highest scores; of equal scores the first come first.
 
     Parameters
     ----------
     truth, scores : as for `confusion`.
     k : from 1, which gives the accuracy, to the number of labels.
 
+    Returns
+    -------
+    share in [0, 1]; NaN if no clip's label is known.
+
     Raises
     ------
-    MetricError : `k` is out of that range; or see `confusion`.
+    MetricError : `k` is out of its range; or as for `confusion`.
 
     Examples
     --------
@@ -77,16 +84,20 @@ def top_k_accuracy(truth: ArrayLike, scores: ArrayLike, *, k: int) -> float:
 
 
 def log_loss(truth: ArrayLike, scores: ArrayLike) -> float:
-    """Mean over clips of minus the natural logarithm of the true label's probability; infinite if one of these is 0.
+    """Compute the log loss (cross-entropy): the mean over clips of minus the natural logarithm of the true label's probability.
 
     Parameters
     ----------
     truth : as for `confusion`.
     scores : (clips, labels), probabilities; each row adds up to 1.
 
+    Returns
+    -------
+    number from 0 on; infinite if the probability of a true label is 0, NaN if no clip's label is known.
+
     Raises
     ------
-    MetricError : scores are not probabilities; or see `confusion`.
+    MetricError : scores are not probabilities; or as for `confusion`.
 
     Examples
     --------
@@ -109,11 +120,15 @@ def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str]) -> d
     Parameters
     ----------
     truth, scores : as for `confusion`.
-    labels : the columns.
+    labels : names of the columns.
 
     Returns
     -------
-    dict : ``accuracy``, ``accuracy/macro``, ``f1/macro``, and ``recall/``, ``precision/``, ``f1/`` of each label.
+    dict : ``accuracy``, ``accuracy/macro``, ``f1/macro``, and ``recall/``, ``precision/``, ``f1/`` of each label; all in [0, 1] or NaN.
+
+    Raises
+    ------
+    MetricError : as for `confusion`, or the number of labels is not that of the columns.
 
     Examples
     --------

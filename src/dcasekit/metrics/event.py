@@ -1,17 +1,17 @@
-"""Event-based metrics of sound event detection: an estimated event is right if a reference event of its label has its times.
+"""Event-based metrics of sound event detection: an estimated event is right if a reference event of its label has about the same times.
 
-A pair of one label may be matched if the onsets differ by at most ``onset_collar`` and the offsets by at most
-``max(offset_collar, offset_rate * length of the reference event)``. Each event is matched at most once: hits. Then each
-reference event that is left, in the order given, takes the first estimate left whose times fit, whatever its label:
-substitutions. What still is left are deletions and insertions. Error rates are these over the number of reference events; of
-one label alone (misses + false alarms) / reference. A. Mesaros, T. Heittola, T. Virtanen, "Metrics for polyphonic sound event
-detection", Applied Sciences 6(6):162, 2016.
+A reference and an estimated event of one label may be matched if their onsets differ by at most ``onset_collar`` and their offsets by at
+most ``max(offset_collar, offset_rate * length of the reference event)``. Each event is matched at most once; matched pairs are hits.
+Then each remaining reference event, in the order given, is paired with the first remaining estimate whose times fit, whatever its label:
+these are substitutions. What then remains are deletions (reference) and insertions (estimate). Error rates are the numbers of these over
+the number of reference events; for one label alone (misses + false alarms) / reference events. A. Mesaros, T. Heittola, T. Virtanen,
+"Metrics for polyphonic sound event detection", Applied Sciences 6(6):162, 2016.
 
-The numbers are those of the authors' sed_eval 0.2.1 at the same settings. The default of ``offset_rate`` is 0.2 as in DCASE
-task 4 since 2018, which also uses ``empty_output="zero"``; sed_eval's own default is 0.5. Times are compared as they are, so
-5.0 and 5.2 s differ by more than a collar of 0.2 s, by 2e-16 s, while 1.0 and 1.2 s do not. sed_scores_eval rounds to 1e-6 s
-first; ``tolerance=1e-6`` does what is meant by that. F1 does not depend on which of several largest matchings is found,
-substitutions may; sed_eval's is found.
+The numbers are those of the authors' sed_eval 0.2.1 at the same settings. The default of ``offset_rate`` is 0.2 as in DCASE task 4 since
+2018, which also uses ``empty_output="zero"``; sed_eval's own default is 0.5. Times are compared without rounding, so that 5.0 and 5.2 s
+differ by more than a collar of 0.2 s (by 2e-16 s in floating point), while 1.0 and 1.2 s do not. sed_scores_eval rounds to 1e-6 s first;
+``tolerance=1e-6`` has the same effect. If there are several largest matchings, F1 does not depend on the choice, but substitutions may;
+the choice is sed_eval's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,12 +43,12 @@ Matching = Literal["optimal", "greedy"]
 
 @dataclass(frozen=True, eq=False)
 class EventCounts:
-    """What was counted, per clip; sums over clips give every metric, so a bootstrap need not match events again.
+    """Counts per clip; every metric follows from their sums over clips, so that a bootstrap need not match events again.
 
     Parameters
     ----------
-    hits, reference, estimate : (clips, labels) matched events, reference events, estimated events.
-    substitutions : (clips,) pairs whose times fit and whose labels do not, of what is left.
+    hits, reference, estimate : (clips, labels), numbers of matched pairs, reference events and estimated events.
+    substitutions : (clips,), numbers of pairs of unmatched events whose times fit and whose labels differ.
     """
 
     hits: Counts
@@ -70,25 +70,26 @@ def counts(  # noqa: PLR0913 - the settings of the definition
     matching: Matching = "optimal",
     join: bool = False,
 ) -> EventCounts:
-    """Count per clip, the reference's clips in their order, then those of the estimate alone.
+    """Match the events of each clip and count; clips are those of the reference in their order, then those only in the estimate.
 
     Parameters
     ----------
-    reference, estimate : clip id -> events. A clip that one of them lacks has no events there; leave a clip whose
-        events are unknown out of both. Events of one label may overlap; each counts. Reference events of weight 0.5 or less are none.
-    labels : what is evaluated, the columns; events of other labels are left out.
-    onset_collar : >= 0; infinity: onsets are not compared.
-    offset_collar : >= 0; ``None``: offsets are not compared, and `offset_rate` is of no matter.
-    offset_rate : >= 0, share of the reference event's length by which the offset may be wrong.
-    durations : clip id -> seconds, where events are cut; ``None``: none is cut.
-    tolerance : >= 0, added to every collar; 0: as sed_eval, 1e-6: as sed_scores_eval.
-    matching : ``"optimal"``: as many hits as can be; ``"greedy"``, sed_eval's older way: each reference event takes the first
-        estimate left that fits, so the order of events matters.
-    join : count events of one label that touch or overlap as one, in reference and estimate, as scores over time have them.
+    reference, estimate : clip id -> events. A clip that is missing in one of them has no events there; leave clips whose events are
+        unknown out of both. Events of one label may overlap; each counts. Reference events of weight 0.5 or less do not count.
+    labels : the labels to evaluate, which are the columns of the counts; events of other labels are left out.
+    onset_collar : seconds, at least 0; infinity: onsets are not compared.
+    offset_collar : seconds, at least 0; ``None``: offsets are not compared, and `offset_rate` is not used.
+    offset_rate : share of the reference event's length by which the offset may be wrong, at least 0.
+    durations : clip id -> seconds; events are cut at the end of their clip. ``None``: none is cut.
+    tolerance : seconds added to every collar, at least 0. 0: as sed_eval; 1e-6: as sed_scores_eval.
+    matching : ``"optimal"``: as many hits as possible; ``"greedy"``, as in older versions of sed_eval: each reference event is matched with
+        the first remaining estimate that fits, so that the result depends on the order of events.
+    join : join events of one label that touch or overlap before they are counted, in reference and estimate: events that were found in
+        scores are always joined in this way.
 
     Raises
     ------
-    MetricError : a label comes twice, durations are given but not of every clip, or a setting is out of its range.
+    MetricError : a label is given twice, `durations` lacks a clip, or a setting is out of its range.
     """
     check_collars(onset_collar=onset_collar, offset_collar=offset_collar, offset_rate=offset_rate, tolerance=tolerance)
     check_choice("matching", matching, Matching)
@@ -125,12 +126,14 @@ def evaluate(  # noqa: PLR0913 - the settings of the definition
     empty_output: EmptyOutput = "nan",
     absent: Absent = "sed_eval",
 ) -> dict[str, float]:
-    """Compute all event-based numbers; parameters and errors as for `counts`, which also has rarer ones, and `figures`.
+    """Compute all event-based numbers.
+
+    The parameters and errors are those of `counts`, which has a few more, and of `figures`.
 
     Returns
     -------
     dict : ``f1/``, ``precision/``, ``recall/``, ``error_rate/`` of ``micro``, ``macro`` and each label; ``substitutions``,
-    ``deletions``, ``insertions`` (shares of the reference, their sum is ``error_rate/micro``).
+    ``deletions``, ``insertions``, each divided by the number of reference events: their sum is ``error_rate/micro``.
 
     Examples
     --------
@@ -141,7 +144,7 @@ def evaluate(  # noqa: PLR0913 - the settings of the definition
     >>> numbers["f1/dog"], numbers["f1/micro"], numbers["substitutions"]
     (0.6666666666666666, 0.5, 0.5)
 
-    Pairs that fit but for rounding, matched like sed_scores_eval:
+    Times that fit except for rounding are matched as in sed_scores_eval with a tolerance:
 
     >>> reference, estimate = {"a": [Event(5, 6, "dog")]}, {"a": [Event(5.2, 6, "dog")]}
     >>> figures(counts(reference, estimate, labels=["dog"], tolerance=1e-6), labels=["dog"])["f1/dog"]
@@ -167,7 +170,7 @@ def figures(
     empty_output: EmptyOutput = "nan",
     absent: Absent = "sed_eval",
 ) -> dict[str, float]:
-    """Turn counts into the numbers of `evaluate`; parameters as for `dcasekit.metrics.segment.figures`."""
+    """Turn the counts of `counts` into the numbers of `evaluate`; parameters as for `dcasekit.metrics.segment.figures`."""
     hits, reference, estimate = (each.sum(axis=0) for each in (found.hits, found.reference, found.estimate))
     substitutions = found.substitutions.sum()
     errors = {
@@ -194,9 +197,9 @@ def best_f1(
 
     Parameters
     ----------
-    reference, scores, durations : clip id -> events, scores, seconds, of the same clips; durations may have more.
-        An empty list says that nothing sounds. Events of one label that touch or overlap are joined first.
-    labels : what is evaluated, a choice of the scores' labels. Default: all.
+    reference, scores, durations : clip id -> events, scores, seconds, for the same clips; `durations` may have more. An empty list of
+        events means that nothing sounds. Events of one label that touch or overlap are joined first.
+    labels : the labels to evaluate, some of those of the scores; ``None``: all of them.
     onset_collar, offset_collar, offset_rate : as for `counts`.
 
     Returns

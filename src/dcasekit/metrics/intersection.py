@@ -1,9 +1,9 @@
-"""Intersection-based F1 of sound event detection: how much of each other detections and reference events cover.
+"""Intersection-based F1 of sound event detection: how far detections and reference events cover each other.
 
-A detection is valid if reference events of its label cover at least the share ``dtc`` of it (detection tolerance criterion), else a false
-alarm. A reference event is found, a hit, if valid detections cover at least the share ``gtc`` of it (ground truth intersection
+A detection is valid if reference events of its label cover at least the share ``dtc`` of it (detection tolerance criterion); otherwise it
+is a false alarm. A reference event is found, a hit, if valid detections cover at least the share ``gtc`` of it (ground truth intersection
 criterion). Precision is hits / (hits + false alarms), recall hits / reference events, F1 ``2 hits / (2 hits + false alarms +
-misses)``: hits are counted on the reference, so events split or joined by the system are forgiven. C. Bilen et al., "A framework
+misses)``. Hits are counted on the reference, so that a system may split or join events. C. Bilen et al., "A framework
 for the robust evaluation of sound event detection", ICASSP 2020. DCASE task 4 uses dtc = gtc = 0.5 at a threshold of 0.5.
 
 Events of one label that touch or overlap are joined first; seconds are compared after rounding to six decimals. A point, an event
@@ -30,7 +30,7 @@ Unfound = Literal["zero", "nan"]
 
 @dataclass(frozen=True, eq=False)
 class IntersectionCounts:
-    """What was counted, per clip and label, (clips, labels): reference events found, reference events, and what precision is a share of."""
+    """Counts, each (clips, labels): reference events that were found, all reference events, and hits plus false alarms."""
 
     hits: Counts
     reference: Counts
@@ -46,7 +46,7 @@ def counts(
     gtc: float = 0.5,
     durations: Mapping[str, Seconds] | None = None,
 ) -> IntersectionCounts:
-    """Count per clip, the reference's clips in their order, then those of the estimate alone; parameters and errors as for `f1`."""
+    """Count the events of each clip: clips of the reference in their order, then those only in the estimate; parameters as for `f1`."""
     check_shares(dtc=dtc, gtc=gtc)
     tables = tabulate_pair(reference, estimate, labels, durations)
     true, found = merge(tables.reference), merge(tables.estimate)
@@ -78,13 +78,14 @@ def f1(
 
     Parameters
     ----------
-    reference, estimate : clip id -> events. A clip that one of them lacks has no events there. Reference events of weight 0.5 or less
-        are none.
-    labels : what is evaluated, the columns; events of other labels are left out.
-    dtc, gtc : in (0, 1], see above. DCASE task 4 uses 0.5.
-    durations : clip id -> seconds, where events are cut; ``None``: none is cut.
-    unfound : F1 of a label that occurs and of which no event is found. ``"zero"``: 0, as in sed_scores_eval;
-        ``"nan"``: NaN and left out of the macro mean, as in psds_eval, which looks better.
+    reference, estimate : clip id -> events. A clip that is missing in one of them has no events there. Reference events of weight 0.5 or
+        less do not count.
+    labels : the labels to evaluate; events of other labels are left out.
+    dtc : share of a detection that reference events must cover, in (0, 1]. DCASE task 4 uses 0.5.
+    gtc : share of a reference event that valid detections must cover, in (0, 1]. DCASE task 4 uses 0.5.
+    durations : clip id -> seconds; events are cut at the end of their clip. ``None``: none is cut.
+    unfound : F1 of a label that occurs and of which no event is found. ``"zero"``: 0, as in sed_scores_eval; ``"nan"``: NaN, so that it is
+        left out of the macro mean, which then is higher, as in psds_eval.
 
     Returns
     -------
@@ -92,7 +93,7 @@ def f1(
 
     Raises
     ------
-    MetricError : a label comes twice, durations are given but not of every clip, or a setting is out of its range.
+    MetricError : a label is given twice, `durations` lacks a clip, or a setting is out of its range.
 
     Examples
     --------
@@ -127,18 +128,18 @@ def best_f1(
 
     Parameters
     ----------
-    reference, scores, durations : clip id -> events, scores, seconds, of the same clips; durations may have more.
-        An empty list says that nothing sounds.
-    labels : what is evaluated, a choice of the scores' labels. Default: all.
-    dtc, gtc : in (0, 1], see above.
+    reference, scores, durations : clip id -> events, scores, seconds, for the same clips; `durations` may have more. An empty list of
+        events means that nothing sounds.
+    labels : the labels to evaluate, some of those of the scores; ``None``: all of them.
+    dtc, gtc : as for `f1`.
 
     Returns
     -------
-    dict : ``f1/`` of ``micro`` (counts of all labels, each at its own threshold), ``macro`` and each label; ``precision/``,
-    ``recall/``, ``threshold/`` of each label. A detection is a run of frames whose scores exceed the threshold. Of thresholds of
-    equal F1 the highest counts, and the one given is half-way to the next lower score that changes a count; -infinity if there is none,
-    infinity if no threshold finds an event. Precision is 1 where nothing is detected. A label that the reference does not
-    hold is NaN and in no mean (sed_scores_eval refuses it).
+    dict : ``f1/`` of ``micro`` (counts of all labels, each at its own threshold), ``macro`` and each label; ``precision/``, ``recall/``,
+    ``threshold/`` of each label. A detection is a run of frames whose scores exceed the threshold. If several thresholds give the same F1,
+    the highest is taken; the number returned lies half-way to the next lower score that changes a count. It is -infinity if there is no
+    lower score, and infinity if no threshold finds an event. Precision is 1 where nothing is detected. The numbers of a label that the
+    reference does not hold are NaN and in no mean (sed_scores_eval refuses such a label).
 
     Raises
     ------

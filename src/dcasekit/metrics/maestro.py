@@ -1,12 +1,12 @@
-"""Measures of DCASE 2023 task 4B (MAESTRO Real, soft labels): the published evaluation, and the same made clip by clip.
+"""Metrics of DCASE 2023 task 4B (MAESTRO Real, soft labels): the published evaluation, and the same made clip by clip.
 
-A second is on where the soft label exceeds 0.5; scores become events of whole seconds as the baseline makes them,
-`dcasekit.scores.postprocessing.dcase2023_4b_events`. From these: segment-based error rate and F1 at 1 s. From the scores: F1 of segments at
-the best threshold of each label. The baseline answers 17 labels, of which 11 are evaluated (`MAESTROReal.evaluated_labels`).
+A label is active in a second if its soft label exceeds 0.5; scores become events of whole seconds as in the baseline, see
+`dcasekit.scores.postprocessing.dcase2023_4b_events`. The events give segment-based error rate and F1 at 1 s, the scores the segment-based
+F1 at the best threshold of each label. The baseline has scores for 17 labels, of which 11 are evaluated (`MAESTROReal.evaluated_labels`).
 
 I. Martín-Morató, M. Harju, P. Ahokas, A. Mesaros, "Training Sound Event Detection with Soft Labels from Crowdsourced Annotations", ICASSP
-2023. Published, mean and deviation of ten trainings: error rate 0.487 (0.009), F1 micro 0.703 (0.008), F1 macro 0.358 (0.007), best F1
-macro 0.429 (0.008).
+2023. Published figures, mean and standard deviation of ten trainings: error rate 0.487 (0.009), F1 micro 0.703 (0.008), F1 macro 0.358
+(0.007), best F1 macro 0.429 (0.008).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,23 +36,23 @@ def evaluate(
     chain: Chain = "clips",
     frame: Seconds = 0.2,
 ) -> dict[str, float]:
-    """Compute the four published measures.
+    """Compute the four published metrics.
 
     Parameters
     ----------
-    reference : clip id -> events; soft ones are on where their weight is above 0.5.
-    scores : clip id -> scores in frames, of these labels or more.
+    reference : clip id -> events; soft ones count if their weight is above 0.5.
+    scores : clip id -> frame-level scores, for these labels or more.
     durations : clip id -> seconds.
-    labels : what is evaluated; the macro means are sums over these, divided by their number.
-    rounds : the test clips of each fold; ``None``: all in one. Counts add up over them.
-    chain : ``"clips"``: every clip is evaluated for itself. ``"concatenated"``: the frames of a round's clips are put one after another
-        first, as in the published code, where a clip's border falls into any part of a second.
-    frame : seconds of a frame, of ``"concatenated"`` alone: the last one of a clip counts as a whole one.
+    labels : the labels to evaluate; macro means are sums over these, divided by their number.
+    rounds : the test clips of each fold, whose counts are added up; ``None``: all clips are one round.
+    chain : ``"clips"``: each clip is evaluated by itself. ``"concatenated"``: the frames of a round's clips are first put one after
+        another, as in the published code, so that the border between two clips may fall anywhere within a second.
+    frame : length of a frame in seconds, used for ``"concatenated"`` only, where the last frame of a clip counts as a whole one.
 
     Returns
     -------
-    dict : ``error_rate/micro``, ``f1/micro``, ``f1/macro``, ``f1/`` of each label, ``best_f1/macro`` and ``best_f1/`` of each label (of all
-    clips at once, whatever the chain). A label that is not found, or not there, adds 0 to ``f1/macro``.
+    dict : ``error_rate/micro``, ``f1/micro``, ``f1/macro``, ``f1/`` of each label, ``best_f1/macro`` and ``best_f1/`` of each label (always
+    over all clips at once). A label that is not found, or does not occur, counts 0 in ``f1/macro``.
 
     Raises
     ------
@@ -91,16 +91,18 @@ def evaluate(
 def intervals(
     reference: Events, scores: ScoresOf, durations: Mapping[str, Seconds], *, labels: Sequence[str], repeats: int = 1000, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """Compute 95 % intervals of the four measures, evaluated clip by clip, by drawing clips (`bootstrap.interval`).
+    """Compute 95 % bootstrap intervals of the four metrics, evaluated clip by clip, see `dcasekit.metrics.bootstrap.interval`.
 
     Parameters
     ----------
     reference, scores, durations, labels : as for `evaluate`.
-    repeats, seed : of the draws.
+    repeats : number of draws.
+    seed : of the draws.
 
     Returns
     -------
-    dict : ``error_rate/micro``, ``f1/micro``, ``f1/macro``, ``best_f1/macro``. A label that a draw does not hold is left out of its means.
+    dict : ``error_rate/micro``, ``f1/micro``, ``f1/macro``, ``best_f1/macro`` -> low and high end. A label that does not occur in a draw is
+    left out of the means of that draw.
 
     Examples
     --------

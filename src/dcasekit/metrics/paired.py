@@ -1,16 +1,16 @@
-"""Is one system better than another? Both on the same clips, so that hard clips are hard for both.
+"""Is one system better than another? Both are evaluated on the same clips, so that hard clips are hard for both.
 
-`bootstrap` says how large the difference is, with an interval; `permutation` how often chance alone makes one as large. Clips of
-both systems are stacked, first all of the first system, then all of the second in the same order, and a figure is one
-function of 2 * clips weights, as in `dcasekit.metrics.bootstrap`: one system alone is 1 on its half and 0 on the other, and
-swapping the systems on a clip moves its 1 to the other half. So whatever is computed from sums over clips works in both tests::
+`bootstrap` tells how large the difference is, with an interval; `permutation` how often chance alone makes one as large. The clips of both
+systems are stacked, first all of the first system, then all of the second in the same order, and a figure is a function of 2 * clips
+weights, as in `dcasekit.metrics.bootstrap`. For one system alone the weights are 1 on its half and 0 on the other; to swap the systems on a
+clip, its 1 moves to the other half. So whatever is computed from sums over clips works in both tests::
 
     hits, truth, found = (np.concatenate(pair) for pair in ...)        # (2 * clips,) each
     f1 = lambda weights: 2 * (weights @ hits) / (weights @ (truth + found))
     difference, low, high = paired.bootstrap(f1, n_clips)
     p = paired.permutation(f1, n_clips)
 
-Both speak of the choice of test clips alone: a second training of the same system can differ as significantly.
+Both take only the choice of test clips into account: a second training of the same system can differ as significantly.
 """
 
 from collections.abc import Hashable, Sequence
@@ -36,17 +36,18 @@ def bootstrap(  # noqa: PLR0913 - as `interval`
     method: Literal["widened", "percentile"] = "widened",
     mapper: Mapper | None = None,
 ) -> tuple[float, float, float]:
-    """Compute the first system's figure minus the second's, and its interval: each draw takes the same clips of both.
+    """Compute the first system's figure minus the second's, and its interval; each draw takes the same clips of both systems.
 
     Parameters
     ----------
-    statistic : from weights (draws, 2 * clips) to values (draws,); the clips of both systems stacked, see above.
-    n_clips : number of clips, of one system.
-    groups, level, repeats, seed, method, mapper : as for `dcasekit.metrics.bootstrap.interval`; `groups` are of one system.
+    statistic : function from weights (draws, 2 * clips) to values (draws,); the clips of both systems are stacked, see above.
+    n_clips : number of clips of one system.
+    groups, level, repeats, seed, method, mapper : as for `dcasekit.metrics.bootstrap.interval`; `groups` has one entry per clip of one
+        system.
 
     Returns
     -------
-    difference, low, high : NaN as for `interval`.
+    difference, low, high : the difference and the ends of its interval; NaN as for `interval`.
 
     Raises
     ------
@@ -75,30 +76,32 @@ def permutation(
     seed: int = 0,
     mapper: Mapper | None = None,
 ) -> float:
-    """Test whether two systems differ: swap them on a random half of the clips, again and again.
+    """Test whether two systems differ, by a permutation test: each clip's systems are swapped with probability 1/2, again and again.
 
     Parameters
     ----------
-    statistic : from weights (draws, 2 * clips), each 0 or 1, to values (draws,); the clips of both systems stacked, see above.
-    n_clips : number of clips, of one system.
-    groups : (clips,), the recording each clip comes from; swapped as a whole. Default: each clip for itself.
-    repeats : number of swaps; the smallest possible p-value is 1 / (1 + repeats).
+    statistic : function from weights (draws, 2 * clips), each 0 or 1, to values (draws,); the clips of both systems are stacked, see above.
+    n_clips : number of clips of one system.
+    groups : (clips,), the recording that each clip comes from; the clips of a group are swapped together. ``None``: each by itself.
+    repeats : number of permutations, at least 1; the smallest possible p-value is 1 / (1 + repeats).
     seed : of the random numbers.
     mapper : as for `dcasekit.metrics.bootstrap.interval`.
 
     Returns
     -------
-    p : two-sided, (1 + swaps whose absolute difference is at least the observed one) / (1 + repeats); NaN if the observed
-        difference is. Swaps that give NaN are left out.
+    p : two-sided p-value, (1 + permutations whose absolute difference is at least the observed one) / (1 + repeats); NaN if the observed
+        difference is NaN. Permutations that give NaN are left out.
 
     Raises
     ------
-    MetricError : `repeats` is less than 1, not one group per clip, or the statistic does not give one value per draw.
+    MetricError : `repeats` is less than 1, there are no clips, there is not one group per clip, or the statistic does not give one value
+        per draw.
 
     Notes
     -----
-    It tests whether the systems are exchangeable. A figure that ranks clips by score, as average precision, therefore needs scores on
-    one scale: replace each system's scores by their ranks within the system and label first, which changes no figure.
+    The null hypothesis is that the systems are exchangeable. A figure that ranks clips by score, such as average precision, therefore
+    needs the scores of both on one scale: first replace each system's scores by their ranks within the system and label, which does not
+    change its figure.
     B. Phipson, G. K. Smyth, "Permutation p-values should never be zero", Statistical Applications in Genetics and Molecular
     Biology 9(1), 2010, for the 1 in numerator and denominator.
 

@@ -1,9 +1,10 @@
-"""Polyphonic sound detection score: the area under the PSD-ROC, over all thresholds.
+"""Polyphonic sound detection score (PSDS): the area under the PSD-ROC, over all thresholds.
 
-Per label, effective false positives per hour are ``false alarms + alpha_ct * mean cross triggers``: false alarms per hour of
-audio, cross triggers of each other label per hour of that label. The label's curve is the highest share of reference events found
-(TPR) at no more than x of them. Effective TPR is ``max(0, mean - alpha_st * standard deviation)`` of the labels' curves at x, and
-PSDS its area up to ``max_fp_per_hour``, divided by that. The criteria are in `dcasekit.metrics.intersection`.
+For each label, the effective false positives per hour are ``false alarms + alpha_ct * mean cross triggers``: false alarms per hour of
+audio, and cross triggers by each other label per hour of that label. The label's curve gives, at x effective false positives per hour, the largest
+share of reference events (TPR) that is found with at most x. The effective TPR is ``max(0, mean - alpha_st * standard deviation)`` over
+the labels' curves at x, and PSDS is its area up to ``max_fp_per_hour``, divided by that. When a detection is valid and an event found is
+said in `dcasekit.metrics.intersection`.
 C. Bilen et al., "A framework for the robust evaluation of sound event detection", ICASSP 2020; for all thresholds instead of a
 list J. Ebbers, R. Serizel, R. Haeb-Umbach, "Threshold-independent evaluation of sound event detection scores", ICASSP 2022.
 
@@ -30,7 +31,7 @@ from dcasekit.metrics._scored import ScoresOf, gather
 
 
 class Setting(TypedDict):
-    """The settings of one PSDS; pass them on as ``psds(reference, scores, durations, **PSDS1)``."""
+    """The settings of one PSDS, see `psds`; pass them on as ``psds(reference, scores, durations, **PSDS1)``."""
 
     dtc: float
     gtc: float
@@ -49,7 +50,7 @@ PSDS_2020_MACRO: Setting = {**PSDS_2020, "alpha_st": 1.0}
 
 
 class LabelRoc(NamedTuple):
-    """A staircase of one label: false positives per hour, ascending from 0, and the share of events found, both (points,)."""
+    """The curve of one label, a staircase: effective false positives per hour, ascending from 0, and TPR in [0, 1], both (points,)."""
 
     fp_per_hour: Array
     tpr: Array
@@ -57,14 +58,14 @@ class LabelRoc(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Roc:
-    """A PSD-ROC: a staircase in which each value holds from its point to the next, the last one to `max_fp_per_hour`.
+    """A PSD-ROC, a staircase: each value holds from its point to the next, the last one to `max_fp_per_hour`.
 
     Parameters
     ----------
-    fp_per_hour : (points,) effective false positives per hour, ascending from 0.
-    tpr : (points,) effective true positive rate, in [0, 1].
-    labels : label -> fp_per_hour and tpr of its own curve, of the labels that the reference holds.
-    max_fp_per_hour : end of the axis.
+    fp_per_hour : (points,), effective false positives per hour, ascending from 0.
+    tpr : (points,), effective true positive rate, in [0, 1].
+    labels : label -> `LabelRoc`, for the labels that the reference holds.
+    max_fp_per_hour : end of the axis, in false positives per hour.
     """
 
     fp_per_hour: Array
@@ -74,7 +75,7 @@ class Roc:
 
     @property
     def area(self) -> float:
-        """The PSDS."""
+        """The PSDS: the area below the curve, divided by `max_fp_per_hour`; in [0, 1]."""
         return mean_height(self.fp_per_hour, self.tpr, self.max_fp_per_hour)
 
 
@@ -96,20 +97,23 @@ def psds(  # noqa: PLR0913 - the settings of the definition
 
     Parameters
     ----------
-    reference, scores, durations : clip id -> events, scores, seconds, of the same clips; durations may have more.
-        An empty list says that nothing sounds.
-    dtc, gtc : in (0, 1], shares of a detection and of a reference event that the other must cover.
-    cttc : in (0, 1], share of a false alarm that another label's events must cover to make it a cross trigger; needed if `alpha_ct` > 0.
-    alpha_ct : >= 0, weight of cross triggers.
-    alpha_st : >= 0, weight of the standard deviation over labels.
-    max_fp_per_hour : > 0, effective false positives per hour of audio up to which the area is taken; ``None``: the largest that occurs.
-    thresholds : the operating points, as in psds_eval; a score must be strictly greater, as float32 (like
-        `dcasekit.scores.to_events`). Default: all that make a difference.
-    labels : what is evaluated, a choice of the scores' labels; the others are neither found nor cross triggered. Default: all.
+    reference, scores, durations : clip id -> events, scores, seconds, for the same clips; `durations` may have more. An empty list of
+        events means that nothing sounds.
+    dtc : detection tolerance criterion: share of a detection that reference events of its label must cover, in (0, 1].
+    gtc : ground truth intersection criterion: share of a reference event that valid detections must cover, in (0, 1].
+    cttc : cross-trigger tolerance criterion: share of a false alarm that the events of another label must cover to make it a cross trigger,
+        in (0, 1]; needed if `alpha_ct` is above 0.
+    alpha_ct : weight of cross triggers, at least 0.
+    alpha_st : weight of the standard deviation over labels, at least 0.
+    max_fp_per_hour : effective false positives per hour up to which the area is taken, above 0; ``None``: the largest rate that occurs.
+    thresholds : operating points, as in psds_eval; a score must be strictly greater, compared as float32 as in
+        `dcasekit.scores.to_events`. ``None``: all thresholds that make a difference.
+    labels : the labels to evaluate, some of those of the scores; detections and events of other labels are left out. ``None``: all.
 
     Returns
     -------
-    dict : ``psds``, and ``psds/<label>``, the same area under the label's own curve: NaN where the reference does not hold the label.
+    dict : ``psds``, and ``psds/<label>``, the area under the label's own curve, both in [0, 1]; NaN where the reference does not hold the
+    label.
 
     Raises
     ------
@@ -155,7 +159,7 @@ def roc(  # noqa: PLR0913 - the settings of the definition
     thresholds: Sequence[float] | None = None,
     labels: Sequence[str] | None = None,
 ) -> Roc:
-    """Compute the curve whose area is `psds`, to draw it; parameters and errors as there."""
+    """Compute the PSD-ROC, the curve whose area is the PSDS, for instance to draw it; parameters and errors as for `psds`."""
     check_shares(dtc=dtc, gtc=gtc, cttc=cttc)
     _check((cttc, alpha_ct, alpha_st), max_fp_per_hour, thresholds)
     data = gather(reference, scores, durations, labels)

@@ -1,8 +1,8 @@
-"""Segment-based metrics of sound event detection: time is cut into segments, and a label is on or off in each.
+"""Segment-based metrics of sound event detection: time is cut into segments, and a label is active or inactive in each.
 
-An event is on in the segments floor(onset / resolution) to ceil(offset / resolution), so it fills every segment it touches; a
-point, whose offset is its onset, is on in the one segment that holds its instant (in none in sed_eval, at a border).
-Per segment, with reference and estimate the numbers of labels on and hits those on in both::
+An event is active in every segment that it touches: from floor(onset / resolution) to before ceil(offset / resolution). A point event,
+whose offset is its onset, is active in the one segment that holds its instant (in sed_eval in none, if it lies at a border).
+Per segment, where reference and estimate are the numbers of active labels and hits the number of those active in both::
 
     substitutions = min(reference, estimate) - hits      deletions = max(0, reference - estimate)
                                                          insertions = max(0, estimate - reference)
@@ -11,12 +11,12 @@ Error rates are these over the number of reference labels, summed over all segme
 alarms) / reference. A. Mesaros, T. Heittola, T. Virtanen, "Metrics for polyphonic sound event detection", Applied Sciences
 6(6):162, 2016.
 
-The numbers are those of the authors' sed_eval 0.2.1, rounding errors of the two divisions included. Two of its habits can be
-changed, and are in `dcasekit.Results`: a label that occurs and is never estimated has F1 NaN and is left out of the macro
-mean, which so looks better (``empty_output="zero"`` gives 0); and the error rate of a label that never occurs is about
-4.5e15 per false alarm and stays in the macro mean (``absent="nan"`` leaves it out).
+The numbers are those of the authors' sed_eval 0.2.1, including the rounding errors of the two divisions. Two of its conventions can be
+changed, and are changed in `dcasekit.Results`. A label that occurs and is never estimated has F1 NaN and is left out of the macro mean,
+which then is higher; ``empty_output="zero"`` gives 0. The error rate of a label that never occurs is about 4.5e15 per false alarm and stays in
+the macro mean; ``absent="nan"`` leaves it out.
 
-Nothing is drawn on a grid: the work grows with the number of events, not with clips x segments x labels.
+The cost grows with the number of events, not with clips x segments x labels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,13 +47,13 @@ from dcasekit.metrics._scored import ScoresOf
 
 @dataclass(frozen=True, eq=False)
 class SegmentCounts:
-    """What was counted, per clip; sums over clips give every metric, so a bootstrap need not look at events again.
+    """Counts per clip; every metric follows from their sums over clips, so that a bootstrap need not look at events again.
 
     Parameters
     ----------
-    hits, reference, estimate : (clips, labels) segments in which the label is on in both, in one, in the other.
-    substitutions, deletions, insertions : (clips,) labels over all segments of the clip.
-    segments : (clips,) number of segments.
+    hits, reference, estimate : (clips, labels), numbers of segments in which the label is active in both, the reference, the estimate.
+    substitutions, deletions, insertions : (clips,), numbers of these errors in all segments of the clip.
+    segments : (clips,), numbers of segments.
     """
 
     hits: Counts
@@ -74,22 +74,23 @@ def counts(
     durations: Mapping[str, Seconds] | None = None,
     tolerance: Seconds = 0.0,
 ) -> SegmentCounts:
-    """Count per clip, the reference's clips in their order, then those of the estimate alone.
+    """Count the segments of each clip; clips are those of the reference in their order, then those only in the estimate.
 
     Parameters
     ----------
-    reference, estimate : clip id -> events. A clip that one of them lacks has no events there; leave a clip whose
-        events are unknown out of both. Reference events of weight 0.5 or less are none.
-    labels : what is evaluated, the columns; events of other labels are left out.
-    resolution : > 0, length of a segment in seconds. DCASE uses 1 s, some of its older tasks 0.1 s.
-    durations : clip id -> seconds that are evaluated, events are cut there. ``None``: a clip ends with its last event.
-        It moves ``accuracy`` and ``specificity``, which count silence, and nothing else as long as no event is cut.
-    tolerance : >= 0, seconds that an event must reach into a segment to be on there. 0: as sed_eval, whose plain division lets 0.6 s fall
-        into the sixth segment of 0.1 s; 1e-6: decimal times meet the segments they mean.
+    reference, estimate : clip id -> events. A clip that is missing in one of them has no events there; leave clips whose events are
+        unknown out of both. Reference events of weight 0.5 or less do not count.
+    labels : the labels to evaluate, which are the columns of the counts; events of other labels are left out.
+    resolution : length of a segment in seconds, above 0. DCASE uses 1 s, some of its older tasks 0.1 s.
+    durations : clip id -> seconds; events are cut at the end of their clip. ``None``: a clip ends with its last event. Unless an event is
+        cut, it changes only ``accuracy``, ``balanced_accuracy`` and ``specificity``, which count silence.
+    tolerance : seconds by which an event must reach into a segment to be active there, at least 0 and below `resolution`. 0: as sed_eval,
+        in which rounding errors of the division put 0.6 s into the sixth segment of 0.1 s; with 1e-6, decimal times fall into the
+        right segments.
 
     Raises
     ------
-    MetricError : a label comes twice, the resolution is not positive, or durations are given but not of every clip.
+    MetricError : a label is given twice, `durations` lacks a clip, or a setting is out of its range.
     """
     for name, value, fits in (("resolution", resolution, resolution > 0), ("tolerance", tolerance, 0 <= tolerance < resolution)):
         if not (fits and value < np.inf):
@@ -129,12 +130,14 @@ def evaluate(
     empty_output: EmptyOutput = "nan",
     absent: Absent = "sed_eval",
 ) -> dict[str, float]:
-    """Compute all segment-based numbers; parameters and errors as for `counts` and `figures`.
+    """Compute all segment-based numbers.
+
+    The parameters and errors are those of `counts` and `figures`.
 
     Returns
     -------
-    dict : ``f1/``, ``precision/``, ``recall/``, ``error_rate/`` of ``micro``, ``macro`` and each label; ``substitutions``,
-    ``deletions``, ``insertions`` (shares of the reference, their sum is ``error_rate/micro``); ``accuracy``,
+    dict : ``f1/``, ``precision/``, ``recall/``, ``error_rate/`` of ``micro``, ``macro`` and each label; ``substitutions``, ``deletions``,
+    ``insertions``, each divided by the number of active labels in the reference: their sum is ``error_rate/micro``; ``accuracy``,
     ``balanced_accuracy``, ``sensitivity``, ``specificity`` over all labels and segments.
 
     Examples
@@ -155,15 +158,16 @@ def figures(
     empty_output: EmptyOutput = "nan",
     absent: Absent = "sed_eval",
 ) -> dict[str, float]:
-    """Turn counts into the numbers of `evaluate`.
+    """Turn the counts of `counts` into the numbers of `evaluate`.
 
     Parameters
     ----------
-    labels : of the counts, in their order.
-    empty_output : what precision and F1 of a label are that is never estimated: NaN and left out of the macro mean, or 0
+    found : the counts.
+    labels : the labels that they were counted with, in the same order.
+    empty_output : precision and F1 of a label that is never estimated: ``"nan"``, so that it is left out of the macro mean, or ``"zero"``
         (sed_eval's ``zero_score``, used by DCASE task 4).
-    absent : what a rate over nothing is, above all the error rate of a label that never occurs: about 4.5e15 per error (0
-        without errors), as in sed_eval, or NaN and left out of the macro mean.
+    absent : rates whose denominator is 0, above all the error rate of a label that never occurs: ``"sed_eval"``, about 4.5e15 per error
+        (0 without errors), or ``"nan"``, so that it is left out of the macro mean.
     """
     total = {field.name: getattr(found, field.name).sum(axis=0) for field in fields(found)}
     hits, reference, estimate = (total[name] for name in ("hits", "reference", "estimate"))
@@ -182,15 +186,15 @@ def best_f1(
 ) -> dict[str, float]:
     """Compute the highest segment-based F1 of each label over all thresholds, exactly; the numbers of sed_scores_eval 0.0.4.
 
-    A segment's score is the highest of the frames that overlap it; one that no frame overlaps is never on. Times are compared after
-    rounding to six decimals, so here an event that ends at 0.3 s plus a rounding error does not reach into the next segment.
+    A segment's score is the highest score of the frames that overlap it; a segment that no frame overlaps is never active. Times are
+    compared after rounding to six decimals, so that an event that ends at 0.3 s plus a rounding error does not reach into the next segment.
 
     Parameters
     ----------
-    reference, scores, durations : clip id -> events, scores, seconds, of the same clips; durations may have more.
-        An empty list says that nothing sounds. Events of one label that touch or overlap are joined first.
-    labels : what is evaluated, a choice of the scores' labels. Default: all.
-    resolution : > 0, length of a segment in seconds; the last one of a clip counts as any other.
+    reference, scores, durations : clip id -> events, scores, seconds, for the same clips; `durations` may have more. An empty list of
+        events means that nothing sounds. Events of one label that touch or overlap are joined first.
+    labels : the labels to evaluate, some of those of the scores; ``None``: all of them.
+    resolution : length of a segment in seconds, above 0; a shorter one at the end of a clip counts like the others.
 
     Returns
     -------
@@ -212,17 +216,17 @@ def counts_at(
     labels: Sequence[str] | None = None,
     resolution: Seconds = 1.0,
 ) -> NDArray[np.float64]:
-    """Count segments at many thresholds at once; a segment is on where its score, as of `best_f1`, is above the threshold.
+    """Count segments at many thresholds at once; a segment is active where its score (see `best_f1`) is above the threshold.
+
+    The other parameters and errors are those of `best_f1`.
 
     Parameters
     ----------
-    thresholds : in any order.
-
-    Other parameters and errors as for `best_f1`.
+    thresholds : numbers, in any order.
 
     Returns
     -------
-    array (3, thresholds, labels) : segments found and there, there, and found.
+    array (3, thresholds, labels), float64 : hits, segments active in the reference, and segments active in the estimate.
 
     Examples
     --------
@@ -243,19 +247,20 @@ def auroc(
     resolution: Seconds = 1.0,
     max_fpr: float = 0.1,
 ) -> dict[str, float]:
-    """Compute the area under the ROC of segments up to a false positive rate, divided by that rate.
+    """Compute the area under the ROC curve of segments up to a false positive rate, divided by that rate.
 
-    DCASE 2024 task 4 evaluates the labels of MAESTRO by the macro mean up to 0.1. Points are joined by straight lines, equal scores are
-    one step, and McClish's correction, which scikit-learn makes, is not made. Other parameters and errors as for `best_f1`.
+    DCASE 2024 task 4 evaluates the labels of MAESTRO by the macro mean up to 0.1. The points of the curve are joined by straight lines, and
+    equal scores are one step. McClish's correction, which scikit-learn applies, is not applied. The other parameters and errors are those
+    of `best_f1`.
 
     Parameters
     ----------
-    max_fpr : in (0, 1]; 1 gives the whole area.
+    max_fpr : the largest false positive rate, in (0, 1]; 1 gives the whole area.
 
     Returns
     -------
-    dict : ``auroc@0.1/macro``, and ``auroc@0.1/`` of each label, 0.1 being `max_fpr`: in [0, 1], of which chance is half of `max_fpr`; NaN
-    where no segment, or each, has the label.
+    dict : ``auroc@0.1/macro``, and ``auroc@0.1/`` of each label, with `max_fpr` in place of 0.1. The values lie in [0, 1]; chance gives
+    half of `max_fpr`. NaN where no segment, or every segment, has the label.
     """
     return segment_auroc(reference, scores, durations, labels=labels, resolution=resolution, max_fpr=max_fpr)
 
@@ -278,7 +283,7 @@ def _silence_too(hits: float, reference: float, estimate: float, cells: float, a
 
 @dataclass(frozen=True, eq=False)
 class Span:
-    """The segments of events, (events,) each: from `begin` to before `end`."""
+    """The segments that events touch: from `begin` to before `end`; each array is (events,)."""
 
     clip: Counts
     label: Counts

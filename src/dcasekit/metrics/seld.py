@@ -1,8 +1,8 @@
-"""Sound event detection half of the DCASE 2019 task 3 metrics, as DcaseNet computed it: to compare with its figures only.
+"""Sound event detection part of the DCASE 2019 task 3 metrics, as computed by DcaseNet's code; use it to compare with its figures only.
 
-The frames of all files are stacked and cut into blocks, across the borders of files. A class is on in a block if it is on in any
-of the block's frames **but the last**, which is not looked at. F1 counts every block, a short one at the end too; the error rate
-counts complete blocks alone. With h the classes on in both, r in the reference and e in the estimate, summed over blocks::
+The frames of all files are joined and cut into blocks, across the borders of files. A class is active in a block if it is active in any of
+the block's frames **except the last**, which is ignored. F1 counts every block, even a shorter one at the end; the error rate counts only
+complete blocks. With h classes active in both, r in the reference and e in the estimate, summed over blocks::
 
     f1 = 2 p q / (p + q + 1e-8)    with p = h / (e + 1e-8) and q = h / (r + 1e-8)
     error_rate = (substitutions + deletions + insertions) / r
@@ -30,14 +30,14 @@ def evaluate(reference: ArrayLike, estimate: ArrayLike, *, block_frames: int = 5
 
     Parameters
     ----------
-    reference, estimate : (frames, classes), all files below each other; not 0 where a class is on.
-    block_frames : >= 2. The 50 of DcaseNet's code was 1 s of the 20 ms frames of the 2019 baseline; its own frames are 100 ms,
-        so its "1-second" figures are of blocks of **5 s** and look better: on one test set F1 0.748 and error rate 0.67, where
-        blocks of 1 s (``block_frames=10``) gave 0.574 and 1.47.
+    reference, estimate : (frames, classes), the frames of all files one after another; not 0 where a class is active.
+    block_frames : frames per block, at least 2. DcaseNet's code has 50, which is 1 s of the 20 ms frames of the 2019 baseline. Its own
+        frames last 100 ms, so that its "1-second" figures are for blocks of **5 s** and look better: on one test set F1 0.748 and error
+        rate 0.67, where blocks of 1 s (``block_frames=10``) gave 0.574 and 1.47.
 
     Returns
     -------
-    dict : ``f1``, 0 where there is nothing to find; ``error_rate``, NaN there.
+    dict : ``f1``, in [0, 1], and ``error_rate``; if no class is active in the reference they are 0 and NaN.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def evaluate(reference: ArrayLike, estimate: ArrayLike, *, block_frames: int = 5
 
     Examples
     --------
-    The estimate is late by one block; what it says in the last frame of a block does not count:
+    The estimate is late by one block; the last frame of a block does not count:
 
     >>> numbers = evaluate([[1], [0], [0], [0]], [[0], [1], [1], [0]], block_frames=2)
     >>> numbers["f1"], numbers["error_rate"]

@@ -1,9 +1,9 @@
-"""Metrics of detection as functions of how often each clip counts, from what was counted once per clip: for a bootstrap, or a paired test.
+"""Metrics of detection as functions of the clips' weights, for a bootstrap or a paired test; events are matched once, not in every draw.
 
-For metrics of events `figure_of` takes the counts of `segment.counts`, `event.counts` and `intersection.counts`. For PSDS, best F1
-and ROC area the counts of each clip are kept at about `LEVELS` thresholds per label: those where the curve of all clips turns, and
-others evenly between them. With every clip counted once PSDS and best F1 are the exact ones, the ROC area nearly; in a draw only
-these thresholds are looked at.
+For metrics of events, `figure_of` takes the counts of `segment.counts`, `event.counts` or `intersection.counts`. For PSDS, best F1 and the
+area under the ROC curve, the counts of each clip are kept at about `LEVELS` thresholds per label: those at which the curve of all clips
+turns, and others evenly between them. If every clip counts once, PSDS and best F1 are exact and the area nearly so; in a draw, only these
+thresholds are tried.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -38,15 +38,15 @@ class PerClip(Protocol):
 
     @property
     def hits(self) -> Counts:
-        """Found and there."""
+        """Numbers of hits."""
 
     @property
     def reference(self) -> Counts:
-        """There."""
+        """Numbers in the reference."""
 
     @property
     def estimate(self) -> Counts:
-        """Found."""
+        """Numbers in the estimate."""
 
 
 def figure_of(counts: PerClip, key: str) -> Statistic:
@@ -54,12 +54,20 @@ def figure_of(counts: PerClip, key: str) -> Statistic:
 
     Parameters
     ----------
-    counts : of segments, events or intersections.
-    key : ``f1``, ``precision`` or ``recall``, then ``/micro`` or ``/macro``; ``error_rate/micro``, where the counts have substitutions.
+    counts : what `segment.counts`, `event.counts` or `intersection.counts` returned.
+    key : ``f1``, ``precision`` or ``recall``, then ``/micro`` or ``/macro``; or ``error_rate/micro``, for segments and events only.
+
+    Returns
+    -------
+    function from weights (draws, clips) to values (draws,), as `dcasekit.metrics.bootstrap.interval` takes it.
+
+    Raises
+    ------
+    MetricError : there is no such function for this key and these counts.
 
     Notes
     -----
-    A label that a draw does not hold is left out of that draw's macro mean; one that is there and never found counts 0.
+    A label that does not occur in a draw is left out of that draw's macro mean; a label that occurs and is never estimated counts 0.
     """
     name, _, kind = key.partition("/")
     if name == "error_rate" and kind == "micro" and isinstance(counts, SegmentCounts | EventCounts):
@@ -99,16 +107,23 @@ def psds(  # noqa: PLR0913 - the settings of the definition
     labels: Sequence[str] | None = None,
     unbiased: bool = False,
 ) -> Statistic:
-    """Return `dcasekit.metrics.psds.psds` as a function of weights (draws, clips).
+    """Return the number of `dcasekit.metrics.psds.psds` as a function of weights (draws, clips).
 
-    `alpha_st` takes off how much labels differ, and on few clips they differ by chance: the figure is too low, by as much as an interval
-    is wide if ten labels are equally hard, and no draw shows it where chance made much of it. `unbiased` takes from the variance between
-    labels what a choice of clips adds to it, once for the clips that are there and again for a draw: the interval is then about the
-    figure of endless clips, and may lie above the one that was measured. Percentiles of such draws are enough: their bias is taken off.
+    Parameters
+    ----------
+    reference, scores, durations, dtc, gtc, cttc, alpha_ct, alpha_st, max_fp_per_hour, labels : as for `dcasekit.metrics.psds.psds`.
+    unbiased : correct the draws for the bias that `alpha_st` causes, see the notes.
 
-    Curves are looked at in the middles of 1000 equal parts of their axis, which moves a draw by 1e-4. The seconds of a label, over which
-    cross triggers are counted, are those of all clips in every draw; so are the thresholds: both together move a draw by a tenth of
-    what the choice of clips does (measured on 200 clips).
+    Notes
+    -----
+    With `alpha_st` the spread between labels is subtracted, and with few clips labels differ by chance alone. So the figure is too low: if
+    ten labels are equally hard, by as much as an interval is wide; and draws need not show it. `unbiased` subtracts from the variance
+    between labels what the choice of clips adds to it, once for the given clips and once more for the draw. The interval is then one for the
+    figure of endlessly many clips, and may lie above the measured figure. As the bias is removed, plain percentiles of the draws suffice.
+
+    Curves are evaluated in the middles of 1000 equal parts of their axis, which changes the figure of a draw by 1e-4. The thresholds, and
+    the seconds of a label over which cross triggers are counted, are those of all clips in every draw; both together change the figure
+    of a draw by a tenth of what the choice of clips does (measured with 200 clips).
     """
     settings = {"dtc": dtc, "gtc": gtc, "cttc": cttc, "alpha_ct": alpha_ct, "alpha_st": alpha_st, "max_fp_per_hour": max_fp_per_hour}
     figure = exact_psds(reference, scores, durations, labels=labels, **settings)["psds"]  # type: ignore[arg-type]
@@ -153,7 +168,7 @@ def best_event_f1(
     offset_collar: Seconds | None = 0.2,
     offset_rate: float = 0.2,
 ) -> Statistic:
-    """Return ``f1/macro`` of `dcasekit.metrics.event.best_f1` as a function of weights (draws, clips)."""
+    """Return ``f1/macro`` of `dcasekit.metrics.event.best_f1`, with its parameters, as a function of weights (draws, clips)."""
     check_collars(onset_collar=onset_collar, offset_collar=offset_collar, offset_rate=offset_rate)
     data = gather(reference, scores, durations, labels)
     length = data.events.offset - data.events.onset
@@ -171,7 +186,7 @@ def best_intersection_f1(
     dtc: float = 0.5,
     gtc: float = 0.5,
 ) -> Statistic:
-    """Return ``f1/macro`` of `dcasekit.metrics.intersection.best_f1` as a function of weights (draws, clips)."""
+    """Return ``f1/macro`` of `dcasekit.metrics.intersection.best_f1`, with its parameters, as a function of weights (draws, clips)."""
     check_shares(dtc=dtc, gtc=gtc)
     data = gather(reference, scores, durations, labels)
     return _best_f1(intersection_tally(data, ChangesOfClips, dtc=dtc, gtc=gtc), data, lambda counts: counts[0] + counts[1])
@@ -185,7 +200,7 @@ def best_segment_f1(
     labels: Sequence[str] | None = None,
     resolution: Seconds = 1.0,
 ) -> Statistic:
-    """Return ``f1/macro`` of `dcasekit.metrics.segment.best_f1` as a function of weights (draws, clips)."""
+    """Return ``f1/macro`` of `dcasekit.metrics.segment.best_f1`, with its parameters, as a function of weights (draws, clips)."""
     data = gather(reference, scores, durations, labels)
     found, numbers, _ = _of_clips(data, resolution)
     return _macro(
@@ -202,7 +217,7 @@ def segment_auroc(
     resolution: Seconds = 1.0,
     max_fpr: float = 0.1,
 ) -> Statistic:
-    """Return ``auroc@.../macro`` of `dcasekit.metrics.segment.auroc` as a function of weights (draws, clips)."""
+    """Return ``auroc@.../macro`` of `dcasekit.metrics.segment.auroc`, with its parameters, as a function of weights (draws, clips)."""
     check_max_fpr(max_fpr)
     data = gather(reference, scores, durations, labels)
     found, numbers, others = _of_clips(data, resolution)

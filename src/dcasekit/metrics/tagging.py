@@ -1,11 +1,11 @@
 """Metrics where any number of labels may be right: audio tags, weak labels.
 
-A label is in the truth where its value is above 0.5 (soft labels are cut there), unknown and left out where it is NaN, and
-predicted where its score exceeds the threshold. Average precision, AUC, lwlrap and `ranking` use the order of the scores
-alone; equal scores are one step, as in scikit-learn. mAP is the mean over the labels that have at least one positive clip.
+A clip is positive for a label where the truth is above 0.5 (soft labels are hardened there), and left out of that label where it is NaN,
+unknown. A label is predicted where its score exceeds the threshold. Average precision, AUC, lwlrap and `ranking` use only the order of the
+scores; equal scores are one step, as in scikit-learn. mAP is the mean over the labels that have at least one positive clip.
 
-`average_precision`, `auc` and `lwlrap` take weights of the clips, of many draws at once: all that a bootstrap needs
-(`dcasekit.metrics.bootstrap`), with the clips sorted once for all draws.
+`average_precision` and `auc` take weights of the clips, for many draws of a bootstrap at once (`dcasekit.metrics.bootstrap`), so that the
+clips are sorted once for all draws.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,20 +21,22 @@ Positions = NDArray[np.intp]
 
 
 def average_precision(truth: ArrayLike, scores: ArrayLike, *, weights: ArrayLike | None = None) -> Array:
-    """Sum precision times the step in recall over all distinct scores of a label, without interpolation.
+    """Compute the average precision of each label: the sum over its distinct scores of precision times the step in recall.
+
+    There is no interpolation.
 
     Parameters
     ----------
     truth, scores : (clips, labels); a clip whose truth is NaN is left out of that label.
-    weights : (clips,) or (draws, clips), at least 0: how often each clip counts. Default: once.
+    weights : (clips,) or (draws, clips), at least 0: how often each clip counts. ``None``: once.
 
     Returns
     -------
-    array (labels,), or (draws, labels) : in [0, 1]; NaN where a label has no positive clip.
+    array (labels,), or (draws, labels) if there are draws : in [0, 1]; NaN where a label has no positive clip.
 
     Raises
     ------
-    MetricError : the weights are of another shape, negative or not finite; or see `check_arrays`.
+    MetricError : the weights have another shape, are negative or not finite; or as for `dcasekit.metrics.check_arrays`.
 
     Examples
     --------
@@ -57,9 +59,10 @@ def average_precision(truth: ArrayLike, scores: ArrayLike, *, weights: ArrayLike
 
 
 def auc(truth: ArrayLike, scores: ArrayLike, *, weights: ArrayLike | None = None) -> Array:
-    """Area under the ROC curve: the chance that a positive clip scores above a negative one, ties half.
+    """Compute the area under the ROC curve of each label.
 
-    Parameters, returns and errors as for `average_precision`; NaN where a label has no positive or no negative clip.
+    It is the probability that a positive clip has a higher score than a negative one, where equal scores count half. Parameters, return
+    value and errors are those of `average_precision`; NaN where a label has no positive or no negative clip.
 
     Examples
     --------
@@ -83,10 +86,14 @@ def auc(truth: ArrayLike, scores: ArrayLike, *, weights: ArrayLike | None = None
 
 
 def d_prime(area: ArrayLike) -> Array:
-    """Turn areas under the ROC curve into d': the distance of two normal distributions with that area, in their sigma.
+    """Turn areas under the ROC curve into d' (d-prime): sqrt(2) times the normal quantile of the area.
 
-    sqrt(2) times the normal quantile of the area; 0 is chance, infinity perfect. J. F. Gemmeke et al., "Audio Set: an ontology
-    and human-labeled dataset for audio events", ICASSP 2017.
+    It is the distance, in standard deviations, between the means of two normal distributions that give this area; 0 is chance, infinity is
+    perfect. J. F. Gemmeke et al., "Audio Set: an ontology and human-labeled dataset for audio events", ICASSP 2017.
+
+    Parameters
+    ----------
+    area : one or an array of any shape, in [0, 1]; NaN stays NaN.
 
     Examples
     --------
@@ -99,13 +106,22 @@ def d_prime(area: ArrayLike) -> Array:
 
 
 def lwlrap(truth: ArrayLike, scores: ArrayLike) -> float:
-    """Label-weighted label-ranking average precision: the mean over all pairs of clip and true label.
+    """Compute the label-weighted label-ranking average precision: the mean, over all pairs of a clip and a true label, of a precision.
 
-    For each pair: the share of true labels among those that score at least as high as this label in this clip; so of equal
-    scores each takes the worst rank it could have, as in scikit-learn. Labels unknown in a clip are not ranked there. NaN if no clip
-    has a label.
+    The precision is the share of true labels among the labels whose scores in this clip are at least as high as that of this label. So
+    equal scores all take the worst rank they could have, as in scikit-learn. Labels that are unknown in a clip are not ranked there.
     Defined by DCASE 2019 task 2 (Fonseca et al., "Audio tagging with noisy labels and minimal supervision", 2019).
-    For a bootstrap: it is the mean of `ranking`'s average precision, clips weighted by their number of true labels.
+
+    It takes no weights; for a bootstrap, it is the mean of ``label_ranking_average_precision`` of `ranking`, with clips weighted by their
+    number of true labels.
+
+    Parameters
+    ----------
+    truth, scores : (clips, labels); NaN in the truth is unknown.
+
+    Returns
+    -------
+    number in [0, 1]; NaN if no clip has a label.
 
     Examples
     --------
@@ -117,16 +133,20 @@ def lwlrap(truth: ArrayLike, scores: ArrayLike) -> float:
 
 
 def ranking(truth: ArrayLike, scores: ArrayLike) -> dict[str, Array]:
-    """Judge the order of the labels within each clip; the mean over clips is the metric of that name in scikit-learn.
+    """Evaluate the order of the labels within each clip; the means over clips are scikit-learn's metrics of the same names.
 
-    G. Tsoumakas, I. Katakis, I. Vlahavas, "Mining multi-label data", 2010. Of equal scores each takes its worst rank.
+    G. Tsoumakas, I. Katakis, I. Vlahavas, "Mining multi-label data", 2010. Equal scores all take the worst rank they could have.
+
+    Parameters
+    ----------
+    truth, scores : (clips, labels); labels whose truth is NaN, unknown, are not ranked.
 
     Returns
     -------
-    dict of arrays (clips,), over the known labels of each clip and NaN where none is : ``label_ranking_average_precision`` in [0, 1], mean
-    precision at the ranks of the true labels, 1 for a clip without any; ``coverage_error``, how far down the list the last true label
-    is, from 1, or 0 for a clip without any; ``ranking_loss`` in [0, 1], share of pairs of a true and another label in the wrong order, 0
-    if there are none.
+    dict : name -> array (clips,), NaN for clips without a known label. ``label_ranking_average_precision``, in [0, 1]: mean precision at
+    the ranks of the true labels, 1 for a clip without true labels. ``coverage_error``: rank of the last true label, from 1, or 0 for a
+    clip without true labels. ``ranking_loss``, in [0, 1]: share of the pairs of a true and another label that are in the wrong order, 0
+    if there are no such pairs.
 
     Examples
     --------
@@ -151,19 +171,19 @@ def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], thre
     Parameters
     ----------
     truth, scores : (clips, labels); NaN in the truth is unknown and left out.
-    labels : the columns.
-    threshold : a label is predicted where its score is strictly greater; one for all or one per label. Used by F1, precision and
-        recall alone.
+    labels : names of the columns.
+    threshold : one for all labels or one per label; a label is predicted where its score is strictly greater. Only F1, precision and recall
+        depend on it.
 
     Returns
     -------
-    dict : ``average_precision/``, ``auc/``, ``d_prime/``, ``f1/``, ``precision/``, ``recall/`` of ``macro`` and each label, the last
-    three of ``micro`` too; ``lwlrap`` and ``lwlrap/`` of each label. ``d_prime/macro`` is d' of ``auc/macro``, as AudioSet's
-    figures are (AUC 0.959, d' 2.452), not the mean over labels, which one perfect label makes infinite.
+    dict : ``average_precision/``, ``auc/``, ``d_prime/``, ``f1/``, ``precision/``, ``recall/`` of ``macro`` and each label, the last three
+    also of ``micro``; ``lwlrap`` and ``lwlrap/`` of each label. ``d_prime/macro`` is d' of ``auc/macro``, as in AudioSet's paper
+    (AUC 0.959, d' 2.452), not the mean over labels, which would be infinite if one label is perfect.
 
     Raises
     ------
-    MetricError : the number of thresholds is neither one nor one per label; or see `check_arrays`.
+    MetricError : there is neither one threshold nor one per label; or as for `dcasekit.metrics.check_arrays`.
     """
     truth, scores = check_arrays(truth, scores, labels)
     limits = np.asarray(threshold, dtype=np.float64)

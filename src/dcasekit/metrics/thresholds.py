@@ -1,9 +1,10 @@
-"""Choose, per label, the score from which a label counts as present: on validation clips, never on test clips.
+"""Choose a decision threshold for each label: on validation clips, never on test clips.
 
-A label is predicted where its score is strictly greater than the threshold, as everywhere in dcasekit, so what is found here goes into
-`to_events` and `to_tags` as it is, and into `tagging.evaluate` as ``threshold=[*found.values()]``. A threshold lies halfway between the
-lowest score that is predicted and the next lower one, and is -infinity where all clips are predicted. It is NaN for a label that no
-validation clip holds: there is nothing to choose by; and as no score is greater than NaN, such a label is never predicted.
+A label is predicted where its score is strictly greater than the threshold, as everywhere in dcasekit. So the thresholds found here can be
+passed to `to_events` and `to_tags` as they are, and to `tagging.evaluate` as ``threshold=[*found.values()]``. A threshold lies halfway
+between the lowest score that is predicted and the next lower one, and is -infinity where all clips are predicted. It is NaN for a label
+that is present in no validation clip, because there is nothing to choose it by; no score is greater than NaN, so that such a label is
+never predicted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,23 +17,24 @@ from dcasekit.metrics import Array, Flags, binarize, check_arrays
 
 
 def best_f1(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], grid: Sequence[float] | None = None) -> dict[str, float]:
-    """Find the threshold of highest F1 for each label.
+    """Find the threshold with the highest F1 for each label.
 
     Parameters
     ----------
-    truth, scores : (clips, labels) of validation clips; a label is in the truth where its value is above 0.5, and left out where it is NaN.
-    labels : the columns.
-    grid : try these alone, in this order; of equal F1 the first one stays, and a label is predicted where its score is *at least* the
-        threshold. The DCASE 2018 task 4 baseline does so with ``np.arange(11) / 10``. Default: all thresholds that differ in what is
-        predicted; of equal F1 the highest stays (the fewest predictions).
+    truth, scores : (clips, labels), of validation clips; a label is present where its truth is above 0.5; clips where it is NaN are left
+        out.
+    labels : names of the columns.
+    grid : thresholds to try, in this order; if several give the highest F1, the first is taken. With a grid, a label counts as predicted
+        where its score is *at least* the threshold, as in the DCASE 2018 task 4 baseline, which tries ``np.arange(11) / 10``. ``None``:
+        all thresholds that make a difference; if several give the highest F1, the highest is taken, with the fewest predictions.
 
     Returns
     -------
-    dict : label -> threshold, in the order of `labels`.
+    dict : label -> threshold, in the order of `labels`; NaN for a label that is present in no clip.
 
     Raises
     ------
-    MetricError : the grid is empty or not finite; or see `check_arrays`.
+    MetricError : the grid is empty or not finite; or as for `dcasekit.metrics.check_arrays`.
 
     Examples
     --------
@@ -54,22 +56,23 @@ def best_f1(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], grid:
 
 
 def for_precision(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], precision: float) -> dict[str, float]:
-    """Find the lowest threshold whose precision is at least the requested one, for each label: the highest recall at that price.
+    """Find the lowest threshold with at least the requested precision for each label, and so the highest recall at that precision.
 
-    Precision does not rise steadily with the threshold, so that a higher one may well miss it.
+    Precision does not always rise with the threshold: a higher threshold may have a lower precision.
 
     Parameters
     ----------
     truth, scores, labels : as for `best_f1`.
-    precision : in (0, 1].
+    precision : the least precision, in (0, 1].
 
     Returns
     -------
-    dict : label -> threshold; infinity where none reaches the precision, so that the label is never predicted.
+    dict : label -> threshold; infinity where no threshold reaches the precision, so that the label is never predicted; NaN for a label that
+    is present in no clip.
 
     Raises
     ------
-    MetricError : the precision is out of its domain; or see `check_arrays`.
+    MetricError : the precision is out of its range; or as for `dcasekit.metrics.check_arrays`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Choose, per label, the settings of a chain from scores to scores: on validation clips, never on test clips."""
+"""Choose the settings of post-processing for each label: on validation clips, never on test clips."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -22,25 +22,27 @@ def best_psds(
     *,
     setting: Setting = PSDS1,
 ) -> dict[str, dict[str, float]]:
-    """Find for each label the settings with the largest area under its own curve of PSDS.
+    """Find the settings of post-processing that give each label the largest area under its own PSD-ROC curve.
 
-    Cross triggers and the spread over labels are of several labels at once, and not counted here. With few events the choice is chance's:
-    see on other clips whether it pays.
+    The spread over labels is a matter of all labels together and is not taken into account. With few events the choice depends
+    on chance: check on other clips whether it helps.
 
     Parameters
     ----------
-    reference, scores, durations : of validation clips, as `psds` takes them.
-    chain : called as ``chain(scores, **settings)`` with the scores of one clip, such as `csebbs_scores` or `median_filter`.
-    grid : setting -> values; all combinations are tried, and of equal ones the first stays.
-    setting : of the PSDS.
+    reference, scores, durations : of validation clips, as for `dcasekit.metrics.psds.psds`.
+    chain : the post-processing, called as ``chain(scores, **settings)`` with the scores of one clip; it returns scores, as `csebbs_scores`
+        and `median_filter` do.
+    grid : name of a setting -> values to try. All combinations are tried; if several are equally good, the first is taken.
+    setting : the settings of the PSDS.
 
     Returns
     -------
-    dict : setting -> label -> value. A label that the reference does not hold gets what is best on average over the others.
+    dict : name of a setting -> label -> the best value. A label that the reference does not hold gets the settings that are best on average
+    for the others.
 
     Raises
     ------
-    MetricError : the grid is empty; or see `psds`.
+    MetricError : the grid is empty; or as for `dcasekit.metrics.psds.psds`.
 
     Examples
     --------
