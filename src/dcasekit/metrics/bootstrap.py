@@ -122,7 +122,7 @@ def interval(  # noqa: PLR0913 - the settings of the method, and where it is com
 
 
 def units(n_clips: int, groups: Sequence[Hashable] | None) -> NDArray[np.int64]:
-    """Number the units that are drawn as a whole: groups in the order in which they appear, or each clip by itself.
+    """Find the number of each unit that is drawn as a whole: groups in the order in which they appear, or each clip by itself.
 
     Returns
     -------

@@ -1,10 +1,10 @@
 """Polyphonic sound detection score (PSDS): the area under the PSD-ROC, over all thresholds.
 
 For each label, the effective false positives per hour are ``false alarms + alpha_ct * mean cross triggers``: false alarms per hour of
-audio, and cross triggers by each other label per hour of that label. The label's curve gives, at x effective false positives per hour, the largest
-share of reference events (TPR) that is found with at most x. The effective TPR is ``max(0, mean - alpha_st * standard deviation)`` over
-the labels' curves at x, and PSDS is its area up to ``max_fp_per_hour``, divided by that. When a detection is valid and an event found is
-said in `dcasekit.metrics.intersection`.
+audio, and cross triggers by each other label per hour of that label. The label's curve gives, at x effective false positives per hour, the
+largest share of reference events (TPR) that is found with at most x. The effective TPR is ``max(0, mean - alpha_st * standard deviation)``
+over the labels' curves at x, and PSDS is its area up to ``max_fp_per_hour``, divided by that. When a detection is valid and an event found
+is said in `dcasekit.metrics.intersection`.
 C. Bilen et al., "A framework for the robust evaluation of sound event detection", ICASSP 2020; for all thresholds instead of a
 list J. Ebbers, R. Serizel, R. Haeb-Umbach, "Threshold-independent evaluation of sound event detection scores", ICASSP 2022.
 

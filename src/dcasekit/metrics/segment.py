@@ -13,8 +13,8 @@ alarms) / reference. A. Mesaros, T. Heittola, T. Virtanen, "Metrics for polyphon
 
 The numbers are those of the authors' sed_eval 0.2.1, including the rounding errors of the two divisions. Two of its conventions can be
 changed, and are changed in `dcasekit.Results`. A label that occurs and is never estimated has F1 NaN and is left out of the macro mean,
-which then is higher; ``empty_output="zero"`` gives 0. The error rate of a label that never occurs is about 4.5e15 per false alarm and stays in
-the macro mean; ``absent="nan"`` leaves it out.
+which then is higher; ``empty_output="zero"`` gives 0. The error rate of a label that never occurs is about 4.5e15 per false alarm and stays
+in the macro mean; ``absent="nan"`` leaves it out.
 
 The cost grows with the number of events, not with clips x segments x labels.
 """
