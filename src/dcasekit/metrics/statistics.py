@@ -118,7 +118,7 @@ def psds(  # noqa: PLR0913 - the settings of the definition
     -----
     With `alpha_st` the spread between labels is subtracted, and with few clips labels differ by chance alone. So the figure is too low: if
     ten labels are equally hard, by as much as an interval is wide; and draws need not show it. `unbiased` subtracts from the variance
-    between labels what the choice of clips adds to it, once for the given clips and once more for the draw. The interval is then that of the
+    between labels what the choice of clips adds to it, once for the given clips and once more for the draw. The interval is that of the
     figure of endlessly many clips, and may lie above the measured figure. As the bias is removed, plain percentiles of the draws suffice.
 
     Curves are evaluated in the middles of 1000 equal parts of their axis, which changes the figure of a draw by 1e-4. The thresholds, and
