@@ -1,4 +1,4 @@
-"""From results to something that can be read and checked: ``report.json``, ``report.md`` and ``report.html`` of a run."""
+"""Reports of a run that people can read and programs can check: ``report.json``, ``report.md`` and ``report.html``."""
 
 import os
 import platform
@@ -41,12 +41,13 @@ class Report:
 
     Parameters
     ----------
-    title : of the page.
-    settings : of the run, as given.
-    sections : one or more experiments; those of the same clips are compared, pair by pair.
-    environment : see `environment`.
-    data : data set, its fingerprint, number of clips ...: what the run was fed with.
-    energy : what the run took; the default is what `core.energy.measure` has measured so far, if it is at work.
+    title : title of the page.
+    settings : settings of the run, as they were given.
+    sections : one or more experiments; if all were tested on the same clips, each pair of them is compared by a paired test.
+    environment : versions, machine and date, as `environment` returns them.
+    data : facts of the data, shown as they are: data set, fingerprint, number of clips ...
+    energy : electricity that the run used. The default is what has been measured so far, if the run takes place inside
+        `core.energy.measure`, else ``None``.
     """
 
     title: str
@@ -85,7 +86,7 @@ class Report:
         return "\n".join(part for part in parts if part)
 
     def to_html(self) -> str:
-        """Return one self-contained page: charts, tables, how to use the model, and clips to hear and see."""
+        """Return one self-contained HTML page: charts, tables, how to use the model, and clips to hear and see."""
         about = [
             self.environment.get("date", ""),
             *(f"{name} {text(value)}" for name, value in self.data.items()),
@@ -105,11 +106,16 @@ class Report:
 
     @property
     def trial(self) -> bool:
-        """Whether the run was a trial with small settings: one of them, ``quick``, says so."""
+        """Whether the run was a trial with small settings, as the setting ``quick`` tells."""
         return bool(self.settings.get("quick"))
 
     def to_frame(self) -> Any:
-        """Return all numbers as a `pandas.DataFrame`: section, fold, number, value."""
+        """Return all numbers as a `pandas.DataFrame` with the columns section, fold, number (its name) and value.
+
+        Raises
+        ------
+        MissingExtraError : pandas is not installed.
+        """
         return data_frame(
             [
                 {"section": section.name, "fold": fold, "number": name, "value": value}
@@ -122,17 +128,22 @@ class Report:
     def save(self, folder: PathLike) -> Path:
         """Write ``report.json``, ``report.md`` and ``report.html``, each atomically; return the path of the last.
 
-        A clip whose audio cannot be read any more gets a note in place of a player.
+        A clip whose audio can no longer be read gets a note in place of a player.
 
         Raises
         ------
-        StorageError : a file of one of these names is there, and dcasekit did not write it.
+        StorageError : the folder holds a file with one of these names that dcasekit did not write.
         """
         return save(self, folder)
 
     @staticmethod
     def check_folder(folder: PathLike) -> None:
-        """Refuse a folder that `save` would refuse, before there is anything to save."""
+        """Check that `save` can write into a folder, before there is anything to save.
+
+        Raises
+        ------
+        StorageError : as for `save`.
+        """
         check_folder(folder)
 
     @cached_property
@@ -145,7 +156,7 @@ class Report:
 
 
 def environment() -> dict[str, str]:
-    """Describe where a run takes place: versions, machine, date (UTC). PyTorch is named only if it is in use already."""
+    """Describe where a run takes place: versions, machine and date (UTC). PyTorch is named only if it has been imported."""
     processor = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():

@@ -25,7 +25,7 @@ _EVENTS_HEARD = 10.0
 
 @dataclass(frozen=True)
 class Answer:
-    """A label that was answered, how sure, and whether it is right (``None``: unknown)."""
+    """A label that was predicted, its score as text, and whether it is right (``None``: unknown)."""
 
     label: str
     score: str
@@ -34,7 +34,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Shown:
-    """A clip on a page: its picture and sound (a data URI), what was answered, what is true; `problem` says why there is no sound."""
+    """A clip on a page: its picture (SVG) and sound (data URI), predicted and true labels; `problem` says why there is no sound."""
 
     name: str
     picture: str = ""
@@ -46,7 +46,11 @@ class Shown:
 
 
 def examples(results: Results) -> list[Shown]:
-    """Choose clips of a page, and make them heard and seen."""
+    """Choose the clips of a page, with pictures and sounds.
+
+    For classification these are the six wrong predictions with the highest scores; for tagging the six clips whose tags are most wrong;
+    for detection four clips from the worst to the best.
+    """
     if results.task == "classification":
         mistakes = results.mistakes(6)
         answers = ([Answer(one.predicted, percent(one.confidence), False)] for one in mistakes)

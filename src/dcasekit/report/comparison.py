@@ -19,7 +19,12 @@ Pairs = Mapping[tuple[str, str], Comparison]
 
 
 def pairs(sections: Sequence[Section]) -> Pairs:
-    """Compare each section with each one after it, if all speak of the same clips; else nothing."""
+    """Compare each section with each one after it by a paired test.
+
+    Returns
+    -------
+    dict : (name, name) -> `Comparison`; empty unless all sections have the same clips, truth, task and labels.
+    """
     results = [section.pooled for section in sections]
     same = all(one.clips == results[0].clips and np.array_equal(one.truth, results[0].truth) for one in results[1:])
     if not same or len({(one.task, one.labels) for one in results}) > 1:
@@ -28,7 +33,7 @@ def pairs(sections: Sequence[Section]) -> Pairs:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Adjust p-values for being several (S. Holm, "A simple sequentially rejective multiple test procedure", 1979).
+    """Adjust p-values for multiple tests (S. Holm, "A simple sequentially rejective multiple test procedure", 1979).
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -50,7 +55,7 @@ def to_dict(found: Pairs) -> list[dict[str, Any]]:
 
 
 def tables(sections: Sequence[Section], found: Pairs) -> list[Table]:
-    """Return the systems, and the tests between them; nothing without tests."""
+    """Return a table of the systems and one of the tests between them; nothing if there are no tests."""
     if not found:
         return []
     number = name(sections[0].pooled.headline)
@@ -82,7 +87,7 @@ def tables(sections: Sequence[Section], found: Pairs) -> list[Table]:
 
 
 def cards(sections: Sequence[Section], found: Pairs) -> list[Card]:
-    """Return both tables, and a picture of the first; nothing without tests."""
+    """Return cards with both tables and a chart of the first; nothing if there are no tests."""
     if not found:
         return []
     number = name(sections[0].pooled.headline)

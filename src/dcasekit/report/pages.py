@@ -26,7 +26,7 @@ TRIAL = "A trial run with small settings: it shows that everything works; its nu
 
 
 class Writable(Protocol):
-    """What is written as three files."""
+    """A report that is written as three files."""
 
     def to_dict(self) -> dict[str, Any]: ...  # noqa: D102
     def to_markdown(self) -> str: ...  # noqa: D102
@@ -45,13 +45,13 @@ def save(report: Writable, folder: PathLike) -> Path:
 
 
 def check_folder(folder: PathLike) -> None:
-    """Refuse a folder that `save` would refuse."""
+    """Raise StorageError if `save` could not write into a folder, since it holds files that dcasekit did not write."""
     check_place(folder, *FILES, kind=_KIND)
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A value and what it is."""
+    """A value as text, and a caption that says what it is."""
 
     value: str
     caption: str
@@ -59,7 +59,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Card:
-    """Pictures (SVG), a table, or both, under a title; a picture that needs `least_width` pixels scrolls where there are fewer."""
+    """Pictures (SVG), a table, or both, under a title; pictures scroll sideways on screens narrower than `least_width` pixels."""
 
     title: str
     pictures: Sequence[str] = ()
@@ -70,7 +70,7 @@ class Card:
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill in a template; every text is escaped."""
+    """Fill in a template of the package, by its file name; every text is escaped."""
     return _environment().get_template(template).render(**values)
 
 
@@ -80,24 +80,24 @@ def picture(title: str, draw: Draw, *, note: str = "", width: float = 420, heigh
 
 
 def figure(title: str, draw: Draw, *, width: float = 420, height: float = 240) -> str:
-    """Draw a picture: `draw` is a function of `dcasekit.plots`, all but its ``ax=`` given."""
+    """Draw a picture as SVG; `draw` is a function of `dcasekit.plots` with all arguments bound but ``ax=``."""
     return drawing(title, lambda figure: draw(ax=figure.subplots()), width=width, height=height)
 
 
 def drawing(title: str, draw: Draw, *, width: float, height: float) -> str:
-    """Draw on a figure, as markup that a template does not escape."""
+    """Draw a figure as SVG that a template does not escape; `draw` takes the figure."""
     from markupsafe import Markup
 
     return Markup(to_svg(draw, title=title, width=width, height=height))  # noqa: S704 - written by us, texts in it are escaped
 
 
 def table_card(table: Table, *, pictures: Sequence[str] = (), note: str = "") -> Card:
-    """Frame a table under its title."""
+    """Make a card of a table, with the table's title."""
     return Card(table.title, pictures, table, note, height=32.0 * (1 + len(table.rows)))
 
 
 def bars_height(count: int) -> float:
-    """Return the pixels that so many bars and their axis need."""
+    """Return the height in pixels of a chart with this number of bars and an axis."""
     return _BAR * max(count, 1) + 52
 
 

@@ -26,14 +26,14 @@ HOW_TO_READ = (
 
 @dataclass(frozen=True)
 class RunsSection:
-    """One experiment, as several runs measured it.
+    """One experiment that several runs measured.
 
     Parameters
     ----------
-    name : heading.
-    values : measure -> run -> its number; the first measure is the headline.
-    published : system -> its number.
-    notes : what differs from the published protocol.
+    name : heading of the section.
+    values : measure -> run -> value; the first measure is the headline. Every measure has the same runs.
+    published : system -> its published number.
+    notes : sentences, such as what differs from the published protocol.
     """
 
     name: str
@@ -43,16 +43,16 @@ class RunsSection:
 
     @cached_property
     def measured(self) -> Mapping[str, Measure]:
-        """Mean and interval of each measure."""
+        """Measure -> its mean over the runs, with a 95 % interval of the mean by Student's t."""
         return {key: _mean(key, list(values.values())) for key, values in self.values.items()}
 
     def deviation(self, measure: str) -> float:
-        """Return the standard deviation (of a sample) between runs; of one run there is none: NaN."""
+        """Return the sample standard deviation of a measure between runs; NaN for a single run."""
         return _deviation(list(self.values[measure].values()))
 
     @property
     def tables(self) -> list[Table]:
-        """Measures beside published numbers, and each run's."""
+        """A table of the measures beside published numbers, and one with the values of each run."""
         count = len(next(iter(self.values.values())))
         who = f"mean of {count} runs" if count > 1 else "one run"
         first, *_ = self.values.values()
@@ -92,11 +92,11 @@ class RunsReport:
 
     Parameters
     ----------
-    title : of the page.
-    settings : of the runs; the seed is the first one.
-    sections : experiments.
-    environment : where the last run took place.
-    energy : what all of them took.
+    title : title of the page.
+    settings : settings of the runs; ``seed`` is that of the first run.
+    sections : the experiments.
+    environment : where the last run took place, see `environment`.
+    energy : electricity that all runs used; ``None``: not measured.
     """
 
     title: str
@@ -123,7 +123,7 @@ class RunsReport:
         return "\n".join(part for part in parts if part)
 
     def to_html(self) -> str:
-        """Return one self-contained page."""
+        """Return one self-contained HTML page."""
         return render(
             "report.html",
             title=self.title,
@@ -137,7 +137,12 @@ class RunsReport:
         )
 
     def save(self, folder: PathLike) -> Path:
-        """Write ``report.json``, ``report.md`` and ``report.html``; return the path of the last."""
+        """Write ``report.json``, ``report.md`` and ``report.html``, each atomically; return the path of the last.
+
+        Raises
+        ------
+        StorageError : the folder holds a file with one of these names that dcasekit did not write.
+        """
         return save(self, folder)
 
     def _about(self) -> list[Table]:

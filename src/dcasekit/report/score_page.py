@@ -20,11 +20,14 @@ ROC_NOTE = "Thin: one label each. Thick: their mean less its weighted standard d
 
 
 def score_page(title: str, scores: Sequence[Score], material: Material, *, files: Mapping[str, PathLike]) -> str:
-    """Make one self-contained page: the main numbers, the files, a chart and a table per metric, PSD-ROCs where there are scores.
+    """Make one self-contained HTML page: main numbers, files, a chart and a table per metric, and PSD-ROCs if there are scores.
 
     Parameters
     ----------
-    files : what was read, e.g. ``{"reference": "ref.tsv", "estimate": "scores/"}``.
+    title : title of the page.
+    scores : result of each metric.
+    material : what the metrics were computed from.
+    files : files that were read, e.g. ``{"reference": "ref.tsv", "estimate": "scores/"}``.
     """
     seconds = sum((material.durations or {}).get(clip, 0.0) for clip in material.reference)
     events = sum(map(len, material.reference.values()))
@@ -63,7 +66,7 @@ def _how_to_read(scores: Sequence[Score]) -> str:
 
 
 def roc_card(name: str, roc: psds.Roc) -> Card:
-    """Draw a PSD-ROC up to its end."""
+    """Make a card with a PSD-ROC, drawn up to its largest rate of false positives."""
     return picture(f"PSD-ROC, {name}", partial(plots.psd_roc, roc), note=f"{ROC_NOTE} Here {percent(roc.area)}.")
 
 

@@ -40,9 +40,9 @@ _UNKNOWN = (float("nan"), float("nan"))
 
 @dataclass(frozen=True)
 class Published:
-    """A system's published number, and how it differs from this run, with source.
+    """A published number of a system: its value, and how that system differs from this run, with the source.
 
-    `measure` says which of the section's numbers it is of; ``None``: its headline.
+    `measure` names the number of the section that it is compared with; ``None``: the headline.
     """
 
     value: float
@@ -52,7 +52,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Measure:
-    """A number, its 95 % interval (NaN: unknown), and how it came about."""
+    """A value, its 95 % interval (NaN: unknown), and a remark on how it was computed."""
 
     value: float
     interval: tuple[float, float] = _UNKNOWN
@@ -61,7 +61,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Clips that a model was trained on, and that its epoch was chosen on."""
+    """Number of clips that a model was trained on, and that its best epoch was chosen on."""
 
     train: int
     validation: int = 0
@@ -69,26 +69,26 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Section:
-    """One experiment of a report: a model, a data set, its folds.
+    """One experiment of a report: a model, tested on the folds of a data set.
 
     Parameters
     ----------
-    name : heading, e.g. ``"ESC-10"``.
-    folds : name -> results; one entry for a fixed split.
-    histories : fold -> one dict per epoch, with ``epoch`` and any of ``loss``, ``val_loss``, ``val_accuracy`` ...
-    model : ``class``, ``parameters``, ``macs``, ``settings``; all may be missing.
-    seconds : time of training and evaluation.
-    published : system -> its number.
-    notes : what differs from the published protocol, what was skipped.
-    sizes : fold -> clips of training and validation.
-    saved : folder of the model, of the first of several folds.
-    measures : what a recipe measured its own way, in order; the first is the section's headline, in place of that of the task.
-    intervals : measure -> its 95 % interval, for those that have one.
-    own_tables : that a recipe adds, such as of its data.
+    name : heading of the section, e.g. ``"ESC-10"``.
+    folds : fold -> results of its test clips; a single entry for a fixed split.
+    histories : fold -> history of training, one dict per epoch with ``epoch`` and any of ``loss``, ``val_loss``, ``val_accuracy`` ...
+    model : facts of the model, any of ``class``, ``parameters``, ``macs`` (for one window) and ``settings``.
+    seconds : duration of training and evaluation; NaN: unknown.
+    published : system -> its published number.
+    notes : sentences, such as what differs from the published protocol or what was skipped.
+    sizes : fold -> number of training and validation clips.
+    saved : folder of the saved model (of the first fold); ``None``: it was not saved.
+    measures : measure -> value, for recipes that measure in their own way. The first is the headline, instead of the task's main number.
+    intervals : measure -> its 95 % interval, for those measures that have one.
+    own_tables : further tables, e.g. of the data.
 
     Raises
     ------
-    MetricError : an interval, or a published number, is of something that was not measured.
+    MetricError : an interval or a published number belongs to a measure that the section does not have.
     """
 
     name: str
@@ -112,7 +112,7 @@ class Section:
 
     @cached_property
     def measured(self) -> Mapping[str, Measure]:
-        """What is set beside published numbers: the headline, the recipe's other measures, and numbers that only published systems name."""
+        """The measures that are compared with published numbers: the headline, those of the recipe, and others that `published` names."""
         own = {name: Measure(value, self.intervals.get(name, _UNKNOWN)) for name, value in self.measures.items()}
         own = own or {self.pooled.headline: Measure(self.spread(self.pooled.headline)[0], self.pooled.interval)}
         named = dict.fromkeys(one.measure for one in self.published.values() if one.measure)
@@ -125,27 +125,27 @@ class Section:
 
     @cached_property
     def pooled(self) -> Results:
-        """All folds' clips as one test set."""
+        """Results of the test clips of all folds together."""
         return Results.pool(list(self.folds.values()))
 
     @cached_property
     def rocs(self) -> Mapping[str, psds.Roc]:
-        """PSD-ROCs of all clips, ``psds1`` and ``psds2``; none unless events are detected over time and some are known."""
+        """PSD-ROCs of all clips by name, ``psds1`` and ``psds2``; empty for other tasks than detection, or if no events are known."""
         return _rocs(self.pooled)
 
     @cached_property
     def numbers(self) -> Mapping[str, Mapping[str, float]]:
-        """Fold -> all its numbers; of detection also PSDS, NaN where it is undefined."""
+        """Fold -> name -> number, for detection with ``psds1`` and ``psds2``; NaN: undefined."""
         return {fold: _numbers(one, self.rocs if one is self.pooled else _rocs(one)) for fold, one in self.folds.items()}
 
     @cached_property
     def pooled_numbers(self) -> Mapping[str, float]:
-        """All numbers of all clips."""
+        """Name -> number, computed over the test clips of all folds together."""
         return _numbers(self.pooled, self.rocs)
 
     @cached_property
     def energy(self) -> Energy | None:
-        """What training took by the epochs' records; ``None``: it was not asked for, see `Training`."""
+        """Electricity that training used, summed over the epochs; ``None``: it was not measured, see ``energy`` of `Training`."""
         records = [record for history in self.histories.values() for record in history if "kwh" in record]
         if not records:
             return None
@@ -156,11 +156,11 @@ class Section:
 
     @property
     def remarks(self) -> list[str]:
-        """The notes, and why energy was not measured where it was asked for."""
+        """The notes, and, if energy could not be measured, the reason."""
         return [*self.notes, *([self.energy.note] if self.energy and self.energy.note else [])]
 
     def spread(self, number: str) -> tuple[float, float]:
-        """Return mean and standard deviation (of a sample) of a number over the folds; one fold has no deviation: NaN."""
+        """Return mean and sample standard deviation of a number over the folds; the deviation of a single fold is NaN."""
         values = np.array([numbers[number] for numbers in self.numbers.values()])
         return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 
@@ -188,7 +188,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Usage:
-    """How to use a saved model: a command, lines of Python, and what to know."""
+    """How to use a saved model: a command, lines of Python, and a note."""
 
     command: str
     python: Sequence[str]
@@ -196,7 +196,7 @@ class Usage:
 
 
 def sentence(section: Section) -> str:
-    """Say in one sentence what was done."""
+    """Describe the experiment in one sentence: the model, its task, and the clips."""
     results, folds = section.pooled, len(section.folds)
     aim = _AIMS[results.task].format(len(results.labels))
     name, tested = str(section.model.get("class", "The model")), f"{len(results.clips):,} clips"
@@ -213,7 +213,7 @@ def sentence(section: Section) -> str:
 
 
 def usage(section: Section) -> Usage | None:
-    """Say how to use the saved model; nothing if none was saved."""
+    """Describe how to use the saved model; ``None`` if it was not saved."""
     if section.saved is None:
         return None
     folder = str(section.saved)
@@ -266,7 +266,7 @@ def _headline(section: Section) -> list[Fact]:
 
 
 def tables(section: Section) -> list[Table]:
-    """Return every table of a section, in the order of reading; an empty one is left out."""
+    """Return the tables of a section in the order of the page; empty ones are left out."""
     settings = section.model.get("settings") or {}
     numbers = (_tabulate_published(section), _folds(section), _labels(section), _tabulate_confusions(section))
     return [table for table in (*numbers, *section.own_tables, settings_table("Model settings", settings)) if table.rows]
@@ -315,7 +315,7 @@ def _tabulate_published(section: Section) -> Table:
 
 
 def set_beside(ours: Mapping[str, Measure], published: Mapping[str, Published], who: str = "this run") -> Table:
-    """Set measures beside the published numbers of the same measure; the first is the headline."""
+    """Make a table of measures, each followed by its published numbers; those that name no measure belong to the first."""
     rows: list[tuple[str, ...]] = []
     highlight = []
     for key, one in ours.items():

@@ -27,7 +27,7 @@ _TITLES = {"detection": "Clips from the worst to the best"}
 
 
 def view(section: Section) -> dict[str, Any]:
-    """Return all that a template shows of a section."""
+    """Return all values that the template of a report shows of a section."""
     details = {table.title: table for table in tables(section)}
     published, numbers = details.pop(PUBLISHED, None), details.pop("Folds", None) or details.pop("Numbers")
     confused = details.pop(CONFUSED, None)
@@ -57,7 +57,7 @@ def _published_card(section: Section, table: Table | None) -> list[Card]:
 
 
 def draw_published(measured: Mapping[str, Measure], published: Mapping[str, Published], of: str, who: str = "this run") -> list[str]:
-    """Draw each measure that has published numbers beside them; the first measure is the headline."""
+    """Draw a bar chart (SVG) for each measure that has published numbers; those that name no measure belong to the first."""
     charts = []
     for key, ours in measured.items():
         others = {system: one.value for system, one in published.items() if (one.measure or next(iter(measured))) == key}

@@ -20,13 +20,13 @@ HOW_TO_READ = (
 
 @dataclass(frozen=True)
 class Trial:
-    """Settings that were tried.
+    """One trial of a sweep.
 
     Parameters
     ----------
-    settings : those that vary.
-    value : of the measure; ``None``: there is none.
-    seconds : of work, since it was last taken up.
+    settings : values of the settings that vary.
+    value : value of the measure; ``None``: there is none.
+    seconds : duration of the trial since it was last started or resumed.
     state : ``"done"``, or why there is no value.
     """
 
@@ -42,13 +42,13 @@ class SweepReport:
 
     Parameters
     ----------
-    title : of the page.
-    measure : what the value of a trial is, and on which clips, in a sentence; the larger, the better.
-    settings : that were the same in all trials.
-    space : setting -> what it could be.
-    trials : in order.
-    command : that runs the recipe with the best settings.
-    environment : of the last trial.
+    title : title of the page.
+    measure : a sentence that says what the value of a trial is, and on which clips; larger values are better.
+    settings : settings that were the same in all trials.
+    space : setting that varies -> text that describes its values.
+    trials : the trials in order.
+    command : command line that runs the recipe with the best settings; empty: there are none.
+    environment : where the last trial took place, see `environment`.
     """
 
     title: str
@@ -61,13 +61,13 @@ class SweepReport:
 
     @cached_property
     def best(self) -> int | None:
-        """The position of the trial with the highest value, of equals the first; ``None``: none has a value."""
+        """Position of the trial with the highest value (the first of equal ones), counted from 0; ``None``: none has a value."""
         values = [(one.value, -at) for at, one in enumerate(self.trials) if one.value is not None]
         return -max(values)[1] if values else None
 
     @property
     def table(self) -> Table:
-        """Every trial."""
+        """A table with a row for each trial; the best is highlighted."""
         rows = [
             (number, *(text(one.settings[name]) for name in self.space), one.value, duration(one.seconds), one.state)
             for number, one in enumerate(self.trials)
@@ -76,7 +76,7 @@ class SweepReport:
         return Table(("trial", *self.space, "value", "took", "state"), rows, title="Trials", highlight=highlight)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as what JSON knows."""
+        """Return everything as JSON values."""
         kept = ("title", "measure", "settings", "space", "command", "environment")
         content = {name: getattr(self, name) for name in kept} | {"trials": [vars(one) for one in self.trials], "best": self.best}
         return dict(plain(content))
@@ -89,7 +89,7 @@ class SweepReport:
         return "\n".join(part for part in [*parts, *(table.markdown() for table in self._about), HOW_TO_READ + "\n"] if part)
 
     def to_html(self) -> str:
-        """Return one self-contained page."""
+        """Return one self-contained HTML page."""
         section = {
             "name": "Trials",
             "sentence": self.measure,
@@ -114,7 +114,12 @@ class SweepReport:
         )
 
     def save(self, folder: PathLike) -> Path:
-        """Write ``report.json``, ``report.md`` and ``report.html``; give back the path of the last."""
+        """Write ``report.json``, ``report.md`` and ``report.html``, each atomically; return the path of the last.
+
+        Raises
+        ------
+        StorageError : the folder holds a file with one of these names that dcasekit did not write.
+        """
         return save(self, folder)
 
     @property

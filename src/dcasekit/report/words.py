@@ -55,22 +55,22 @@ def settings_table(title: str, values: Mapping[str, Any]) -> Table:
 
 
 def name(key: str) -> str:
-    """Say what a number is, in words."""
+    """Return the key of a number in words; an unknown key gets spaces for its underscores."""
     return _NAMES.get(key, key.replace("_", " "))
 
 
 def span(interval: tuple[float, float], key: str = "") -> str:
-    """Write an interval of a kind of number."""
+    """Format an interval; `key` names the number, which decides the format. NaN is a dash."""
     return "–" if np.isnan(interval[0]) else f"{show(key, interval[0])} to {show(key, interval[1])}"
 
 
 def show(key: str, value: float) -> str:
-    """Write a number as its kind is written."""
+    """Format a number; `key` is its name, which decides the format. NaN is a dash."""
     return writer_for(key)(value)
 
 
 def writer_for(key: str) -> Callable[[float], str]:
-    """Return how a kind of number is written: shares as percentages, errors, which may exceed 1, as they are."""
+    """Return the function that formats a number of this name: errors, which can exceed 1, as decimals; all others as percentages."""
     return _decimal if "error" in key else percent
 
 
@@ -79,7 +79,7 @@ def _decimal(value: float) -> str:
 
 
 def text(value: Any) -> str:
-    """Write a setting's value on one line."""
+    """Format the value of a setting on one line."""
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={text(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
@@ -88,7 +88,7 @@ def text(value: Any) -> str:
 
 
 def si(count: float) -> str:
-    """Write a large number with a prefix, e.g. 12.3 M."""
+    """Format a large number with an SI prefix, e.g. 12.3 M."""
     for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= factor:
             return f"{count / factor:.1f} {prefix}"
@@ -96,7 +96,7 @@ def si(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a time as a person would, e.g. 1 h 12 min."""
+    """Format a duration in seconds, e.g. as 1 h 12 min."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
@@ -104,7 +104,7 @@ def duration(seconds: float) -> str:
 
 
 def electricity(used: Energy, *, short: bool = False) -> str:
-    """Say in one sentence what electricity was used, or why this is not known; in short its amount, or nothing."""
+    """Say in one sentence how much electricity was used, or why this is unknown; `short`: only the amount, or an empty text."""
     if short:
         return "" if used.note else kwh(used.kwh)
     if used.note:
@@ -114,7 +114,7 @@ def electricity(used: Energy, *, short: bool = False) -> str:
 
 
 def describe_energy(used: Energy | None, *, short: bool = False) -> list[str]:
-    """Say how long a run took, and what electricity; nothing if it was not measured."""
+    """Return sentences that say how long a run took and how much electricity it used; none if this was not measured."""
     if used is None:
         return []
     time, energy = duration(used.seconds), electricity(used, short=short)
@@ -122,10 +122,10 @@ def describe_energy(used: Energy | None, *, short: bool = False) -> list[str]:
 
 
 def kwh(amount: float) -> str:
-    """Write electricity."""
+    """Format an amount of electricity, given in kWh."""
     return f"{amount:.3g} kWh" if amount >= 0.1 else f"{1000 * amount:.3g} Wh"
 
 
 def co2e(kg: float) -> str:
-    """Write an amount of greenhouse gases."""
+    """Format an amount of greenhouse gases, given in kg of CO₂ equivalents."""
     return f"{kg:.3g} kg CO₂e" if kg >= 1 else f"{1000 * kg:.3g} g CO₂e"

@@ -1,7 +1,7 @@
-"""Make tiny datasets in their true form on disk, and check that a class keeps the contract of its family.
+"""Make tiny datasets with the files of the real ones, and check that your own dataset, feature or model works like those of dcasekit.
 
-The project's own tests run these over every dataset, feature and model there is; run them over yours. What does not hold is said by a
-`ContractError`::
+Its own tests run these checks on every dataset, feature and model of dcasekit; run them on yours. A check that fails raises a
+`ContractError`, whose message says what does not hold::
 
     testing.check_dataset(MyDataset("/tmp/a-small-part-of-it"))
     testing.check_feature(MyFeature(sr=16000))

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 
 class ContractError(AssertionError):
-    """A class does not keep the contract of its family; the message says which sentence of it."""
+    """A class does not keep the contract of its family; the message quotes the sentence that does not hold."""
 
 
 def need(holds: object, sentence: str) -> None:

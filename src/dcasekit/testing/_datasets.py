@@ -21,10 +21,20 @@ _TEXTS = (".csv", ".tsv", ".txt", ".ann", ".json", ".jams", ".yaml")  # label fi
 
 
 def check_dataset(dataset: Dataset) -> None:
-    """Check a dataset whose files are there; damage is done to copies, so give a small part of it.
+    """Check that a dataset keeps the contract of all datasets.
 
-    Its files are read to their end or refused by name, `validate` finds what is damaged, splits cut no group, and an oracle that answers
-    its labels is told that it is right by every number.
+    Among other things: its facts are known without files; each text file is read completely, or an error names it; `validate` finds every
+    damaged file and nothing else; splits keep groups together; and an oracle, which predicts the truth, gets the best value of every
+    metric.
+
+    Parameters
+    ----------
+    dataset : with its files on disk, six audio files or more. Copies of them are damaged, never the files themselves, so give a small part
+        of a large dataset.
+
+    Raises
+    ------
+    ContractError : something does not hold.
     """
     _check_facts(type(dataset))
     _check_clips(dataset)

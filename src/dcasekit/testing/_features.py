@@ -13,7 +13,16 @@ from dcasekit.testing._contract import expect_refusal, need
 
 
 def check_feature(feature: FeatureExtractor) -> None:
-    """Check a feature with the settings it was made with."""
+    """Check that a feature keeps the contract of all features: values, grid of frames, and settings.
+
+    Parameters
+    ----------
+    feature : with the settings to check.
+
+    Raises
+    ------
+    ContractError : something does not hold.
+    """
     for check in (_check_values, _check_frame_grid, _check_settings):
         check(feature)
 

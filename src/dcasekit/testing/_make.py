@@ -19,19 +19,27 @@ SMALL_TREE = "small dataset of synthetic sounds"
 
 
 def make_dataset(name: str, root: PathLike, *, clips: int = 60, seconds: Seconds = 1.0, seed: int = 0, sr: Hz = 16000) -> Dataset:
-    """Write a small valid tree of a dataset: true file names and label files, synthetic sounds that can be told apart.
+    """Write a small version of a dataset: file names and label files like the real ones, with synthetic sounds that differ by label.
 
-    Two clips each come from one source recording, in one fold; every fold is used before the next label is. A hidden file says that the
-    sounds are made.
+    Every two clips come from the same source recording and lie in the same fold; clips of a label are spread over all folds before the
+    next label begins. A hidden file marks the sounds as synthetic.
 
     Parameters
     ----------
-    name : of a dataset, as `discover.load` takes it.
+    name : name of a dataset, as `discover.load` takes it, e.g. ``"esc10"``.
     root : folder to write into.
-    clips : how many in all; with 60 every dataset has clips in three folds or more, or in all the folds it has.
-    seconds : length of a clip.
-    seed : the same one gives the same bytes.
-    sr : Hz; UrbanSound8K's clips have this and other rates, as the true ones do.
+    clips : number of clips. With 60, every dataset has clips in at least three folds, or in all of its folds.
+    seconds : duration of a clip.
+    seed : seed of sounds and labels; the same seed gives the same bytes.
+    sr : sampling rate in Hz; UrbanSound8K also gets clips of other rates, as the real one has.
+
+    Returns
+    -------
+    Dataset : the dataset, which reads the new files.
+
+    Raises
+    ------
+    DatasetError : nothing is known about the files of this dataset.
     """
     kind = discover.load("datasets", name)
     stem = discover.address(kind)
@@ -49,13 +57,20 @@ def make_dataset(name: str, root: PathLike, *, clips: int = 60, seconds: Seconds
 
 
 class Sounds:
-    """Writes sounds: each label, given by its number, is a chord of its own in noise; `number` tells one recording from the next."""
+    """Writes synthetic sounds: noise with a chord for each label. Labels and recordings are given by their numbers.
+
+    Parameters
+    ----------
+    seconds : duration of a clip.
+    seed : seed of all sounds.
+    sr : sampling rate in Hz.
+    """
 
     def __init__(self, seconds: Seconds, seed: int, sr: Hz) -> None:
         self.seconds, self.seed, self.sr = seconds, seed, sr
 
     def write(self, path: Path, label: int, number: int, *, sr: Hz | None = None, subtype: str = "PCM_16", channels: int = 1) -> None:
-        """Write a sound that lasts the whole clip."""
+        """Write a clip in which the chord of a label (its number) sounds from beginning to end; `number` is that of the recording."""
         sr = sr or self.sr
         rng = np.random.default_rng((self.seed, label, number))
         sound = _chord(label, round(self.seconds * sr), sr, rng) + rng.normal(0, 0.05, (channels, round(self.seconds * sr)))
@@ -64,7 +79,7 @@ class Sounds:
     def write_events(
         self, path: Path, events: Iterable[Event], labels: Sequence[str], number: int, *, subtype: str = "PCM_16", channels: int = 1
     ) -> None:
-        """Write a clip in which events sound where they are said to."""
+        """Write a clip of recording `number` in which the chord of each event's label sounds from its onset to its offset."""
         rng = np.random.default_rng((self.seed, len(labels), number))
         sound = rng.normal(0, 0.05, (channels, round(self.seconds * self.sr)))
         for event in events:
@@ -73,7 +88,7 @@ class Sounds:
         _save(path, sound, self.sr, subtype)
 
     def events(self, labels: Sequence[str], number: int) -> list[Event]:
-        """Make up one to three events in a clip, to the millisecond; clips of consecutive numbers go through all labels."""
+        """Draw one to three events for recording `number`, with times in whole milliseconds; consecutive numbers use all labels in turn."""
         rng = np.random.default_rng((self.seed, 7, number))
         found = []
         for index in range(1 + number % 3):

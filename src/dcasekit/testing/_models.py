@@ -28,19 +28,24 @@ def check_model(
     loss: str | None = None,
     learning_rate: float = 3e-4,
 ) -> None:
-    """Check a model: it is built from settings alone, learns, answers, is the same for the same seed, shows its layers, survives the disk.
+    """Check that a model keeps the contract of all models.
 
-    A model without layers must say so where they are asked for.
+    It is built from its settings alone, learns, predicts, gives the same weights for the same seed, lists its layers, can be fine-tuned,
+    and is the same after saving and loading. A model without layers must raise ModelError when they are asked for.
 
     Parameters
     ----------
-    container : with the settings to check; it is not changed.
-    shape : (frames, dims) of the windows it is tried on.
-    labels : at least two.
-    new_process : also load it in a fresh interpreter, where its class must be importable.
-    loss : ``"mse"`` for a front end that answers levels (windows, frames, bands), one band per label; it learns half of those that it
-        answers with other weights, and may begin with designed weights, the same for all seeds. ``None``: a model that answers labels.
-    learning_rate : at which a few steps lower the loss.
+    container : a model with the settings to check; it is not changed.
+    shape : (frames, dims) of the windows to try it on.
+    labels : labels to try it with, at least two.
+    new_process : also load the model in a new Python process, which must be able to import its class.
+    loss : ``"mse"`` for a learned front end, whose outputs are levels (windows, frames, bands) with one band per label. Its initial weights
+        may be the same for every seed. ``None``: a model that outputs scores of labels.
+    learning_rate : learning rate at which a few steps lower the loss.
+
+    Raises
+    ------
+    ContractError : something does not hold.
     """
     try:
         check_constructor(type(container))

@@ -19,7 +19,17 @@ _SHARES = ("f1", "recall", "precision", "accuracy", "average_precision", "auc", 
 
 
 def check_oracle(dataset: Dataset, cache: Path) -> None:
-    """Answer a dataset's clips with its own targets, through the windows of several features; derived files go into `cache`."""
+    """Check that a dataset's own targets, cut into the windows of several features, get the best value of every metric.
+
+    Parameters
+    ----------
+    dataset : with its files on disk.
+    cache : folder for extracted features and the like.
+
+    Raises
+    ------
+    ContractError : a metric has another value.
+    """
     twin = copy.copy(dataset)
     twin.cache = cache
     target: Target = "frame" if dataset.task == "detection" else "clip"  # windows of events are coarser than segments may be
@@ -34,7 +44,10 @@ def check_oracle(dataset: Dataset, cache: Path) -> None:
 
 
 def answer_truth(generator: DataGenerator) -> Results:
-    """Return the results of an oracle: where times are unknown it answers with the clip's tags, what nobody knows by chance."""
+    """Return the results of an oracle, which predicts the truth.
+
+    Where times are unknown it predicts the tags of the whole clip, and where nothing is known it guesses.
+    """
     rng, reference, scores = np.random.default_rng(0), generator.reference(), []
     for clip, target, tags in zip(generator.clip_windows(), generator.get_data()[1], reference["truth"], strict=True):
         answers = np.where(np.isnan(target), np.where(np.isnan(tags), rng.random(target.shape), tags), target)
