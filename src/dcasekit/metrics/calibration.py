@@ -151,8 +151,8 @@ def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], bins
     Returns
     -------
     dict : ``ece`` and ``mce``, the expected and maximum calibration error of the predicted labels (one per clip), which is what the terms
-    mean for a classification; ``ece/`` and ``mce/`` of ``micro`` (all labels in one curve), ``macro`` (mean over labels) and each label;
-    ``brier/`` of ``macro`` and each label. All lie in [0, 1].
+        mean for a classification; ``ece/`` and ``mce/`` of ``micro`` (all labels in one curve), ``macro`` (mean over labels) and each
+        label; ``brier/`` of ``macro`` and each label. All lie in [0, 1].
 
     Raises
     ------

@@ -133,7 +133,7 @@ def evaluate(  # noqa: PLR0913 - the settings of the definition
     Returns
     -------
     dict : ``f1/``, ``precision/``, ``recall/``, ``error_rate/`` of ``micro``, ``macro`` and each label; ``substitutions``,
-    ``deletions``, ``insertions``, each divided by the number of reference events: their sum is ``error_rate/micro``.
+        ``deletions``, ``insertions``, each divided by the number of reference events: their sum is ``error_rate/micro``.
 
     Examples
     --------

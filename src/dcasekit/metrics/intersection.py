@@ -136,10 +136,10 @@ def best_f1(
     Returns
     -------
     dict : ``f1/`` of ``micro`` (counts of all labels, each at its own threshold), ``macro`` and each label; ``precision/``, ``recall/``,
-    ``threshold/`` of each label. A detection is a run of frames whose scores exceed the threshold. If several thresholds give the same F1,
-    the highest is taken; the number returned lies half-way to the next lower score that changes a count. It is -infinity if there is no
-    lower score, and infinity if no threshold finds an event. Precision is 1 where nothing is detected. The numbers of a label that the
-    reference does not hold are NaN and in no mean (sed_scores_eval refuses such a label).
+        ``threshold/`` of each label. A detection is a run of frames whose scores exceed the threshold. If several thresholds give the same
+        F1, the highest is taken; the number returned lies half-way to the next lower score that changes a count. It is -infinity if there
+        is no lower score, and infinity if no threshold finds an event. Precision is 1 where nothing is detected. The numbers of a label
+        that the reference does not hold are NaN and in no mean (sed_scores_eval refuses such a label).
 
     Raises
     ------

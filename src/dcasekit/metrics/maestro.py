@@ -52,7 +52,7 @@ def evaluate(
     Returns
     -------
     dict : ``error_rate/micro``, ``f1/micro``, ``f1/macro``, ``f1/`` of each label, ``best_f1/macro`` and ``best_f1/`` of each label (always
-    over all clips at once). A label that is not found, or does not occur, counts 0 in ``f1/macro``.
+        over all clips at once). A label that is not found, or does not occur, counts 0 in ``f1/macro``.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def intervals(
     Returns
     -------
     dict : ``error_rate/micro``, ``f1/micro``, ``f1/macro``, ``best_f1/macro`` -> low and high end. A label that does not occur in a draw is
-    left out of the means of that draw.
+        left out of the means of that draw.
 
     Examples
     --------

@@ -113,7 +113,7 @@ def psds(  # noqa: PLR0913 - the settings of the definition
     Returns
     -------
     dict : ``psds``, and ``psds/<label>``, the area under the label's own curve, both in [0, 1]; NaN where the reference does not hold the
-    label.
+        label.
 
     Raises
     ------

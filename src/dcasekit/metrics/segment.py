@@ -137,8 +137,8 @@ def evaluate(
     Returns
     -------
     dict : ``f1/``, ``precision/``, ``recall/``, ``error_rate/`` of ``micro``, ``macro`` and each label; ``substitutions``, ``deletions``,
-    ``insertions``, each divided by the number of active labels in the reference: their sum is ``error_rate/micro``; ``accuracy``,
-    ``balanced_accuracy``, ``sensitivity``, ``specificity`` over all labels and segments.
+        ``insertions``, each divided by the number of active labels in the reference: their sum is ``error_rate/micro``; ``accuracy``,
+        ``balanced_accuracy``, ``sensitivity``, ``specificity`` over all labels and segments.
 
     Examples
     --------
@@ -260,7 +260,7 @@ def auroc(
     Returns
     -------
     dict : ``auroc@0.1/macro``, and ``auroc@0.1/`` of each label, with `max_fpr` in place of 0.1. The values lie in [0, 1]; chance gives
-    half of `max_fpr`. NaN where no segment, or every segment, has the label.
+        half of `max_fpr`. NaN where no segment, or every segment, has the label.
     """
     return segment_auroc(reference, scores, durations, labels=labels, resolution=resolution, max_fpr=max_fpr)
 

@@ -144,9 +144,9 @@ def ranking(truth: ArrayLike, scores: ArrayLike) -> dict[str, Array]:
     Returns
     -------
     dict : name -> array (clips,), NaN for clips without a known label. ``label_ranking_average_precision``, in [0, 1]: mean precision at
-    the ranks of the true labels, 1 for a clip without true labels. ``coverage_error``: rank of the last true label, from 1, or 0 for a
-    clip without true labels. ``ranking_loss``, in [0, 1]: share of the pairs of a true and another label that are in the wrong order, 0
-    if there are no such pairs.
+        the ranks of the true labels, 1 for a clip without true labels. ``coverage_error``: rank of the last true label, from 1, or 0 for a
+        clip without true labels. ``ranking_loss``, in [0, 1]: share of the pairs of a true and another label that are in the wrong order, 0
+        if there are no such pairs.
 
     Examples
     --------
@@ -178,8 +178,8 @@ def evaluate(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str], thre
     Returns
     -------
     dict : ``average_precision/``, ``auc/``, ``d_prime/``, ``f1/``, ``precision/``, ``recall/`` of ``macro`` and each label, the last three
-    also of ``micro``; ``lwlrap`` and ``lwlrap/`` of each label. ``d_prime/macro`` is d' of ``auc/macro``, as in AudioSet's paper
-    (AUC 0.959, d' 2.452), not the mean over labels, which would be infinite if one label is perfect.
+        also of ``micro``; ``lwlrap`` and ``lwlrap/`` of each label. ``d_prime/macro`` is d' of ``auc/macro``, as in AudioSet's paper
+        (AUC 0.959, d' 2.452), not the mean over labels, which would be infinite if one label is perfect.
 
     Raises
     ------

@@ -68,7 +68,7 @@ def for_precision(truth: ArrayLike, scores: ArrayLike, *, labels: Sequence[str],
     Returns
     -------
     dict : label -> threshold; infinity where no threshold reaches the precision, so that the label is never predicted; NaN for a label that
-    is present in no clip.
+        is present in no clip.
 
     Raises
     ------

@@ -38,7 +38,7 @@ def best_psds(
     Returns
     -------
     dict : name of a setting -> label -> the best value. A label that the reference does not hold gets the settings that are best on average
-    for the others.
+        for the others.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a model said about the clips of a test set, beside the truth; every number of a report comes from here."""
+"""The truth and the scores of a test set's clips; every number of a report comes from here."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -45,28 +45,28 @@ class Results:
     Parameters
     ----------
     task : ``"classification"``, ``"tagging"`` or ``"detection"``.
-    labels : the columns.
-    clips : ids; a clip may come twice, e.g. scored by two models.
-    truth : (clips, labels) of whole clips; for detection 1 if the event occurs anywhere. NaN: unknown.
-    scores : one per clip, over time or with one frame.
-    events : detection: clip id -> reference events, ``None`` where their times are unknown; a clip that is missing holds none.
-    paths : audio of each clip, for a report's players; may be empty.
-    groups : recording each clip comes from, ``""`` for one of its own; may be empty.
-    threshold : scores above it are events or tags; of no matter for classification.
-    durations : seconds of each clip, where events are cut; may be empty: a clip ends with its scores or its last event.
+    labels : names of the columns.
+    clips : ids; a clip may be listed twice, e.g. with the scores of two models.
+    truth : (clips, labels), the tags of whole clips; for detection 1 if an event of the label occurs anywhere. NaN: unknown.
+    scores : one `Scores` per clip, frame-level or clip-level (with one frame).
+    events : for detection, clip id -> reference events, or ``None`` where their times are unknown; a clip that is missing has no events.
+    paths : audio file of each clip, for the players in a report; may be empty.
+    groups : the recording that each clip comes from, ``""`` for one of its own; may be empty. Intervals and tests draw whole groups.
+    threshold : scores strictly above it are events or tags; not used for classification.
+    durations : seconds of each clip, at whose end events are cut; may be empty: then a clip ends with its scores or its last event.
 
     Raises
     ------
-    MetricError : the parts do not fit together.
+    MetricError : the parts do not fit together; the message says which.
 
     Notes
     -----
-    Scores of a clip are the mean over time, for detection the maximum. Detection is scored in segments of 1 s, its events
-    being joined frames above the threshold, without smoothing. A label that occurs and is never detected has F1 0, the error
-    rate of one that never occurs is NaN: `segment.figures` with ``empty_output="zero", absent="nan"``.
+    Clip-level scores are the mean over time, for detection the maximum. Detection is evaluated in segments of 1 s; its events are runs of
+    frames above the threshold, without smoothing. A label that occurs and is never detected has F1 0, and the error rate of a label that
+    never occurs is NaN: `segment.figures` with ``empty_output="zero", absent="nan"``.
 
-    What is unknown is in no number, and counted in `left_out`. Soft references are hardened: a tag or an event is there if its value or
-    weight is above 0.5. Detection without a single clip of known events is judged by the clips' tags: `headline` is then
+    What is unknown is in no number, and is counted in `left_out`. Soft references are hardened: a tag or an event counts if its value or
+    weight is above 0.5. If the events of no clip are known, detection is evaluated by the clips' tags: `headline` is then
     ``clip/average_precision/macro``.
     """
 
@@ -104,11 +104,11 @@ class Results:
 
     @classmethod
     def pool(cls, results: Sequence["Results"]) -> "Results":
-        """Join the results of several folds as if it were one test set.
+        """Join the results of several folds, as if their clips were one test set.
 
         Raises
         ------
-        MetricError : task, labels or threshold differ, or nothing is given.
+        MetricError : tasks, labels or thresholds differ, or there are no results.
         """
         if len({(one.task, one.labels, one.threshold) for one in results}) != 1:
             raise MetricError("only results of one task, with the same labels and threshold, can be pooled")
@@ -135,15 +135,15 @@ class Results:
 
     @property
     def headline(self) -> str:
-        """Name of the task's main number; where no clip's events are known, detection's is that of its tags."""
+        """Key of the task's main number in `numbers`; for detection, if no clip's events are known, one of the tags'."""
         return HEADLINES[self.task] if self._timed.size or self.task != "detection" else WEAK_HEADLINE
 
     @cached_property
     def left_out(self) -> dict[str, int]:
-        """Count what is in no number, or not in full.
+        """Counts of what is left out of the numbers, or cut.
 
-        ``clips``: of unknown label, events or tags; ``labels``: entries of the truth (clips x labels) that are unknown; ``events``: of
-        weight 0.5 or less, no events by the rule for soft ones; ``cut``: that reach behind their clip's end.
+        ``clips``: clips whose label, events or tags are unknown; ``labels``: unknown entries of the truth (clips x labels); ``events``:
+        reference events of weight 0.5 or less, which do not count; ``cut``: reference events that reach beyond the end of their clip.
         """
         listed = [(self._ends[i], event) for i in self._timed for event in self._listed[i] or ()]
         return {
@@ -155,7 +155,7 @@ class Results:
 
     @cached_property
     def numbers(self) -> dict[str, float]:
-        """All numbers of the task; for detection those of segments, and those of tagging with the prefix ``clip/``."""
+        """All numbers of the task, by the keys of `dcasekit.metrics`; for detection those of `segment`, and `tagging`'s after ``clip/``."""
         if self.task == "classification":
             return classification.evaluate(self.truth, self._clip_scores, labels=self.labels)
         tags = tagging.evaluate(self.truth, self._clip_scores, labels=self.labels, threshold=self.threshold)
@@ -166,7 +166,7 @@ class Results:
 
     @cached_property
     def interval(self) -> tuple[float, float]:
-        """95 % bootstrap interval of the headline; clips of one group (or of one id) are drawn together.
+        """Ends of the 95 % bootstrap interval of the main number; clips of one group, or of one id, are drawn together.
 
         NaN if there are fewer than two groups.
         """
@@ -174,11 +174,11 @@ class Results:
 
     @cached_property
     def confusion(self) -> NDArray[np.int64] | None:
-        """Clips by true label (rows) and predicted label (columns); ``None`` unless the task is classification."""
+        """Numbers of clips by true label (rows) and predicted label (columns); ``None`` unless the task is classification."""
         return classification.confusion(self.truth, self._clip_scores) if self.task == "classification" else None
 
     def table(self) -> list[dict[str, Any]]:
-        """List, per label, the number of clips that hold it and the task's numbers (NaN: undefined)."""
+        """Return a dict per label: ``label``, the number of ``clips`` that have it, and the numbers in `PER_LABEL` (NaN: undefined)."""
         names, clips = PER_LABEL[self.task], binarize(self.truth)[0].sum(axis=0)
         return [
             {"label": label, "clips": int(n), **{name: self.numbers[f"{name}/{label}"] for name in names}}
@@ -195,7 +195,7 @@ class Results:
         return data_frame(self.table())
 
     def mistakes(self, count: int = 6) -> list[Mistake]:
-        """List the wrongly classified clips of highest confidence, the worst first; empty unless classification."""
+        """List at most `count` misclassified clips, the most confident first; empty unless the task is classification."""
         if self.task != "classification":
             return []
         scores, true = self._clip_scores, (self.truth == 1).argmax(axis=1)
@@ -213,7 +213,7 @@ class Results:
         ]
 
     def examples(self, count: int = 4) -> list[Example]:
-        """Pick clips evenly from the worst to the best by segment-based F1; empty unless detection."""
+        """Pick at most `count` clips, evenly from the worst to the best segment-based F1; empty unless the task is detection."""
         if self.task != "detection":
             return []
         counts = self._counts
@@ -224,13 +224,13 @@ class Results:
         return [Example(self.clips[ids[i]], self._ends[ids[i]], self._reference[ids[i]], found[ids[i]], float(f1[i])) for i in picked]
 
     def compare(self, other: "Results") -> Comparison:
-        """Test whether this system is better than another one on the same clips: its main number minus the other's.
+        """Compare this system with another one on the same clips: the difference of their main numbers, its interval and a test.
 
-        See `dcasekit.metrics.paired`; clips of one group (or of one id) are drawn, and swapped, together.
+        See `dcasekit.metrics.paired`; clips of one group, or of one id, are drawn and swapped together.
 
         Raises
         ------
-        MetricError : the clips, or what is true of them, are not the same.
+        MetricError : clips, labels or truth are not the same, in the same order.
         """
         same = (self.task, self.labels, self.clips, self._reference) == (other.task, other.labels, other.clips, other._reference)
         if not same or not np.array_equal(self.truth, other.truth, equal_nan=True):
@@ -242,7 +242,7 @@ class Results:
         return Comparison(difference, (low, high), paired.permutation(stacked, clips, groups=self._units))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the numbers as JSON values; undefined ones are ``None``."""
+        """Return all numbers as JSON values; undefined ones (NaN) are ``None``."""
         content = plain(
             {
                 "task": self.task,
@@ -258,11 +258,15 @@ class Results:
         return dict(content)
 
     def psd_roc(self, setting: psds.Setting = psds.PSDS1) -> psds.Roc:
-        """Compute the curve below which PSDS lies, of detection; `dcasekit.metrics.psds` says what a setting is.
+        """Compute the PSD-ROC curve of a detection, whose area is the PSDS.
+
+        Parameters
+        ----------
+        setting : one of those in `dcasekit.metrics.psds`, or a dict like them.
 
         Raises
         ------
-        MetricError : the task is not detection, or no clip holds an event.
+        MetricError : the task is not detection, no clip's events are known, or there are no events.
         """
         if self.task != "detection":
             raise MetricError(f"a PSD-ROC is for detection; the task is {self.task}")

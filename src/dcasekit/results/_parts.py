@@ -13,7 +13,15 @@ from dcasekit.annotations import Event
 
 @dataclass(frozen=True)
 class Mistake:
-    """A clip that was classified wrongly; `confidence` is the score of the predicted label."""
+    """A clip that was misclassified.
+
+    Parameters
+    ----------
+    clip : its id.
+    path : its audio file; ``None``: not known.
+    true, predicted : labels.
+    confidence : score of the predicted label.
+    """
 
     clip: str
     path: Path | None
@@ -24,7 +32,15 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Example:
-    """Reference and estimated events of one clip, and its segment-based F1 (NaN if it holds no event)."""
+    """Reference and estimated events of one clip.
+
+    Parameters
+    ----------
+    clip : its id.
+    duration : in seconds.
+    reference, estimate : events, without those of weight 0.5 or less in the reference.
+    f1 : segment-based F1 of the clip, all labels together.
+    """
 
     clip: str
     duration: float
@@ -35,7 +51,14 @@ class Example:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two systems' main numbers differ by on the same clips, its 95 % interval, and the p-value of a permutation test."""
+    """Comparison of two systems on the same clips.
+
+    Parameters
+    ----------
+    difference : the first system's main number minus the second's.
+    interval : ends of its 95 % bootstrap interval.
+    p : two-sided p-value of a permutation test.
+    """
 
     difference: float
     interval: tuple[float, float]
@@ -43,8 +66,10 @@ class Comparison:
 
 
 def plain(value: Any) -> Any:
-    """Turn a nested value into what JSON knows: arrays into lists, NaN and infinity into ``None``, the unknown into text.
+    """Turn a nested value into JSON values: arrays become lists, NaN and infinity ``None``, and objects of unknown types text.
 
+    Examples
+    --------
     >>> plain({"f1": np.float64("nan"), "at": Path("a/b.wav"), "n": np.arange(2)})
     {'f1': None, 'at': 'a/b.wav', 'n': [0, 1]}
     """
@@ -77,8 +102,15 @@ _LEFT_OUT = {
 
 
 def describe_left_out(left_out: Mapping[str, int], *, clips: str = _LEFT_OUT["clips"]) -> str:
-    """Say what was left out, empty if nothing was; `clips` says why clips are.
+    """Describe counts of `Results.left_out` in words; empty if nothing was left out.
 
+    Parameters
+    ----------
+    left_out : what -> how many.
+    clips : words for the clips that were left out, if it is for another reason.
+
+    Examples
+    --------
     >>> describe_left_out({"clips": 2, "labels": 0, "cut": 1})
     "left out: 2 clips whose labels are unknown, 1 reference events cut at their clip's end"
     """

@@ -1,4 +1,4 @@
-"""Results clip by clip and label by label: who is wrong, how sure, and what another threshold would give."""
+"""Results clip by clip and label by label: which clips are wrong, how confident the model was, and what other thresholds would give."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from dcasekit.results import Results
 
 @dataclass(frozen=True)
 class Judged:
-    """What a model said about a clip as a whole, and whether it is right.
+    """What a model predicted for a clip as a whole, and whether it is right.
 
     Parameters
     ----------
     clip : its id.
     true, predicted : labels.
-    right : ``None``: too little is known of the clip.
-    confidence : in a classification the score of the predicted label; else how far, of all labels, a score is from the threshold where
-        the clip is wrong, and, where it is right, at least from it.
+    right : whether the known labels of the clip were all predicted rightly; ``None``: too little is known of the clip.
+    confidence : for classification, the score of the predicted label. Otherwise a distance between a score and the threshold: for a wrong
+        clip the largest among the wrong labels, for a right one the smallest among the known labels.
     """
 
     clip: str
@@ -33,12 +33,12 @@ class Judged:
 
 
 def clip_scores(results: Results) -> FloatArray:
-    """Return the scores of whole clips, (clips, labels): the mean over time, of detection the maximum."""
+    """Return clip-level scores, (clips, labels): the mean over time, for detection the maximum."""
     return results._clip_scores
 
 
 def judge(results: Results) -> list[Judged]:
-    """Judge each clip, in order; of tags and events by what is heard in it at all."""
+    """Judge each clip, in order; for tagging and detection by the labels that occur anywhere in it."""
     scores, truth, labels = clip_scores(results), results.truth, results.labels
     known = ~np.isnan(truth)
     if results.task == "classification":
@@ -61,9 +61,14 @@ def judge(results: Results) -> list[Judged]:
 
 
 def label_intervals(results: Results) -> dict[str, tuple[float, float]]:
-    """Compute 95 % bootstrap intervals of each label's first number in `PER_LABEL`: recall, average precision, or F1 of segments.
+    """Compute a 95 % bootstrap interval for each label's main number, the first one in `PER_LABEL`.
 
-    Clips of one group are drawn together. NaN where a label has no clips.
+    It is recall for classification, average precision for tagging, and segment-based F1 for detection (average precision if no clip's
+    events are known). Clips of one group are drawn together.
+
+    Returns
+    -------
+    dict : label -> low and high end; NaN where it cannot be computed, as for a label without clips.
     """
     counted, units = results._counted, np.array(results._units)
     found = {}
@@ -101,7 +106,14 @@ def _statistic(results: Results, label: int, clips: NDArray[np.intp]) -> Callabl
 
 @dataclass(frozen=True, eq=False)
 class ThresholdCurves:
-    """Precision, recall and F1, each (thresholds, labels), NaN where undefined; of all labels together with the suffix ``_micro``."""
+    """Precision, recall and F1 over thresholds.
+
+    Parameters
+    ----------
+    thresholds : (thresholds,).
+    precision, recall, f1 : (thresholds, labels); NaN where undefined.
+    precision_micro, recall_micro, f1_micro : (thresholds,), of all labels together.
+    """
 
     thresholds: NDArray[np.float64]
     precision: NDArray[np.float64]
@@ -113,10 +125,11 @@ class ThresholdCurves:
 
 
 def threshold_curves(results: Results, thresholds: NDArray[np.float64] | None = None) -> ThresholdCurves:
-    """Compute precision, recall and F1 at thresholds: of tags clip by clip, of events in segments of 1 s.
+    """Compute precision, recall and F1 at many thresholds: for tags clip by clip, for events in segments of 1 s.
 
     Parameters
     ----------
+    results : of any task; of a detection with known events, events are evaluated, otherwise clip-level scores.
     thresholds : ascending; ``None``: 0.02 to 0.98 in steps of 0.02.
     """
     tried = np.round(np.arange(0.02, 0.99, 0.02), 2) if thresholds is None else np.asarray(thresholds, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What `dcasekit.results.scoring` scores: a reference and a system's answers to the same clips, as objects or read from files."""
+"""What `dcasekit.results.scoring` scores: a reference, and a system's events or scores for the same clips, given or read from files."""
 
 import posixpath
 import re
@@ -23,17 +23,17 @@ _AUDIO = re.compile(rf"({'|'.join(map(re.escape, sorted(READABLE)))})$", re.IGNO
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """A reference, and what a system says about the same clips.
+    """A reference, and a system's events or scores for the same clips.
 
     Parameters
     ----------
-    reference : clip id -> events; the clips that are scored.
-    labels : what is evaluated; events of other labels are left out.
-    estimate : clip id -> events.
-    scores : clip id -> scores; ``None``: the system gave events only.
-    durations : clip id -> seconds, where events and scores are cut; ``None``: unknown, which some metrics refuse.
-    omitted : what was left out before, and how often: ``clips``, of the reference but without an estimate, ``strangers``, estimated
-        but not in the reference.
+    reference : clip id -> events, for all clips that are evaluated.
+    labels : the labels to evaluate; events of other labels are left out.
+    estimate : clip id -> the system's events.
+    scores : clip id -> the system's scores; ``None``: there are only events.
+    durations : clip id -> seconds, at which events and scores are cut; ``None``: unknown; metrics of scores over time need them.
+    omitted : numbers of clips that were left out when files were read: ``clips``, those of the reference without an estimate, and
+        ``strangers``, those with an estimate that are not in the reference.
     """
 
     reference: Events
@@ -45,10 +45,10 @@ class Material:
 
     @property
     def left_out(self) -> dict[str, int]:
-        """Count what is in no number, or not in full.
+        """Counts of what is left out of the numbers, or cut.
 
-        `omitted`; ``other``: events of labels that are not evaluated; ``events``: reference events of weight 0.5 or less, no events by the
-        rule for soft ones; ``cut``: reference events that reach behind their clip's end.
+        Those of `omitted`; ``other``: events, of reference and estimate, whose labels are not evaluated; ``events``: reference events of
+        weight 0.5 or less, which do not count; ``cut``: reference events that reach beyond the end of their clip.
         """
         listed = [(clip, event) for clip, events in self.reference.items() for event in events]
         ours = [(clip, event) for clip, event in listed if event.label in self.labels]
@@ -72,29 +72,29 @@ def read(
     partial: bool = False,
     annotator: str | None = None,
 ) -> Material:
-    """Read a system's files.
+    """Read a reference and a system's output from files.
 
     Parameters
     ----------
-    reference : events: a list, ``filename onset offset event_label``, in which a row with empty event fields says that a file has none; a
+    reference : events: a list, ``filename onset offset event_label``, in which a row with empty event fields says that a file has none; the
         file of one recording in any format of `dcasekit.annotations` (Audacity, Raven, JAMS ...); or a folder of such files.
-    estimate : the same, or a folder of score files, one per clip: ``onset offset label1 label2 ...``.
-    durations : TSV or CSV, ``filename duration``; ``None``: for scores the end of the last frame or event, for events unknown. Its clips
-        that the reference lacks hold no event, and are scored.
-    labels : what is evaluated; ``None``: those of the scores, else all that occur.
-    threshold : scores above it are events, for the metrics of events.
-    annotator : whose events of the reference are true, where it has those of several for a clip.
-    partial : score the clips that reference and estimate share, and count the others; else each must have all.
+    estimate : the same; or a folder of score files, one per clip: ``onset offset label1 label2 ...``.
+    durations : TSV or CSV file, ``filename duration`` in seconds. Its clips that the reference lacks have no events, and are evaluated.
+        ``None``: for scores, a clip ends with its last frame or event; for events, durations are unknown.
+    labels : the labels to evaluate; ``None``: those of the scores, or, if there are only events, all that occur.
+    threshold : scores strictly above it are events, for metrics of events; see `dcasekit.scores.to_events`.
+    partial : evaluate the clips that reference and estimate share, and count the others. ``False``: all clips must be in both.
+    annotator : the annotator whose events of the reference are used, where a clip has those of several.
 
     Raises
     ------
-    AnnotationError : a file is wrong; the message names file and line.
-    MetricError : the clips of reference and estimate do not agree.
+    AnnotationError : a file does not exist or is malformed; the message names file and line.
+    MetricError : the clips of reference and estimate differ, or, without `labels`, the reference has events of a label without scores.
 
     Notes
     -----
-    ``a.wav``, ``a`` and ``audio/a.wav`` are the same clip, unless two files of one list would then be one: then all are told apart by as
-    many folders as that takes.
+    ``a.wav``, ``a`` and ``audio/a.wav`` are the same clip, unless two files of one list would then have the same name; then as many folders
+    of their paths are compared as are needed to tell all files apart.
     """
     scored = _holds_scores(estimate)
     true, answers, *timed = _name_clips(

@@ -18,16 +18,20 @@ FOLDER = "results"  # in the folder of a run, or of one of its folds
 
 
 def check_results_folder(folder: PathLike) -> None:
-    """Refuse a folder that `write_results` would refuse, before there is anything to write."""
+    """Raise `StorageError` for a folder that `write_results` would refuse, before there is anything to write."""
     check_place(folder, *FILES, kind=KIND)
 
 
 def write_results(folder: PathLike, results: Results) -> Path:
-    """Write results into a folder; where the audio lies is not written.
+    """Write results into a folder, as ``results.json`` and ``scores.safetensors``; the paths of audio files are not written.
+
+    Returns
+    -------
+    path of the folder.
 
     Raises
     ------
-    StorageError : a file of one of these names is there, and dcasekit did not write it.
+    StorageError : the files cannot be written, or would replace a file that dcasekit did not write.
     """
     from safetensors.numpy import save_file
 
@@ -61,12 +65,13 @@ def read_results(folder: PathLike, *, paths: Mapping[str, Path] | None = None) -
 
     Parameters
     ----------
-    folder : of `write_results`, or of a run that has it as ``results``, or of one whose folds have it.
-    paths : clip id -> audio, for instance of a dataset's clips; clips it lacks have no audio, and then none has.
+    folder : the folder that `write_results` wrote; or the folder of a run, in which that is called ``results``, or in which the folder
+        of each fold has a ``results``.
+    paths : clip id -> audio file, for instance of a dataset's clips; if it lacks a clip, the results have no paths at all.
 
     Raises
     ------
-    MetricError : there are none, or a file is missing or damaged.
+    MetricError : there are no results, or a file is missing or damaged.
     """
     root = Path(folder)
     own = next((each for each in (root, root / FOLDER) if (each / FILES[1]).is_file()), None)

@@ -1,7 +1,7 @@
-"""Score the files of any system, ours or not: named metrics of a reference against events or scores, with intervals.
+"""Score the output of any system: metrics, by name, of events or scores against a reference, with intervals.
 
-The settings of a metric's name are those of DCASE; each function takes more. What needs scores is computed over all thresholds, what needs
-events from the events given, or from the scores at one threshold.
+A metric's name stands for a function and the settings that DCASE uses; the functions have more settings. Metrics that need scores are
+computed over all thresholds; metrics that need events use the given events, or those found in the scores at one threshold.
 """
 
 import difflib
@@ -27,7 +27,15 @@ Numbers = dict[str, float]
 
 @dataclass(frozen=True)
 class Score:
-    """A metric's numbers; ``value`` is the one it is named after, ``interval`` where the true one lies (NaN: not asked for)."""
+    """The result of one metric.
+
+    Parameters
+    ----------
+    metric : its name, one of `METRICS`.
+    headline : key of its main number in `numbers`.
+    numbers : all numbers that the metric's function returned.
+    interval : ends of the 95 % bootstrap interval of the main number; NaN: it was not computed.
+    """
 
     metric: str
     headline: str
@@ -36,20 +44,20 @@ class Score:
 
     @property
     def value(self) -> float:
-        """The number the metric is named after."""
+        """The main number of the metric."""
         return self.numbers[self.headline]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What a name stands for.
+    """The function and the settings that a metric's name stands for.
 
     Parameters
     ----------
-    headline : key of the number it is named after, with settings of the function in braces.
-    function : of a reference and of what it `needs`.
-    needs : ``"events"``, ``"scores"`` or ``"tags"``.
-    settings : of the function, beyond its defaults.
+    headline : key of its main number; the names of settings in braces are replaced by their values.
+    function : computes all numbers from a reference and from what it `needs`.
+    needs : ``"events"``, ``"scores"`` (over time), or ``"tags"`` (clip-level truth and scores).
+    settings : settings of the function that differ from its defaults.
     """
 
     headline: str
@@ -84,11 +92,11 @@ METRICS: Mapping[str, Metric] = {
 
 
 def find_metric(name: str) -> Metric:
-    """Find a metric.
+    """Return the metric of a name in `METRICS`.
 
     Raises
     ------
-    NameNotFoundError : there is none of this name.
+    NameNotFoundError : there is none of this name; the message suggests the closest one.
     """
     if name not in METRICS:
         close = difflib.get_close_matches(name, METRICS, n=1)
@@ -97,7 +105,7 @@ def find_metric(name: str) -> Metric:
 
 
 def settings_of(function: Callable[..., Any]) -> list[str]:
-    """List the keyword-only parameters of a metric that are not given by the material."""
+    """List the settings of a metric's function: its keyword-only parameters except ``labels`` and ``durations``."""
     found = inspect.signature(function).parameters.values()
     return [one.name for one in found if one.kind is one.KEYWORD_ONLY and one.name not in ("labels", "durations")]
 
@@ -116,16 +124,17 @@ def score(
     Parameters
     ----------
     name : one of `METRICS`.
-    material : see `Material`.
-    settings : of the metric's function, in place of those of its name. Where events come from scores, which cannot tell touching events
-        of one label apart, event metrics join the reference's, too, unless ``join=False``.
-    repeats : draws of the bootstrap; 0: no interval. Events and tags are counted once per clip and the counts drawn.
+    material : reference and estimate, see `Material` and `read`.
+    settings : settings of the metric's function that take the place of those of its name. If events come from scores, which cannot tell
+        apart events of one label that touch, event-based metrics join such events in the reference, too, unless ``join=False``.
+    repeats : number of draws of the bootstrap; 0: no interval is computed.
     seed : of the draws.
-    mapper : where they are computed, see `dcasekit.metrics.bootstrap.interval`.
+    mapper : where the draws are computed, see `dcasekit.metrics.bootstrap.interval`.
 
     Raises
     ------
-    MetricError : the metric needs scores or durations that are not there, or cannot take a setting.
+    NameNotFoundError : there is no metric of this name.
+    MetricError : the metric needs scores or durations that are not there, or does not have a setting.
     """
     metric = find_metric(name)
     chosen = {**metric.settings, **(settings or {})}

@@ -236,8 +236,8 @@ def to_events(scores: Scores, *, threshold: PerLabel = 0.5, inclusive: bool = Fa
 
     Returns
     -------
-    list of `Event`, sorted by onset, offset and label. The weight is the mean score inside the event, clipped to [1e-6, 1], because a
-    weight of 0 means no event. Onsets and offsets, in seconds, are edges of the scores.
+    list of Event : sorted by onset, offset and label. Onsets and offsets, in seconds, are edges of the scores. The weight is the mean score
+        inside the event, clipped to [1e-6, 1], because a weight of 0 means no event.
 
     Raises
     ------

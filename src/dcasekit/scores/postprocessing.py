@@ -227,6 +227,9 @@ def csebbs(
     port of the authors' code: the order in which gaps are closed, and what a gap is compared with, are dcasekit's own. So tune the
     settings, and do not copy those of another implementation.
 
+    Each setting is one number for all labels, one per label, or label -> number. The defaults suit clips of 10 s; tune them per label on
+    validation data.
+
     Parameters
     ----------
     scores : values in [0, 1].
@@ -236,8 +239,7 @@ def csebbs(
     merge_threshold_rel : the largest ratio of the confidence of the box to the mean score of the gap, at least 1. With 1 only gaps without
         any depth are closed; with infinity, and ``merge_threshold_abs=1``, all gaps are.
 
-    Each setting is one number for all labels, one per label, or label -> number. The defaults suit clips of 10 s; tune them per label on
-    validation data.
+
 
     Returns
     -------
