@@ -3,11 +3,12 @@
 A recipe has
 
 - ``Config``, a frozen dataclass of all its settings, with ``seed``, ``device`` and ``quick``;
-- ``QUICK``, a `Config` that finishes in seconds and proves nothing but that everything runs: its ``quick=True`` makes the report say so;
-- ``DATASETS``, the names of the datasets it takes;
-- ``run(config, data, out, *, progress=False)``: from folders, dataset name -> folder, to a `Report`, which it has saved in `out`, with the
-  models. A dataset that is not given is made small, and the report's title says so: `_data.find`, `_data.title`.
-  `dcasekit.core.energy.measured` above it has the report say what electricity it took.
+- ``QUICK``, a `Config` that finishes in seconds and only shows that everything runs; its ``quick=True`` makes the report say so;
+- ``DATASETS``, the names of the datasets it needs;
+- ``run(config, data, out, *, progress=False)``, which takes the settings, a mapping dataset name -> folder, and a folder `out`; it saves a
+  report and the models in `out`, and returns the `Report`. For a dataset that is not given it makes a small one of synthetic sounds, and
+  the title of the report says so: `_data.find`, `_data.title`. The decorator `dcasekit.core.energy.measured` adds the electricity that
+  the run used to the report.
 """
 
 from dcasekit.core.threads import share_cores

@@ -20,7 +20,7 @@ _FREE = ("seed", "device", "quick")  # settings that are no part of a published 
 
 @dataclass(frozen=True)
 class Check:
-    """A measure and the band it must lie in, ends included; NaN: undefined, or not measured."""
+    """A measure, its value, and the band `low` to `high` that it must lie in, both included; NaN: undefined, or not measured."""
 
     measure: str
     value: float
@@ -39,7 +39,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Certificate:
-    """A run, its checks, and why it is no reproduction, if it is none."""
+    """The result of checking a run: its record, the checks, and reasons why it cannot count as a reproduction."""
 
     record: Record
     checks: Sequence[Check]
@@ -47,12 +47,12 @@ class Certificate:
 
     @property
     def verdict(self) -> Verdict:
-        """What is said of the run."""
+        """The verdict on the run."""
         return "not a reproduction" if self.excluded else "passed" if all(check.holds for check in self.checks) else "failed"
 
     @property
     def reasons(self) -> list[str]:
-        """Why."""
+        """Sentences that give the reasons for the verdict."""
         return [*self.excluded, *map(str, self.checks)]
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class Certificate:
         return dict(plain({"verdict": self.verdict, "reasons": self.reasons, "checks": checks, "run": asdict(self.record)}))
 
     def to_markdown(self) -> str:
-        """Return a page to read."""
+        """Return the certificate as a page of Markdown."""
         run = self.record
         checks = [(one.measure, one.value, f"{one.low:g} to {one.high:g}", "yes" if one.holds else "no") for one in self.checks]
         data = [(name, about["files"] or "made", about["fingerprint"], about["folder"]) for name, about in run.data.items()]
@@ -86,9 +86,14 @@ class Certificate:
 def certify(recipe: ModuleType, record: Record) -> Certificate:
     """Check a finished run against the bands of its recipe.
 
+    Parameters
+    ----------
+    recipe : module of the recipe, with the bands in ``BANDS``.
+    record : record of the run.
+
     Raises
     ------
-    MetricError : the run is of another recipe; a band is of a measure that several sections have.
+    MetricError : the run is of another recipe, or several sections have a measure that a band is for.
     """
     if record.recipe != recipe.__name__:
         raise MetricError(f"the run is of {record.recipe}, not of {recipe.__name__}; give the recipe of the run")

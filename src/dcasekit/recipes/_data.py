@@ -9,14 +9,14 @@ from dcasekit.testing import SMALL_TREE, make_dataset
 
 
 def find(name: str, data: Mapping[str, Path], out: Path, *, clips: int = 60, seconds: Seconds = 1.0, seed: int = 0, sr: Hz = 16000) -> Path:
-    """Return the folder of a dataset: the one given, else a small dataset of synthetic sounds below ``out/made``, which is made once.
+    """Return the folder of a dataset: the one given, else that of a small dataset of synthetic sounds, made below ``out/made`` if need be.
 
     Parameters
     ----------
-    name : of the dataset.
-    data : name -> folder, as given to the recipe.
-    out : folder of the recipe.
-    clips, seconds, seed, sr : of the small tree, see `testing.make_dataset`.
+    name : name of the dataset.
+    data : dataset -> folder, as given to the recipe.
+    out : folder of the recipe's run.
+    clips, seconds, seed, sr : size of the small dataset, see `testing.make_dataset`.
     """
     if name in data:
         return data[name]
@@ -27,7 +27,7 @@ def find(name: str, data: Mapping[str, Path], out: Path, *, clips: int = 60, sec
 
 
 def title(text: str, names: Sequence[str], data: Mapping[str, Path]) -> str:
-    """Return a report's title, which says so where sounds are made, not recorded.
+    """Return a report's title: `text`, and a note if some datasets of the recipe (`names`) are made of synthetic sounds.
 
     >>> title("ESC-10 from scratch", ["esc10"], {})
     'ESC-10 from scratch, on synthetic sounds'

@@ -20,12 +20,12 @@ THRESHOLD = 0.3  # of events
 
 
 def validate(model: DcaseNet, data: Mapping[str, DataGenerator]) -> dict[str, float]:
-    """Measure what a network says of each task."""
+    """Compute the numbers that choose the epoch: those of each task, by name."""
     return {key: value for name, one in data.items() for key, value in measure(answer(model.head(TASKS[name]), one)).items()}
 
 
 def answer(model: DcaseNet, data: DataGenerator) -> Results:
-    """Answer clips: scenes by the mean of their crops, events by the mean of a recording's channels."""
+    """Score clips: scenes by the mean over their crops, events by the mean over the channels of a recording."""
     known, scores, threshold = data.reference(), model.predict(data), 0.5
     if model.task == "classification":
         scores = [Scores(one.values.mean(axis=0, keepdims=True), one.edges[[0, -1]], one.labels) for one in scores]
@@ -38,7 +38,7 @@ def answer(model: DcaseNet, data: DataGenerator) -> Results:
 
 
 def measure(results: Results) -> dict[str, float]:
-    """Measure scenes and tags as always, events in blocks of 5 s as published and of 1 s."""
+    """Compute the numbers of a task; for events in segments of 5 s, as published, and of 1 s."""
     if results.task != "detection":
         return {(name := "accuracy" if results.task == "classification" else "lwlrap"): results.numbers[name]}
     found = [one.values[: len(one.values) // 40 * 40 : 5] > results.threshold for one in results.scores]  # each 100 ms of whole steps

@@ -23,14 +23,20 @@ _POOLED = 4  # frames of a step
 
 
 def draw_validation(clips: Sequence[Clip], *, seed: int, share: float = 0.1) -> tuple[list[Clip], list[Clip]]:
-    """Hold out a tenth of the weak clips, whole films: those to train on, and those held out."""
+    """Split clips into those to train on and those to validate on, which are a share of the films (groups), with all their clips."""
     films = sorted({clip.group for clip in clips})
     held_out = set(np.random.default_rng(seed).permutation(films)[: round(share * len(films))].tolist())
     return [clip for clip in clips if clip.group not in held_out], [clip for clip in clips if clip.group in held_out]
 
 
 def select(model: CRNN2023A, *, weak: DataGenerator, strong: DataGenerator, median: PerLabel) -> dict[str, float]:
-    """Compute what an epoch is chosen by: macro F1 of weak clips, by the network's attention, and that of intersections."""
+    """Compute the numbers that choose the epoch.
+
+    Returns
+    -------
+    dict : ``weak_f1``, the macro F1 of the weak clips' tags by attention; ``intersection_f1``, the macro intersection-based F1
+    of the strong clips' events; and ``sum``, their sum.
+    """
     tags = model.head("tagging").evaluate(weak)
     clip_f1 = tagging.evaluate(tags.truth, np.concatenate([one.values for one in tags.scores]), labels=tags.labels)["f1/macro"]
     events = changed(by_steps(model, strong), smoother(median))
@@ -39,12 +45,12 @@ def select(model: CRNN2023A, *, weak: DataGenerator, strong: DataGenerator, medi
 
 
 def by_steps(model: CRNN2023A, data: DataGenerator) -> Results:
-    """Answer clips on the steps of 64 ms that the network has, not on frames."""
+    """Score clips with one row per step of the network (64 ms), not per frame."""
     return changed(model.evaluate(data), partial(to_steps, window=model.shape[0]))
 
 
 def to_steps(scores: Scores, *, window: int) -> Scores:
-    """Join the four or five frames that a step answers for, of windows of so many frames."""
+    """Keep one row of scores for the four or five frames that share a step of the network; `window` is the number of frames of a window."""
     source = np.arange(len(scores.values)) * (window // _POOLED) // window
     firsts = np.flatnonzero(np.diff(source, prepend=-1))
     return Scores(scores.values[firsts], np.append(scores.edges[firsts], scores.edges[-1]), scores.labels)
@@ -59,22 +65,22 @@ def to_seconds(scores: Scores) -> Scores:
 
 
 def smoother(median: PerLabel) -> Callable[[Scores], Scores]:
-    """Return the published filter: medians of so many steps, mirrored at a clip's ends."""
+    """Return the published median filter, which mirrors scores at a clip's ends; `median` is its length in steps, for all labels or each."""
     return partial(median_filter, frames=median, pad="reflect")
 
 
 def boxer(settings: Mapping[str, Any]) -> Callable[[Scores], Scores]:
-    """Return sound event bounding boxes with these settings."""
+    """Return the function that replaces scores by sound event bounding boxes (cSEBBs) with these settings."""
     return partial(csebbs_scores, **settings)
 
 
 def changed(results: Results, chain: Callable[[Scores], Scores]) -> Results:
-    """Return results with what a chain makes of their scores."""
+    """Return a copy of results after applying a function to the scores of each clip."""
     return replace(results, scores=tuple(map(chain, results.scores)))
 
 
 def material(results: Results) -> tuple[dict[str, Sequence[Event]], dict[str, Scores], dict[str, Seconds]]:
-    """Return reference, scores and durations, of each clip, as metrics take them."""
+    """Return the reference events, scores and durations (seconds) of all clips, each as a dict from the clip's id, for metrics."""
     scores = dict(zip(results.clips, results.scores, strict=True))
     return _events(results)[0], scores, dict(zip(results.clips, results.durations, strict=True))
 
@@ -86,7 +92,7 @@ def _events(results: Results) -> tuple[dict[str, Sequence[Event]], dict[str, Seq
 
 
 def measure(results: Results) -> Numbers:
-    """Compute the challenge's numbers, exact over all thresholds where there are many, and their intervals."""
+    """Compute the measures of the challenge, each with its 95 % interval; PSDS is computed over all thresholds."""
     reference, scores, durations = material(results)
     numbers: Numbers = {}
     for name, setting in (("psds1", psds.PSDS1), ("psds2", psds.PSDS2)):
@@ -103,18 +109,18 @@ def measure(results: Results) -> Numbers:
 
 
 def partial_auc(results: Results, labels: Sequence[str]) -> float:
-    """Compute the AUC of the means over seconds, up to a false positive rate of 0.1."""
+    """Compute the macro AUC in segments of 1 s, up to a false positive rate of 0.1; a segment's score is the mean over the second."""
     return segment.auroc(*material(changed(results, to_seconds)), labels=labels)["auroc@0.1/macro"]
 
 
 def partial_auc_interval(results: Results, labels: Sequence[str]) -> tuple[float, float]:
-    """Return the interval of `partial_auc`."""
+    """Return the 95 % interval of `partial_auc` over clips."""
     statistic = statistics.segment_auroc(*material(changed(results, to_seconds)), labels=labels)
     return bootstrap.interval(statistic, len(results.clips), groups=results.groups or None)
 
 
 def compare(found: Numbers) -> Table:
-    """Set what the median filter gives beside what boxes give."""
+    """Make a table that compares each measure for the median filter and for bounding boxes."""
     rows = [(name, value, found[f"{name}_csebbs"][0]) for name, (value, _) in found.items() if f"{name}_csebbs" in found]
     return Table(
         ("measure", "median filter", "cSEBBs", "gain"),
@@ -124,7 +130,7 @@ def compare(found: Numbers) -> Table:
 
 
 def list_settings(settings: Mapping[str, Mapping[str, float]], *, title: str) -> Table:
-    """List settings per label."""
+    """Make a table of settings with a row per label; `settings` maps setting -> label -> value."""
     labels: Sequence[str] = [*next(iter(settings.values()))]
     rows: list[dict[str, Any]] = [{"label": label, **{name: each[label] for name, each in settings.items()}} for label in labels]
     return Table.of(rows, title=title)

@@ -21,11 +21,14 @@ def test(
     saved: Path,
     began: float,
 ) -> Section:
-    """Save a model and test it; its section has F1 and error rate in segments.
+    """Save a model and test it; the section reports micro F1 and error rate in segments of 1 s.
 
     Parameters
     ----------
-    published : of these, those whose names begin with the section's are set beside it.
+    name : name of the section.
+    model : the trained model.
+    dataset, features : what it is tested on, the fold ``"test"`` of the dataset.
+    published : published numbers; the section shows those whose names start with its own.
     saved : folder for the model.
     began : when training began, by `time.perf_counter`.
     """

@@ -19,7 +19,7 @@ BASELINE = {  # of DCASE 2025 task 1; README of its code
 
 
 def devices(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
-    """Give the clips of each device, in the order of `DEVICES`."""
+    """Group clips by device: device -> its clips, in the order of `DEVICES`; devices without clips are left out."""
     found: dict[str, list[Clip]] = {}
     for name in DEVICES:
         if own := [clip for clip in clips if clip.extra["device"] == name]:
@@ -28,12 +28,14 @@ def devices(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
 
 
 def table(title: str, systems: Mapping[str, Results], clips: Sequence[Clip], published: Mapping[str, Sequence[float]]) -> Table:
-    """Set accuracies on each device's clips side by side, and the mean of the scenes' accuracies on all.
+    """Make a table of systems with the accuracy on the clips of each device, and the macro accuracy on all clips.
 
     Parameters
     ----------
-    systems : answers for the clips, by the name of the row.
-    published : name of the row -> what stands in `COLUMNS`.
+    title : title of the table.
+    systems : name of the row -> results of a system for the clips.
+    clips : the clips, with their devices.
+    published : name of the row -> published values for `COLUMNS`.
     """
     of = {clip.id: clip.extra["device"] for clip in clips}
     rows: list[tuple[str | float | None, ...]] = [(name, *known) for name, known in published.items()]
@@ -47,7 +49,7 @@ def table(title: str, systems: Mapping[str, Results], clips: Sequence[Clip], pub
 
 
 def limits(model: ModelContainer) -> Table:
-    """Set what a network costs beside what DCASE's low-complexity tasks allow: 128 kB of parameters and 30 million operations a second."""
+    """Make a table of a network's cost for 1 s and the limits of DCASE's low-complexity tasks: 128 kB of parameters, 30 million MACs."""
     cost = model.cost()
     rows = [("bytes of parameters in float16", 2 * cost["parameters"], 128_000), ("multiply-accumulates for 1 s", cost["macs"], 30_000_000)]
     shown = [(name, f"{ours:,}", f"{most:,}", "yes" if ours <= most else "no") for name, ours, most in rows]

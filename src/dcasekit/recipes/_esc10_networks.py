@@ -51,7 +51,7 @@ FRONT_ENDS = {
 
 @dataclass(frozen=True)
 class Network:
-    """What is trained, as in `Choice`, on which folds, by which seed; `watched` is a fold tested after each epoch, for the report alone."""
+    """A network to train: its settings as in `Choice`, folds and seed. The fold `watched` is tested after each epoch, for the report."""
 
     filters: tuple[int, ...]
     mixing: str
@@ -66,7 +66,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Choice:
-    """What is chosen for a test fold on the other folds."""
+    """The settings that are chosen for a test fold by the other folds."""
 
     filters: tuple[int, ...] = (16, 32, 64, 128)
     mixing: str = "between_class"
@@ -77,20 +77,20 @@ class Choice:
     epochs: int = 120
 
     def networks(self, folds: tuple[str, ...], seed: int, *, watched: str = "") -> list[Network]:
-        """Name the networks whose answers are averaged."""
+        """List the networks to train for this choice, one per resolution; their scores are averaged."""
         kept = {name: value for name, value in asdict(self).items() if name not in ("resolutions", "windows")}
         return [Network(**kept, resolution=one, folds=folds, seed=seed, watched=watched) for one in self.resolutions]
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a network said.
+    """The scores of a trained network.
 
     Parameters
     ----------
-    clips : windows (``"whole"``, ``"dense"``) -> clip -> a number per label, of all clips that were not trained on.
-    epochs : accuracy on the watched fold after each epoch; empty where none was watched.
-    folder : of the network's files.
+    clips : kind of windows (``"whole"``, ``"dense"``) -> clip -> a score per label, for all clips that it was not trained on.
+    epochs : accuracy on the watched fold after each epoch; empty if there is none.
+    folder : folder of the network's files.
     """
 
     clips: Mapping[str, Mapping[str, Sequence[float]]]
@@ -100,12 +100,15 @@ class Answers:
 
 @dataclass
 class Bench:
-    """Networks that are trained as they are asked for, and what they answered.
+    """Trains networks when they are needed, and keeps their scores.
 
     Parameters
     ----------
-    settings : ``crop_frames`` and ``device``, and of `train` those that all networks share.
-    folder : for the networks.
+    dataset : the dataset with its folds.
+    settings : ``crop_frames``, ``device``, and those settings of `train` that all networks share.
+    folder : folder for the networks.
+    progress : show progress bars.
+    answers : scores of the networks that are already trained.
     """
 
     dataset: Dataset
@@ -115,7 +118,7 @@ class Bench:
     answers: dict[Network, Answers] = field(default_factory=dict)
 
     def train(self, networks: Iterable[Network]) -> None:
-        """Train those that are not trained yet, on all cores with a thread each."""
+        """Train those networks that are not trained yet, in parallel, with one process per core and one thread each."""
         wanted = [network for network in dict.fromkeys(networks) if network not in self.answers]
         work = partial(answer, self.dataset, self.settings, self.folder)
         shown = "Training networks" if self.progress else None
@@ -132,7 +135,7 @@ class Bench:
         ]
 
     def results(self, fold: str, windows: str, networks: Sequence[Network]) -> Results:
-        """Return what networks answered about a fold, averaged."""
+        """Return the results for a fold from the averaged scores of networks; `windows` is a key of `Answers.clips`."""
         labels, answered = self.dataset.labels, [self.answers[network].clips[windows] for network in networks]
         clips = [clip for clip in self.dataset.clips if clip.fold == fold and all(clip.id in one for one in answered)]
         values = [np.mean([one[clip.id] for one in answered], axis=0) for clip in clips]
@@ -148,7 +151,7 @@ class Bench:
 
 
 def answer(dataset: Dataset, settings: Mapping[str, Any], folder: Path, network: Network) -> Answers:
-    """Train a network and note its answers; or find those that were noted."""
+    """Train a network and store its scores in its folder; if they are stored already, read them."""
     features = FRONT_ENDS[network.resolution]
     train = DataGenerator(dataset, features, folds=network.folds, seed=network.seed)
     facts = {**asdict(network), **settings, "data": train.identity}
@@ -201,9 +204,9 @@ def _train(dataset: Dataset, settings: Mapping[str, Any], network: Network, trai
 
 
 def augmentations(network: Network, frames: int, scale: int) -> list[BatchAugmentation]:
-    """Return what happens to each batch.
+    """Return the augmentations of each batch.
 
-    `scale` is how much coarser in time, and finer in frequency, the front end is than the fine one.
+    The front end is coarser in time, and finer in frequency, than the one named "fine", by the factor `scale`.
     """
     kinds: dict[str, BatchAugmentation] = {"between_class": between_class, "mixup": partial(mixup, alpha=0.4)}
     mixing = kinds[network.mixing]

@@ -23,7 +23,7 @@ Choice = TypeVar("Choice", bound=Any)
 
 @dataclass(frozen=True)
 class Trial(Generic[Choice]):
-    """A candidate to be judged: what it is trained on, and the fold that judges it."""
+    """A candidate to be judged: its settings, the folds that it is trained on, and the fold that it is judged on."""
 
     choice: Choice
     trained: tuple[str, ...]
@@ -32,7 +32,7 @@ class Trial(Generic[Choice]):
 
 @dataclass(frozen=True)
 class Tried(Generic[Choice]):
-    """What came out of one setting: each candidate's number for each test fold, and which candidate was taken."""
+    """The candidates of one setting: for each test fold the value of each candidate, and the position of the chosen one."""
 
     setting: str
     candidates: Sequence[Any]
@@ -46,14 +46,19 @@ def choose(
     folds: Sequence[str],
     judge: Callable[[Sequence[Trial[Choice]]], Sequence[float]],
 ) -> tuple[dict[str, Choice], list[Tried[Choice]]]:
-    """Choose setting after setting, for each test fold by itself.
+    """Choose the value of one setting after the other, separately for each test fold, which is never used to choose.
 
     Parameters
     ----------
-    first : where the choice begins, a dataclass; its settings are the first candidates.
-    candidates : setting -> its candidates, in the order in which they are chosen. Of equal ones the first is taken.
-    folds : all there are; each is tested once.
-    judge : gives a number for each trial, the larger the better; it is asked once per setting, for what it was not asked before.
+    first : a dataclass of all settings; those that are chosen start with their first candidates.
+    candidates : setting -> its candidates, in the order of choosing. Among equally good ones the first is chosen.
+    folds : all folds; each is the test fold once.
+    judge : function that takes trials and returns a value for each; larger is better. It is called once per setting, with the trials that
+        have no value yet.
+
+    Returns
+    -------
+    the chosen settings for each test fold, and for each setting the candidates with their values.
 
     Raises
     ------
@@ -87,7 +92,7 @@ def _trials(choice: Choice, tested: str, folds: Sequence[str]) -> list[Trial[Cho
 
 
 def tabulate(tried: Sequence[Tried[Any]]) -> Table:
-    """Show every candidate's number on the folds that are not tested on, and which was taken."""
+    """Make a table with the value of every candidate for each test fold, measured on the other folds, and which one was chosen."""
     folds = list(tried[0].numbers) if tried else []
     rows = [
         (one.setting, str(option), *(percent(one.numbers[fold][at]) + (" taken" if one.taken[fold] == at else "") for fold in folds))
@@ -98,7 +103,16 @@ def tabulate(tried: Sequence[Tried[Any]]) -> Table:
 
 
 def mean_accuracy(tests: Mapping[tuple[str, int], Results]) -> tuple[float, float, tuple[float, float]]:
-    """Return the mean accuracy of several seeds on the same clips, their deviation, and its 95 % interval over clips; keys: fold, seed."""
+    """Compute the mean accuracy over several seeds on the same clips.
+
+    Parameters
+    ----------
+    tests : (fold, seed) -> results.
+
+    Returns
+    -------
+    the mean, the sample standard deviation between seeds (NaN for one), and the 95 % interval of the mean over clips.
+    """
     folds, seeds = list(dict.fromkeys(fold for fold, _ in tests)), list(dict.fromkeys(seed for _, seed in tests))
     right = [np.mean([_right(tests[fold, seed]) for seed in seeds], axis=0) for fold in folds]
     groups = [
@@ -117,7 +131,7 @@ def _right(results: Results) -> NDArray[np.bool_]:
 
 
 def tabulate_seeds(tests: Mapping[tuple[str, int], Results]) -> Table:
-    """Show each seed's accuracy on each fold, their mean, and the deviation of the seeds' means (of a sample)."""
+    """Make a table with the accuracy of each seed on each fold, the means, and the sample standard deviation of the seeds' means."""
     folds, seeds = list(dict.fromkeys(fold for fold, _ in tests)), list(dict.fromkeys(seed for _, seed in tests))
     values = np.array([[tests[fold, seed].numbers["accuracy"] for fold in folds] for seed in seeds])
     with_mean = np.column_stack([values, values.mean(axis=1)])

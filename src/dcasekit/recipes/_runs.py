@@ -27,18 +27,18 @@ FILE, _KIND = "run.json", "record of a run"
 
 @dataclass(frozen=True)
 class Record:
-    """What a finished run was, and what it found.
+    """The record of a finished run, or of several that differ in their seeds.
 
     Parameters
     ----------
-    recipe : its module.
-    settings : as JSON values; the seed is the first one.
-    seeds : one per run; empty where the recipe has none.
-    data : dataset -> ``folder``, ``files``, ``fingerprint`` and ``made``, whether its sounds are made, not recorded.
-    measures : section -> measure -> ``value`` (of several runs the mean) and ``interval_95``; ``None``: undefined.
-    environment : versions, machine, date.
-    seconds : of all runs together.
-    energy : of all runs together, see `core.energy`; ``None``: the recipe does not measure it.
+    recipe : name of the recipe's module.
+    settings : settings as JSON values; ``seed`` is that of the first run.
+    seeds : seed of each run; empty if the recipe has no seed.
+    data : dataset -> ``folder``, ``files`` (their number), ``fingerprint`` and ``made``, whether its sounds are synthetic.
+    measures : section -> measure -> ``value`` (the mean of several runs) and ``interval_95``; ``None``: undefined.
+    environment : versions, machine and date.
+    seconds : duration of all runs together.
+    energy : electricity of all runs together, see `core.energy`; ``None``: the recipe does not measure it.
     """
 
     recipe: str
@@ -55,18 +55,18 @@ class Record:
         write_json(place(folder, FILE, kind=_KIND), plain(asdict(self)))
 
     def is_of(self, recipe: ModuleType, config: Any, data: Mapping[str, Mapping[str, Any]]) -> bool:
-        """Whether the run was of this recipe, with these settings and data, by this version."""
+        """Tell whether this is the record of this recipe with these settings and data, one seed, and this version of dcasekit."""
         ours = [{name: (about["fingerprint"], about["made"]) for name, about in each.items()} for each in (self.data, data)]
         same = len(self.seeds) <= 1 and (self.recipe, self.settings) == (recipe.__name__, plain(asdict(config))) and ours[0] == ours[1]
         return same and self.environment.get("dcasekit") == __version__
 
 
 def read(folder: Path) -> Record:
-    """Read what a finished run found.
+    """Read the record of a finished run from its folder.
 
     Raises
     ------
-    StorageError : there is no finished run.
+    StorageError : the folder holds no record of a finished run.
     """
     content = read_json(folder / FILE, error=StorageError, mend="run the recipe again")
     try:
@@ -76,7 +76,7 @@ def read(folder: Path) -> Record:
 
 
 def describe_data(recipe: ModuleType, data: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
-    """Tell what data a recipe has: of each of its datasets the files, and whether sounds are made."""
+    """Describe the data of a recipe: for each of its datasets the folder, files and fingerprint, and whether its sounds are synthetic."""
     found = {}
     for name in getattr(recipe, "DATASETS", ()):
         files, checksum = fingerprint(data[name]) if name in data else (0, "")
@@ -86,7 +86,13 @@ def describe_data(recipe: ModuleType, data: Mapping[str, Path]) -> dict[str, dic
 
 
 def run_once(recipe: ModuleType, config: Any, data: Mapping[str, Path], out: Path, *, progress: bool = False) -> Report:
-    """Run a recipe; write the results of its sections beside their models, and ``run.json`` beside its report."""
+    """Run a recipe once; write the results of its sections beside their models, and ``run.json`` beside its report.
+
+    Raises
+    ------
+    StorageError : the folder holds files with these names that dcasekit did not write.
+    ModelError : the program was started with ``torchrun``.
+    """
     if processes() > 1:
         raise ModelError("recipes are run by one process, with workers of its own; start them without torchrun")
     check_place(out, FILE, kind=_KIND)
@@ -110,7 +116,7 @@ def run_once(recipe: ModuleType, config: Any, data: Mapping[str, Path], out: Pat
 
 
 def keep_results(report: Report) -> None:
-    """Write the results of each section into its model's folder; those of all folds into the folder that holds a model of each."""
+    """Write the results of each section into its model's folder; those of several folds into the folder that holds their models."""
     for section in report.sections:
         if section.saved is not None:
             model = Path(section.saved)
@@ -127,7 +133,14 @@ def finish(
     progress: bool = False,
     say: Say = None,
 ) -> Record:
-    """Return the record of a run, or of several: that of a finished one of the same recipe, settings and data if there is one."""
+    """Run a recipe and return its record; a run of the same recipe, settings and data that is finished is not repeated.
+
+    Parameters
+    ----------
+    recipe, config, data, out, progress : the recipe's module, and the arguments of its ``run``.
+    runs : number of runs, which differ in their seeds, see `run_seeds`; ``None``: one run.
+    say : function that is told what is done.
+    """
     if runs is not None:
         run_seeds(recipe, config, data, out, runs=runs, progress=progress, say=say)
     elif not _is_finished(recipe, config, describe_data(recipe, data), out):
@@ -151,10 +164,10 @@ def _is_finished(recipe: ModuleType, config: Any, known: Mapping[str, Mapping[st
 def run_seeds(
     recipe: ModuleType, config: Any, data: Mapping[str, Path], out: Path, *, runs: int, progress: bool = False, say: Say = None
 ) -> RunsReport:
-    """Run a recipe with the seeds ``seed``, ``seed + 1`` ... into ``out/seed0`` ..., and report the mean of each measure.
+    """Run a recipe with the seeds ``seed``, ``seed + 1`` ... in the folders ``out/seed0`` ..., and report the mean of each measure.
 
-    A finished run of the same recipe, settings and data is found again, so an interrupted call goes on, and more runs may be added. `say`
-    is told which run begins.
+    Finished runs of the same recipe, settings and data are not repeated: an interrupted call can be continued, and runs can be added later.
+    The function `say` is called with a sentence when a run begins.
     """
     check_place(out, FILE, kind=_KIND)
     Report.check_folder(out)

@@ -39,9 +39,9 @@ UNFIT = {"seed": "a seed that was chosen is luck", "device": "it changes no syst
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`, both included: whole ones where both ends are.
+    """Numbers from `low` to `high`, both included; whole numbers if both ends are ints.
 
-    From a range over an order of magnitude or more, numbers are drawn by their logarithm.
+    Numbers are drawn on a logarithmic scale if the range spans an order of magnitude or more.
     """
 
     low: float
@@ -49,11 +49,11 @@ class Range:
 
     @property
     def log(self) -> bool:
-        """Whether an order of magnitude or more lies between the ends."""
+        """Whether numbers are drawn on a logarithmic scale."""
         return self.low > 0 and self.high >= 10 * self.low
 
     def take(self, drawn: float) -> float:
-        """Return a number that was drawn, to four digits."""
+        """Round a number that was drawn to four significant digits, or to a whole number."""
         return drawn if isinstance(drawn, int) else min(max(float(f"{drawn:.4g}"), self.low), self.high)
 
     def __str__(self) -> str:
@@ -67,7 +67,7 @@ class Options:
     values: tuple[Any, ...]
 
     def take(self, drawn: int) -> Any:
-        """Return the value whose number was drawn."""
+        """Return the value at a position that was drawn."""
         return self.values[drawn]
 
     def __str__(self) -> str:
@@ -78,11 +78,11 @@ Space: TypeAlias = Mapping[str, Range | Options]
 
 
 def describe_measure(recipe: ModuleType) -> str:
-    """Say what a recipe's validation measure is, in a sentence.
+    """Return the sentence that describes a recipe's validation measure: the first line of ``score_validation``'s docstring.
 
     Raises
     ------
-    ModelError : it has none; the message says why.
+    ModelError : the recipe has no such measure; the message says why.
     """
     if (score := getattr(recipe, "score_validation", None)) is None:
         reason = getattr(
@@ -103,18 +103,22 @@ def sweep(  # noqa: PLR0913 - a recipe's run, and what varies
     progress: bool = False,
     say: Say = None,
 ) -> SweepReport:
-    """Try settings until there are so many trials; a sweep that was interrupted goes on, and trials may be added to one that is done.
+    """Try settings of a recipe, drawn by Optuna; an interrupted sweep is continued, and trials can be added to a finished one.
 
     Parameters
     ----------
-    config : settings of all trials; its seed is also that of the draws.
-    space : setting -> what it may be.
-    out : folder for Optuna's ``trials.db``, a folder per trial, and the report, which is there from the first trial on.
-    say : is told how each trial went.
+    recipe : module of the recipe.
+    config : settings of all trials that do not vary; its seed is also the seed of the draws.
+    space : setting that varies -> `Range` or `Options`.
+    data : dataset -> folder, as for the recipe's ``run``.
+    out : folder for Optuna's ``trials.db``, a folder per trial, and the report, which is written after every trial.
+    trials : number of trials to have in the end, earlier ones included.
+    progress : show progress bars.
+    say : function that is called with a sentence about each trial.
 
     Raises
     ------
-    ModelError : the recipe has no validation measure, or no trial gave a number.
+    ModelError : the recipe has no validation measure, or no trial has a value.
     StorageError : the folder holds another sweep.
     """
     measure = describe_measure(recipe)

@@ -95,7 +95,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
 
 def prepare(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool) -> tuple[TUTSoundEvents2017, MelSpectrogram]:
-    """Give dataset and front end."""
+    """Return the dataset and its features, extracted."""
     root = _data.find(DATASETS[0], data, out, clips=100, seconds=2.0, seed=config.seed, sr=44100)
     dataset, seconds = TUTSoundEvents2017(root, cache=out / "cache"), config.frames * 1024 / 44100
     features = MelSpectrogram.preset("a_crnn", sequence_time=seconds, sequence_hop_time=seconds)
@@ -111,7 +111,7 @@ def score_validation(config: Config, data: Mapping[str, Path], out: Path, *, res
 
 
 def train(config: Config, dataset: Dataset, features: MelSpectrogram, out: Path, network: tuple[Choice, str]) -> None:
-    """Train a network without a fold, and save it."""
+    """Train a network on all folds but one (and one to validate on), and save it."""
     choice, fold = network
     split = dataset.split(fold, validation=choice == "other")
     of = partial(DataGenerator, dataset, features)
@@ -133,12 +133,12 @@ def train(config: Config, dataset: Dataset, features: MelSpectrogram, out: Path,
 
 
 def error_rate(results: Results) -> float:
-    """Return the error rate of all labels together, in segments of 1 s."""
+    """Return the micro error rate in segments of 1 s."""
     return results.numbers["error_rate/micro"]
 
 
 def report_on(choice: Choice, dataset: Dataset, features: MelSpectrogram, folds: list[str], out: Path, seconds: Seconds) -> Section:
-    """Test the networks of a way to choose the epoch."""
+    """Test the networks whose epochs were chosen in one of the two ways; return the section of the report."""
     models = {fold: load(out / "models" / choice / fold) for fold in folds}
     splits = {fold: dataset.split(fold, validation=choice == "other") for fold in folds}
     results = {fold: model.evaluate(DataGenerator(dataset, features, folds=[fold], train=False)) for fold, model in models.items()}

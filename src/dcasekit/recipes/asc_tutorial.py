@@ -65,11 +65,11 @@ BANDS = {"accuracy/macro": (0.59, 0.63)}
 
 @measured
 def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool = False) -> Report:
-    """Tell of the data, split, train, evaluate, and save network and report.
+    """Describe the data, split them, train, evaluate, and save network and report.
 
     Parameters
     ----------
-    data : ``tut_urban_acoustic_scenes_2018``: its folder; without it synthetic sounds.
+    data : ``tut_urban_acoustic_scenes_2018``: its folder; without it, a small dataset of synthetic sounds is made.
     out : folder for features, network and report.
     """
     dataset, split, of = _prepare(config, data, out, progress=progress)
@@ -104,7 +104,7 @@ def score_validation(config: Config, data: Mapping[str, Path], out: Path, *, res
 
 
 def _prepare(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool) -> tuple[Dataset, Split, Any]:
-    """Give the dataset, its split, and what makes batches of clips."""
+    """Return the dataset, its split, and a function that makes a `DataGenerator` of clips."""
     root = _data.find(DATASETS[0], data, out, clips=config.clips or 240, seconds=config.seconds, seed=config.seed)
     dataset = TUTUrbanAcousticScenes2018(root, cache=out / "cache")
     features = MelSpectrogram.preset("asc_tutorial", sequence_time=config.seconds, sequence_hop_time=config.seconds)
@@ -136,7 +136,7 @@ def _train(config: Config, train: DataGenerator, validation: DataGenerator, out:
 
 
 def count_scenes(dataset: Dataset) -> Table:
-    """Count items and locations of each scene."""
+    """Make a table of the clips and locations of each scene."""
     rows = [(scene, len(clips), len({clip.group for clip in clips})) for scene, clips in _by_scene(dataset.clips).items()]
     return Table(
         ("scene", "items", "identifiers"), [*rows, ("all", len(dataset.clips), len({clip.group for clip in dataset.clips}))], "Data"
@@ -144,7 +144,7 @@ def count_scenes(dataset: Dataset) -> Table:
 
 
 def count_parts(dataset: Dataset, split: Split) -> Table:
-    """Count what of each scene is trained on and validated on: items, locations, and the part of both that is validated on."""
+    """Make a table of the training and validation clips and locations of each scene, and the percentage used for validation."""
     train, validation = _by_scene(split.train), _by_scene(split.validation)
     rows = [(scene, *_count(train.get(scene, []), validation.get(scene, []))) for scene in dataset.labels]
     columns = ("scene", "train items", "train locations", "validation items", "validation locations", "items, %", "locations, %")

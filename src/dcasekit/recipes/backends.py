@@ -57,7 +57,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
     Parameters
     ----------
-    data : ``esc10``: folder of ESC-50 or ESC-10, which is only read; without it a small dataset of synthetic sounds.
+    data : ``esc10``: folder of ESC-50 or ESC-10, which is only read; without it, a small dataset of synthetic sounds is made.
     out : folder for sounds, features, models and report.
     """
     dataset = ESC10(_data.find("esc10", data, out, seconds=3.0, sr=FEATURES.sr), cache=out / "cache")
@@ -87,7 +87,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
 
 def train_and_test(config: Config, dataset: Dataset, out: Path, job: tuple[str, str]) -> Section:
-    """Train a system on all folds but one, test it on that one, and save it."""
+    """Train a system on all folds but one, test it on that fold, and save it; `job` holds the names of system and fold."""
     (system, fold), began = job, time.perf_counter()
     split = dataset.split(fold, validation=False)
     train = DataGenerator(dataset, FEATURES, folds=split.train, seed=config.seed)
@@ -113,7 +113,7 @@ def train_and_test(config: Config, dataset: Dataset, out: Path, job: tuple[str, 
 
 
 def learn(model: ModelContainer, train: DataGenerator, config: Config) -> None:
-    """Train a model from new weights, or from those it has, with a new head."""
+    """Train a model from new weights; if it has weights, fine-tune them with a new head."""
     begin = partial(model.fine_tune, freeze="none") if model.labels else model.train
     settings = {"batch_size": config.batch_size, "learning_rate": config.learning_rate, "seed": config.seed, "device": config.device}
     begin(train, epochs=config.epochs, **settings)

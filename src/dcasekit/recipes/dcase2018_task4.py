@@ -98,7 +98,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
 
 def train(config: Config, data: Any, weak: Split, unlabelled: Sequence[Clip], out: Path, *, progress: bool = False) -> list[CRNN2018]:
-    """Train the first pass on weak clips, the second on what the first says of unlabelled ones; `data` makes batches of clips."""
+    """Train the first pass on weak clips, the second on unlabelled ones with the first's labels; `data` makes generators of clips."""
     every = (*weak.train, *weak.validation)
     scaler = Scaler("standard").fit(data(folds=[*every, *every, *unlabelled]))  # weak clips count twice, as published
     checked = data(folds=weak.validation, task="tagging", train=False, scaler=scaler)
@@ -124,24 +124,27 @@ def learn(config: Config, name: str, data: DataGenerator, checked: DataGenerator
 
 
 def label(limits: Mapping[str, float], clip: Clip, scores: Scores) -> Clip:
-    """Label a clip, from end to end, with what the first pass finds in it, which may be nothing."""
+    """Return a clip whose events last from its beginning to its end, one for each label above its threshold in `limits`, maybe none."""
     tags = to_tags(scores, threshold=limits, inclusive=True)
     return replace(clip, tags=tags, events=tuple(Event(0.0, float(scores.edges[-1]), name) for name in tags))
 
 
 def clip_f1(results: Results) -> float:
-    """Compute the macro F1 of clips, a label being there from a mean of 0.5 on: what both passes choose the epoch by."""
+    """Compute the clip-level macro F1, by which both passes choose the epoch; a label is present if its mean score is 0.5 or more."""
     return replace(results, task="tagging", scores=tuple(map(pool, results.scores)), threshold=np.nextafter(0.5, 0)).numbers["f1/macro"]
 
 
 def detect(config: Config, model: CRNN2018, data: DataGenerator) -> Results:
-    """Score the frames of clips, smoothed; the first pass by what it averages over a clip."""
+    """Return smoothed frame-level scores of clips; those of the first pass are the outputs that it averages over a clip."""
     results = model.head("detection").evaluate(data.with_scaler(model.scaler))
     return replace(results, scores=tuple(median_filter(scores, frames=config.median) for scores in results.scores))
 
 
 def measure(results: Results) -> dict[str, tuple[float, tuple[float, float]]]:
-    """Count events as published, collars of 200 ms, at the end a fifth of the event if that is more: measure -> value, interval."""
+    """Compute the published event-based measures: measure -> value and 95 % interval.
+
+    The onset collar is 200 ms; the offset collar is 200 ms, or a fifth of the event's duration if that is more.
+    """
     found = {clip: to_events(scores, inclusive=True) for clip, scores in zip(results.clips, results.scores, strict=True)}
     counts = event.counts({clip: (results.events or {})[clip] or () for clip in found}, found, labels=results.labels)
     numbers = event.figures(counts, labels=results.labels, empty_output="zero")

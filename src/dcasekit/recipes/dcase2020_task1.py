@@ -71,7 +71,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
     Parameters
     ----------
-    data : ``tau_urban_acoustic_scenes_2020_mobile``: its folder; without it synthetic sounds.
+    data : ``tau_urban_acoustic_scenes_2020_mobile``: its folder; without it, a small dataset of synthetic sounds is made.
     out : folder for features, network and report.
     """
     split, of = prepare(config, data, out, progress=progress)
@@ -109,7 +109,7 @@ def score_validation(config: Config, data: Mapping[str, Path], out: Path, *, res
 
 
 def prepare(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool) -> tuple[Split, Any]:
-    """Give the split, and what makes batches of clips."""
+    """Return the split, and a function that makes a `DataGenerator` of clips."""
     root = _data.find(DATASETS[0], data, out, clips=config.clips, seconds=config.seconds, sr=config.sr)
     dataset, features = TAUUrbanAcousticScenes2020Mobile(root, cache=out / "cache"), front_end(config)
     features.extract(dataset, progress=progress)
@@ -133,7 +133,7 @@ def train(config: Config, split: Split, of: Any, out: Path, *, progress: bool) -
 
 
 def front_end(config: Config) -> FeatureExtractor:
-    """Return what the network learns from: one row each 0.1 s, a clip being one window."""
+    """Return the features: one frame per 0.1 s, in one window per clip."""
     if config.embedding == "mel":
         bands = Mel(bands=64, scale="htk")
         return MelSpectrogram(

@@ -123,7 +123,7 @@ def score_validation(config: Config, data: Mapping[str, Path], out: Path, *, res
 
 
 def prepare(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool) -> tuple[DESED, Any, Together, Sequence[Clip]]:
-    """Give the dataset, what makes batches of its clips, those that a step learns from, and the weak clips that are held out."""
+    """Return the dataset, a function that makes generators of its clips, the training sources, and the weak clips to validate on."""
     dataset = DESED(_data.find(DATASETS[0], data, out, clips=config.clips, seconds=config.seconds), cache=out / "cache")
     mel = MelSpectrogram.preset("desed2023_linear", sequence_time=config.seconds, sequence_hop_time=config.seconds)
     mel.extract(dataset, progress=progress)
@@ -133,7 +133,7 @@ def prepare(config: Config, data: Mapping[str, Path], out: Path, *, progress: bo
 
 
 def compose(config: Config, of: Any, weak: Sequence[Clip]) -> Together:
-    """Put together what a step learns from; an epoch ends with the source that ends first. `of` makes generators."""
+    """Put together the training sources of a step; an epoch ends with the source that ends first. `of` makes generators of clips."""
     strong = of(folds=["synthetic", "strong"] if config.real else ["synthetic"], target="frame")
     sources = {"strong": strong, "weak": of(folds=weak, target="clip"), "unlabelled": of(folds=["unlabelled"], target="clip")}
     parts = {name: (source, size) for (name, source), size in zip(sources.items(), config.batch, strict=True)}

@@ -112,7 +112,7 @@ def features(config: Config) -> MelSpectrogram:
 
 
 def join(config: Config, dataset: MAESTROReal, fold: str, part: str, scaler: Scaler | None = None) -> DataGenerator:
-    """Return the recordings of a part, joined in the order of the published list if it is there, else in that of their names."""
+    """Return the recordings of a part, joined in the order of the published list if the data have it, else in the order of their names."""
     clips: Sequence[Clip] = getattr(dataset.split(fold), part)
     path = dataset.root / "development_folds" / f"{fold}_{part.replace('validation', 'val')}.csv"
     listed = path.read_text(encoding="utf-8") if path.exists() else ""
@@ -135,7 +135,7 @@ def train(config: Config, dataset: MAESTROReal, fold: str, out: Path, *, progres
 
 
 def validation_loss(model: CRNN2023, *, data: DataGenerator, batch_size: int) -> dict[str, float]:
-    """Average the batches' mean squared errors of what the network gives, as published."""
+    """Average the mean squared errors of the network's unclipped outputs over batches, as published."""
     batches = data.batches(0, batch_size, seed=0)
     return {"loss": float(np.mean([np.square(model.activations(batch.x, "linear2") - batch.y).mean() for batch in batches]))}
 
@@ -143,7 +143,12 @@ def validation_loss(model: CRNN2023, *, data: DataGenerator, batch_size: int) ->
 def measure(
     results: Results, raw: Sequence[FloatArray], rounds: Sequence[Sequence[str]]
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]], float]:
-    """Compute the measures, as published and clip by clip; intervals of those that are sums over clips; the best F1 of chance."""
+    """Compute the measures, as published and from whole clips.
+
+    Returns
+    -------
+    the measures by name; 95 % intervals of those that are sums over clips; and the best F1 that answers without listening would reach.
+    """
     cut = dict(zip(results.clips, results.scores, strict=True))
     scores = {clip: replace(each, values=values) for (clip, each), values in zip(cut.items(), raw, strict=True)}
     flat = {clip: replace(each, values=np.zeros_like(each.values)) for clip, each in cut.items()}

@@ -153,14 +153,14 @@ def prepare(config: Config, data: Mapping[str, Path], out: Path, *, progress: bo
 
 
 def find_events(config: Config, model: CRNN2023A, of: Any) -> tuple[Results, dict[str, dict[str, float]]]:
-    """Answer DESED's validation clips, smoothed, and say by which filters."""
+    """Score DESED's validation clips, smoothed; return the results and the filter lengths of each label."""
     tuned = by_steps(model, of(folds=["synthetic_validation"], train=False))
     medians = best_psds(*material(tuned), partial(median_filter, pad="reflect"), {"frames": config.median})
     return changed(by_steps(model, of(folds=["validation"], train=False)), smoother(medians["frames"])), medians
 
 
 def front_end(config: Config) -> FeatureExtractor:
-    """Return the bands, and the embedding beside them if there is one."""
+    """Return the features: mel bands, side by side with the embedding if there is one."""
     windows = {"sequence_time": config.seconds, "sequence_hop_time": config.seconds}
     mel = MelSpectrogram.preset("desed2023_linear", **windows)
     if not config.embedding:
@@ -170,7 +170,7 @@ def front_end(config: Config) -> FeatureExtractor:
 
 
 def compose(config: Config, of: Any, weak: Sequence[Clip], maestro: DataGenerator) -> Together:
-    """Put together what a step learns from, all with the 27 labels; an epoch ends with the source that ends first."""
+    """Put together the training sources of a step, all with the 27 labels; an epoch ends with the source that ends first."""
     sources = {
         "maestro": maestro.among(LABELS, also=ALIASES),
         "synthetic": of(folds=["synthetic"], target="frame").among(LABELS),
@@ -183,14 +183,14 @@ def compose(config: Config, of: Any, weak: Sequence[Clip], maestro: DataGenerato
 
 
 def annotated() -> dict[str, tuple[int, ...]]:
-    """Return which columns each source's data set annotates."""
+    """Return source -> numbers of the labels that its data set annotates."""
     desed = tuple(range(len(DESED.labels)))
     aliases = sorted({LABELS.index(label) for label in ALIASES.values()})
     return {"maestro": (*aliases, *range(len(desed), len(LABELS)))} | dict.fromkeys(("synthetic", "strong", "weak", "unlabelled"), desed)
 
 
 def fall(moment: Moment, *, ramp: int, constant: int) -> float:
-    """Raise the learning rate, keep it, and let it fall along a quarter of a cosine."""
+    """Return the factor of the learning rate: it rises for `ramp` epochs, stays until epoch `constant`, then falls as a quarter cosine."""
     done = moment.step / moment.steps - constant
     return ramp_up(moment, epochs=ramp) if done < 0 else math.cos(math.pi / 2 * done / (moment.epochs - constant))
 
@@ -210,7 +210,7 @@ def learn(config: Config, data: Together, check: Any, out: Path, *, progress: bo
 
 
 def choose(model: CRNN2023A, *, weak: DataGenerator, strong: DataGenerator, maestro: DataGenerator) -> dict[str, float]:
-    """Compute what the epoch is chosen by: as in 2023, and MAESTRO's partial AUC."""
+    """Compute the numbers that choose the epoch: those of 2023, and the partial AUC on MAESTRO."""
     found = select(model, weak=weak, strong=strong, median=1)
     auc = partial_auc(model.evaluate(maestro), MAESTROReal.evaluated_labels)
     return found | {"partial_auc": auc, "sum": found["sum"] + (0.0 if math.isnan(auc) else auc)}

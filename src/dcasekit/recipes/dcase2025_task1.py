@@ -114,7 +114,7 @@ def score_validation(config: Config, data: Mapping[str, Path], out: Path, *, res
 
 
 def prepare(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool) -> tuple[Any, MelSpectrogram]:
-    """Give the dataset, and its features, extracted: the published front end, of a clip in one window."""
+    """Return the dataset, and its features, extracted: the published front end, with one window per clip."""
     root = _data.find(DATASETS[0], data, out, clips=config.clips, sr=32000)
     dataset = TAUUrbanAcousticScenes2022Mobile(root, cache=out / "cache", subset=config.subset)
     features = front_end(config)
@@ -123,7 +123,7 @@ def prepare(config: Config, data: Mapping[str, Path], out: Path, *, progress: bo
 
 
 def section(name: str, results: Results, model: CPMobile, histories: Mapping[str, Any], seconds: Seconds) -> Section:
-    """Make the section of a step."""
+    """Make the section of the report for one of the two steps."""
     return Section(
         name=name,
         folds={"fold1": results},
@@ -138,12 +138,12 @@ def section(name: str, results: Results, model: CPMobile, histories: Mapping[str
 
 
 def front_end(config: Config) -> MelSpectrogram:
-    """Give the published front end, of a clip in one window."""
+    """Return the published front end, with one window per clip."""
     return MelSpectrogram.preset("dcase2024_task1", mel=Mel(bands=config.bands, scale="htk", norm=None))
 
 
 def training(config: Config, features: MelSpectrogram, resume: Path, *, tuned: bool = False, progress: bool) -> dict[str, Any]:
-    """Give the settings of a training: of the network for all devices, or of one that is tuned to a device."""
+    """Return the settings of training for the network of all devices, or (`tuned`) for fine-tuning to one device."""
     return {
         "epochs": config.tuned_epochs if tuned else config.epochs,
         "learning_rate": config.tuned_rate if tuned else config.learning_rate,

@@ -113,7 +113,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
 
 def prepare(config: Config, name: str, data: Mapping[str, Path], out: Path, *, progress: bool) -> tuple[DataGenerator, ...]:
-    """Return random windows to train on, and what to choose epochs on and what to test: three crops of scenes, else whole clips."""
+    """Return the generators to train with (random windows), to validate and to test with (three crops of scenes, else whole clips)."""
     at = list(TASKS).index(name)
     dataset: Dataset = CLASSES[name](_data.find(DATASETS[at], data, out, clips=120, seconds=1.6), cache=out / "cache")
     FEATURES.extract(dataset, progress=progress)
@@ -129,7 +129,7 @@ def prepare(config: Config, name: str, data: Mapping[str, Path], out: Path, *, p
 
 
 def split(dataset: Dataset) -> list[tuple[Clip, ...]]:
-    """Return clips to train on, to validate on and to test: curated tags in five random folds, the others by their lists."""
+    """Return the clips to train, validate and test with: curated tags in five random folds, others by the lists of the dataset."""
     if dataset.task == "classification":
         parts = dataset.validation_split(0.2)
         return [tuple(clips) for clips in (parts.train, parts.validation, parts.test)]
@@ -141,7 +141,7 @@ def split(dataset: Dataset) -> list[tuple[Clip, ...]]:
 
 
 def learn(config: Config, model: DcaseNet, parts: Mapping[str, tuple[DataGenerator, ...]], resume: Path, *, progress: bool) -> None:
-    """Train a new network on several tasks, or go on with that of one; keep the weights of the best epoch of each."""
+    """Train a new network on several tasks, or fine-tune it on one; keep the weights of each task's best epoch."""
     sizes, chooses = dict(zip(TASKS, config.batch_sizes, strict=True)), dict(zip(TASKS, MEASURES, strict=False))
     together = Together({name: (part[0], sizes[name]) for name, part in parts.items()}, steps=config.steps)
     begin = partial(model.fine_tune, freeze="none", head="same") if model.labels else model.train

@@ -65,11 +65,11 @@ FEATURES = LoopedMel(
 
 @measured
 def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool = False) -> Report:
-    """Cross-validate on the folds that are there, and save the networks and the report.
+    """Cross-validate on the folds that the data have, and save the networks and the report.
 
     Parameters
     ----------
-    data : ``esc10``: folder of ESC-50 or ESC-10, which is only read; without it a small dataset of synthetic sounds.
+    data : ``esc10``: folder of ESC-50 or ESC-10, which is only read; without it, a small dataset of synthetic sounds is made.
     out : folder for features, networks and report.
     """
     dataset = ESC10(_data.find("esc10", data, out, clips=100, sr=FEATURES.sr), cache=out / "cache")
@@ -117,7 +117,7 @@ def score_validation(config: Config, data: Mapping[str, Path], out: Path, *, res
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Remove what training kept, and no file of the user's."""
+    """Remove the checkpoints of training from a folder, and no file of the user."""
     for checkpoint in folder.glob("fold*/checkpoint.safetensors"):
         checkpoint.unlink()
     for emptied in (*folder.glob("fold*"), folder):
@@ -132,7 +132,7 @@ def train(config: Config, dataset: ESC10, out: Path, fold: str) -> None:
 
 
 def train_on(config: Config, dataset: ESC10, folds: Sequence[str] | Sequence[Clip], *, resume: Path) -> CompactCNN:
-    """Train a network on clips, or on all of some folds."""
+    """Train a network on a list of clips, or on all clips of a list of folds."""
     model = CompactCNN()
     model.train(
         DataGenerator(dataset, FEATURES, folds=folds, seed=config.seed),

@@ -66,7 +66,7 @@ BANDS = {"accuracy": (0.865, 0.957)}
 
 @dataclass(frozen=True)
 class Plan:
-    """Candidates, in the order of choosing, the simplest first; and with how many seeds each is judged."""
+    """Candidates of each setting, in the order of choosing and the simplest first, and the number of seeds that each is judged with."""
 
     candidates: Mapping[str, Sequence[Any]]
     seeds: int = 1
@@ -97,7 +97,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
     Parameters
     ----------
-    data : ``esc10``: folder of ESC-50 or ESC-10 with three folds or more, only read; without it a small dataset of synthetic sounds.
+    data : ``esc10``: folder of ESC-50 or ESC-10 with three folds or more; without it, a small dataset of synthetic sounds is made.
     out : folder for features, networks and report. What was trained there with the same settings is found again.
     """
     began, plan = time.perf_counter(), PLANS[config.variant]
@@ -141,9 +141,11 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
 
 def measure(bench: Bench, final: Final, tests: Mapping[tuple[str, int], Results]) -> tuple[dict[str, float], tuple[float, float]]:
-    """Return the accuracy, what its networks would claim by the last epoch and by the best on the test fold.
+    """Compute the accuracy, and what single networks reach with the last epoch and with the epoch that is best on the test fold.
 
-    The second value is the accuracy's interval.
+    Returns
+    -------
+    the measures by name, and the 95 % interval of the accuracy.
     """
     accuracy, deviation, interval = mean_accuracy(tests)
     watched = [bench.answers[network].epochs for networks in final.values() for network in networks]

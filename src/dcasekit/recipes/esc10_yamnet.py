@@ -51,11 +51,11 @@ PUBLISHED = {
 
 @measured
 def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool = False) -> Report:
-    """Embed, cross-validate a linear model on the folds that are there, and save the models and the report.
+    """Embed, cross-validate a linear model on the folds that the data have, and save the models and the report.
 
     Parameters
     ----------
-    data : ``esc10``: folder of ESC-50 or ESC-10, which is only read; without it a small dataset of synthetic sounds.
+    data : ``esc10``: folder of ESC-50 or ESC-10, which is only read; without it, a small dataset of synthetic sounds is made.
     out : folder for embeddings, models and report.
     """
     features = front_end(config)
@@ -106,7 +106,7 @@ def score_validation(config: Config, data: Mapping[str, Path], out: Path, *, res
 
 
 def front_end(config: Config) -> FeatureExtractor:
-    """Return what the linear model learns from: a row each 0.48 s, a clip being one window."""
+    """Return the features of the linear model: one frame per 0.48 s, in one window per clip."""
     if config.embedding == "mel":
         return MelSpectrogram(sr=16000, audio_win=15600, audio_hop=7680, sequence_time=None)
     return YAMNetEmbedding(weights=config.weights or None)

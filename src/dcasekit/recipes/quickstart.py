@@ -136,7 +136,7 @@ def section(config: Config, data: Mapping[str, Path], out: Path, task: Task) -> 
 
 
 def chance(results: Results) -> Published:
-    """Compute the main number of an answer that knows nothing of the clip."""
+    """Compute the main number of a system that does not listen to the clips."""
     if results.task == "classification":
         return Published(1 / len(results.labels), "one scene for every clip")
     if results.task == "tagging":

@@ -93,7 +93,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
 
 def prepare(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool) -> tuple[dict[str, Dataset], MelSpectrogram]:
-    """Give the dataset of each system, and the front end."""
+    """Return the dataset of each system, and the features, extracted."""
     dataset = UrbanSound8k(_data.find(DATASETS[0], data, out, clips=100, seed=config.seed, sr=44100), cache=out / "cache")
     augmented = AugmentedDataset(dataset, augmentations(config), seed=config.seed)
     augmented.process(progress=progress)
@@ -111,14 +111,14 @@ def score_validation(config: Config, data: Mapping[str, Path], out: Path, *, res
 
 
 def augmentations(config: Config) -> list[Augmentation]:
-    """List what copies are made of each clip."""
+    """Return the augmentations; each makes one copy of every clip."""
     tempo = [TimeStretch(factor=factor, engine=config.engine) for factor in config.stretches]
     pitch = [PitchShift(n_semitones=number, engine=config.engine) for number in config.semitones]
     return [*tempo, *pitch, *(WhiteNoise(snr=snr) for snr in config.snrs)]
 
 
 def train(config: Config, systems: Mapping[str, Dataset], features: MelSpectrogram, out: Path, network: tuple[str, str]) -> None:
-    """Train a network without a fold, and save it."""
+    """Train a network on all folds but one (and one to validate on), and save it."""
     system, fold = network
     split, of = systems[system].split(fold), partial(DataGenerator, systems[system])
     patches = of(features, folds=split.train)
@@ -144,7 +144,7 @@ def train(config: Config, systems: Mapping[str, Dataset], features: MelSpectrogr
 def report_on(  # noqa: PLR0913 - what a section is made of
     system: str, dataset: Dataset, features: MelSpectrogram, folds: Sequence[str], out: Path, seconds: Seconds
 ) -> Section:
-    """Test the networks of a system."""
+    """Test the networks of a system; return the section of the report."""
     models, splits = {fold: load(out / "models" / system / fold) for fold in folds}, {fold: dataset.split(fold) for fold in folds}
     tests = {fold: DataGenerator(dataset, features, folds=split.test, train=False) for fold, split in splits.items()}
     one = models[folds[0]]

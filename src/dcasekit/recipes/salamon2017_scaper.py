@@ -77,7 +77,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
     Parameters
     ----------
-    data : ``urban_sed``: its folder; without it synthetic sounds.
+    data : ``urban_sed``: its folder; without it, a small dataset of synthetic sounds is made.
     out : folder for features, network and report.
     """
     dataset, features = prepare(config, data, out)
@@ -109,7 +109,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
 
 def prepare(config: Config, data: Mapping[str, Path], out: Path) -> tuple[UrbanSED, MelSpectrogram]:
-    """Give dataset and front end."""
+    """Return the dataset and its features, extracted."""
     root = _data.find(DATASETS[0], data, out, clips=config.clips or 240, seconds=config.seconds, seed=config.seed, sr=44100)
     return UrbanSED(root, cache=out / "cache"), MelSpectrogram.preset("sb_cnn_sed", mel=Mel(bands=config.bands, scale="htk"))
 
@@ -147,6 +147,6 @@ def train(config: Config, dataset: UrbanSED, features: MelSpectrogram, out: Path
 
 
 def learn_whole_windows(step: "Step") -> object:
-    """Return the loss of labels that are heard anywhere in a window, also where windows overlap."""
+    """Return the loss of windows whose labels are those heard anywhere in them, also if windows overlap."""
     [part] = step.batches.values()
     return step.loss(step.answer(part), part, part.y.nan_to_num(0.0).amax(1))  # behind a soundscape's end it is silent

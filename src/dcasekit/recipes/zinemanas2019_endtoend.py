@@ -82,7 +82,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
     Parameters
     ----------
-    data : ``urban_sed``: its folder; without it synthetic sounds.
+    data : ``urban_sed``: its folder; without it, a small dataset of synthetic sounds is made.
     out : folder for features, networks and report.
     """
     dataset = UrbanSED(_data.find("urban_sed", data, out, clips=config.clips, seconds=config.seconds, sr=config.sr), cache=out / "cache")
@@ -123,13 +123,13 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
 
 def events(dataset: UrbanSED, features: FeatureExtractor, scaler: Scaler | None = None) -> tuple[DataGenerator, DataGenerator]:
-    """Return what is trained on, and what the epoch is chosen on."""
+    """Return the generators of events to train on, and to choose the epoch with."""
     train = DataGenerator(dataset, features, folds=["train"], scaler=scaler)
     return train, DataGenerator(dataset, features, folds=["validate"], train=False)
 
 
 def join(front: SMel | MST, cnn: SB_CNN_SED, dataset: UrbanSED) -> Concatenated:
-    """Put a trained front end before the trained network."""
+    """Put a trained front end in front of the trained network."""
     pair = Concatenated(first=front, second=cnn, bands=len(front.labels)).build(front.shape, dataset.labels, task="detection")
     parts = {"first": front.weights(), "second": cnn.weights()}
     pair.set_weights({f"{part}.{name}": array for part, weights in parts.items() for name, array in weights.items()})
@@ -138,13 +138,16 @@ def join(front: SMel | MST, cnn: SB_CNN_SED, dataset: UrbanSED) -> Concatenated:
 
 
 def learn_bands(step: Any, *, low: float, high: float) -> Any:
-    """Return the squared error of mel bands, which are scaled to [-1, 1]."""
+    """Return the mean squared error of mel bands, whose levels from `low` to `high` dB are scaled to [-1, 1]."""
     part = step.batches[""]
     return (step.answer(part) - 2 * (part.y - low) / (high - low) + 1).square().nanmean()
 
 
 def learn_both(step: Any, *, bands: Mapping[str, Any], share: float) -> Any:
-    """Return the loss of events, and a share of the squared error of the mel bands in between, which `SMel` of these settings computes."""
+    """Return the weighted mean of two losses: of the events, and of the mel bands between both networks, which has the weight `share`.
+
+    The targets of the mel bands are computed by `SMel` with the settings `bands`.
+    """
     part = step.batches[""]
     levels = step.network.first(part.x)
     wanted = levels.new_tensor(SMel(**bands).target(part.x.cpu().numpy(), bands=levels.shape[2]))

@@ -91,7 +91,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
     Parameters
     ----------
-    data : ``urban_sed``, ``mavd``: their folders; without one synthetic sounds.
+    data : ``urban_sed``, ``mavd``: their folders; for one that is missing, a small dataset of synthetic sounds is made.
     out : folder for features, networks and report.
     """
     made = {name: _data.find(name, data, out, clips=config.clips, seconds=config.seconds, sr=config.sr) for name in DATASETS}
@@ -130,7 +130,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
 
 def normalisation(train: DataGenerator) -> dict[str, Any]:
-    """Return the weights that normalise the input by the statistics of training data, without a scale and shift of its own."""
+    """Return the weights that normalise the input by the statistics of the training data, without a learned scale and shift."""
     found = Scaler("standard").fit(train).to_dict()
     mean, variance = np.array(found["mean"], np.float32), np.array(found["squares"], np.float32) / found["count"]
     own = {"weight": np.ones_like(mean), "bias": np.zeros_like(mean), "running_mean": mean, "running_var": variance}
