@@ -65,7 +65,7 @@ def to_seconds(scores: Scores) -> Scores:
 
 
 def smoother(median: PerLabel) -> Callable[[Scores], Scores]:
-    """Return the published median filter, which mirrors scores at a clip's ends; `median` is its length in steps, for all labels or each."""
+    """Return the published median filter, which mirrors scores at clip ends; `median` is its length in steps, for all labels or each."""
     return partial(median_filter, frames=median, pad="reflect")
 
 
