@@ -1,4 +1,4 @@
-"""The web application: see, hear, train, judge and mend, in the browser. The `dcasekit app` command starts it (extra ``app``).
+"""The web application: see and hear clips, train, evaluate and correct labels in the browser. `dcasekit app` starts it (extra ``app``).
 
 A view is one file in `views`, found by its stem: ``TITLE``, ``ORDER``, ``layout(site, query)`` and ``register(app, site)``. `_site` says
 what a server shows, `_safety` who may ask, `_routes` sends sound, `_player` draws it, `_parts` are pieces of pages. Nothing of a browser's
@@ -46,22 +46,26 @@ def create_app(  # noqa: PLR0913 - settings, by name
     secret: bytes = b"",
     limits: "Limits | None" = None,
 ) -> "Dash":
-    """Make the application.
+    """Make the application, without a server.
 
     Parameters
     ----------
-    folders : what it shows, each a folder of recordings or ``NAME=FOLDER`` of a dataset; none: the sounds of the runs.
-    scratch : an empty folder, for files that browsers send and for what is made of recordings.
-    runs : folder of runs; new ones go there.
-    host : that the server will listen to.
-    token : that browsers must show; empty: none.
-    secret : signs sessions; empty: a new one.
-    limits : of what browsers may send.
+    folders : the data to show: folders of recordings, or ``NAME=FOLDER`` for a dataset. If it is empty, the sounds that the runs made.
+    scratch : an empty folder for uploaded files and for what is computed from recordings.
+    runs : folder that holds all runs; new runs are stored there.
+    host : host name that the server will listen on; requests to others are refused.
+    token : token that browsers must send with the first page; empty: none is needed.
+    secret : key that signs the cookies of sessions; empty: a new random one.
+    limits : limits of uploads; ``None``: the defaults of `Limits`.
+
+    Returns
+    -------
+    dash.Dash : the application; its attribute ``server`` is a Flask application for any WSGI server.
 
     Raises
     ------
     MissingExtraError : Dash is not installed.
-    DatasetError, NameNotFoundError : there is no such folder or dataset.
+    DatasetError, NameNotFoundError : a folder or a dataset does not exist.
     """
     try:
         import dash
@@ -93,12 +97,17 @@ def create_app(  # noqa: PLR0913 - settings, by name
 
 
 def serve(folders: Sequence[str], *, runs: PathLike = "runs", host: str = "127.0.0.1", port: int = 8050, token: str = "") -> "Server":
-    """Make the application and listen; `Server.run` answers until it is interrupted.
+    """Make the application and a server that listens for it; call `Server.run` to answer requests.
 
     Parameters
     ----------
-    folders, runs, token : see `create_app`; where `host` is not this machine alone, a token is made if none is given.
-    host, port : to listen to; port 0: any that is free.
+    folders, runs : as for `create_app`.
+    host, port : host name and port to listen on; port 0: any free port.
+    token : as for `create_app`. If it is empty and other machines can reach `host`, a random token is made.
+
+    Returns
+    -------
+    Server : the server; its attribute ``address`` is the URL to open, with the token.
 
     Raises
     ------
@@ -108,7 +117,12 @@ def serve(folders: Sequence[str], *, runs: PathLike = "runs", host: str = "127.0
 
 
 class Server:
-    """A server that listens; see `serve`. `address` is what to open."""
+    """A server that listens for the application; `serve` makes it.
+
+    Attributes
+    ----------
+    address : URL to open in a browser, with the token if one is needed.
+    """
 
     def __init__(self, folders: Sequence[str], *, runs: PathLike, host: str, port: int, token: str) -> None:
         local = host in ("127.0.0.1", "localhost", "::1")
@@ -121,7 +135,7 @@ class Server:
         self.address = f"http://{shown}:{self._server.server_port}/" + (f"?token={token}" if token else "")
 
     def run(self) -> None:
-        """Answer until interrupted; what browsers sent is deleted then, or when their session has ended."""
+        """Answer requests until interrupted. Uploaded files are deleted at the end, or earlier when their session has ended."""
         done = threading.Event()
         threading.Thread(target=self._work_aside, args=(done,), daemon=True).start()
         try:

@@ -22,13 +22,13 @@ _DEEPEST = 4  # folders below that of the runs
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """The results of a run.
+    """The results of a finished run.
 
     Parameters
     ----------
-    key : of the run: its folder, below that of all runs.
-    folder : where it lies.
-    results : of its test clips.
+    key : path of the run's folder, relative to the folder of all runs.
+    folder : folder of the run.
+    results : results of its test clips.
     """
 
     key: str
@@ -37,27 +37,27 @@ class Answers:
 
     @cached_property
     def judged(self) -> Sequence[Judged]:
-        """Each clip, right or wrong."""
+        """All test clips, each judged right or wrong."""
         return judge(self.results)
 
     @cached_property
     def wrong(self) -> Sequence[Judged]:
-        """The wrong clips, the surest first."""
+        """The wrong clips, those with the highest confidence first."""
         return sorted((one for one in self.judged if one.right is False), key=lambda one: -one.confidence)
 
     @cached_property
     def place(self) -> Mapping[str, int]:
-        """Clip id -> its place in the results."""
+        """Id of a clip -> its position in the results."""
         return {clip: number for number, clip in enumerate(self.results.clips)}
 
     @cached_property
     def intervals(self) -> Mapping[str, tuple[float, float]]:
-        """Label -> interval of its first number."""
+        """Label -> 95 % interval of its first number."""
         return label_intervals(self.results)
 
     @property
     def headline(self) -> str:
-        """The main number and its interval, as people write them."""
+        """The main number with its 95 % interval, as text."""
         name = self.results.headline
         low, high = self.results.interval
         value = show(name, self.results.numbers[name])
@@ -65,7 +65,7 @@ class Answers:
 
     @cached_property
     def model(self) -> Path | None:
-        """Folder of the model; of several folds that of the first."""
+        """Folder of the model, of the first fold if there are several; ``None``: no model was saved."""
         places = [
             self.folder / "model",
             self.folder,
@@ -79,7 +79,7 @@ class Answers:
 
 
 def names(site: Site) -> list[str]:
-    """List the runs that have results, the newest first; a run over several folds is listed, and its folds are."""
+    """List the keys of all results, the newest first. A run over several folds is listed as a whole, and each of its folds."""
     found: dict[str, float] = {}
     for depth in range(1, _DEEPEST + 1):
         for path in site.runs.glob("/".join(["[!.]*"] * depth + [FOLDER, FILES[1]])):
@@ -96,16 +96,16 @@ def names(site: Site) -> list[str]:
 
 
 def of_run(site: Site, name: str) -> list[str]:
-    """List what has results of one run: the run itself, or each of a recipe's systems."""
+    """List the keys of the results that belong to one run: the run itself, or each system of a recipe."""
     return sorted(key for key in names(site) if key == name or key.startswith(f"{name}/"))
 
 
 def find(site: Site, key: str | None) -> Answers:
-    """Return the results of a run; of no key those of the newest.
+    """Return the results with this key; ``None``: the newest.
 
     Raises
     ------
-    NameNotFoundError : there is none.
+    NameNotFoundError : there are no such results.
     """
     known = names(site)
     if not known:
@@ -123,7 +123,7 @@ def _read(key: str, folder: Path, changed: int) -> Answers:  # noqa: ARG001 - un
 
 
 def source_of(site: Site, results: Results) -> Source | None:
-    """Find the data that results are of: those of the same task that have all of the clips."""
+    """Find the source that results belong to, which has the same task and all of their labels and clips; ``None``: there is none."""
     for source in site.sources.values():
         try:
             fits = source.dataset.task == results.task and set(results.labels) <= set(source.dataset.labels)
@@ -135,14 +135,14 @@ def source_of(site: Site, results: Results) -> Source | None:
 
 
 def corrections_of(source: Source) -> Path:
-    """Name the file of a source's corrections; of data that serve several tasks, each has its own."""
+    """Return the path of a source's file of corrections; data for several tasks have one for each task."""
     path = corrections_beside(source.path)
     task = source.settings.get("task")
     return path.with_name(f"{source.path.name}.{task}.corrections.jsonl") if task else path
 
 
 def version(source: Source) -> int:
-    """Return a number that changes when something is corrected."""
+    """Return a number that changes whenever a label of the source is corrected."""
     try:
         return os.stat(corrections_of(source)).st_mtime_ns
     except OSError:
@@ -150,7 +150,7 @@ def version(source: Source) -> int:
 
 
 def corrections(source: Source) -> Mapping[str, Correction]:
-    """Return what people corrected of a source: clip id -> the latest correction."""
+    """Return the corrections of a source: id of the clip -> its latest correction."""
     path = corrections_of(source)
     try:
         about = os.stat(path)
@@ -168,16 +168,16 @@ UNKNOWN = "\N{EM DASH} cannot be told"  # in a form, in place of labels
 
 
 def options(source: Source) -> list[dict[str, str]]:
-    """Return what a form offers: the labels, and that nobody can tell."""
+    """Return the options of a form for labels: all labels of the source, and one for clips that nobody can label."""
     return [*({"label": visible(label), "value": label} for label in source.dataset.labels), {"label": "cannot be told", "value": UNKNOWN}]
 
 
 def read_labels(source: Source, chosen: Any) -> dict[str, float | None] | None:
-    """Read what was chosen in a form as tags.
+    """Read the options chosen in a form as tags; ``None``: nobody can tell.
 
     Raises
     ------
-    AnnotationError : nothing fitting was chosen.
+    AnnotationError : nothing was chosen, or something that does not fit the task.
     """
     labels = [chosen] if isinstance(chosen, str) else list(chosen or ())
     if labels == [UNKNOWN]:
@@ -191,18 +191,18 @@ def read_labels(source: Source, chosen: Any) -> dict[str, float | None] | None:
 
 
 def correct(source: Source, clips: Iterable[Clip], who: Any, **really: Any) -> str:
-    """Write down what clips really hold; give a sentence that says so."""
+    """Store corrections of clips; return a sentence that confirms it."""
     made = [Correction.of(clip, who=str(who or "").strip()[:80], **really) for clip in clips]
     path = append_corrections(corrections_of(source), made)
     return f"Written to {path.name}, beside the data: {len(made)} clip{'s' * (len(made) != 1)}."
 
 
 def now(source: Source, clip: Clip) -> Clip:
-    """Return a clip as corrected."""
+    """Return a clip with its correction, if there is one."""
     return all_now(source, [clip])[0]
 
 
 def all_now(source: Source, clips: Sequence[Clip]) -> list[Clip]:
-    """Return clips as corrected."""
+    """Return clips with their corrections."""
     found = corrections(source)
     return [found[clip.id].apply(clip) if clip.id in found else clip for clip in clips]

@@ -14,22 +14,22 @@ _AXIS = {"gridcolor": "#8884", "zeroline": False, "automargin": True, "fixedrang
 
 
 def text(given: str) -> str:
-    """Make a text what Plotly shows as it is."""
+    """Escape a text so that Plotly shows it as it is."""
     return markup.escape(visible(given), quote=False)
 
 
 def axis(title: str, **more: Any) -> dict[str, Any]:
-    """Describe an axis; its title says the unit."""
+    """Return an axis for Plotly; its title should name the unit."""
     return {**_AXIS, "title": {"text": title, "font": {"size": 13}}, **more}
 
 
 def line(x: Sequence[float], y: Sequence[float], name: str, color: str, **more: Any) -> dict[str, Any]:
-    """Describe a line."""
+    """Return a line for Plotly."""
     return {"type": "scatter", "mode": "lines", "x": x, "y": y, "name": text(name), "line": {"color": color, "width": 2}, **more}
 
 
 def figure(data: Sequence[Mapping[str, Any]], x: Mapping[str, Any], y: Mapping[str, Any], **layout: Any) -> dict[str, Any]:
-    """Put traces on a pair of axes."""
+    """Return a figure for Plotly: traces on a pair of axes."""
     common = {
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -43,12 +43,15 @@ def figure(data: Sequence[Mapping[str, Any]], x: Mapping[str, Any], y: Mapping[s
 
 
 def graph(name: str, made: Mapping[str, Any], *, says: str, height: int = 300, bar: bool = False) -> html.Div:
-    """Show a figure in a place of fixed height, so that nothing moves when it comes.
+    """Show a figure in a box of fixed height, so that the page does not move when it appears.
 
     Parameters
     ----------
-    says : what the figure shows, for who cannot see it.
-    bar : show Plotly's own buttons, to select and to zoom.
+    name : id of the component.
+    made : figure for Plotly.
+    says : what the figure shows, for screen readers.
+    height : height in pixels.
+    bar : whether to show Plotly's buttons for selecting and zooming.
     """
     config = {"displayModeBar": bar, "displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["toImage", "autoScale2d"]}
     config |= PRIVATE

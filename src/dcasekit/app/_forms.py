@@ -28,7 +28,7 @@ _UNASKED = {"resume", "callbacks", "progress", "augment", "rates", "estimator", 
 
 
 class FormError(DcasekitError, ValueError):
-    """A form was sent with what it does not have."""
+    """A form was sent with a field that it does not have, or with a value that does not fit."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Setting:
 
     Parameters
     ----------
-    name : of the setting, that of a nested one with a dot.
-    default : as text; ``None``: it must be given.
-    about : what it is.
-    choices : the words that it may be; empty: anything.
-    number : whether it is one.
+    name : name of the setting; a nested setting has a dot in its name.
+    default : default value as text; ``None``: a value must be given.
+    about : description of the setting.
+    choices : words that are allowed; empty: any text.
+    number : whether the value is a number.
     """
 
     name: str
@@ -58,12 +58,14 @@ def settings_of(kind: Any) -> tuple[Setting, ...]:
 
 
 def load_settings(family: str, name: str) -> tuple[Setting, ...]:
-    """List the settings of a leaf, or of a published front end, by its name; of a recipe also of its small form, ``NAME:quick``.
+    """List the settings of a feature, model or other part that is found by its family and name.
+
+    A name can also be that of a published front end; for a recipe with its small settings it is ``NAME:quick``.
 
     Raises
     ------
-    MissingExtraError : the leaf needs a package that is not there.
-    FormError : there is no leaf of this name.
+    MissingExtraError : the part needs a package that is not installed.
+    FormError : there is nothing with this name.
     """
     if family == "training":
         from dcasekit.containers.training import Training
@@ -90,28 +92,33 @@ def presets() -> Sequence[str]:
 
 
 def form(family: str, known: Sequence[Setting], given: Mapping[str, str] | None = None) -> html.Div:
-    """Make the fields of a form; what is left empty keeps its default.
+    """Make the fields of a form; a field that is left empty means the default.
 
     Parameters
     ----------
-    family : ``"features"``, ``"models"``, ``"training"``, ``"augmentations:NAME"``.
-    given : what the fields hold at first.
+    family : ``"features"``, ``"models"``, ``"training"`` or ``"augmentations:NAME"``.
+    known : the settings.
+    given : name -> initial value of a field.
     """
     return html.Div([_field(family, one, (given or {}).get(one.name)) for one in known], className="form")
 
 
 def read_form(family: str, name: str, ids: Sequence[Mapping[str, str]], values: Sequence[Any]) -> dict[str, str]:
-    """Read what was given in a form, those fields alone that it has.
+    """Read the values that were entered in a form, without empty fields.
 
     Parameters
     ----------
     family : as for `form`.
-    name : of the leaf, whose form it is.
-    ids, values : of all fields of the page.
+    name : name of the feature, model ... whose settings the form holds.
+    ids, values : ids and values of all fields of the page.
+
+    Returns
+    -------
+    dict : setting -> value as text.
 
     Raises
     ------
-    FormError : a field that the form does not have, or a value that it cannot hold.
+    FormError : there is a field that the form does not have, a value does not fit, or a required one is missing.
     """
     known = {one.name: one for one in load_settings(family.partition(":")[0], name)}
     found = {}
@@ -197,7 +204,7 @@ def _text(value: Any) -> str:
 
 
 def describe(kind: type) -> dict[str, str]:
-    """Read what each setting is from the docstrings of a class and of its bases."""
+    """Read the description of each setting from the docstrings of a class and of its bases."""
     found: dict[str, str] = {}
     for one in reversed(kind.__mro__):
         for names, text in _entries(vars(one).get("__doc__") or ""):

@@ -6,7 +6,12 @@ from pathlib import Path
 
 
 def hold(path: Path, *, tries: int = 1) -> int | None:
-    """Hold a file for as long as this process, or a child that is handed the number, has it open; ``None``: another has it."""
+    """Lock a file for as long as this process, or a child that inherits the file descriptor, has it open.
+
+    Returns
+    -------
+    int : the file descriptor; ``None``: another process holds the lock, after `tries` attempts.
+    """
     handle = os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o600)
     for left in reversed(range(tries)):
         if _take(handle):
@@ -17,7 +22,7 @@ def hold(path: Path, *, tries: int = 1) -> int | None:
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether a process that lives holds a file."""
+    """Tell whether a living process holds the lock of a file."""
     if not path.exists() or (handle := hold(path)) is None:
         return path.exists()
     os.close(handle)

@@ -32,12 +32,12 @@ _LAST = 4000  # bytes of what a command said last
 
 @dataclass(frozen=True)
 class Job:
-    """A run.
+    """A run that the application started, or found in the folder of runs.
 
     Parameters
     ----------
     runs : folder of all runs.
-    name : of its folder there.
+    name : name of the run's folder there.
     """
 
     runs: Path
@@ -45,18 +45,18 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        """What the run writes."""
+        """Folder that the run writes to."""
         return self.runs / self.name
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What is known of its command; of a run that was not started by the application nothing."""
+        """What is stored about the run's command; empty if the application did not start the run."""
         path = self._file("json")
         return dict(read_json(path, error=StorageError)) if path.exists() else {}
 
     @property
     def about(self) -> str:
-        """What is trained on what."""
+        """Text that names model and data of the run; empty if they are unknown."""
         if "about" in self.facts:
             return str(self.facts["about"])
         try:
@@ -68,7 +68,7 @@ class Job:
 
     @property
     def state(self) -> State:
-        """How it stands."""
+        """State of the run."""
         if self._is_alive():
             return "running"
         facts = self.facts
@@ -79,14 +79,14 @@ class Job:
 
     @property
     def said(self) -> str:
-        """What its command said last."""
+        """The end of the command's output."""
         with suppress(OSError), self._file("log").open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST))
             return file.read().decode("utf-8", "replace").strip()
         return ""
 
     def histories(self) -> dict[str, list[dict[str, float]]]:
-        """Read the record of each epoch; of a run over several folds by fold."""
+        """Read the histories of training: fold -> one record per epoch; the fold of a run without folds is ``""``."""
         found = {}
         for path in sorted([*self.folder.glob("history.csv"), *self.folder.glob("*/history.csv")]):
             with suppress(OSError, ValueError), path.open(encoding="utf-8", newline="") as file:
@@ -95,11 +95,11 @@ class Job:
         return found
 
     def start(self) -> None:
-        """Run the command, again if it was run before: it goes on where it stopped.
+        """Start the command; if it was started before, it continues where it stopped.
 
         Raises
         ------
-        StorageError : it runs already.
+        StorageError : the run is already running.
         """
         if (handle := hold(self._file("lock"), tries=5)) is None:
             raise StorageError(f"the run {self.name} is already running")
@@ -120,7 +120,7 @@ class Job:
         _reap(child)
 
     def stop(self) -> None:
-        """End the process; what it has learned up to the last epoch is kept."""
+        """End the process; the checkpoint of the last finished epoch is kept."""
         if self._is_alive():
             facts = self.facts
             write_json(self._file("json"), {**facts, "stopped": True})
@@ -128,7 +128,7 @@ class Job:
                 os.killpg(int(facts["pid"]), signal.SIGTERM)
 
     def left(self) -> Seconds | None:
-        """Estimate the seconds until the last epoch; ``None``: nothing is known yet."""
+        """Estimate the seconds until the last epoch ends; ``None``: this is not known yet."""
         histories, facts = self.histories(), self.facts
         rows = [row for history in histories.values() for row in history]
         if not rows or "epochs" not in facts:
@@ -144,11 +144,11 @@ class Job:
 
 
 def find(runs: Path, name: str) -> Job:
-    """Return the run of a name.
+    """Return the run with a name.
 
     Raises
     ------
-    StorageError : there is none.
+    StorageError : there is no such run.
     """
     job = Job(runs, name)
     if not _NAME.match(name) or not (job.facts or job.folder.is_dir()):
@@ -166,18 +166,19 @@ def every(runs: Path) -> list[Job]:
 
 
 def new(runs: Path, name: str, command: Sequence[str], *, most: int, **facts: Any) -> Job:
-    """Start a run.
+    """Start a new run.
 
     Parameters
     ----------
-    name : what it shall be called; a number is put behind it where there is one of that name.
-    command : words of the command line; ``--out`` is added.
-    most : runs at once.
-    facts : that are kept with the command.
+    runs : folder of all runs.
+    name : name of the run; a number is added if there is a run with this name.
+    command : words of the command line, to which ``--out`` is added.
+    most : largest number of runs at the same time.
+    facts : JSON values to store with the command.
 
     Raises
     ------
-    StorageError : a name that is no file's, or too many run.
+    StorageError : the name cannot be that of a folder, or too many runs are running.
     """
     if not _NAME.match(name):
         raise StorageError("a name has letters, digits, '-', '_' and '.', at most 80")

@@ -15,7 +15,7 @@ _CONFUSIONS = 15
 
 
 def matrix(answers: Answers) -> Any:
-    """Make the table of few labels."""
+    """Make the confusion matrix of a few labels, as a table of links."""
     results = answers.results
     counts = results.confusion
     if counts is None or len(results.labels) > MOST_CELLS:
@@ -41,7 +41,7 @@ def matrix(answers: Answers) -> Any:
 
 
 def picture(answers: Answers) -> dict[str, Any]:
-    """Draw the matrix of many labels."""
+    """Draw the confusion matrix of many labels, as a figure for Plotly."""
     results, counts = answers.results, answers.results.confusion
     if counts is None or len(results.labels) <= MOST_CELLS:
         return _charts.figure([], _charts.axis(""), _charts.axis(""))
@@ -76,7 +76,7 @@ def picture(answers: Answers) -> dict[str, Any]:
 
 
 def confusions(answers: Answers) -> Any:
-    """List the commonest confusions of many labels."""
+    """List the most frequent confusions between many labels."""
     results, counts = answers.results, answers.results.confusion
     if counts is None or len(results.labels) <= MOST_CELLS:
         return []

@@ -18,7 +18,7 @@ _one_at_a_time = threading.Lock()  # a network takes all cores
 
 
 def models(site: Site) -> Mapping[str, Path]:
-    """Return the models: name -> folder; those of runs first, the newest of them on top."""
+    """Return the models that can be used: name -> folder; those of runs come first, the newest on top."""
     found = [path.parent for depth in range(1, _DEEPEST + 1) for path in site.runs.glob("/".join(["[!.]*"] * depth + ["model.json"]))]
     found.sort(key=lambda folder: -(folder / "model.json").stat().st_mtime)
     own = {folder.relative_to(site.runs).as_posix(): folder for folder in found if is_below(folder, site.roots)}
@@ -26,12 +26,12 @@ def models(site: Site) -> Mapping[str, Path]:
 
 
 def find(site: Site, name: str) -> ModelContainer:
-    """Load a model.
+    """Load the model with a name.
 
     Raises
     ------
-    NameNotFoundError : there is none of that name.
-    ModelError : it cannot be loaded.
+    NameNotFoundError : there is no model with this name.
+    ModelError : the model cannot be loaded.
     """
     known = models(site)
     if name not in known:
@@ -44,7 +44,7 @@ def answer(model: ModelContainer, clip: Clip) -> Scores:
 
     Raises
     ------
-    DcasekitError : it cannot be read or answered.
+    DcasekitError : the clip cannot be read or scored.
     """
     return _answer(model, clip.path, clip.channel, os.stat(clip.path).st_mtime_ns)
 

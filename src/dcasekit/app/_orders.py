@@ -21,34 +21,34 @@ Chosen = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Fields:
-    """The fields of all forms of the page, as they were sent.
+    """The fields of all forms of the page, as the browser sent them.
 
     Parameters
     ----------
-    ids, values : see `_forms.read_form`.
+    ids, values : ids and values of the fields, see `_forms.read_form`.
     """
 
     ids: Sequence[Mapping[str, str]]
     values: Sequence[Any]
 
     def read(self, family: str, name: str) -> dict[str, str]:
-        """Read the form of a leaf."""
+        """Read the form of a feature, model ...: setting -> value as text; see `_forms.read_form`."""
         return _forms.read_form(family, name, self.ids, self.values)
 
     def words(self, option: str, family: str, name: str) -> list[str]:
-        """Read the form of a leaf as words of the command line."""
+        """Read the form of a feature, model ... as words of the command line."""
         return [word for setting, value in self.read(family, name).items() for word in (option, f"{setting}={value}")]
 
 
 @dataclass(frozen=True)
 class Order:
-    """A command of the command line.
+    """A command to run.
 
     Parameters
     ----------
-    command : its words.
-    name : of the run, unless another is given.
-    facts : that are kept with the command, see `_jobs.new`.
+    command : words of the command line.
+    name : name of the run, unless the user gives one.
+    facts : JSON values to store with the command, see `_jobs.new`.
     """
 
     command: Sequence[str]
@@ -57,15 +57,17 @@ class Order:
 
 
 def start(site: Site, chosen: Chosen, fields: Fields) -> Job:
-    """Start what the forms say.
+    """Start the run that the forms describe.
 
     Parameters
     ----------
-    chosen : what is chosen outside the forms of settings.
+    site : what the server shows.
+    chosen : values that are chosen outside the forms of settings, such as data and model.
+    fields : the forms of settings.
 
     Raises
     ------
-    DcasekitError : something that no form offers.
+    DcasekitError : a value that no form offers.
     """
     makers: Mapping[str, Callable[[Site, Chosen, Fields], Order]] = {"train": _train, "tune": _tune, "recipe": _recipe}
     if chosen["kind"] not in makers:
@@ -76,12 +78,12 @@ def start(site: Site, chosen: Chosen, fields: Fields) -> Job:
 
 
 def has_corrections(source: Source) -> bool:
-    """Tell whether labels of a source were corrected."""
+    """Tell whether a source has corrected labels."""
     return _answers.corrections_of(source).is_file()
 
 
 def data_of(site: Site, dataset: str) -> list[Source]:
-    """Return the sources that a recipe may take for a dataset, one for each folder."""
+    """Return the sources that a recipe can use for a dataset, one per folder."""
     found = {source.path: source for source in reversed(site.sources.values()) if source.name == dataset}
     return list(found.values())[::-1]
 

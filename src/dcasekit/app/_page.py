@@ -35,7 +35,7 @@ INDEX = """<!DOCTYPE html>
 
 
 def install(app: Dash, site: Site, views: Mapping[str, ModuleType]) -> None:
-    """Give the application its frame, and show the view that the address names, the first of none."""
+    """Add the frame of all pages, and show the view that the address names; without a name, the first view."""
     first = next(iter(views))
     app.layout = _frame()
 
@@ -84,7 +84,7 @@ def _frame() -> html.Div:
 
 
 def explain(site: Site) -> Callable[[Exception], None]:
-    """Make what is done about an error that no view expected: the page says that there was one, the log which."""
+    """Return the handler of unexpected errors: the page says that there was one, and the log shows it."""
 
     def told(error: Exception) -> None:
         """Say it on the page; what is not one of our errors goes to the log as well."""
@@ -97,5 +97,5 @@ def explain(site: Site) -> Callable[[Exception], None]:
 
 
 def read_query(search: str | None) -> dict[str, str]:
-    """Read the part of an address after ``?``: of two values of one name the first."""
+    """Read the query of an address (after ``?``): name -> value; of several values for a name the first."""
     return {name: values[0] for name, values in parse_qs((search or "").lstrip("?")).items()}

@@ -12,28 +12,28 @@ from dcasekit.plots.looks import looks
 
 
 def listed(children: Any) -> list[Any]:
-    """Return one child or several as a list."""
+    """Return one component, or several, as a list."""
     return list(children) if isinstance(children, list | tuple) else [children]
 
 
 def card(title: str, *children: Any, wide: bool = False, name: str = "") -> html.Section:
-    """Make a box with a title."""
+    """Make a box with a title; `name` is the id of the component."""
     more = {"id": name} if name else {}
     return html.Section([*([html.H2(title)] if title else []), *children], className="card wide" if wide else "card", **more)
 
 
 def tiles(facts: Mapping[str, Any]) -> html.Dl:
-    """Show numbers, each with what it is of."""
+    """Show values, each with its name."""
     return html.Dl([html.Div([html.Dt(name), html.Dd(str(value))]) for name, value in facts.items()], className="tiles")
 
 
 def empty(title: str, text: str, *more: Any) -> html.Div:
-    """Say that there is nothing yet, and what to do next."""
+    """Make a box for a page that is still empty; the text should say what to do next."""
     return html.Div([html.H2(title), html.P(visible(text)), *more], className="empty")
 
 
 def problem(text: str) -> html.P:
-    """Say what went wrong."""
+    """Make a paragraph that says what went wrong."""
     return html.P(visible(text), className="problem", role="alert")
 
 
@@ -48,10 +48,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, label: str, 
 
     Parameters
     ----------
-    rows : of texts and components.
-    label : what the table is of, for who cannot see it.
-    numeric : numbers of the columns that stand to the right.
-    chosen : number of the row to set off.
+    columns : titles of the columns.
+    rows : rows of texts or components.
+    label : what the table shows, for screen readers.
+    numeric : positions of the columns that are aligned to the right.
+    chosen : position of the row to highlight; -1: none.
     """
     sides = ["n" if number in numeric else "" for number in range(len(columns))]
     head = html.Thead(
@@ -71,17 +72,17 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, label: str, 
 
 
 def link(text: str, query: Mapping[str, Any], path: str = "", **more: Any) -> dcc.Link:
-    """Make a link to a view with what it is to show; of this view without a path."""
+    """Make a link to a view with a query; without a path, to the current view."""
     return dcc.Link(visible(text), href=address(query, path), **more)
 
 
 def address(query: Mapping[str, Any], path: str = "") -> str:
-    """Return the address of a view; what is empty is left out."""
+    """Return the address of a view; empty values of the query are left out."""
     return f"{path}?{urlencode({name: str(value) for name, value in query.items() if value not in (None, '')}, errors='replace')}"
 
 
 def bars(counts: Mapping[str, int], colors: Mapping[str, str], links: Mapping[str, str]) -> html.Ul:
-    """Draw counts as bars with their names; each leads to where what was counted is."""
+    """Draw counts as bars with their names; each bar is a link to the clips that were counted."""
     most = max(counts.values(), default=0) or 1
     return html.Ul(
         [
@@ -102,19 +103,19 @@ def bars(counts: Mapping[str, int], colors: Mapping[str, str], links: Mapping[st
 
 
 def label_colors(labels: Sequence[str]) -> dict[str, str]:
-    """Give each label its colour, see `looks`."""
+    """Return label -> colour, see `dcasekit.plots.looks`."""
     return {label: look.color for label, look in looks(labels).items()}
 
 
 def seconds(value: float | None) -> str:
-    """Write a duration."""
+    """Format a duration in seconds; ``None``: unknown."""
     if value is None:
         return "-"
     return f"{value:.1f} s" if value < 60 else f"{value // 60:.0f} min {value % 60:.0f} s" if value < 3600 else f"{value / 3600:.1f} h"
 
 
 def without_paths(error: Exception | str, site: Site) -> str:
-    """Return an error's text, or another, without where the server's folders lie."""
+    """Return the text of an error, or another text, without the paths of the server's folders."""
     text = str(error)
     for root in sorted({str(each) for source in site.sources.values() for each in (source.path, *site.roots)}, key=len, reverse=True):
         text = text.replace(root, "the folder")

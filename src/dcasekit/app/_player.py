@@ -17,11 +17,12 @@ _UNKNOWN = "#7a7a7a"  # colour of a label that the dataset does not know
 
 
 def player(name: str, shown: Shown | None = None) -> html.Div:
-    """Make a player. Set the data of the store `store(name)` to what `show` gives, and it shows that clip; ``None``: nothing.
+    """Make a player. To show a clip, set the data of the store ``store(name)`` to what `show` returns; ``None``: show nothing.
 
     Parameters
     ----------
-    shown : the clip that it shows first.
+    name : id of the player.
+    shown : the clip to show first, as `show` returns it.
     """
     return html.Div(
         [
@@ -33,7 +34,7 @@ def player(name: str, shown: Shown | None = None) -> html.Div:
 
 
 def store(name: str) -> dict[str, str]:
-    """Return the id of the store that says what a player shows."""
+    """Return the id of the store that holds what a player shows."""
     return {"type": "player-shown", "name": name}
 
 
@@ -46,15 +47,16 @@ def show(
     scores: Scores | None = None,
     play: bool = False,
 ) -> Shown:
-    """Say what a player is to show.
+    """Describe what a player shows, for its store.
 
     Parameters
     ----------
     source : key of the clip's source.
-    labels : of the dataset or the model, in order: they decide the colours.
-    events : drawn over the spectrum; ``None``: the clip's own.
-    scores : drawn over the spectrum as curves, those of the labels with the largest values.
-    play : begin to play at once.
+    clip : the clip.
+    labels : labels of the dataset or the model, in order; they decide the colours.
+    events : events to draw over the spectrogram; ``None``: those of the clip.
+    scores : scores to draw over the spectrogram as curves, for the labels with the highest scores.
+    play : whether to start playing at once.
     """
     colors = label_colors(labels)
     drawn = clip.events or () if events is None else events
@@ -84,7 +86,7 @@ def show(
 
 
 def install(app: Dash) -> None:
-    """Have every player draw what its store says."""
+    """Make every player of the application draw what its store holds."""
     app.clientside_callback(
         ClientsideFunction("dcasekit", "show"),
         Output({"type": "player-drawn", "name": MATCH}, "data"),

@@ -17,7 +17,7 @@ from dcasekit.errors import AudioError, DcasekitError, NameNotFoundError
 
 
 def install(server: Flask, site: Site, limits: Limits) -> None:
-    """Add the routes."""
+    """Add the routes to a server."""
     _install_clips(server, site)
     _install_sound(server, site)
     _install_uploads(server, site, Inbox(site, limits))

@@ -34,13 +34,13 @@ _POLICY = (
 
 @dataclass(frozen=True)
 class Guard:
-    """The rules.
+    """Checks every request.
 
     Parameters
     ----------
-    secret : signs sessions.
-    host : the server listens to.
-    token : that the first page must be asked for with; empty: none, the server listens to its own machine alone.
+    secret : key that signs the cookies of sessions.
+    host : host name that the server listens on.
+    token : token that the request for the first page must contain; empty: none, for a server that only its own machine can reach.
     """
 
     secret: bytes
@@ -48,21 +48,22 @@ class Guard:
     token: str = ""
 
     def install(self, server: Flask, hashes: Callable[[], Sequence[str]]) -> None:
-        """Check every request of a server, and mark every answer.
+        """Check every request to a server, and add security headers to every response.
 
         Parameters
         ----------
-        hashes : gives those of the scripts that stand in the page itself.
+        server : the server.
+        hashes : function that returns the hashes of the scripts inside the page.
         """
         server.before_request(self._check)
         server.after_request(lambda response: self._mark(response, hashes()))
 
     def sign(self, name: str) -> str:
-        """Return the cookie of a session."""
+        """Return the signed cookie of a session."""
         return f"{name}.{hmac.new(self.secret, name.encode(), 'sha256').hexdigest()}"
 
     def read(self, cookie: str) -> str:
-        """Return the session of a cookie; empty if it is not one of ours."""
+        """Return the session that a cookie belongs to; empty if its signature is wrong."""
         name, _, _ = cookie.partition(".")
         return name if name and hmac.compare_digest(self.sign(name).encode(), cookie.encode(errors="replace")) else ""
 

@@ -22,7 +22,7 @@ _AXIS = _charts.axis("", showticklabels=False, fixedrange=False, showgrid=False)
 
 
 def draw(cloud: Cloud | None, source: Source, coloring: str, answers: Answers | None, chosen: str | None = None) -> dict[str, Any]:
-    """Draw a cloud; its first trace is the ring around the chosen clip."""
+    """Draw the points of clips as a figure for Plotly; its first trace is the ring around the chosen clip."""
     traces = [] if cloud is None else _traces(cloud, source, coloring, answers)
     return _charts.figure(
         [ring(cloud.point_of(chosen) if cloud else None), *traces],
@@ -36,7 +36,7 @@ def draw(cloud: Cloud | None, source: Source, coloring: str, answers: Answers | 
 
 
 def ring(point: FloatArray | None) -> dict[str, Any]:
-    """Describe the ring around a point."""
+    """Return the ring around a point, as a trace for Plotly; ``None``: an invisible one."""
     x, y = ([], []) if point is None else ([float(point[0])], [float(point[1])])
     marker = {"symbol": "circle-open", "size": 20, "color": _charts.GREY, "line": {"width": 3}}
     return {"type": "scattergl", "mode": "markers", "x": x, "y": y, "marker": marker, "showlegend": False, "hoverinfo": "skip"}

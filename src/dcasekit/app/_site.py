@@ -26,13 +26,13 @@ _MEASURED_AT_ONCE = 20_000  # headers that are read so that clips can be filtere
 
 @dataclass(frozen=True)
 class Query:
-    """What is looked for in a table of clips.
+    """Filters of a table of clips; a clip must pass all of them.
 
     Parameters
     ----------
-    text : part of the clip's id, in any case.
-    label, fold : that the clip has; empty: any.
-    shortest, longest : seconds; ``None``: any.
+    text : part of the clip's id; upper and lower case do not matter.
+    label, fold : label and fold that the clip must have; empty: any.
+    shortest, longest : limits of the clip's duration in seconds; ``None``: none.
     """
 
     text: str = ""
@@ -44,15 +44,15 @@ class Query:
 
 @dataclass(eq=False)
 class Source:
-    """A dataset that the server may show, read when it is first asked for.
+    """A dataset that the server may show; it is read when it is first needed.
 
     Parameters
     ----------
-    key : in addresses of pages.
-    name : of the dataset, as ``discover`` knows it.
-    path : its folder.
-    settings : of its constructor.
-    roots : folders, links resolved, outside which nothing is shown.
+    key : name of the source in the addresses of pages.
+    name : name of the dataset, as ``discover`` knows it.
+    path : folder of the dataset.
+    settings : settings of the dataset's constructor.
+    roots : folders, with links resolved; files outside of them are not shown.
     """
 
     key: str
@@ -67,18 +67,18 @@ class Source:
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """Title of the source in the pages."""
         task = self.settings.get("task")
         return f"{self.path.name if self.name == 'folder' else self.dataset_name}{f' ({task})' * bool(task)}"
 
     @property
     def dataset_name(self) -> str:
-        """Name of the dataset's class."""
+        """Name of the class of the dataset."""
         return str(discover.load("datasets", self.name).__name__)
 
     @property
     def dataset(self) -> Dataset:
-        """The dataset; reading it twice at once is avoided."""
+        """The dataset; two threads that ask for it at the same time read it only once."""
         with self._lock:
             return self._dataset
 
@@ -91,7 +91,7 @@ class Source:
 
     @cached_property
     def clips(self) -> tuple[Clip, ...]:
-        """The dataset's clips, without those whose file a link leads to from elsewhere."""
+        """The clips of the dataset, without those whose files lie outside of `roots`, behind a link."""
         clips, folders = self.dataset.clips, {clip.path.parent for clip in self.dataset.clips}
         lie_inside = {folder: is_below(folder, self.roots) for folder in folders}
         return tuple(
@@ -100,7 +100,7 @@ class Source:
 
     @cached_property
     def by_id(self) -> Mapping[str, Clip]:
-        """The clips by their ids."""
+        """Id -> clip."""
         return {clip.id: clip for clip in self.clips}
 
     @cached_property
@@ -109,12 +109,12 @@ class Source:
 
     @cached_property
     def balance(self) -> Mapping[str, int]:
-        """Label -> number of clips that have it."""
+        """Label -> number of clips with this label."""
         counted = Counter(label for _, labels, _ in self._searched for label in labels)
         return {label: counted[label] for label in self.dataset.labels}
 
     def search(self, query: Query) -> list[Clip]:
-        """Return the clips that fit a query, in the dataset's order."""
+        """Return the clips that pass all filters of a query, in the order of the dataset."""
         text = query.text.strip().lower()
         found = [
             clip
@@ -128,7 +128,7 @@ class Source:
 
     @property
     def measurable(self) -> bool:
-        """Whether durations are known, or few enough to be read, so that clips can be filtered by them."""
+        """Whether clips can be filtered by duration: durations are known, or there are few enough clips to read them."""
         return self.clips[0].duration is not None or len(self.clips) <= _MEASURED_AT_ONCE
 
 
@@ -137,9 +137,9 @@ class Site:
 
     Parameters
     ----------
-    sources : datasets.
-    runs : folder of runs, where new ones go.
-    scratch : folder of the server's own, which is emptied when it ends.
+    sources : the datasets to show.
+    runs : folder of all runs; new runs are stored there.
+    scratch : temporary folder of the server.
     """
 
     def __init__(self, sources: Iterable[Source], runs: PathLike, scratch: PathLike) -> None:
@@ -148,11 +148,11 @@ class Site:
         self.sources = {source.key: replace(source, roots=self.roots) for source in found}
 
     def source(self, key: str | None) -> Source:
-        """Return a source; of no key the first.
+        """Return the source with a key; ``None``: the first one.
 
         Raises
         ------
-        NameNotFoundError : there is none.
+        NameNotFoundError : there is no such source.
         """
         if not self.sources:
             raise NameNotFoundError("the server was started without data; give it folders: dcasekit app FOLDER ...")
@@ -161,11 +161,11 @@ class Site:
         return self.sources[key] if key else next(iter(self.sources.values()))
 
     def clip(self, key: str, name: str, session: str) -> Clip:
-        """Return a clip of a source, or of what a session sent, whose file may be read.
+        """Return a clip of a source, or of the files that a session uploaded, after checking that its file may be read.
 
         Raises
         ------
-        NameNotFoundError : there is none, or its file lies in no folder that the server may show.
+        NameNotFoundError : there is no such clip, or its file lies outside of the folders that the server may show.
         """
         found = (self.uploads(session) if key == UPLOADS else self.source(key).by_id).get(name)
         if found is None or not self.may_show(found.path):
@@ -173,15 +173,15 @@ class Site:
         return found
 
     def may_show(self, path: PathLike) -> bool:
-        """Tell whether a file lies in one of the server's folders, links followed."""
+        """Tell whether a file lies in one of the server's folders, after following links."""
         return is_below(path, self.roots)
 
     def folder_of(self, session: str) -> Path:
-        """Return the folder of what a session sent; its name tells nothing of the cookie."""
+        """Return the folder for the files that a session uploads; its name does not reveal the cookie."""
         return self.scratch / hashlib.sha256(session.encode()).hexdigest()[:32]
 
     def uploads(self, session: str) -> dict[str, Clip]:
-        """Return what a session sent: name -> clip."""
+        """Return the files that a session uploaded: name -> clip."""
         found = {}
         for about in sorted(self.folder_of(session).glob("*.json"), key=lambda path: path.stat().st_mtime):
             facts = read_json(about, error=AudioError)
@@ -192,11 +192,11 @@ class Site:
 
 
 def find_sources(texts: Sequence[str], runs: PathLike) -> list[Source]:
-    """Read ``PATH`` or ``NAME=PATH`` of the command line; without any, take the sounds that runs were made of.
+    """Make sources of ``PATH`` or ``NAME=PATH``, as given on the command line; if there are none, of the sounds that the runs made.
 
     Raises
     ------
-    DatasetError : there is no such folder.
+    DatasetError : a folder does not exist.
     """
     named = [
         (head, Path(tail)) if tail and not os.path.exists(text) else ("folder", Path(text))
@@ -233,20 +233,20 @@ def _with_keys(found: Sequence[tuple[str, Path, Mapping[str, Any]]]) -> list[Sou
 
 
 def is_below(path: PathLike, roots: Sequence[Path]) -> bool:
-    """Tell whether a path, links followed, lies in one of some folders."""
+    """Tell whether a path lies in one of several folders, after following links."""
     real = Path(os.path.realpath(path))
     return any(real.is_relative_to(root) for root in roots)
 
 
 def labels_of(clip: Clip) -> list[str] | None:
-    """Return the labels that a clip has; ``None``: unknown."""
+    """Return the labels that are present in a clip; ``None``: unknown."""
     if clip.tags is None and clip.events is None:
         return None
     return list(dict.fromkeys([*present(clip.tags), *(event.label for event in harden(clip.events or ()))]))
 
 
 def duration(clip: Clip) -> Seconds | None:
-    """Return a clip's duration, if need be from its file's header; ``None``: the file cannot be read."""
+    """Return the duration of a clip in seconds, if need be from the header of its file; ``None``: the file cannot be read."""
     return clip.duration if clip.duration is not None else _measured(clip.path)
 
 

@@ -25,7 +25,7 @@ _PEAKS, _ROWS, _TILE = 2000, 96, 2000  # of an outline, of a picture, columns of
 
 
 def playable(clip: Clip, cache: Path) -> tuple[Path, str]:
-    """Return a file that browsers play, and its type: the clip's own, or a WAV file made of it."""
+    """Return the path and media type of a file that browsers can play: that of the clip, or a WAV file made of it in `cache`."""
     info = audio.info(clip.path)
     with clip.path.open("rb") as file:
         head = file.read(4)
@@ -42,12 +42,12 @@ def playable(clip: Clip, cache: Path) -> tuple[Path, str]:
 
 
 def describe(clip: Clip) -> Mapping[str, Any]:
-    """Return what the player draws: duration, peaks, and how the tiles of the spectrum lie."""
+    """Return what the player needs to draw a clip: its duration, the peaks of the waveform, and the layout of the spectrogram's tiles."""
     return _drawn(clip)[0]
 
 
 def tile(clip: Clip, number: int) -> NDArray[np.uint8]:
-    """Return a part of the spectrum, (rows, columns) of bytes, see `Picture`."""
+    """Return a tile of the spectrogram, (rows, columns), uint8, see `dcasekit.plots.picture.Picture`."""
     return _drawn(clip)[1].levels[:, number * _TILE : (number + 1) * _TILE]
 
 

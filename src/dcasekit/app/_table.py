@@ -17,7 +17,7 @@ Row = tuple[str, list[str] | None, str, str, float | None]  # id, labels, fold, 
 
 
 def read_filters(query: Mapping[str, str]) -> Query:
-    """Read what is looked for from the part of an address after ``?``."""
+    """Read the filters of the table from the query of an address."""
     low, high = (parse_number(query.get(name, ""), otherwise=-1.0) for name in ("min", "max"))
     return Query(
         text=query.get("q", ""),
@@ -29,7 +29,7 @@ def read_filters(query: Mapping[str, str]) -> Query:
 
 
 def page(source: Source, query: Mapping[str, str]) -> dict[str, Any]:
-    """Return the page of clips that an address names; a number that there is none of means the nearest."""
+    """Return the page of clips that an address names; if there is no page with this number, the nearest one."""
     found = source.search(read_filters(query))
     pages = max(1, -(-len(found) // ROWS))
     number = min(max(int(parse_number(query.get("page", ""), otherwise=1)), 1), pages)
@@ -38,7 +38,7 @@ def page(source: Source, query: Mapping[str, str]) -> dict[str, Any]:
 
 
 def all_rows(source: Source) -> list[Row]:
-    """Return a row for each clip; of many clips none."""
+    """Return a row for each clip; an empty list if there are too many clips to send them all."""
     return [_row(clip) for clip in source.clips] if len(source.clips) <= _FEW else []
 
 

@@ -26,18 +26,19 @@ _NAME = 120  # characters of a file's name that are shown
 
 
 class TooLargeError(AudioError):
-    """More was sent than may be."""
+    """An upload exceeds a limit."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What may be sent.
+    """Limits of uploads.
 
     Parameters
     ----------
-    file : bytes of a file.
-    session, files : bytes and number of all files of a session.
-    at_once : files that are decoded at the same time; others wait.
+    file : largest size of a file, in bytes.
+    session : largest size of all files of a session together, in bytes.
+    files : largest number of files of a session.
+    at_once : number of files that are decoded at the same time; others wait.
     """
 
     file: int = 512 << 20
@@ -47,19 +48,25 @@ class Limits:
 
 
 class Inbox:
-    """Takes what is sent."""
+    """Receives uploads."""
 
     def __init__(self, site: Site, limits: Limits) -> None:
         self._site, self._limits = site, limits
         self._decoding = threading.BoundedSemaphore(limits.at_once)
 
     def receive(self, session: str, stream: IO[bytes], name: str) -> str:
-        """Take a file; give the name of the clip that it became.
+        """Store and decode an uploaded file; return the name of its clip.
+
+        Parameters
+        ----------
+        session : the session that sent it.
+        stream : content of the file.
+        name : name of the file.
 
         Raises
         ------
-        TooLargeError : it is larger than files may be, or too much of this session lies here.
-        AudioError : it is not audio, or takes too long to decode.
+        TooLargeError : the file, or all files of the session together, exceed a limit.
+        AudioError : the file is not audio, or takes too long to decode.
         """
         folder = self._site.folder_of(session)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -79,7 +86,7 @@ class Inbox:
         return clip
 
     def delete(self, session: str, clip: str) -> None:
-        """Delete what a session sent."""
+        """Delete a clip that a session uploaded."""
         if clip in self._site.uploads(session):
             for kind in ("json", "wav"):
                 (self._site.folder_of(session) / f"{clip}.{kind}").unlink(missing_ok=True)
@@ -123,7 +130,7 @@ def _decode(source: Path, target: Path) -> dict[str, float]:
 
 
 def sweep(site: Site, *, idle: Seconds = IDLE) -> None:
-    """Delete what sessions sent that have ended."""
+    """Delete the uploads of sessions that were not active for `idle` seconds."""
     with suppress(OSError):
         for folder in site.scratch.iterdir():
             if folder.name != "audio" and time.time() - folder.stat().st_mtime > idle:
@@ -131,6 +138,6 @@ def sweep(site: Site, *, idle: Seconds = IDLE) -> None:
 
 
 def keep(site: Site, session: str) -> None:
-    """Note that a session goes on."""
+    """Note that a session is active."""
     with suppress(OSError):
         os.utime(site.folder_of(session))

@@ -22,13 +22,13 @@ VectorOf = Callable[[Clip], FloatArray]
 
 @dataclass(eq=False)
 class Cloud:
-    """Clips as vectors and as points.
+    """Clips as vectors, and as points in two dimensions.
 
     Parameters
     ----------
-    clips : those that could be read.
-    vectors : (clips, values).
-    points : (clips, 2).
+    clips : the clips that could be read.
+    vectors : a vector for each clip, (clips, values).
+    points : their projections, (clips, 2).
     """
 
     clips: Sequence[Clip]
@@ -37,18 +37,18 @@ class Cloud:
 
     @cached_property
     def places(self) -> Mapping[str, int]:
-        """Clip id -> its place."""
+        """Id of a clip -> its position."""
         return {clip.id: place for place, clip in enumerate(self.clips)}
 
     def point_of(self, clip: str | None) -> FloatArray | None:
-        """Return the point of a clip; of one that is not here none."""
+        """Return the point of the clip with this id; ``None``: it is not among these clips."""
         place = self.places.get(clip or "")
         return None if place is None else np.asarray(self.points[place])
 
 
 @dataclass(eq=False)
 class Job:
-    """Work that is being done: how far it is, and what came of it."""
+    """A computation in progress: number of clips done and in all, what it is doing now, and its result when it is done."""
 
     total: int
     done: int = 0
@@ -57,19 +57,21 @@ class Job:
 
 
 class Vectors:
-    """The work of one server; `folder` keeps vectors from one start to the next."""
+    """The computations of one server; `folder` keeps vectors between starts."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._pool, self._lock = folder, ThreadPoolExecutor(1), threading.Lock()
         self._jobs: dict[tuple[str, str], Job] = {}
 
     def ask(self, what: str, clips: Sequence[Clip], method: str, make: Callable[[], VectorOf]) -> Job:
-        """Return the job that makes a cloud, begun if it is not.
+        """Return the job that computes a cloud; start it if it has not been started, or has failed.
 
         Parameters
         ----------
-        what : names the vectors and the clips: the same text, the same vectors.
-        make : loads what gives a clip's vector; it is called in the thread that works.
+        what : name of the vectors and the clips; the same name means the same vectors.
+        clips : the clips.
+        method : method of projection, see `dcasekit.containers.projection.project`.
+        make : function without arguments that returns the function from a clip to its vector; it is called in the working thread.
         """
         key = hashlib.sha256(what.encode(errors="replace")).hexdigest()[:32]
         with self._lock:
@@ -110,7 +112,7 @@ class Vectors:
 
 
 def name_audio(clips: Sequence[Clip]) -> str:
-    """Name the audio of clips as it is now."""
+    """Return a name for the audio of clips, which changes when their files change."""
     return hashlib.sha256("\n".join(map(_name, clips)).encode(errors="replace")).hexdigest()
 
 
