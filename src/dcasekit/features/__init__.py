@@ -20,11 +20,16 @@ __all__ = ["STFT", "Decibels", "FeatureExtractor", "FeatureStore", "Mel", "Natur
 
 
 def make_feature(name: str) -> FeatureExtractor:
-    """Make a feature by a name: of a feature, with its defaults, of a published front end, or ``"package.module:Class"``.
+    """Make a feature extractor by its name.
+
+    Parameters
+    ----------
+    name : a published front end, one of `presets`; or a feature, which gets its default settings: its module's name or class
+        (``"mel_spectrogram"``, ``"MelSpectrogram"``), or ``"package.module:Class"`` for one of your own.
 
     Raises
     ------
-    NameNotFoundError : nothing is called so; the message lists all names.
+    NameNotFoundError : there is no feature of this name; the message lists all names.
 
     Examples
     --------
@@ -40,7 +45,7 @@ def make_feature(name: str) -> FeatureExtractor:
 
 
 def published(model: Any) -> FeatureExtractor | None:
-    """Make the front end that a model was published with; its windows are those the network takes.
+    """Make the front end that a model was published with, with windows of the length that the network takes.
 
     Parameters
     ----------
@@ -48,7 +53,7 @@ def published(model: Any) -> FeatureExtractor | None:
 
     Returns
     -------
-    `FeatureExtractor`, or ``None`` where none was published. ``presets()[model.published_front_end].scaler`` is the scaler that follows.
+    `FeatureExtractor`, or ``None`` if none was published. ``presets()[model.published_front_end].scaler`` names the scaler to use after it.
 
     Examples
     --------

@@ -31,17 +31,18 @@ _turn = threading.Lock()
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingFeature(FeatureExtractor):
-    """What a trained network says of a window of audio: (frames, dims). Frame i is that of the window that begins, or is centred, there.
+    """Base class of embeddings: a trained network's output for windows of audio, (frames, dims), one window per frame.
 
-    A published front end turns each window of `audio_win` samples at rate `sr`, neither of which can be changed, into what the network
-    was trained on. The network is built when the first window is computed, once per process, and nothing is ever downloaded by itself.
+    The window of frame i begins at, or is centred on, sample ``i * audio_hop``. Each window of `audio_win` samples at rate `sr`, neither of
+    which can be changed, passes the network's published front end. The network is built when the first window is computed, once per
+    process. Nothing is downloaded unless `download` is called.
 
     Parameters
     ----------
-    weights : file of the network's weights, of any kind that ``load_weights`` of a model reads; ``None``: the published one, which
-        `download` puts into ``$DCASEKIT_CACHE/weights``, by default ``~/.cache/dcasekit/weights``. The fingerprint holds the file's
-        SHA-256 and not its path.
-    network : name of a model, or ``"package.module:Class"`` of one of your own that takes the same settings and has the same layers.
+    weights : file of the network's weights, in any format that ``load_weights`` of a model reads; ``None``: the published file, which
+        `download` puts into ``$DCASEKIT_CACHE/weights``, by default ``~/.cache/dcasekit/weights``. The fingerprint depends on the
+        file's SHA-256, not on its path.
+    network : name of a model, or ``"package.module:Class"`` for one of your own with the same settings and layer names.
     """
 
     weights: str | None = None
@@ -67,11 +68,11 @@ class EmbeddingFeature(FeatureExtractor):
     @property
     @abstractmethod
     def published(self) -> Mapping[str, RemoteFile]:
-        """The published file of each setting that names a file and is used."""
+        """Name of each setting that names a file -> the published file; only of those that are used."""
 
     @abstractmethod
     def front_end(self, windows: FloatArray) -> FloatArray:
-        """Make what the network takes: windows of audio (windows, audio_win) to (windows, frames, bands)."""
+        """Turn windows of audio (windows, audio_win) into the network's input (windows, frames, bands)."""
 
     @property
     @abstractmethod
@@ -88,7 +89,7 @@ class EmbeddingFeature(FeatureExtractor):
         return 0
 
     def finish(self, embedding: FloatArray) -> FloatArray:
-        """Do what is left after the network: (windows, dims) to the same."""
+        """Map the network's outputs (windows, dims) to the feature, of the same shape; by default they are the feature."""
         return embedding
 
     def compute_blocks(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
@@ -97,7 +98,7 @@ class EmbeddingFeature(FeatureExtractor):
             yield self.finish(self._embed(self.front_end(windows))).astype(np.float32, copy=False)
 
     def download(self, *, progress: bool = False) -> tuple[Path, ...]:
-        """Fetch the published files that are used and not yet there, and compare their checksums where those are known.
+        """Fetch the published files that are needed and not there yet, and verify their checksums where those are known.
 
         Parameters
         ----------
@@ -105,7 +106,7 @@ class EmbeddingFeature(FeatureExtractor):
 
         Returns
         -------
-        where they are; nothing for a setting that names a file of yours.
+        paths of the files; a setting that names a file of your own adds none.
 
         Raises
         ------
@@ -115,7 +116,7 @@ class EmbeddingFeature(FeatureExtractor):
             return tuple(fetch(self.published[name], _folder(), progress=progress) for name in self.published if not getattr(self, name))
 
     def get_shape(self, length_sec: Seconds = 10.0) -> tuple[int, int, int]:
-        """Tell (windows, frames per window, dims) for a recording of so many seconds; needs no weights."""
+        """Return (windows, frames per window, dims) for a recording that lasts `length_sec` seconds; it needs no weights."""
         grid = self.grid(self._frames(round(length_sec * self.sr)), length_sec)
         return len(grid.starts), grid.length, self.dims
 
@@ -179,7 +180,7 @@ class EmbeddingFeature(FeatureExtractor):
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The settings whose published file is used and not there yet; `download` fetches it."""
+        """Names of the settings whose published file is needed and not there yet; `download` fetches these files."""
         return tuple(name for name in self.published if getattr(self, name) is None and not self._path(name).is_file())
 
     def _need_files(self) -> None:

@@ -19,10 +19,14 @@ class Decibels(Settings):
 
     Parameters
     ----------
-    ref : what 0 dB is (default 1); ``"max"``: the clip's maximum.
-    amin : smallest value (default 1e-10, librosa's for energy; librosa's for magnitude is 1e-5).
-    top_db : cut values this far below the clip's maximum; ``None`` (default): do not. librosa's default is 80, with which the same
-        sound gets different values in a loud and in a quiet file.
+    ref : the energy or magnitude that is 0 dB (default 1); ``"max"``: the clip's maximum.
+    amin : smaller energies or magnitudes are raised to this (default 1e-10, as in librosa for energy; for magnitude librosa has 1e-5).
+    top_db : raise values that are more than this below the clip's maximum, in dB; ``None`` (default): do not. librosa's default is 80, with
+        which the same sound gets different values in a loud and in a quiet file.
+
+    Raises
+    ------
+    FeatureError : a setting is unknown or out of its range.
     """
 
     ref: float | Literal["max"] = 1.0
@@ -39,7 +43,7 @@ class Decibels(Settings):
 
     @property
     def needs_clip(self) -> bool:
-        """Whether a value depends on the clip's maximum."""
+        """Whether values depend on the clip's maximum."""
         return self.ref == "max" or self.top_db is not None
 
     def apply(self, spectrum: FloatArray, power: int) -> FloatArray:
@@ -63,13 +67,17 @@ class Decibels(Settings):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NaturalLog(Settings):
-    """Natural logarithm with a floor.
+    """Natural logarithm with a floor, which keeps silence from becoming minus infinity.
 
     Parameters
     ----------
-    floor : smallest value, in the unit of the spectrum (default 1e-10).
-    mode : how it acts: ``"clip"`` (default): ``log(max(x, floor))``; ``"add"``: ``log(x + floor)`` (dcase_util 2**-52, VGGish 0.01);
-        ``"zeros"``: only exact zeros are replaced (DcaseNet, 1e-7).
+    floor : above 0, in the unit of the spectrum, energy or magnitude (default 1e-10).
+    mode : what is done with it. ``"clip"`` (default): ``log(max(x, floor))``. ``"add"``: ``log(x + floor)`` (dcase_util with 2**-52, VGGish
+        with 0.01). ``"zeros"``: it takes the place of exact zeros only (DcaseNet with 1e-7).
+
+    Raises
+    ------
+    FeatureError : a setting is unknown or out of its range.
     """
 
     floor: float = 1e-10

@@ -20,14 +20,19 @@ class Mel(Settings):
     Parameters
     ----------
     bands : number of bands.
-    scale : ``"slaney"`` (default, librosa's and dcase_util's: linear below 1 kHz) or ``"htk"`` (torchaudio's, VGGish's).
-    norm : ``"slaney"`` (default): each triangle has unit area per Hz; ``"peak"``: the largest weight of each band is 1 (dcase_util's
-        ``normalize_mel_bands``); ``"slaney_squared"``: the weights of ``"slaney"`` squared, what of the energy gets through filters whose
-        gain is the triangle (`SMel`'s target); ``None``: triangles of height 1 (torchaudio, VGGish).
-    fmin, fmax : Hz; ``None``: half the sampling rate.
-    straight_in : ``"hz"`` (default): the sides of a triangle are straight lines over frequency; ``"mel"``: over the mel scale (Google's:
-        VGGish, YAMNet).
-    allow_empty : let bands be that are narrower than a bin of the spectrum and so always silent; some published front ends have them.
+    scale : ``"slaney"`` (default; as in librosa and dcase_util, linear below 1 kHz) or ``"htk"`` (as in torchaudio and VGGish).
+    norm : scaling of the triangles. ``"slaney"`` (default): each has area 1 over Hz. ``"peak"``: the largest weight of each band is 1
+        (dcase_util's ``normalize_mel_bands``). ``"slaney_squared"``: the square of the weights of ``"slaney"``, that is, the energy behind
+        filters whose gains are these triangles (the target of `SMel`). ``None``: each has height 1 (torchaudio, VGGish).
+    fmin, fmax : lowest and highest frequency in Hz; ``fmax=None`` (default): half the sampling rate.
+    straight_in : ``"hz"`` (default): the sides of a triangle are straight over frequency in Hz; ``"mel"``: over mels (as in Google's VGGish
+        and YAMNet).
+    allow_empty : allow bands that are narrower than a bin of the spectrum, and therefore always silent, instead of raising an error; some
+        published front ends have them.
+
+    Raises
+    ------
+    FeatureError : a setting is unknown or is no number.
     """
 
     bands: int = 64

@@ -23,11 +23,11 @@ class Preset:
 
     Parameters
     ----------
-    source : who published it.
+    source : the system that it was published with, and what it computes.
     feature : name of the feature.
-    settings : of the feature, windows included.
-    scaler : the normalizer of the `Scaler` that follows; ``None``: none does.
-    unverified : what was not read in published code, or differs from it.
+    settings : settings of the feature, including those of its windows.
+    scaler : `normalizer` of the `Scaler` to use after it; ``None``: none.
+    unverified : what could not be checked in published code, or differs from it; empty if there is nothing.
     """
 
     source: str
@@ -38,7 +38,7 @@ class Preset:
 
 
 def presets() -> Mapping[str, Preset]:
-    """Return all published front ends: name -> where it is from, settings, and the scaler that follows."""
+    """Return all published front ends: name -> `Preset`, with its source, settings and scaler."""
     return _PRESETS
 
 
@@ -47,7 +47,7 @@ def find_preset(name: str) -> Preset:
 
     Raises
     ------
-    FeatureError : there is none of this name; the message lists them.
+    FeatureError : there is no preset of this name; the message lists all names.
     """
     if name not in _PRESETS:
         close = difflib.get_close_matches(name, _PRESETS, n=1)

@@ -32,14 +32,14 @@ class SpectralFeature(FeatureExtractor):
 
     @abstractmethod
     def bands(self, spectrum: FloatArray) -> FloatArray:
-        """Map spectra (frames, bins) to what the logarithm is taken of (frames, bands); may overwrite its argument."""
+        """Map spectra (frames, bins) to the values (frames, bands) before the logarithm; the argument may be overwritten."""
 
     def finish(self, levels: FloatArray) -> FloatArray:
-        """Do what is left after the logarithm (frames, bands) -> (frames, dims)."""
+        """Map values after the logarithm (frames, bands) to the feature (frames, dims); by default they are the feature."""
         return levels
 
     def compute_blocks(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
-        """Compute consecutive blocks of frames; none is given before the clip's end where its maximum matters."""
+        """Compute consecutive blocks of frames, see `FeatureExtractor.compute_blocks`; if `needs_clip`, all come at the clip's end."""
         frames = compute_spectra(blocks, stft=self.stft, audio_win=self.audio_win, audio_hop=self.audio_hop)
         levels = map(self._levels, frames)
         if self.needs_clip and self.log is not None:
@@ -52,7 +52,7 @@ class SpectralFeature(FeatureExtractor):
 
     @property
     def needs_clip(self) -> bool:
-        """Whether the logarithm looks at the clip's maximum."""
+        """Whether values depend on the clip's maximum, see `Decibels`."""
         return self.log is not None and self.log.needs_clip
 
     def _levels(self, spectrum: FloatArray) -> FloatArray:

@@ -33,19 +33,24 @@ _BLOCK, _LEAST = 1 << 17, 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class STFT(Settings):
-    """Settings of the transform; window length and hop are the feature's ``audio_win`` and ``audio_hop``.
+    """Settings of the short-time Fourier transform; its window length and hop are the feature's ``audio_win`` and ``audio_hop``.
 
     Parameters
     ----------
-    n_fft : samples, at least the window's length; ``None`` (default): the window's length, whatever it is. A shorter window sits in the
-        middle of the frame, between zeros (as librosa and torch do).
-    window : ``"hann"`` (default, librosa's), ``"hamming"``, ``"blackman"``, ``"rectangular"``.
-    periodic : leave out the window's last point (default, right for spectra); ``False``: the symmetric window.
-    center : frame t is centred at sample t * hop, the signal padded by n_fft // 2 on both sides; ``False``: frame t begins there.
-    pad : how: ``"reflect"`` (default; librosa < 0.9, torch) or ``"constant"`` zeros (librosa >= 0.9).
-    power : 2: energy (default), 1: magnitude.
-    pre_emphasis : c of ``y[n] = x[n] - c x[n - 1]``, 0 for none; the result is one sample shorter (as DcaseNet's).
-    offset : added to every sample; dcase_util adds 2**-52.
+    n_fft : length of the transform in samples, at least that of the window; ``None`` (default): the window's length. A shorter window is
+        put in the middle of the frame, between zeros (as in librosa and torch).
+    window : ``"hann"`` (default, as in librosa), ``"hamming"``, ``"blackman"`` or ``"rectangular"``.
+    periodic : use the periodic window (default, right for spectra); ``False``: the symmetric one.
+    center : ``True`` (default): frame t is centred at sample ``t * hop``, and the signal is padded by ``n_fft // 2`` samples at both
+        ends; ``False``: frame t begins at that sample.
+    pad : what to pad with: ``"reflect"`` (default; as librosa < 0.9 and torch), or ``"constant"``, zeros (as librosa >= 0.9).
+    power : 2 (default): energy; 1: magnitude.
+    pre_emphasis : the coefficient c of ``y[n] = x[n] - c x[n - 1]``; 0 (default): none. The result is one sample shorter (as in DcaseNet).
+    offset : added to every sample, 0 by default; dcase_util adds 2**-52.
+
+    Raises
+    ------
+    FeatureError : a setting is unknown or out of its range.
     """
 
     n_fft: int | None = None
@@ -68,7 +73,12 @@ class STFT(Settings):
             raise FeatureError(f"n_fft must be at least 1 sample, or None: the window's length; got {self.n_fft}")
 
     def length(self, audio_win: int) -> int:
-        """FFT length in samples for a window of `audio_win` samples."""
+        """Return the length of the transform in samples for a window of `audio_win` samples.
+
+        Raises
+        ------
+        FeatureError : the window is longer than `n_fft`.
+        """
         length = audio_win if self.n_fft is None else self.n_fft
         if length < audio_win:
             raise FeatureError(

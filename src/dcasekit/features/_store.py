@@ -36,7 +36,10 @@ _REMEDY = "run features.extract(dataset): it computes again what was lost"
 
 
 class Entry(NamedTuple):
-    """Where a clip's frames lie, and the audio they came from."""
+    """Where a clip's frames are stored, and the audio that they were computed from.
+
+    ``first`` counts frames from the start of the file, `duration` is in seconds, and ``channel=None`` is the mean of all channels.
+    """
 
     file: str
     first: int  # in frames from the start of a packed file; in bytes for a part
@@ -149,11 +152,13 @@ def _wrong(path: Path, size: int) -> str:
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """The stored feature of a dataset: knows files, not signals. Copied to another process, it carries its folder alone.
+    """The stored feature of a dataset's clips, to be read; `FeatureExtractor.extract` writes it and `FeatureExtractor.store` opens it.
+
+    Pickled, for another process, it consists of its folder's path alone.
 
     Parameters
     ----------
-    folder : where it lies.
+    folder : folder of the store; see above for its files.
     """
 
     folder: Path
@@ -163,7 +168,7 @@ class FeatureStore:
 
     @property
     def entries(self) -> Mapping[str, Entry]:
-        """Clip id -> where its frames are.
+        """Clip id -> `Entry`: where its frames are stored.
 
         Raises
         ------
@@ -173,11 +178,16 @@ class FeatureStore:
 
     @property
     def skipped(self) -> Mapping[str, str]:
-        """Clip id -> why it could not be treated (extracted with ``on_error="skip"``)."""
+        """Clip id -> why its feature could not be computed, for clips that were skipped by ``extract(..., on_error="skip")``."""
         return self._index.skipped
 
     def read(self, clip: str, start: int = 0, stop: int | None = None) -> FloatArray:
-        """Return frames [start, stop) of a clip as a read-only view of the file: (frames, dims).
+        """Return frames [start, stop) of a clip, (frames, dims), as a read-only view of the memory-mapped file.
+
+        Parameters
+        ----------
+        clip : its id.
+        start, stop : first frame, and the frame behind the last; ``stop=None``: all to the end.
 
         Raises
         ------
@@ -196,15 +206,19 @@ class FeatureStore:
             return frames[entry.first + start : entry.first + stop]
 
     def read_together(self, stretches: Iterable[Stretch]) -> dict[Stretch, FloatArray]:
-        """Read stretches of clips as they lie on the disk, neighbours in one go: few large reads in place of many small ones.
+        """Read many stretches of clips in the order in which they lie on the disk: few large reads instead of many small ones.
 
         Parameters
         ----------
-        stretches : (clip, first frame, frame behind the last).
+        stretches : tuples of a clip's id, the first frame, and the frame behind the last.
 
         Returns
         -------
-        dict : stretch -> its frames (frames, dims), a copy.
+        dict : stretch -> a copy of its frames (frames, dims).
+
+        Raises
+        ------
+        FeatureError : a clip is not stored, or a file of the store was changed.
         """
         placed = sorted((self.entry(each[0]).file, self.entry(each[0]).first + each[1], each) for each in stretches)
         found: dict[Stretch, FloatArray] = {}
@@ -231,7 +245,12 @@ class FeatureStore:
         return {each: read[first - begin : first - begin + each[2] - each[1]].copy() for _, first, each in run}
 
     def entry(self, clip: str) -> Entry:
-        """Return what is known about a stored clip."""
+        """Return the `Entry` of a clip.
+
+        Raises
+        ------
+        FeatureError : the clip is not stored; the message says if and why it was skipped.
+        """
         if clip in self.entries:
             return self.entries[clip]
         why = self.skipped.get(clip)

@@ -40,23 +40,27 @@ _SECONDS = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureExtractor(Settings, ABC):
-    """Audio to an array (frames, dims). A new feature writes `compute_blocks` and nothing else.
+    """Base class of features, which turn audio into an array (frames, dims). A subclass needs to define only `compute_blocks`.
 
-    Frame i stands for ``[i * audio_hop, (i + 1) * audio_hop)`` samples; labels, windows and scores use this one grid, so nothing
-    drifts however long the recording. Windows are cut when batches are made, not stored.
+    Frame i covers samples ``[i * audio_hop, (i + 1) * audio_hop)``. Labels, windows and scores use the same grid, so that nothing drifts
+    apart in long recordings. Frames are stored; windows are cut when batches are made.
 
     Parameters
     ----------
-    sequence_time : seconds of one window, rounded down to whole frames (at least one); ``None``: the whole clip is one window. The
-        last window, and a clip shorter than one, is filled up by reflecting frames.
-    sequence_hop_time : seconds from window to window, rounded down to whole frames (at least one).
-    least_real : share of a clip's last window that must be real and not filled up, for it to be kept: strictly more than this. The first
+    sequence_time : length of a window in seconds, rounded down to whole frames (at least one); ``None``: the whole clip is one window. A
+        last window that reaches beyond the clip, and a clip shorter than one window, are filled up by reflecting frames.
+    sequence_hop_time : seconds from the beginning of one window to that of the next, rounded down to whole frames (at least one).
+    least_real : in [0, 1). A clip's last window is kept only if more than this share of its frames is real, not filled up. The first
         window is always kept.
-    audio_win : samples of one analysis window.
-    audio_hop : samples from frame to frame; 680 at 22.05 kHz are 31 ms, DCASE-models' default.
-    sr : Hz; audio of another rate is resampled.
-    resampler : ``"soxr"`` (default), soxr's high quality; ``"sinc"``, torchaudio's default: six zero crossings each
-        way, roll-off 0.99, a Hann window.
+    audio_win : length of an analysis window in samples.
+    audio_hop : samples from the beginning of one frame to that of the next; 680 at 22.05 kHz are 31 ms, DCASE-models' default.
+    sr : sampling rate in Hz; audio with another rate is resampled.
+    resampler : ``"soxr"`` (default): soxr's high quality. ``"sinc"``: the same as torchaudio's default, a windowed sinc with six zero
+        crossings on each side, roll-off 0.99 and a Hann window.
+
+    Raises
+    ------
+    FeatureError : a setting is unknown or out of its range.
     """
 
     sequence_time: Seconds | None = 1.0
@@ -91,7 +95,16 @@ class FeatureExtractor(Settings, ABC):
 
     @abstractmethod
     def compute_blocks(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
-        """Turn consecutive blocks of one recording, (samples,) at rate `sr`, into consecutive blocks of frames (frames, dims)."""
+        """Turn consecutive blocks of one recording into consecutive blocks of frames; a subclass defines it.
+
+        Parameters
+        ----------
+        blocks : (samples,), float32 at rate `sr`, of any lengths; the frames must not depend on where they are cut.
+
+        Yields
+        ------
+        arrays (frames, dims), float32.
+        """
 
     def compute(self, audio: FloatArray) -> FloatArray:
         """Compute the feature of one recording.
@@ -106,7 +119,8 @@ class FeatureExtractor(Settings, ABC):
 
         Raises
         ------
-        FeatureError : not one-dimensional, not floats, not finite, or shorter than one window; or the feature is not finite.
+        FeatureError : the audio is not one-dimensional, not of floats, not finite, or shorter than one analysis window; or the feature is
+            not finite.
         """
         if np.issubdtype(np.asarray(audio).dtype, np.integer):
             raise FeatureError("expected audio as floats with full scale at 1; got integers: divide 16-bit samples by 32768")
@@ -116,7 +130,22 @@ class FeatureExtractor(Settings, ABC):
         return np.concatenate(list(self._check_frames(self.compute_blocks([audio]))))
 
     def compute_file(self, path: PathLike, *, channel: int | None = None) -> Iterator[FloatArray]:
-        """Compute the feature of a file, or of one channel of it, block by block; a long recording is never whole in memory."""
+        """Compute the feature of an audio file block by block, so that a long recording is never whole in memory.
+
+        Parameters
+        ----------
+        path : of the audio file, at any sampling rate.
+        channel : number of the channel to use, from 0; ``None``: the mean of all.
+
+        Yields
+        ------
+        arrays (frames, dims), float32.
+
+        Raises
+        ------
+        AudioError : the file cannot be read.
+        FeatureError : as for `compute`; the message names the file.
+        """
         try:
             yield from self._check_frames(self.compute_blocks(self._read_audio(path, channel)))
         except FeatureError as error:
@@ -155,17 +184,22 @@ class FeatureExtractor(Settings, ABC):
         on_error: OnError = "raise",
         progress: bool = False,
     ) -> FeatureStore:
-        """Compute and store the feature of every clip that is new or has changed; return the store.
+        """Compute and store the feature of every clip that is new or whose audio has changed; return the store.
 
-        Interrupted, it goes on where it stopped. Several processes may extract the same dataset at once.
+        If it is interrupted, the next call resumes it. Several processes may extract the same dataset at once.
 
         Parameters
         ----------
-        dataset : its clips are read; the store lies in ``features/<fingerprint>`` in the folder `Dataset.derived`.
+        dataset : whose clips are read; the store lies in ``features/<fingerprint>`` in the folder `Dataset.derived`.
         jobs, backend, address : see `dcasekit.core.parallel.map_clips`.
-        on_error : ``"raise"`` (default): stop at the first clip that cannot be processed; ``"skip"``: leave it out, whatever the reason,
-            log it and list it in the store's ``skipped``. A disk that is full stops in both cases.
+        on_error : ``"raise"`` (default): stop at the first clip that cannot be processed. ``"skip"``: leave such clips out, log them and
+            list them in `FeatureStore.skipped`; only a full disk and a missing package still raise.
         progress : show a progress bar.
+
+        Raises
+        ------
+        AudioError, FeatureError : a clip cannot be read, or its feature cannot be computed.
+        StorageError : the store cannot be written.
         """
         store = self.store(dataset)
         if not (store.folder / "settings.json").exists():
@@ -181,7 +215,7 @@ class FeatureExtractor(Settings, ABC):
         return fill(store, self.compute_file, dataset.clips, mapper=mapper, on_error=on_error)
 
     def check_if_extracted(self, dataset: Dataset) -> bool:
-        """Tell whether the feature of every clip is stored, computed of the audio as it is now: `extract` would compute nothing."""
+        """Tell whether the feature of every clip is stored and its audio has not changed since, so that `extract` has nothing to do."""
         return is_filled(self.store(dataset), dataset.clips)
 
     def store(self, dataset: Dataset) -> FeatureStore:
@@ -189,33 +223,33 @@ class FeatureExtractor(Settings, ABC):
         return FeatureStore(inside(dataset.derived, f"features/{self.fingerprint}"))
 
     def grid(self, computed: int, duration: Seconds) -> Grid:
-        """Return the grid of a clip of so many seconds, of which so many frames were computed: its frames and windows in time."""
+        """Return the `Grid` of a clip that lasts `duration` seconds and has `computed` frames: its frames and windows in time."""
         window, step = self.sequence_frames, self.sequence_hop
         return Grid(computed, duration, self.audio_hop, self.sr, window, step, self.least_real)
 
     def get_shape(self, length_sec: Seconds = 10.0) -> tuple[int, int, int]:
-        """Tell (windows, frames per window, dims) for a recording of so many seconds."""
+        """Return (windows, frames per window, dims) for a recording that lasts `length_sec` seconds."""
         grid = self.grid(len(self.compute(np.zeros(round(length_sec * self.sr), np.float32))), length_sec)
         return len(grid.starts), grid.length, self.dims
 
     @cached_property
     def dims(self) -> int:
-        """Values per frame."""
+        """Number of values per frame."""
         return next(self.compute_blocks([np.zeros(4 * max(self.audio_win, self.audio_hop, self._longest), np.float32)])).shape[1]
 
     @property
     def needs_clip(self) -> bool:
-        """Whether a frame depends on the whole recording, so that none is known before its end."""
+        """Whether frames depend on the whole recording, so that none can be computed before its end."""
         return False
 
     @property
     def sequence_frames(self) -> int | None:
-        """Frames per window; ``None``: all of the clip."""
+        """Number of frames of a window; ``None``: all frames of the clip."""
         return None if self.sequence_time is None else self._whole_frames(self.sequence_time)
 
     @property
     def sequence_hop(self) -> int:
-        """Frames from window to window."""
+        """Number of frames from the beginning of one window to that of the next."""
         return self._whole_frames(self.sequence_hop_time)
 
     @property
@@ -225,13 +259,18 @@ class FeatureExtractor(Settings, ABC):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Name of the store: the class and a hash of every setting that changes a stored number."""
+        """Name of the store's folder: the class, and a hash of all settings that change stored numbers (those of windows do not)."""
         digest = hashlib.sha256(json.dumps([_VERSION, _as_floats(self._stored_settings)], sort_keys=True).encode()).hexdigest()
         return f"{discover.address(type(self)).replace(':', '.')}-{digest[:12]}"
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
-        """Make a feature from what `settings` gave."""
+        """Make a feature again from its `settings`.
+
+        Raises
+        ------
+        FeatureError : a setting is unknown or out of its range.
+        """
         try:
             return cls(**{name: _decode(value) for name, value in settings.items()})
         except TypeError as error:
@@ -240,16 +279,16 @@ class FeatureExtractor(Settings, ABC):
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:
-        """Make a published front end by its name: the settings and windows of a baseline or a paper.
+        """Make a published front end by its name, with the settings and windows of a baseline or a paper.
 
         Parameters
         ----------
-        name : one of `dcasekit.features.presets`, which says of each where it is from and which scaler follows.
-        **changes : settings that take the place of the published ones.
+        name : one of `dcasekit.features.presets`, which tells for each where it was published and which scaler to use after it.
+        **changes : settings to use instead of the published ones.
 
         Raises
         ------
-        FeatureError : there is no such preset, or it is one of another feature.
+        FeatureError : there is no preset of this name, it is a preset of another feature, or a setting is unknown.
 
         Examples
         --------
@@ -281,7 +320,17 @@ class FeatureExtractor(Settings, ABC):
 
 
 def compute_stream(features: FeatureExtractor, blocks: Iterable[FloatArray], sr: Hz) -> Iterator[FloatArray]:
-    """Compute the feature of consecutive blocks of one recording of any rate, resampled as files are."""
+    """Compute the feature of consecutive blocks of one recording with sampling rate `sr`, resampled as files are.
+
+    Parameters
+    ----------
+    blocks : (samples,), float32, of any lengths, as they arrive from a microphone for instance.
+    sr : their sampling rate in Hz.
+
+    Yields
+    ------
+    arrays (frames, dims), float32.
+    """
     resample = resample_sinc if features.resampler == "sinc" else audio_files.resample_blocks
     yield from features._check_frames(features.compute_blocks(resample(blocks, sr, features.sr)))
 

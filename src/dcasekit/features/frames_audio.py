@@ -12,14 +12,14 @@ from dcasekit.features.base import FeatureExtractor
 
 @dataclass(frozen=True, kw_only=True)
 class FramesAudio(FeatureExtractor):
-    """Waveform cut into overlapping frames, each weighted by a window: (frames, n_fft), what a `Spectrogram` is the transform of.
+    """Waveform cut into overlapping frames, each multiplied by a window: (frames, n_fft). A `Spectrogram` is the transform of these frames.
 
-    It takes as much disk as the audio in float32 times the window's length by the hop; `RawAudio` doesn't overlap.
+    As frames overlap, the store takes ``n_fft / audio_hop`` times the size of the audio in float32; frames of `RawAudio` do not overlap.
 
     Parameters
     ----------
     sequence_time, sequence_hop_time, least_real, audio_win, audio_hop, sr, resampler : see `FeatureExtractor`.
-    stft : window, centre and padding of the frames, see `STFT`; its `power` plays no part.
+    stft : window, centring and padding of the frames, see `STFT`; its `power` is not used.
 
     Examples
     --------

@@ -13,17 +13,17 @@ from dcasekit.features.mel_spectrogram import MelSpectrogram
 
 @dataclass(frozen=True, kw_only=True)
 class LoopedMel(MelSpectrogram):
-    """Mel spectrogram without the silence around a sound, and without its loudness: (frames, mel bands) in dB.
+    """Mel spectrogram without the silence around a sound and without its loudness: (frames, mel bands), in dB.
 
-    For clips that were padded to a length with digital silence, as ESC-50's, and normalised to no level. Frames at the floor
-    (``log.amin``) are cut from both ends and the rest is repeated to the clip's length; 0 dB is then the mean energy of the frames above
-    the floor. So what a network sees is the sound, not how long it was padded. Not for detection: times do not stay.
+    It is meant for clips that were padded with digital silence to equal lengths, as in ESC-50, and whose levels differ. Frames at the floor
+    (``log.amin``) are removed from both ends, and the rest is repeated up to the clip's length; 0 dB is the mean energy of the frames above
+    the floor. So a network sees the sound, not how it was padded. It does not suit detection, because times change.
 
     Parameters
     ----------
     sequence_time, sequence_hop_time, least_real, audio_win, audio_hop, sr, resampler, stft, mel, log : see `MelSpectrogram`; `log` must be
-        `Decibels` of energy.
-    depth : dB below the mean at which values are cut.
+        `Decibels`, and ``stft.power`` 2.
+    depth : dB; values further than this below the mean are raised to it.
 
     Examples
     --------
@@ -56,7 +56,7 @@ class LoopedMel(MelSpectrogram):
 
     @property
     def needs_clip(self) -> bool:
-        """It does: its ends and its mean."""
+        """Always true: the ends and the mean of the clip must be known."""
         return True
 
     @property

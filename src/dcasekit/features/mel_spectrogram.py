@@ -14,11 +14,13 @@ class MelSpectrogram(SpectralFeature):
     Parameters
     ----------
     sequence_time, sequence_hop_time, least_real, audio_win, audio_hop, sr, resampler : see `FeatureExtractor`.
-    stft, mel, log : see `STFT`, `Mel`, `Decibels` and `NaturalLog`.
+    stft : settings of the transform, see `STFT`.
+    mel : settings of the mel filter bank, see `Mel`; 64 bands by default.
+    log : `Decibels` (default), `NaturalLog`, or ``None`` for linear energy or magnitude.
 
     Examples
     --------
-    The numbers of ``librosa.power_to_db(librosa.feature.melspectrogram(y=audio, sr=22050, hop_length=512, n_mels=64))``:
+    The same numbers as ``librosa.power_to_db(librosa.feature.melspectrogram(y=audio, sr=22050, hop_length=512, n_mels=64))``:
 
     >>> from dcasekit.features import STFT, Decibels, Mel
     >>> MelSpectrogram(
@@ -26,12 +28,12 @@ class MelSpectrogram(SpectralFeature):
     ... ).dims
     64
 
-    The published front end of the DCASE 2018 task 4 baseline, dcase_util's ``MelExtractor``, with windows of one's own:
+    The published front end of the DCASE 2018 task 4 baseline, dcase_util's ``MelExtractor``, with windows of another length:
 
     >>> MelSpectrogram.preset("dcase2018_task4", sequence_time=1.0).sequence_frames
     50
 
-    torchaudio's ``MelSpectrogram(sample_rate=22050, n_fft=1024, hop_length=512, n_mels=64)``:
+    The same as torchaudio's ``MelSpectrogram(sample_rate=22050, n_fft=1024, hop_length=512, n_mels=64)``:
 
     >>> torchaudio = MelSpectrogram(sr=22050, audio_win=1024, audio_hop=512, mel=Mel(scale="htk", norm=None), log=None)
     """

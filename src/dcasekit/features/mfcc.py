@@ -13,14 +13,15 @@ from dcasekit.features._spectral import SpectralFeature
 
 @dataclass(frozen=True, kw_only=True)
 class MFCC(SpectralFeature):
-    """Cepstral coefficients: orthonormal DCT-II of the logarithmic mel spectrum, (frames, coefficients).
+    """Mel-frequency cepstral coefficients: the orthonormal DCT-II of the logarithmic mel spectrum, (frames, coefficients).
 
     Parameters
     ----------
     sequence_time, sequence_hop_time, least_real, audio_win, audio_hop, sr, resampler : see `FeatureExtractor`.
-    stft, log : see `STFT` and `Decibels`; librosa's numbers need ``log=Decibels(top_db=80.0)``.
-    mel : see `Mel`; 128 bands as in librosa.
-    coefficients : how many, from the 0th on; 20 as in librosa.
+    stft : settings of the transform, see `STFT`.
+    log : `Decibels` (default) or `NaturalLog`; for librosa's numbers, ``Decibels(top_db=80.0)``.
+    mel : settings of the mel filter bank, see `Mel`; 128 bands by default, as in librosa.
+    coefficients : number of coefficients, from the 0th on, at most the number of bands; 20 by default, as in librosa.
 
     Examples
     --------

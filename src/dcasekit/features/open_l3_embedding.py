@@ -1,4 +1,4 @@
-"""OpenL3Embedding: what sounds and sights of videos have in common, each 0.1 s."""
+"""OpenL3Embedding: an embedding that was learned from sound and image of videos, one per 0.1 s."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,28 +25,31 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class OpenL3Embedding(EmbeddingFeature):
-    """Embedding of OpenL3, trained to tell whether sound and image belong together: (frames, 512 or 6144), one frame per 0.1 s.
+    """Embedding of OpenL3, which was trained to tell whether sound and image belong together: (frames, 512 or 6144), one frame per 0.1 s.
 
     J. Cramer, H.-H. Wu, J. Salamon, J. P. Bello, "Look, Listen, and Learn More: Design Choices for Deep Audio Embeddings", ICASSP 2019.
-    A window is 1 s at 48 kHz; its spectra at hops of 242 samples are ``10 log10`` of magnitudes, in dB below the window's maximum, cut at
-    -80. The recording is filled up with zeros to whole windows. On one core, a second of audio takes some seconds at the published hop.
+    A window lasts 1 s at 48 kHz. Its spectra, with a hop of 242 samples, are ``10 log10`` of magnitudes, in dB below the window's maximum
+    and clipped at -80. The recording is filled up with zeros to whole windows. At the published hop, a second of audio takes a few
+    seconds on one core.
 
     Parameters
     ----------
-    sequence_time, sequence_hop_time : see `FeatureExtractor`.
-    audio_win, sr : samples of a window (48000) and Hz (48000); the network allows no others.
-    audio_hop : samples from window to window, published 4800: 0.1 s.
-    weights, network : see `EmbeddingFeature`; the network must take the setting ``embedding_size`` and have the layer ``embedding``.
-        Published: the authors' files of version 0.4, whose weights are those of version 0.2. The checksum is known of mel256 with music
-        alone: the others are taken as they come.
-    content : what it was trained on: ``"env"``, sounds of surroundings, or ``"music"``.
-    input_repr : ``"mel256"``, ``"mel128"`` (bands; FFT of 2048 samples) or ``"linear"`` (FFT of 512 samples, 257 bins).
-    embedding_size : 512 or 6144.
-    center : begin with half a second of zeros, as published: frame i is the window centred at ``i * audio_hop``, and the last one reaches
-        half a second beyond it; ``False``: the window that begins there.
-    version : of the authors' front end. ``"v0.3"`` (default): the one the weights were trained with, kapre 0.1: HTK bands of energy, then
-        the root; each end of a window padded with 982 zeros. ``"v0.4"``: what openl3 gives since 2021, kapre 0.3: Slaney's bands of
-        magnitude; 1964 zeros behind a window. The linear one is the same in both. Some bands of mel256 are narrower than a bin and empty.
+    sequence_time, sequence_hop_time, least_real, resampler : see `FeatureExtractor`.
+    audio_win, sr : length of a window in samples (48000) and sampling rate in Hz (48000); the network allows no others.
+    audio_hop : samples from one window to the next; published: 4800, 0.1 s.
+    weights, network : see `EmbeddingFeature`; the network must have the setting ``embedding_size`` and the layer ``embedding``. The
+        published files are the authors' of version 0.4, whose weights are those of version 0.2. A checksum is known only for mel256 with
+        music; the other files are accepted without a check.
+    content : what the network was trained on: ``"env"`` (default), environmental sounds, or ``"music"``.
+    input_repr : input of the network: ``"mel256"`` (default) or ``"mel128"``, mel bands of an FFT of 2048 samples, or ``"linear"``, the 257
+        bins of an FFT of 512 samples.
+    embedding_size : 512 (default) or 6144.
+    center : ``True`` (default), as published: the recording is preceded by half a second of zeros, so that the window of frame i is centred
+        at sample ``i * audio_hop``; ``False``: the window begins at that sample.
+    version : version of the authors' front end. ``"v0.3"`` (default): the one that the weights were trained with (kapre 0.1): the square
+        root of energy in HTK mel bands, and 982 zeros at each end of a window. ``"v0.4"``: the one in openl3 since 2021 (kapre 0.3):
+        magnitude in Slaney's mel bands, and 1964 zeros behind a window. For ``"linear"`` both are the same. Some bands of mel256 are
+        narrower than a bin and therefore empty.
 
     Examples
     --------
@@ -77,17 +80,17 @@ class OpenL3Embedding(EmbeddingFeature):
 
     @property
     def published(self) -> Mapping[str, RemoteFile]:
-        """The network."""
+        """The published file of the network's weights."""
         name = f"{self.input_repr}_{self.content}"
         return {"weights": RemoteFile(_ADDRESS.format(name), _CHECKSUMS.get(name))}
 
     @cached_property
     def dims(self) -> int:
-        """Values per frame."""
+        """Number of values per frame."""
         return self.embedding_size
 
     def front_end(self, windows: FloatArray) -> FloatArray:
-        """Make the spectrograms of windows in dB: (windows, 48000) to (windows, 199, bands), or (windows, 197, 257) if linear."""
+        """Compute the spectrograms of windows in dB: (windows, 48000) -> (windows, 199, bands), or (windows, 197, 257) if linear."""
         if self.input_repr == "linear":
             return np.stack([_levels(_spectrum(window, 512, 1)) for window in windows])
         bands = int(self.input_repr.removeprefix("mel"))

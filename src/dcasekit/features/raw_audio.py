@@ -14,7 +14,7 @@ from dcasekit.features.base import FeatureExtractor
 class RawAudio(FeatureExtractor):
     """Waveform cut into consecutive pieces of `audio_hop` samples: (frames, audio_hop); flattened, a window is the audio itself.
 
-    ``audio_win`` plays no part. Samples after the last whole piece are filled up with zeros.
+    Values are samples with full scale at 1. The last piece is filled up with zeros. ``audio_win`` is not used.
 
     Parameters
     ----------

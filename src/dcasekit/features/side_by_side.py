@@ -16,21 +16,21 @@ from dcasekit.features.base import FeatureExtractor
 
 @dataclass(frozen=True, kw_only=True)
 class SideBySide(FeatureExtractor):
-    """Several features side by side in each frame: (frames, dims of all); a network takes them apart with `split` or `columns`.
+    """Several features side by side in each frame: (frames, sum of their dims); a network takes them apart with `split` or `columns`.
 
-    So a network with several inputs is trained, evaluated, saved and asked about files as any other. ``Scaler("standard")`` scales each
-    dimension by itself.
+    In this way a network with several inputs is trained, evaluated and saved like any other. ``Scaler("standard")`` scales each dimension
+    by itself.
 
     Parameters
     ----------
     sequence_time, sequence_hop_time, least_real, audio_win, audio_hop, sr, resampler : see `FeatureExtractor`.
-    parts : name -> feature, or what names it in a model file: ``{"class": "raw_audio", "settings": {...}}``; they are kept in that form,
-        without their windows. What a name's settings leave out of rate, resampler, hop and analysis window is taken from these. A feature's
-        rate and resampler must be these; a frame may last as long as several of these, and is then repeated.
+    parts : name -> feature. A feature is an object, or a dict as in a model file: ``{"class": "raw_audio", "settings": {...}}``; settings
+        for rate, resampler, hop and analysis window that the dict leaves out are those of this object. The windows of the parts
+        are ignored. Each part must have this rate and resampler, and this hop or a multiple of it; its frames are then repeated.
 
     Raises
     ------
-    FeatureError : no parts, or one of another rate, resampler or hop; the message says which.
+    FeatureError : there are no parts, or one has another rate, resampler or hop; the message names it.
 
     Examples
     --------
@@ -80,23 +80,23 @@ class SideBySide(FeatureExtractor):
         return (block if times == 1 else np.repeat(block, times, axis=0) for block in part.compute_blocks(blocks))
 
     def split(self, x: Any) -> dict[str, Any]:
-        """Take an array or a tensor (..., dims) apart: name -> (..., dims of the part)."""
+        """Split an array or a tensor (..., dims) into its parts: name -> (..., dims of the part)."""
         return {name: x[..., columns] for name, columns in self.columns.items()}
 
     @property
     def columns(self) -> dict[str, slice]:
-        """Which dims each part has."""
+        """Name of each part -> the slice of the last axis that holds it."""
         ends = accumulate((part.dims for part in self._made.values()), initial=0)
         return {name: slice(*ends) for name, ends in zip(self.parts, pairwise(ends), strict=True)}
 
     @cached_property
     def dims(self) -> int:
-        """Values per frame, of all parts."""
+        """Number of values per frame, of all parts together."""
         return sum(part.dims for part in self._made.values())
 
     @property
     def needs_clip(self) -> bool:
-        """Whether a part does."""
+        """Whether frames of a part depend on the whole recording."""
         return any(part.needs_clip for part in self._made.values())
 
     def _prepare(self) -> None:

@@ -13,7 +13,8 @@ class Spectrogram(SpectralFeature):
     Parameters
     ----------
     sequence_time, sequence_hop_time, least_real, audio_win, audio_hop, sr, resampler : see `FeatureExtractor`.
-    stft, log : see `STFT`, `Decibels` and `NaturalLog`.
+    stft : settings of the transform, see `STFT`.
+    log : `Decibels` (default), `NaturalLog`, or ``None`` for linear energy or magnitude.
 
     Examples
     --------

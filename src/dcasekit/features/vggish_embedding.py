@@ -18,26 +18,26 @@ from dcasekit.features._google import log_mel_windows
 
 @dataclass(frozen=True, kw_only=True)
 class VGGishEmbedding(EmbeddingFeature):
-    """Embedding of VGGish, trained on the sound of millions of videos: (frames, 128), one frame per 0.96 s.
+    """Embedding of VGGish, which was trained on the sound of millions of videos: (frames, 128), one frame per 0.96 s.
 
     S. Hershey et al., "CNN Architectures for Large-Scale Audio Classification", ICASSP 2017; J. F. Gemmeke et al., "Audio Set", ICASSP
-    2017. A window is 96 frames of 25 ms at hops of 10 ms, 0.975 s; magnitudes in 64 bands between 125 and 7500 Hz that are triangles on
-    the HTK mel scale; ``log(x + 0.01)``. As published, an end that does not fill a window is left out; a recording shorter than one
-    window, for which the published code gives nothing, is filled up with zeros.
+    2017. The front end makes of each window of 0.975 s 96 frames of 25 ms with a hop of 10 ms: ``log(x + 0.01)`` of magnitudes in 64 mel
+    bands between 125 and 7500 Hz, which are triangles on the HTK mel scale. As published, an end that does not fill a window is left out;
+    a recording shorter than one window, for which the published code gives nothing, is filled up with zeros.
 
     Parameters
     ----------
-    sequence_time, sequence_hop_time : see `FeatureExtractor`; by default one frame is a window.
-    audio_win, sr : samples of a window (15600) and Hz (16000); the network allows no others.
-    audio_hop : samples from window to window, published 15360: 0.96 s.
-    weights, network : see `EmbeddingFeature`; the network must take the setting ``include_top`` and have the layers ``embedding`` and, with
-        top, ``embedding.fc2``. Published: torchvggish's translation of Google's weights, 289 MB.
-    include_top : ``False``: instead of the published embedding the mean of the last 512 maps over the window.
-    relu : rectify the 128 values, as torchvggish, DCASE-models and, until 2020, Google's own code do. By default they are what Google's
-        code gives now, and what the PCA was made for; rectify them before you train layers on them.
-    compress : AudioSet's post-processing, in which its features are distributed: a PCA, cut at +-2, then whole numbers from 0 to 255.
-        Not by default, because it only loses precision; ``True`` needs a second file.
-    pca : file of the PCA, ``.npz`` with ``pca_eigen_vectors`` and ``pca_means``; ``None``: Google's, as `weights`.
+    sequence_time, sequence_hop_time, least_real, resampler : see `FeatureExtractor`; by default one frame is a window.
+    audio_win, sr : length of a window in samples (15600) and sampling rate in Hz (16000); the network allows no others.
+    audio_hop : samples from one window to the next; published: 15360, 0.96 s.
+    weights, network : see `EmbeddingFeature`; the network must have the setting ``include_top`` and the layers ``embedding`` and, with
+        top, ``embedding.fc2``. The published file is torchvggish's conversion of Google's weights, 289 MB.
+    include_top : ``False``: not the published embedding but the mean of the last 512 feature maps over the window, (frames, 512).
+    relu : apply a ReLU to the 128 values, as torchvggish, DCASE-models and, until 2020, Google's own code do. By default the values are
+        those of Google's present code, for which the PCA was made. Use ``True`` if you train layers on them.
+    compress : apply AudioSet's post-processing, in which its features are distributed: a PCA, clipped at -2 and 2, then whole numbers from
+        0 to 255. Off by default, because it only loses precision; it needs a second file.
+    pca : file of the PCA, ``.npz`` with ``pca_eigen_vectors`` and ``pca_means``; ``None``: Google's file, which `download` fetches.
 
     Examples
     --------
@@ -71,20 +71,20 @@ class VGGishEmbedding(EmbeddingFeature):
 
     @property
     def published(self) -> Mapping[str, RemoteFile]:
-        """The network, and the PCA if it is used."""
+        """The published files: the network's weights, and the PCA if it is used."""
         return {"weights": _WEIGHTS, "pca": _PCA} if self.compress else {"weights": _WEIGHTS}
 
     @cached_property
     def dims(self) -> int:
-        """Values per frame."""
+        """Number of values per frame."""
         return 128 if self.include_top else 512
 
     def front_end(self, windows: FloatArray) -> FloatArray:
-        """Make the log mel spectrograms of windows: (windows, 15600) to (windows, 96, 64)."""
+        """Compute the log mel spectrograms of windows: (windows, 15600) -> (windows, 96, 64)."""
         return log_mel_windows(windows, floor=0.01)
 
     def finish(self, embedding: FloatArray) -> FloatArray:
-        """Rectify and compress, if asked to."""
+        """Apply `relu` and `compress`, if they are set."""
         if self.relu:
             embedding = np.maximum(embedding, 0)
         if self.compress:

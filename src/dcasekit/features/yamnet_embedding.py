@@ -19,21 +19,23 @@ from dcasekit.scores import Scores
 
 @dataclass(frozen=True, kw_only=True)
 class YAMNetEmbedding(EmbeddingFeature):
-    """Embedding of YAMNet, trained on the sound of AudioSet's videos: (frames, 1024), one frame per 0.48 s; or its answers, (frames, 521).
+    """Embedding of YAMNet, trained on AudioSet: (frames, 1024), one frame per 0.48 s; or its scores for 521 classes, (frames, 521).
 
-    M. Plakal, D. Ellis, github.com/tensorflow/models, research/audioset/yamnet. A window is 96 frames of 25 ms at hops of 10 ms, 0.975 s;
-    magnitudes in 64 bands between 125 and 7500 Hz that are triangles on the HTK mel scale; ``log(x + 0.001)``. As published, a recording
-    is filled up with zeros to whole windows, to one at least. The embedding is the mean of the last 1,024 maps.
+    M. Plakal, D. Ellis, github.com/tensorflow/models, research/audioset/yamnet. The front end makes of each window of 0.975 s 96 frames of
+    25 ms with a hop of 10 ms: ``log(x + 0.001)`` of magnitudes in 64 mel bands between 125 and 7500 Hz, which are triangles on the HTK mel
+    scale. As published, a recording is filled up with zeros to whole windows, at least one. The embedding is the mean of the last 1,024
+    feature maps over the window.
 
     Parameters
     ----------
-    sequence_time, sequence_hop_time : see `FeatureExtractor`; by default a clip is one window, so that mean and maximum over its frames
-        are at hand.
-    audio_win, sr : samples of a window (15600) and Hz (16000); the network allows no others.
-    audio_hop : samples from window to window, published 7680: 0.48 s.
-    weights, network : see `EmbeddingFeature`; the network must have the layers ``embedding`` and ``out``. Published: Google's, 15 MB.
-    output : ``"embedding"``, or ``"scores"``: AudioSet's classes, each from 0 to 1.
-    class_map : file of the names of the scores, ``yamnet_class_map.csv``; ``None``: the published one, as `weights`.
+    sequence_time, sequence_hop_time, least_real, resampler : see `FeatureExtractor`; by default the whole clip is one window, so that a
+        model can take the mean and the maximum over its frames.
+    audio_win, sr : length of a window in samples (15600) and sampling rate in Hz (16000); the network allows no others.
+    audio_hop : samples from one window to the next; published: 7680, 0.48 s.
+    weights, network : see `EmbeddingFeature`; the network must have the layers ``embedding`` and ``out``. The published file is Google's
+        (15 MB).
+    output : ``"embedding"`` (default), or ``"scores"``: probabilities of AudioSet's classes, each in [0, 1].
+    class_map : file with the names of the classes, ``yamnet_class_map.csv``; ``None``: the published file, which `download` fetches.
 
     Examples
     --------
@@ -65,21 +67,21 @@ class YAMNetEmbedding(EmbeddingFeature):
 
     @property
     def published(self) -> Mapping[str, RemoteFile]:
-        """The network, and the names of its classes if they are asked for."""
+        """The published files: the network's weights, and the names of its classes if ``output="scores"``."""
         return {"weights": _WEIGHTS, "class_map": _CLASS_MAP} if self.output == "scores" else {"weights": _WEIGHTS}
 
     @cached_property
     def dims(self) -> int:
-        """Values per frame."""
+        """Number of values per frame."""
         return self._OUTPUTS if self.output == "scores" else 1024
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """The names of the scores, in their order; read from the class map.
+        """Names of the classes, in the order of the scores, as read from the class map.
 
         Raises
         ------
-        FeatureError : the output is no score, or the file is not there, or is another.
+        FeatureError : the output is not ``"scores"``, or the file is missing or is not the published one.
         """
         if self.output != "scores":
             raise FeatureError("an embedding has no labels; set output='scores'")
@@ -93,13 +95,14 @@ class YAMNetEmbedding(EmbeddingFeature):
         return names
 
     def tag(self, path: PathLike) -> Scores:
-        """Tell AudioSet's classes in a recording of any length and format: a row each 0.48 s, the answer for the window that begins there.
+        """Compute the scores of AudioSet's classes for a recording of any length and format.
 
-        The answer for a whole clip is the mean over its rows, as published.
+        Frames last 0.48 s; the scores of each are those of the window that begins with it. Clip-level scores are the mean over frames, as
+        published, see `Scores.top`.
 
         Raises
         ------
-        FeatureError : the output is no score, or a file is missing, with where to get it.
+        FeatureError : the output is not ``"scores"``, or a file is missing; the message says where to get it.
         AudioError : the recording cannot be read.
         """
         labels = self.labels
@@ -107,11 +110,11 @@ class YAMNetEmbedding(EmbeddingFeature):
         return Scores(frames, np.arange(len(frames) + 1) * (self.audio_hop / self.sr), labels)
 
     def front_end(self, windows: FloatArray) -> FloatArray:
-        """Make the log mel spectrograms of windows: (windows, 15600) to (windows, 96, 64)."""
+        """Compute the log mel spectrograms of windows: (windows, 15600) -> (windows, 96, 64)."""
         return log_mel_windows(windows, floor=0.001)
 
     def finish(self, embedding: FloatArray) -> FloatArray:
-        """Make scores of logits, if they are asked for."""
+        """Turn logits into probabilities if ``output="scores"``."""
         return np.asarray(expit(embedding), np.float32) if self.output == "scores" else embedding
 
     @property
