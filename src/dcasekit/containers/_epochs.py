@@ -36,37 +36,37 @@ _AHEAD = 2
 
 
 class Learner(ABC):
-    """What the loop asks of a backend: the network while it learns.
+    """A network while it is trained, as the loop of training sees it; each backend implements one.
 
     Attributes
     ----------
-    history : the record of each epoch so far; the loop's own list.
+    history : the record of each epoch so far; it is the list of the loop itself.
     """
 
     history: list[Record]
 
     def once(self, function: Callable[[], Value]) -> Value:
-        """Call a function; of several processes that train together in the first alone, whose answer, JSON values, is then everyone's."""
+        """Call a function and return its result, JSON values. If several processes train together, only the first calls it, for all."""
         return function()
 
     def learning_rate(self, epoch: int) -> float | None:  # noqa: ARG002
-        """Return the learning rate at the beginning of an epoch; ``None``: there is none."""
+        """Return the learning rate at the beginning of an epoch, counted from 0; ``None``: the backend has none."""
         return None
 
     @abstractmethod
     def learn(self, epoch: int) -> float:
-        """Learn from every batch once; return the mean loss."""
+        """Train on every batch once; return the mean loss."""
 
     @abstractmethod
     def weights(self) -> Any:
-        """Return a copy of what was learned so far, to be kept."""
+        """Return a copy of the weights, to be kept."""
 
     @abstractmethod
     def set_weights(self, weights: Any) -> None:
         """Put back what `weights` gave."""
 
     def averaged(self) -> AbstractContextManager[None]:
-        """Have the network answer with the running average of its weights for a while, if it keeps one."""
+        """Use the running average of the weights inside a ``with`` block, if there is one."""
         return nullcontext()
 
     def state(self) -> State:
@@ -79,7 +79,7 @@ class Learner(ABC):
 
 
 class LearningBatch(NamedTuple):
-    """Windows and targets to learn from, and how many of the targets' values are known; the rest as of `Batch`."""
+    """Windows and targets to train on, and the number of known targets; the other fields are those of `Batch`."""
 
     x: FloatArray
     y: FloatArray
@@ -91,11 +91,15 @@ class LearningBatch(NamedTuple):
 
 
 def learning_steps(data: Data | Together, epoch: int, training: Training, *, rows: Collection[str]) -> Iterator[dict[str, LearningBatch]]:
-    """Yield what is learned from in each step of an epoch, by the parts' names, augmented, read ahead by a thread.
+    """Yield the augmented batches of each step of an epoch, as name of the source -> batch; a thread reads them ahead.
 
     Parameters
     ----------
-    rows : tasks of which rows of targets count as known where every label is, as cross-entropy asks for; else single values count.
+    data : what to train on.
+    epoch : number of the epoch, counted from 0.
+    training : the settings.
+    rows : tasks whose targets are counted by rows, which are known if all their labels are, as cross-entropy needs it; the targets of other
+        tasks are counted one by one.
 
     Raises
     ------
@@ -141,12 +145,12 @@ def _learn_from(
 
 
 def augmenting(training: Training, epoch: int) -> np.random.Generator:
-    """Return the random numbers of an epoch's augmentation."""
+    """Return the random generator of an epoch's augmentation."""
     return np.random.default_rng((training.seed, epoch, 1))
 
 
 def count_known(y: FloatArray, task: Task, rows: Collection[str]) -> int:
-    """Count the values that are known, or the rows of which all are."""
+    """Count the known targets: single values, or, if the task is among `rows`, rows that are known completely."""
     known = ~np.isnan(y)
     return int((known.all(axis=-1) if task in rows else known).sum())
 
@@ -166,7 +170,7 @@ def waveform_sources(data: Data | Together) -> dict[str, DataGenerator]:
 
 
 def refuse_settings(training: Training, data: Data | Together, backend: str) -> Data:
-    """Refuse what only PyTorch networks are trained with; return the data."""
+    """Raise ModelError for settings and data that only PyTorch networks can be trained with; return the data."""
     if processes() > 1:
         raise ModelError(f"{backend} models are trained by one process; start them without torchrun")
     for name in ("objective", "rates", "class_weights", "clip_norm", "average"):
@@ -184,9 +188,9 @@ def refuse_settings(training: Training, data: Data | Together, backend: str) -> 
 
 
 def pool_targets(y: FloatArray, steps: int) -> FloatArray:
-    """Pool frame targets (windows, frames, labels) to the fewer steps of a network's output.
+    """Pool frame-level targets (windows, frames, labels) to the fewer steps of a network's output: (windows, steps, labels).
 
-    Each step gets the largest known value of its frames.
+    Each step gets the largest known value of its frames; NaN if none is known.
     """
     frames = y.shape[1]
     if steps >= frames or not steps:
@@ -196,7 +200,7 @@ def pool_targets(y: FloatArray, steps: int) -> FloatArray:
 
 
 def check_targets(answers: tuple[int, ...], targets: tuple[int, ...]) -> None:
-    """Refuse targets that are not of the shape a network answers, or of whole windows where it answers frames."""
+    """Raise ModelError if targets have neither the shape of a network's output nor, for frame-level outputs, that of whole windows."""
     if 0 in answers:
         raise ModelError(
             f"the network's output is empty, {tuple(answers)}: the windows are too short for it; give longer ones, sequence_time="
@@ -217,14 +221,20 @@ def train_epochs(
     validate: Callable[[], Record] | None,
     epochs: int | None = None,
 ) -> tuple[list[Record], dict[str, Any]]:
-    """Train a network, keep the weights of its best epoch; return a record per epoch, and for each monitor the weights it kept.
+    """Train a network, and leave the weights of its best epoch in it.
 
     Parameters
     ----------
-    name : of the model, for the progress bar.
-    run : what decides the result besides `training`, model and data, as JSON values; a checkpoint of another run is refused.
-    validate : gives the numbers on validation data; ``None``: the last epoch is the best.
-    epochs : instead of those of `training`, for what is learned at once.
+    learner : the network.
+    training : the settings.
+    name : name of the model, for the progress bar.
+    run : JSON values that decide the result besides `training`, such as model and data; the checkpoint of another run is refused.
+    validate : function that returns the numbers on validation data; ``None``: the last epoch is the best.
+    epochs : number of epochs, if it is not that of `training`, as for estimators that are trained once.
+
+    Returns
+    -------
+    a record per epoch, and the kept weights by the names of the monitors.
     """
     last = training.epochs if epochs is None else epochs
     kept = _Kept() if training.resume is None else _restore(training.resume, identity(training, run), learner, last)
@@ -287,7 +297,7 @@ def _keep_best(kept: "_Kept", learner: Learner, training: Training, record: Reco
 
 
 def identity(training: Training, run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what decides the result of a run, as JSON values; not the number of epochs where nothing that was learned depends on it."""
+    """Return all that decides the result of a run, as JSON values; without the number of epochs, if the schedule does not depend on it."""
     facts: dict[str, Any] = json.loads(json.dumps({**training.to_dict(), **run}))
     if training.open_ended:
         del facts["epochs"]

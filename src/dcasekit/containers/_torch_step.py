@@ -165,11 +165,11 @@ def known_loss(logits: Tensor, y: Tensor, loss: str, *, complete: bool, weights:
 
     Parameters
     ----------
-    logits, y : (windows, labels) or (windows, frames, labels); NaN in y: unknown. Of a network that answers frames, targets of whole
-        windows are those of the mean of its answers.
-    loss : a name of `Training.loss`, or ``"mse of answers"`` of a network that gives no logits.
-    complete : whether y holds no NaN, which is then not looked for.
-    weights : of the labels (labels,); the mean is weighted by them.
+    logits, y : (windows, labels) or (windows, frames, labels); NaN in y: unknown. If logits are frame-level and targets are for whole
+        windows, the targets are compared with the mean probability over the frames.
+    loss : a value of ``loss`` in `Training`, or ``"mse of answers"`` for a network without activation.
+    complete : whether y holds no NaN; then it is not searched for.
+    weights : weights of the labels (labels,) in the mean; ``None``: all are equal.
     """
     if logits.ndim == y.ndim + 1:
         logits = pool_logits(logits, loss)

@@ -15,13 +15,13 @@ STEP_FRAMES, STEP_BANDS = 40, 16
 
 
 class Network(nn.Module, ABC):
-    """What the versions have in common: the lower convolutions and the ends of the heads.
+    """The part that all versions share: the lower convolutions and the last layers of the heads.
 
     Parameters
     ----------
     labels : task -> number of labels; layers that only other tasks would use are left out.
-    filters : of the first convolution; all other numbers of channels are in proportion to it.
-    scene, event : channels from which the heads tell scene and events.
+    filters : number of filters of the first convolution; all other numbers of channels are in proportion to it.
+    scene, event : number of input channels of the heads for scenes and for events.
     """
 
     def __init__(self, labels: Mapping[Task, int], filters: int, *, scene: int, event: int) -> None:

@@ -14,7 +14,7 @@ PoolingOfLogits: TypeAlias = Literal["logits", "mean", "max", "autopool"]
 
 
 def keras_start(network: nn.Module) -> nn.Module:
-    """Draw all kernels as Keras does (Glorot uniform), all biases zero."""
+    """Initialise all kernels as Keras does (Glorot uniform) and all biases with zero; return the network."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Conv1d | nn.Linear):
             nn.init.xavier_uniform_(module.weight)
@@ -24,23 +24,23 @@ def keras_start(network: nn.Module) -> nn.Module:
 
 
 def divisible(channels: float) -> int:
-    """Round a number of channels to a multiple of 8, 8 at least, and down by no more than a tenth, as MobileNets do."""
+    """Round a number of channels to a multiple of 8, at least 8 and never down by more than a tenth, as MobileNets do."""
     nearest = max(8, int(channels + 4) // 8 * 8)
     return nearest + 8 if nearest < 0.9 * channels else nearest
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:
-    """Batch normalisation with Keras' constants: epsilon 1e-3, and 0.99 of the old running mean kept."""
+    """Make batch normalisation with Keras' constants: epsilon 1e-3, momentum 0.99 (PyTorch's 0.01)."""
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
 
 
 def l2(*tensors: Tensor | None) -> Tensor | float:
-    """Sum of squares, Keras' L2 regulariser with factor 1."""
+    """Return the sum of squares of all tensors, Keras' L2 regulariser with factor 1."""
     return sum((tensor.square().sum() for tensor in tensors if tensor is not None), start=0.0)
 
 
 def mean_answer(logits: Tensor, task: Task) -> Tensor:
-    """Average answers, not logits, over frames: (windows, frames, labels) -> (windows, labels), the logit of the mean probability.
+    """Average probabilities, not logits, over frames: logits (windows, frames, labels) -> (windows, labels), those of the means.
 
     Exact for logits of any size: log(p / (1 - p)) of a mean p is the difference of two log-sums, in which the number of frames cancels.
     """
@@ -50,7 +50,7 @@ def mean_answer(logits: Tensor, task: Task) -> Tensor:
 
 
 class AutoPool(nn.Module):
-    """Pool answers of frames with weights that are learned: softmax over time of alpha times the answer, one alpha per label.
+    """Pool frame-level probabilities: a mean whose weights are the softmax over time of alpha times the probability, one alpha per label.
 
     With alpha 0 it is the mean, with 1 softmax pooling, and it nears the maximum as alpha grows; below 0 it nears the minimum. B. McFee,
     J. Salamon, J. P. Bello, "Adaptive Pooling Operators for Weakly Labeled Sound Event Detection", IEEE/ACM Transactions on Audio, Speech,
@@ -60,7 +60,7 @@ class AutoPool(nn.Module):
     ----------
     outputs : number of labels.
     task : what the logits mean.
-    bound : the largest absolute value of alpha, so that no label can fall back on a single frame; ``None``: none.
+    bound : largest absolute value of alpha, so that no label can rely on a single frame; ``None``: unbounded.
     """
 
     def __init__(self, outputs: int, task: Task, *, bound: float | None = None) -> None:
@@ -80,7 +80,7 @@ class AutoPool(nn.Module):
 
 
 class Pool(nn.Module):
-    """Pool answers of frames as a model's setting ``pooling`` says: (windows, frames, labels) -> (windows, labels), logits.
+    """Pool frame-level logits (windows, frames, labels) -> (windows, labels) as a model's setting ``pooling`` says.
 
     ``"logits"`` is the mean of the logits, before the activation.
     """
