@@ -61,7 +61,7 @@ def tally(data: Scored, kind: type[Tally], onset_reach: float, offset_reach: Arr
     Parameters
     ----------
     onset_reach : largest difference of onsets in microseconds.
-    offset_reach : (events,) largest difference of offsets.
+    offset_reach : (events,), largest difference of offsets in microseconds.
 
     """
     parts = list(grids(data.scores))

@@ -49,11 +49,11 @@ class Pair:
 
 
 def tabulate_pair(reference: Events, estimate: Events, labels: Sequence[str], durations: Mapping[str, Seconds] | None) -> Pair:
-    """Turn reference and estimate into tables; what is no event, is of other labels or lies behind its clip's end is left out.
+    """Turn reference and estimate into tables, without events that do not count, have other labels or begin after their clip's end.
 
     Raises
     ------
-    MetricError : a label comes twice, or durations lacks a clip.
+    MetricError : a label is given twice, or `durations` lacks a clip.
     """
     check_labels(labels)
     clips = list(dict.fromkeys((*reference, *estimate)))
@@ -65,11 +65,14 @@ def tabulate_pair(reference: Events, estimate: Events, labels: Sequence[str], du
 
 
 def tabulate(events: Events, clips: Sequence[str], labels: Sequence[str], *, above: float = 0.0) -> EventTable:
-    """Turn events into columns; `clips` must hold every clip of `events`. Events of other labels are left out.
+    """Turn events into columns; events of other labels are left out.
 
     Parameters
     ----------
-    above : an event's weight must be greater: `HARD` makes a soft reference a hard one; 0 is no event.
+    events : clip id -> events.
+    clips : all clips of `events`, or more.
+    labels : the labels to keep.
+    above : keep events whose weight is greater than this: `HARD` hardens a soft reference; 0 leaves out events of weight 0.
     """
     row, column = ({name: index for index, name in enumerate(names)} for names in (clips, labels))
     every = [event for listed in events.values() for event in listed]
@@ -98,12 +101,12 @@ def cut(events: EventTable, ends: Array) -> EventTable:
 
 
 def are_points(events: EventTable) -> Flags:
-    """Say which events are points: shorter than `TIME_TOLERANCE`, the time in which two instants are the same."""
+    """Tell which events are point events: shorter than `TIME_TOLERANCE`, within which two instants are equal."""
     return events.offset - events.onset < TIME_TOLERANCE
 
 
 def count_each(events: EventTable, shape: tuple[int, int]) -> Counts:
-    """Count the events of each clip and label: `shape`."""
+    """Count the events of each clip and label; `shape` is (clips, labels), also of the result."""
     return np.bincount(events.clip * shape[1] + events.label, minlength=shape[0] * shape[1]).reshape(shape)
 
 
@@ -115,7 +118,7 @@ def check_collars(**settings: float | None) -> None:
 
 
 def check_labels(labels: Sequence[str]) -> None:
-    """Raise MetricError if a label comes twice: its column would be counted twice in every mean."""
+    """Raise MetricError if a label is given twice, because its column would be counted twice in every mean."""
     if len(set(labels)) < len(labels):
         twice = next(label for index, label in enumerate(labels) if label in labels[:index])
         raise MetricError(f"label {twice!r} is given twice; give each label once: {', '.join(dict.fromkeys(labels))}")
@@ -126,7 +129,7 @@ def check_durations(durations: Mapping[str, Seconds], clips: Sequence[str]) -> A
 
     Raises
     ------
-    MetricError : a clip has none, or one that is not finite and >= 0.
+    MetricError : a clip has no duration, or one that is not finite and at least 0.
     """
     if missing := [clip for clip in clips if clip not in durations]:
         raise MetricError(
@@ -140,14 +143,14 @@ def check_durations(durations: Mapping[str, Seconds], clips: Sequence[str]) -> A
 
 
 def rate(count: ArrayLike, of: ArrayLike, absent: Absent) -> Array:
-    """Divide; where there is nothing to divide by, like sed_eval by 2.2e-16 (0 stays 0), or NaN."""
+    """Divide; where the denominator is 0, divide by 2.2e-16 as sed_eval does (0 stays 0), or return NaN, see `absent`."""
     of = np.asarray(of, dtype=np.float64)
     return ratio(count, np.where(of == 0, SPACING, of) if absent == "sed_eval" else of)
 
 
 @dataclass(frozen=True, eq=False)
 class Totals:
-    """Counts over all clips, (labels,): found and there, there, found."""
+    """Counts over all clips, each (labels,): hits, and numbers in the reference and in the estimate."""
 
     hits: Counts
     reference: Counts

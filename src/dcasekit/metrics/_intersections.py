@@ -128,7 +128,7 @@ def tally(data: Scored, kind: type[Tally], *, dtc: float, gtc: float, cttc: floa
 
     Parameters
     ----------
-    cttc : ``None``: cross triggers are not looked for, and stay 0.
+    dtc, gtc, cttc : see `dcasekit.metrics.psds.psds`; with ``cttc=None`` cross triggers are not counted and stay 0.
 
     Yields
     ------

@@ -1,4 +1,4 @@
-"""Who may be matched with whom, and who is: pairs of reference and estimated events within collars, one to one.
+"""Matching of reference and estimated events, one to one: which pairs lie within the collars, and which of them are chosen.
 
 A pair is a position in the reference's and one in the estimate's table. Pairs whose two events have no other partner (nearly
 all, in practice) are matched at once; the rest is walked through in the order of sed_eval, because which of several largest
@@ -64,7 +64,7 @@ def match(first: Counts, second: Counts, *, greedy: bool) -> Flags:
 
     Parameters
     ----------
-    greedy : every reference event takes the first estimate that is left. Otherwise as many pairs as can be.
+    greedy : each reference event takes the first estimate that is left. Otherwise as many pairs as possible are chosen.
 
     Returns
     -------

@@ -53,12 +53,13 @@ def gather(reference: Events, scores: ScoresOf, durations: Mapping[str, Seconds]
     reference : clip id -> events, an empty list where nothing sounds; the same clips as `scores`.
     scores : clip id -> scores, all of the same labels.
     durations : clip id -> seconds; may have more clips than `scores`.
-    labels : what is evaluated, a choice of the scores' labels; reference events of other labels are left out. Default: the
-        scores' labels, and those of the reference must be among them.
+    labels : the labels to evaluate, some of those of the scores; reference events of other labels are left out. ``None``: all labels
+        of the scores, and those of the reference must be among them.
 
     Raises
     ------
-    MetricError : no clips, a clip without reference, scores or duration, clips with different labels, an unknown label.
+    MetricError : there are no clips, a clip has no reference, scores or duration, the scores of clips have different labels, or a label is
+        unknown.
     """
     _check(reference, scores, durations)
     known = next(iter(scores.values())).labels
