@@ -17,8 +17,8 @@ class ReceptiveField:
     Attributes
     ----------
     frames : from the first to the last frame that can change the answer.
-    layer : where these touch an end of the window, the last layer before any that sees an end, such as the last convolution before a
-        recurrence; ``""``: they touch none, or there is no such layer.
+    layer : if these reach an end of the window: the last layer before any whose receptive field reaches an end, such as the last
+        convolution before a recurrent layer; ``""``: they reach no end, or there is no such layer.
     layer_frames : the frames that the value in the middle of this layer's output depends on.
     """
 
@@ -42,13 +42,15 @@ class _Guess:
 
 
 def receptive_field(network: nn.Module, shape: tuple[int, int]) -> ReceptiveField:
-    """Find which frames of a window can change an answer: the one in the middle, if frames are answered.
+    """Measure which frames of a window can change an answer; for frame-level outputs, the answer in the middle.
 
-    Nothing is derived from kinds of layers: frames at an end of the window are NaN, and what they reach is NaN too, whatever the weights
-    are. A path counts even where it is multiplied by zero, as behind a mask. The network must answer no NaN by itself.
+    Kinds of layers do not matter: frames at an end of the window are set to NaN, and every value that depends on them becomes NaN too,
+    whatever the weights are. This also holds for values that are multiplied by zero, as behind a mask. The network itself must not answer
+    NaN.
 
     Parameters
     ----------
+    network : maps windows (windows, frames, dims) to answers.
     shape : (frames, dims) of a window.
     """
     window = example(1, shape)[0]

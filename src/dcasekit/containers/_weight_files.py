@@ -65,22 +65,22 @@ class _Budget:
 
 
 def read(path: PathLike, *, wanted: int) -> Arrays:
-    """Read the arrays of a weight file; its suffix says of which kind it is.
+    """Read the arrays of a weight file; the suffix of its name tells the kind of file.
 
     Parameters
     ----------
     path : ``.h5``, ``.hdf5``, also with ``.gz``: weights or a whole model of Keras 2, or of Keras 3 in that format. ``.pt``, ``.pth``,
         ``.bin``, ``.ckpt``: a state dict of PyTorch, or a checkpoint that holds one, as PyTorch Lightning writes it. ``.npz``,
         ``.safetensors``: arrays. ``.onnx``: initialisers, also those in a file beside it.
-    wanted : bytes of the weights that are to be replaced; a file whose arrays take many times as much is refused before they are read.
+    wanted : size in bytes of the weights to replace; a file whose arrays are many times larger is refused before they are read.
 
     Returns
     -------
-    dict : of a Keras file "layer/role" -> array, in the order of the layers (see `_keras_weights`); of others their names -> array.
+    dict : name -> array; names in Keras files are "layer/role", in the order of the layers (see `_keras_weights`).
 
     Raises
     ------
-    ModelError : the file is not there, of another kind, damaged, too large, or cannot be read without running code that is in it.
+    ModelError : the file is missing, of another kind, damaged or too large, or cannot be read without running code that is in it.
     MissingExtraError : h5py, torch or onnx is not installed.
     """
     path = Path(path)

@@ -19,7 +19,7 @@ _CONTROLS = ("source", "q", "label", "fold", "min", "max")
 
 
 def layout(site: Site, query: Mapping[str, str]) -> list[Any]:
-    """Make the page; what it holds follows from the address."""
+    """Make the page; the query of the address decides what it shows."""
     source = site.source(query.get("source"))
     return [
         _controls(site, source, query),
@@ -47,7 +47,7 @@ def layout(site: Site, query: Mapping[str, str]) -> list[Any]:
 
 
 def register(app: Dash, site: Site) -> None:
-    """Let the controls write the address, and the address decide what is shown."""
+    """Add the callbacks: controls change the address, and the address decides what is shown."""
     app.clientside_callback(
         ClientsideFunction("clips", "search"),
         Output("address", "search", allow_duplicate=True),

@@ -55,7 +55,7 @@ def layout(site: Site, query: Mapping[str, str]) -> list[Any]:
 
 
 def register(app: Dash, site: Site) -> None:
-    """Let the address decide what is shown; write corrections down when they are sent."""
+    """Add the callbacks: the address decides what is shown, and corrections are stored when they are sent."""
     app.clientside_callback(
         ClientsideFunction("judging", "search"),
         Output("address", "search", allow_duplicate=True),
@@ -136,11 +136,11 @@ def _register_save(app: Dash, site: Site) -> None:
 
 
 def read_form(source: Source, clip: Clip, really: Any, events: str | None) -> dict[str, Any]:
-    """Read what a clip is said to hold.
+    """Read a form with the correction of a clip, as keyword arguments for the correction.
 
     Raises
     ------
-    AnnotationError : nothing was chosen, a label is not one of the data's, or a line is no event.
+    AnnotationError : nothing was chosen, a label is not among those of the data, or a line is not an event.
     """
     task, labels = source.dataset.task, source.dataset.labels
     if task == "detection" and (events or "").strip() != write_events(clip.events):
@@ -149,7 +149,7 @@ def read_form(source: Source, clip: Clip, really: Any, events: str | None) -> di
 
 
 def write_events(events: Sequence[Event] | None) -> str:
-    """Write events as lines that people edit: onset, offset, label."""
+    """Write events as lines of text that users can edit: onset and offset in seconds, label."""
     return "\n".join(f"{event.onset:g} {event.offset:g} {event.label}" for event in events or ())
 
 

@@ -47,7 +47,7 @@ def layout(site: Site, query: Mapping[str, str]) -> list[Any]:
 
 
 def register(app: Dash, site: Site) -> None:
-    """Let the run decide the page, a cell its clips, the threshold numbers and events."""
+    """Add the callbacks: the run decides the page, a cell of the matrix the clips, and the threshold the numbers and events."""
     for names in (("run", "with"), ("label", "threshold", "example")):
         app.clientside_callback(
             ClientsideFunction("judging", "search"),

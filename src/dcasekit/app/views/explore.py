@@ -31,7 +31,7 @@ _CONTROLS = ("source", "of", "layer", "method", "color", "most", "clip")
 
 
 def layout(site: Site, query: Mapping[str, str]) -> list[Any]:
-    """Make the page; what it holds follows from the address."""
+    """Make the page; the query of the address decides what it shows."""
     source = site.source(query.get("source"))
     return [
         _controls(site, source, query),
@@ -52,7 +52,7 @@ def layout(site: Site, query: Mapping[str, str]) -> list[Any]:
 
 
 def register(app: Dash, site: Site) -> None:
-    """Let the controls decide the points, a point the clip, and a lasso the list."""
+    """Add the callbacks: controls decide the points, a click on a point the clip, and a lasso the list of clips."""
     app.clientside_callback(
         ClientsideFunction("judging", "search"),
         Output("address", "search", allow_duplicate=True),
@@ -331,7 +331,7 @@ def _make(site: Site, of: str, layer: str | None) -> VectorOf:
 
 
 def sum_up(blocks: Iterable[FloatArray]) -> FloatArray:
-    """Average the frames of blocks, without holding all of them."""
+    """Return the mean (dims,) over the frames of blocks (frames, dims), without keeping all of them in memory."""
     total, count = np.zeros(1), 0
     for block in blocks:
         total, count = total + block.sum(axis=0, dtype=np.float64), count + len(block)

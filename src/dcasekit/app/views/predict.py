@@ -24,7 +24,7 @@ _TOP = 5
 
 
 def layout(site: Site, query: Mapping[str, str]) -> list[Any]:
-    """Make the page; the address says model, recording and threshold."""
+    """Make the page; the query of the address names model, recording and threshold."""
     names = list(_models.models(site))
     threshold = parse_number(query.get("threshold", ""), otherwise=0.5)
     controls = [
@@ -67,7 +67,7 @@ def layout(site: Site, query: Mapping[str, str]) -> list[Any]:
 
 
 def register(app: Dash, site: Site) -> None:
-    """Let what is sent and chosen write the address, and the address decide what is answered."""
+    """Add the callbacks: uploads and choices change the address, and the address decides what is predicted."""
     app.clientside_callback(
         ClientsideFunction("dcasekit", "sending"), Output("predict-send", "title"), Input("predict-send", "id"), State("predict-sent", "id")
     )

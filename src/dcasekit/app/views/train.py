@@ -26,7 +26,7 @@ _DATA = {"type": "recipe-data", "name": ALL}
 
 
 def layout(site: Site, query: Mapping[str, str]) -> list[Any]:
-    """Make the page; the address says which run is watched."""
+    """Make the page; the query of the address names the run to watch."""
     source = site.source(query.get("source"))
     kind = query["kind"] if query.get("kind") in _orders.KINDS else "train"
     return [
@@ -48,7 +48,7 @@ def layout(site: Site, query: Mapping[str, str]) -> list[Any]:
 
 
 def register(app: Dash, site: Site) -> None:
-    """Make forms of what is chosen, start and stop processes, and read what they write."""
+    """Add the callbacks: make the forms for what is chosen, start and stop runs, and show their progress."""
 
     @app.callback(Output("train-fold", "options"), Output("train-corrected", "options"), Input("train-source", "value"))
     def data(key: str) -> Any:
@@ -280,7 +280,7 @@ def _watch(site: Site, query: Mapping[str, str], pressed: Any) -> tuple[Any, ...
 
 
 def visible_lines(text: str) -> str:
-    """Show text of several lines with nothing in it that a reader would not see."""
+    """Return a text of several lines with its invisible characters made visible."""
     return "\n".join(map(visible, text.split("\n")))
 
 
