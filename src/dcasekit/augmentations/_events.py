@@ -8,13 +8,14 @@ from dcasekit.core.units import Seconds
 
 
 def cut(events: Iterable[Event], start: Seconds, stop: Seconds, *, min_share: float = 0.0) -> Iterator[Event]:
-    """Yield the parts of events inside ``[start, stop)``, in seconds from `start`; what lies outside is left out.
+    """Yield the parts of events that lie inside ``[start, stop)``, with times in seconds from `start`.
 
-    Less than a microsecond is rounding, not a part. An event without length is kept where it lies inside, borders included.
+    Parts shorter than a microsecond are left out as rounding errors. A point event is kept if it lies inside, borders included.
 
     Parameters
     ----------
-    min_share : in [0, 1]; an event of which less lies inside is left out.
+    start, stop : seconds.
+    min_share : in [0, 1]; an event is left out if less than this share of it lies inside.
     """
     for event in events:
         onset, offset = max(event.onset, start), min(event.offset, stop)

@@ -15,9 +15,9 @@ ANNOTATIONS = (".txt", ".selections.txt", ".tsv", ".jams")
 
 
 def recordings(folder: PathLike) -> tuple[str, ...]:
-    """List the audio in a folder and below, as paths relative to it, in an order that is the same on every machine.
+    """List the audio files in a folder and its subfolders, as paths relative to it, in an order that is the same on every machine.
 
-    Hidden files are none, links are followed.
+    Hidden files are left out; links are followed.
 
     Raises
     ------
@@ -33,12 +33,12 @@ def recordings(folder: PathLike) -> tuple[str, ...]:
 
 
 def choice(names: tuple[str, ...], rng: np.random.Generator) -> str:
-    """Draw a recording."""
+    """Draw one of the recordings; all are equally likely."""
     return names[int(rng.integers(len(names)))]
 
 
 def annotation(path: Path) -> Path | None:
-    """Find the annotation beside a recording."""
+    """Find the annotation beside a recording, a file of the same stem with a suffix in `ANNOTATIONS`; ``None``: there is none."""
     return next((beside for suffix in ANNOTATIONS if (beside := path.with_name(path.stem + suffix)).exists()), None)
 
 

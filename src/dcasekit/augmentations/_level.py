@@ -6,7 +6,7 @@ from dcasekit.core.units import FloatArray
 
 
 def power(audio: FloatArray) -> float:
-    """Mean square of ``(samples,)``, in float64: exact for recordings of any length."""
+    """Return the mean power (mean square) of audio (samples,), computed in float64, so that it is exact at any length."""
     return float(np.mean(np.square(audio, dtype=np.float64)))
 
 

@@ -17,13 +17,13 @@ ENGINES = ("builtin", "sox")
 
 
 def refuse_unknown(engine: str, owner: str) -> None:
-    """Raise unless it is an engine."""
+    """Raise `DatasetError` unless `engine` is one of `ENGINES`; `owner` is for the message."""
     if engine not in ENGINES:
         raise DatasetError(f"{owner}: engine must be one of {', '.join(ENGINES)}; got {engine!r}")
 
 
 def sox(audio: FloatArray, effect: str, value: float, *, sr: Hz) -> FloatArray:
-    """Apply an effect with one argument: ``tempo`` (factor) or ``pitch`` (cents).
+    """Apply an effect of SoX with one argument, ``tempo`` (factor) or ``pitch`` (cents), to audio (samples,).
 
     Raises
     ------

@@ -47,10 +47,12 @@ def fill(
     mapper: Callable[..., Iterable[DcasekitError | None]],
     on_error: OnError,
 ) -> FeatureStore:
-    """Compute what the store lacks and pack it.
+    """Compute the frames of all clips that the store lacks, pack them, and return the store opened anew.
 
     Parameters
     ----------
+    store : the store to fill.
+    clips : all clips that it shall hold.
     compute : path of an audio file and ``channel`` -> consecutive blocks of frames.
     mapper : `dcasekit.core.parallel.map_clips` with its settings.
     on_error : see `FeatureExtractor.extract`.
@@ -81,7 +83,7 @@ def fill(
 
 
 def is_filled(store: FeatureStore, clips: Sequence[Clip]) -> bool:
-    """Tell whether the frames of every clip are there, packed, and of the audio as it is now."""
+    """Tell whether the frames of every clip are stored and packed, and computed from the audio as it is now."""
     index, lost = read_index(store.folder)
     return len(_still_right(index.without(lost).entries, clips)) == len(clips)
 

@@ -12,7 +12,7 @@ Windows: TypeAlias = Literal["all", "random", "joined"]
 
 
 def check_windows(data: Any) -> None:
-    """Refuse windows and targets that do not go together."""
+    """Raise `DatasetError` if the windows, targets and buffer of a `DataGenerator` do not go together."""
     if data.windows not in get_args(Windows):
         raise DatasetError(f"windows must be one of {', '.join(get_args(Windows))}; got {data.windows!r}")
     if data.buffer is not None and (data.buffer < 1 or not data.train):

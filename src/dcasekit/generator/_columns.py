@@ -12,12 +12,12 @@ from dcasekit.errors import DatasetError
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns of targets.
+    """Where the labels of a dataset stand among the columns of targets.
 
     Attributes
     ----------
-    labels : all of them.
-    places : of each label of the data set, the columns that it is known by: its own, and those of what it stands for.
+    labels : names of all columns.
+    places : for each label of the dataset, the numbers of its columns: its own, and that of another label that holds wherever it does.
     """
 
     labels: tuple[str, ...]
@@ -25,7 +25,7 @@ class Columns:
 
     @classmethod
     def of(cls, dataset: Dataset, labels: Sequence[str], also: Mapping[str, str]) -> "Columns":
-        """Find the places; see `DataGenerator.among`."""
+        """Find the columns of each label of a dataset; parameters and errors as for `DataGenerator.among`."""
         named = [(label, also[label]) if label in also else (label,) for label in dataset.labels]
         if missing := [name for names in named for name in names if name not in labels]:
             raise DatasetError(f"{missing[0]!r} of {dataset.name} is not among the labels {', '.join(labels)}")
@@ -33,7 +33,7 @@ class Columns:
 
 
 def spread(known: FloatArray, columns: Columns | None) -> FloatArray:
-    """Put what is known of a data set's labels (..., labels) into their columns; the others are NaN."""
+    """Put the targets of a dataset's labels (..., labels) into their columns; the other columns are NaN, unknown."""
     if columns is None:
         return known
     wide = np.full((*known.shape[:-1], len(columns.labels)), np.nan, np.float32)

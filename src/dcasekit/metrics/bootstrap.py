@@ -5,7 +5,7 @@ figure is a function of the clips' weights: how often each was drawn. The percen
 results. It is wrong if a figure is biased: average precision is higher on few clips than on many, and higher again on a draw from them.
 BCa (bias-corrected and accelerated) measures bias and skewness and moves the ends accordingly; the default, ``"widened"``, is BCa made
 wider where few clips, or bias, make it too narrow. B. Efron, "Better bootstrap confidence intervals", Journal of the American Statistical
-Association 82(397), 1987; both in B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 13, 14.
+Association 82(397), 1987; both are described in B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 13, 14.
 
 An interval takes only the choice of test clips into account: neither that of the training set nor the random numbers of training. A figure
 that is the same in all draws has an interval of width 0, unless it is 1: if n of n clips are right, an error rate of up to 3.7/n is still
@@ -88,8 +88,8 @@ def interval(  # noqa: PLR0913 - the settings of the method, and where it is com
 
     Influences come from a jackknife that leaves out one clip (or group) at a time, or one of 200 random lots of them. In simulated
     evaluations, 300 each (``benchmarks/bench_intervals.py``), 95 % intervals of F1, best F1, AUROC and lwlrap held the true figure in 94 to
-    96 % of cases (500 clips, ten labels), 94 to 97 % (200 clips, three labels) and 96 to 98 % (100 clips), but in 99 % where lwlrap is near
-    1. Without the third and fourth change, best F1 of ten labels was held in 77 to 81 % only. For accuracy, F1 and mAP with 50 to 500 clips
+    96 % of cases (500 clips, ten labels), 94 to 97 % (200 clips, three labels) and 96 to 98 % (100 clips), but in 99 % where lwlrap
+    is near 1. Without the third and fourth change, best F1 of ten labels was held in 77 to 81 % only. For accuracy, F1 and mAP with 50 to 500 clips
     it was 94 to 98 %, for an accuracy of 0.99 with 300 clips 99 % (500 evaluations each, ``benchmarks/bench_bootstrap.py``).
 
     Examples
