@@ -89,8 +89,8 @@ def interval(  # noqa: PLR0913 - the settings of the method, and where it is com
     Influences come from a jackknife that leaves out one clip (or group) at a time, or one of 200 random lots of them. In simulated
     evaluations, 300 each (``benchmarks/bench_intervals.py``), 95 % intervals of F1, best F1, AUROC and lwlrap held the true figure in 94 to
     96 % of cases (500 clips, ten labels), 94 to 97 % (200 clips, three labels) and 96 to 98 % (100 clips), but in 99 % where lwlrap
-    is near 1. Without the third and fourth change, best F1 of ten labels was held in 77 to 81 % only. For accuracy, F1 and mAP with 50 to 500 clips
-    it was 94 to 98 %, for an accuracy of 0.99 with 300 clips 99 % (500 evaluations each, ``benchmarks/bench_bootstrap.py``).
+    is near 1. Without the third and fourth change, best F1 of ten labels was held in 77 to 81 % only. For accuracy, F1 and mAP with 50 to
+    500 clips it was 94 to 98 %, for an accuracy of 0.99 with 300 clips 99 % (500 evaluations each, ``benchmarks/bench_bootstrap.py``).
 
     Examples
     --------
