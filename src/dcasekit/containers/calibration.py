@@ -78,7 +78,7 @@ class Calibration:
 
         Parameters
         ----------
-        labels : for which labels.
+        labels : the labels to return thresholds for.
         precision : one of the precisions that the model was calibrated for. ``None``: thresholds with the highest F1.
 
         Returns

@@ -66,8 +66,8 @@ class Training(Settings):
         whether to stop, see `dcasekit.containers.stopping`.
     considered_improvement : an improvement of the monitored number must be larger than this (absolute) to count.
     train_metric : also measure the main number of the task on the training data after each epoch.
-    seed : of the initial weights, the order of the windows, augmentation and dropout. Two runs with the same seed on the same machine give
-        the same weights.
+    seed : seed of the initial weights, the order of the windows, augmentation and dropout. Two runs with the same seed on the same machine
+        give the same weights.
     device : ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``; ``"auto"``: CUDA if there is one, else MPS, else the CPU (Keras decides by
         itself).
     precision : ``"float32"``, or mixed precision for GPUs: ``"bfloat16"``, or ``"float16"`` with loss scaling.

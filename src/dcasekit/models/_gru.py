@@ -91,7 +91,7 @@ class ResetBeforeGRU(nn.Module):
     ----------
     inputs, units : numbers of channels, the latter per direction.
     hard_sigmoid : g is clip(0.2 x + 0.5, 0, 1), as in Keras before 2.3; else the sigmoid.
-    dropout : of the inputs; as in Keras, each window, direction and gate has its own mask, the same for all frames.
+    dropout : dropout rate of the inputs; as in Keras, each window, direction and gate has its own mask, the same for all frames.
 
     Attributes
     ----------

@@ -29,8 +29,8 @@ def check_dataset(dataset: Dataset) -> None:
 
     Parameters
     ----------
-    dataset : with its files on disk, six audio files or more. Copies of them are damaged, never the files themselves, so give a small part
-        of a large dataset.
+    dataset : a dataset with its files on disk, six audio files or more. Copies of them are damaged, never the files themselves, so give a
+        small part of a large dataset.
 
     Raises
     ------

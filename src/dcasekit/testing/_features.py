@@ -17,7 +17,7 @@ def check_feature(feature: FeatureExtractor) -> None:
 
     Parameters
     ----------
-    feature : with the settings to check.
+    feature : a feature with the settings to check.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""Callbacks of `train` that tell other programs how it goes: a file each, found by its name (``dcasekit train --log NAME``)."""
+"""Callbacks of `train` that log a run with other programs: one file each, found by its name (``dcasekit train --log NAME``)."""

@@ -1,4 +1,4 @@
-"""What all loggers do: the settings once, the numbers of each epoch once, also over interruptions, and the results at the end."""
+"""What all loggers do: log the settings once, the numbers of each epoch once, even after an interruption, and the results at the end."""
 
 import importlib.util
 import math
@@ -16,20 +16,24 @@ _KIND = "logger"
 
 
 class Logger(ABC):
-    """A callback of `train` that tells another program of a run.
+    """A callback of `train` that logs a run with another program.
 
-    What was told is noted in the run's folder, so that a run that is interrupted and goes on stays one run there, and a finished one is not
-    told again. Nothing is opened before the first epoch is done.
+    A file in the run's folder records what was logged: a run that is interrupted and resumed stays one run there, and a finished run is
+    not logged again. Nothing is opened before the first epoch ends.
 
     Parameters
     ----------
-    folder : of the run. What is written lies below it.
-    name : of the run.
-    settings : what determines the run's result; nested ones are told by dotted names.
+    folder : folder of the run; everything is written below it.
+    name : name of the run; by default that of the folder.
+    settings : settings that determine the result of the run; nested settings get dotted names, see `flatten`.
 
     Attributes
     ----------
-    package, extra : what it needs, and the extra that brings it.
+    package, extra : the Python package that the logger needs, and the extra of dcasekit that installs it.
+
+    Raises
+    ------
+    MissingExtraError : the package is not installed.
 
     Examples
     --------
@@ -53,17 +57,17 @@ class Logger(ABC):
 
     @classmethod
     def check(cls) -> None:
-        """Make sure that what it needs is installed.
+        """Check that the package which the logger needs is installed.
 
         Raises
         ------
-        MissingExtraError : it is not.
+        MissingExtraError : it is not installed.
         """
         if importlib.util.find_spec(cls.package) is None:
             raise MissingExtraError(cls.package, cls.extra)
 
     def __call__(self, record: Mapping[str, float]) -> None:
-        """Tell of an epoch, unless it was told."""
+        """Log the record of an epoch, unless it was logged before; undefined numbers are left out."""
         epoch = int(record["epoch"])
         if epoch > self._last:
             self._begin()
@@ -72,7 +76,13 @@ class Logger(ABC):
             self._remember(epochs={**self._told["epochs"], str(epoch): numbers}, finished=False)
 
     def finish(self, results: Mapping[str, float], history: Sequence[Mapping[str, float]] = ()) -> None:
-        """Tell of the results, and of epochs that are not told because a kill came between; then close."""
+        """Log the results and close the run.
+
+        Parameters
+        ----------
+        results : name -> number; they are logged as ``test/`` and the name.
+        history : records of all epochs; those that an interruption kept from being logged are logged now.
+        """
         for record in history:
             self(record)
         if not self._told["finished"]:
@@ -83,19 +93,29 @@ class Logger(ABC):
 
     @abstractmethod
     def open(self, run: str, *, new: bool) -> str:
-        """Begin a run, or go on with it; return the name by which it is found again. The settings are told where it is new."""
+        """Begin a run, or continue it.
+
+        Parameters
+        ----------
+        run : id of the run: a random one for a new run, else what `open` returned for it.
+        new : whether the run is new; then its settings are logged.
+
+        Returns
+        -------
+        str : the id that `open` needs to continue the run.
+        """
 
     @abstractmethod
     def write(self, numbers: Mapping[str, float], epoch: int) -> None:
-        """Tell the numbers of an epoch."""
+        """Log the numbers of an epoch, counted from 1."""
 
     @abstractmethod
     def close(self, results: Mapping[str, float], epoch: int) -> None:
-        """Tell the results of the last epoch's model, and end."""
+        """Log the results, with the number of the last epoch, and end the run."""
 
     @property
     def told(self) -> dict[int, dict[str, float]]:
-        """Epoch -> its numbers, of all epochs that were told."""
+        """Epoch, counted from 1 -> its numbers, for all epochs that were logged."""
         return {int(epoch): numbers for epoch, numbers in self._told["epochs"].items()}
 
     @property
@@ -118,7 +138,7 @@ class Logger(ABC):
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings by dotted names.
+    """Return nested settings as one level, with dotted names.
 
     >>> flatten({"model": {"class": "MLP", "sizes": [8, 4]}, "epochs": 3})
     {'model.class': 'MLP', 'model.sizes': [8, 4], 'epochs': 3}

@@ -15,10 +15,10 @@ _LONGEST = 6000  # characters of a parameter that MLflow takes
 
 
 class MLflow(Logger):
-    """Settings as parameters, numbers of epochs and results as metrics of a run of the experiment "dcasekit".
+    """Log a run with MLflow: settings as parameters, numbers of epochs and results as metrics, in the experiment "dcasekit".
 
-    They go to ``mlflow.db`` in the run's folder, or to the server that ``MLFLOW_TRACKING_URI`` names; MLflow's own reports of its use are
-    switched off. See `Logger` for the parameters.
+    They are written to ``mlflow.db`` in the run's folder, or sent to the server that the environment variable ``MLFLOW_TRACKING_URI``
+    names. MLflow's telemetry is switched off, unless ``MLFLOW_DISABLE_TELEMETRY`` is set. See `Logger` for the parameters.
     """
 
     package, extra = "mlflow", "mlflow"
@@ -26,7 +26,7 @@ class MLflow(Logger):
     _run: str
 
     def open(self, run: str, *, new: bool) -> str:
-        """Begin a run, or go on with it."""
+        """Begin a run, or continue it; see `Logger.open`."""
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when it is imported
         from mlflow import MlflowClient
         from mlflow.entities import Param
@@ -47,7 +47,7 @@ class MLflow(Logger):
         return self._run
 
     def write(self, numbers: Mapping[str, float], epoch: int) -> None:
-        """Add a step to each metric."""
+        """Add the numbers of an epoch as a step of each metric."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)

@@ -10,7 +10,7 @@ from dcasekit.core.tables import Table
 
 
 class TensorBoard(Logger):
-    """Numbers of epochs and results as scalars, settings as a text; in ``tensorboard`` of the run's folder.
+    """Log a run with TensorBoard: numbers of epochs and results as scalars, settings as text, in ``tensorboard`` in the run's folder.
 
     See `Logger` for the parameters.
     """
@@ -19,7 +19,7 @@ class TensorBoard(Logger):
     _writer: Any
 
     def open(self, run: str, *, new: bool) -> str:
-        """Begin a file of events; the files of a folder are one run."""
+        """Begin a new event file; all event files in the folder are one run. See `Logger.open`."""
         from tensorboardX.event_file_writer import EventsWriter  # `SummaryWriter` writes by a thread, and flushes what that has written
         from tensorboardX.summary import text
 
@@ -34,13 +34,13 @@ class TensorBoard(Logger):
         return run
 
     def write(self, numbers: Mapping[str, float], epoch: int) -> None:
-        """Add a point to each curve."""
+        """Add the numbers of an epoch as a point of each curve."""
         from tensorboardX.summary import scalar
 
         self._add([scalar(name, value) for name, value in numbers.items()], epoch)
 
     def close(self, results: Mapping[str, float], epoch: int) -> None:
-        """Add the results as curves of one point."""
+        """Add the results as curves with a single point."""
         self.write(results, epoch)
         self._writer.close()
 

@@ -10,18 +10,18 @@ from dcasekit.core.files import writing
 
 
 class Wandb(Logger):
-    """Settings as the run's configuration, numbers of epochs as its history, results as its summary; in ``wandb`` of the run's folder.
+    """Log a run with W&B: settings as configuration, numbers of epochs as history, results as summary, in ``wandb`` in the run's folder.
 
-    Nothing is sent unless the environment says ``WANDB_MODE=online``; project and account are those of the environment. Offline, W&B keeps
-    what it is told in memory, so that of a killed run nothing is left: when it goes on, it is told from its first epoch on. See `Logger`
-    for the parameters.
+    Nothing is sent unless the environment variable ``WANDB_MODE`` is ``online``; project and account are those of the environment.
+    Offline, W&B keeps everything in memory, so that nothing is left of a killed run: when it is resumed, all epochs are logged again. See
+    `Logger` for the parameters.
     """
 
     package, extra = "wandb", "wandb"
     _run: Any
 
     def open(self, run: str, *, new: bool) -> str:
-        """Begin the run, or go on with it: offline by a new folder of the same id, in place of what is there."""
+        """Begin a run, or continue it; offline, a new folder with the same id replaces the old one. See `Logger.open`."""
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # read when it is imported
         import wandb
 
@@ -45,10 +45,10 @@ class Wandb(Logger):
         return run
 
     def write(self, numbers: Mapping[str, float], epoch: int) -> None:
-        """Add a step to the history."""
+        """Add the numbers of an epoch as a step of the history."""
         self._run.log(dict(numbers), step=epoch)
 
     def close(self, results: Mapping[str, float], epoch: int) -> None:  # noqa: ARG002
-        """Note the results in the summary."""
+        """Write the results into the summary, and end the run."""
         self._run.summary.update(dict(results))
         self._run.finish()
