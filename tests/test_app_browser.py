@@ -158,6 +158,7 @@ def test_two_sessions_do_not_disturb_each_other(visit):
     other.get_by_label("Search").fill("dog")
     one.get_by_text("1 clip", exact=True).wait_for()
     other.get_by_text("2 clips", exact=True).wait_for()
+    one.wait_for_url("**q=clip00001**")  # rows are filtered at once, the address follows
     one.reload()
     one.get_by_text("1 clip", exact=True).wait_for()
     assert one.context.cookies()[0]["value"] != other.context.cookies()[0]["value"]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dcasekit.app._uploads import Limits
 
 _VIEWS = Path(__file__).parent / "views"
+_READ_AHEAD = 1.0  # seconds that the start waits for the first source; of a large one the rest is read meanwhile
 
 
 def find_views() -> dict[str, ModuleType]:
@@ -133,6 +134,9 @@ class Server:
         self._server = _listen(host, port, app.server)
         shown = f"[{host}]" if ":" in host else host
         self.address = f"http://{shown}:{self._server.server_port}/" + (f"?token={token}" if token else "")
+        reading = threading.Thread(target=self._read_ahead, daemon=True)
+        reading.start()
+        reading.join(timeout=_READ_AHEAD)
 
     def run(self) -> None:
         """Answer requests until interrupted. Uploaded files are deleted at the end, or earlier when their session has ended."""
@@ -146,14 +150,18 @@ class Server:
             self._scratch.cleanup()
 
     def _work_aside(self, done: threading.Event) -> None:
-        from dcasekit.app import _sound
         from dcasekit.app._uploads import sweep
+
+        while not done.wait(60):
+            sweep(self._site)
+
+    def _read_ahead(self) -> None:
+        """Read the first source, and draw its first clip, before they are asked for, with all that this imports."""
+        from dcasekit.app import _sound
 
         with suppress(DcasekitError, OSError):  # the page will say it
             source = self._site.source(None)
-            _ = source.balance, _sound.describe(source.clips[0])  # read and drawn before it is asked for, with all that this imports
-        while not done.wait(60):
-            sweep(self._site)
+            _ = source.balance, _sound.describe(source.clips[0])
 
     def stop(self) -> None:
         """Stop `run`, from another thread."""
