@@ -183,6 +183,13 @@ def test_all_forms_hold_the_same_windows(dataset, target):
         assert rows(np.concatenate([batch.x for batch in batches]), np.concatenate([batch.y for batch in batches])) == of_arrays
 
 
+def test_as_many_batches_come_as_are_counted(dataset):
+    size = DataGenerator(dataset, FEATURE).size
+    for batch_size in range(1, size + 2):  # one of them leaves a single window, which joins the batch before it
+        data = DataGenerator(dataset, FEATURE, batch_size=batch_size)
+        assert len(list(data)) == len(data)
+
+
 def test_seeds_and_epochs(dataset):
     first, again, other = (DataGenerator(dataset, FEATURE, folds=["train"], seed=seed) for seed in (5, 5, 6))
 

@@ -95,7 +95,7 @@ class ModelContainer(Settings, Calibrating, Backend):
         Returns
         -------
         list of dict : for each epoch ``epoch``, ``loss``, ``learning_rate``, ``seconds``; with validation data also ``val_loss`` and the
-        main number of the task, or the function's numbers, their names starting with ``val_``. It is also kept as ``history``.
+            main number of the task, or the function's numbers, their names starting with ``val_``. It is also kept as ``history``.
         """
         training = Training.of(settings)
         source = data if isinstance(data, Together) else source_of(data)
@@ -263,7 +263,7 @@ class ModelContainer(Settings, Calibrating, Backend):
         Returns
         -------
         this model, without history and record of training. The file holds no front end: predict from arrays that are computed as the
-        authors of the file computed theirs, or set ``features`` and ``scaler``.
+            authors of the file computed theirs, or set ``features`` and ``scaler``.
 
         Raises
         ------

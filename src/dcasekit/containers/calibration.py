@@ -84,7 +84,7 @@ class Calibration:
         Returns
         -------
         dict : label -> threshold: that with the highest F1, 0.5 if none was found; or the lowest that reaches the precision, infinity if
-        none does.
+            none does.
 
         Raises
         ------

@@ -52,7 +52,7 @@ def score_files(
     Yields
     ------
     number of the file in `paths`, counted from 0, and one of: the next part of its scores; ``None``, when they are complete; or the error,
-    if the file cannot be scored.
+        if the file cannot be scored.
 
     Raises
     ------

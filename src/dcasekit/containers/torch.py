@@ -56,7 +56,7 @@ class TorchModelContainer(TorchInside):
         Returns
         -------
         `torch.nn.Module` : called as ``network(x, task)`` with x (windows, frames, dims), it returns the logits of that task. Its weights
-        must have the same names as in a network with only one of these heads.
+            must have the same names as in a network with only one of these heads.
         """
         raise ModelError(
             f"{type(self).__name__} has one head; {', '.join(labels)} learned together need a network with several, such as DcaseNet"

@@ -183,7 +183,7 @@ class Dataset(DatasetFiles, ABC):
         Returns
         -------
         a dataset with the folds, protocol and files of this one. A label that several became has the largest of their values, unknown
-        where one is unknown and none certain; events of theirs that overlap and weigh the same are one event.
+            where one is unknown and none certain; events of theirs that overlap and weigh the same are one event.
 
         Raises
         ------

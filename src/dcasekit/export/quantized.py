@@ -98,7 +98,7 @@ def compare(first: Sequence[Scores], second: Sequence[Scores]) -> dict[str, floa
     Returns
     -------
     dict : ``mean_difference`` and ``largest_difference`` (absolute, over all scores), and ``same_label``, the share of rows in which the
-    label with the highest score is the same.
+        label with the highest score is the same.
     """
     pairs = [(one.values, other.values) for one, other in zip(first, second, strict=True)]
     differences = np.concatenate([np.abs(one - other).ravel() for one, other in pairs])

@@ -32,6 +32,7 @@ def check_windows(data: Any) -> None:
 
 
 def choose_clips(dataset: Dataset, folds: Sequence[str] | Sequence[Clip]) -> Sequence[Clip]:
+    """Return the clips of these folds, or the clips that were given."""
     if isinstance(folds, str):
         raise DatasetError(f"folds must be a list of fold names; got the string {folds!r}: write folds=[{folds!r}]")
     if all(isinstance(fold, Clip) for fold in folds):

@@ -4,7 +4,6 @@ import copy
 import hashlib
 import json
 import logging
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -158,7 +157,7 @@ class DataGenerator:
 
     def __len__(self) -> int:
         """Count the batches of one pass."""
-        return math.ceil(self.size / self.batch_size)
+        return len(batch_bounds(self.size, self.batch_size))
 
     def __iter__(self) -> Iterator[Batch]:
         """Return the batches of the first epoch, the same each time; `batches` gives those of other epochs."""

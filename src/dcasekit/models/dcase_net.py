@@ -92,7 +92,7 @@ class DcaseNet(TorchModelContainer):
         Returns
         -------
         `torch.nn.Module` : ``network(x, task)`` returns the logits of one task. A network with fewer heads has the weights of the same
-        names, so ``model.set_weights({name: joint[name] for name in model.weights()})`` prepares it for fine-tuning.
+            names, so ``model.set_weights({name: joint[name] for name in model.weights()})`` prepares it for fine-tuning.
         """
         if self.version not in _VERSIONS:
             raise ModelError(f"version must be one of {', '.join(_VERSIONS)}; got {self.version!r}")

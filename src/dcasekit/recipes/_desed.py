@@ -35,7 +35,7 @@ def select(model: CRNN2023A, *, weak: DataGenerator, strong: DataGenerator, medi
     Returns
     -------
     dict : ``weak_f1``, the macro F1 of the weak clips' tags by attention; ``intersection_f1``, the macro intersection-based F1
-    of the strong clips' events; and ``sum``, their sum.
+        of the strong clips' events; and ``sum``, their sum.
     """
     tags = model.head("tagging").evaluate(weak)
     clip_f1 = tagging.evaluate(tags.truth, np.concatenate([one.values for one in tags.scores]), labels=tags.labels)["f1/macro"]
