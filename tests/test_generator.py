@@ -184,9 +184,9 @@ def test_all_forms_hold_the_same_windows(dataset, target):
 
 
 def test_as_many_batches_come_as_are_counted(dataset):
-    size = DataGenerator(dataset, FEATURE).size
+    size = DataGenerator(dataset, FEATURE, folds=dataset.folds).size
     for batch_size in range(1, size + 2):  # one of them leaves a single window, which joins the batch before it
-        data = DataGenerator(dataset, FEATURE, batch_size=batch_size)
+        data = DataGenerator(dataset, FEATURE, folds=dataset.folds, batch_size=batch_size)
         assert len(list(data)) == len(data)
 
 
