@@ -86,7 +86,7 @@ def test_a_form_knows_numbers_choices_and_nested_settings():
     known = {one.name: one for one in _forms.load_settings("features", "mel_spectrogram")}
     assert (known["mel.bands"].default, known["mel.bands"].number) == ("64", True)
     assert known["stft.pad"].choices == ("reflect", "constant")
-    assert known["sequence_time"].about.startswith("seconds of one window")
+    assert known["sequence_time"].about.startswith("length of a window in seconds")
 
 
 def read(family, name, **given):
