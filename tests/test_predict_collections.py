@@ -156,6 +156,7 @@ def test_killed_at_any_moment_it_ends_with_the_undisturbed_result(world, tmp_pat
         time.sleep(rng.random() * 0.02)
         process.send_signal(signal.SIGKILL)
         process.wait()
+    assert not (out / "summary.json").exists()
     run(*args, "--out", out, "--jobs", "1", code=1)
     assert tree(out) == tree(tmp_path / "whole")
 

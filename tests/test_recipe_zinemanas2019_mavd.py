@@ -14,7 +14,7 @@ def test_a_network_of_urban_sed_is_tuned_to_three_levels(tmp_path, run_recipe):
     assert labels == {"URBAN-SED": 10, "MAVD, vehicles": 3, "MAVD, components": 4, "MAVD, pairs": 8}
     for section in report.sections:
         chance = np.mean(section.pooled.truth.mean(axis=0))  # mean average precision of answers drawn at random
-        assert section.pooled.numbers["clip/average_precision/macro"] > chance + 0.1, section.name
+        assert section.pooled.numbers["clip/average_precision/macro"] > chance + 0.12, section.name
         assert section.measures["error_rate/micro"] < 0.95, section.name  # of silence: 1; that everything sounds: more
     assert {system for section in report.sections for system in section.published} == set(recipe.PUBLISHED)
     assert "vehicles" in (tmp_path / "report.html").read_text(encoding="utf-8")
