@@ -62,7 +62,7 @@ class Config:
 
 QUICK = Config(
     sr=8000, audio_win=512, audio_hop=200, bands=40, filters=24, dense=64, dropout=0.1, epochs=20, batch_size=8, learning_rate=3e-3,
-    tuning_rate=1e-2, quick=True,
+    tuning_rate=1e-2, clips=320, quick=True,
 )  # fmt: skip
 NO_VALIDATION = "it trains a network for each of four sets of labels, each with a number of its own"
 DATASETS = ("urban_sed", "mavd")
