@@ -29,8 +29,6 @@ from dcasekit.app._vectors import Cloud
 from dcasekit.app.views import errors, explore
 
 CHROMIUM = os.environ.get("DCASEKIT_CHROMIUM", "/usr/bin/chromium")
-# Where a browser leaves while it is sent a recording, Werkzeug's server lets go of the file without closing it.
-pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO:pytest.PytestUnraisableExceptionWarning")
 GIVEN = ["--no-sandbox", "--use-gl=swiftshader", "--enable-unsafe-swiftshader"]
 EVIL = "<img src=x onerror=alert(1)>"
 

@@ -1,6 +1,8 @@
 """What the web application's server answers, to whom, and of which files."""
 
+import gc
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from dcasekit.errors import MissingExtraError
 pytest.importorskip("dash")
 
 from flask.testing import FlaskClient
+from werkzeug.test import EnvironBuilder
 
 from dcasekit import app
 from dcasekit.app import _charts, create_app, find_views
@@ -58,6 +61,19 @@ def test_a_recording_is_sent_in_ranges(client):
     part = client.get("/sound/audio?source=data&clip=dog/a", headers={"Range": "bytes=100-199"})
     assert (part.status_code, part.data) == (206, whole.data[100:200])
     assert part.headers["Content-Range"] == "bytes 100-199/32044"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Range": "bytes=100-20000"}])
+def test_a_recording_whose_browser_leaves_is_closed(client, headers):
+    cookie = client.application.test_client().get("/").headers["Set-Cookie"].partition(";")[0]
+    asked = EnvironBuilder("/sound/audio?source=data&clip=dog/a", headers={**headers, "Cookie": cookie}).get_environ()
+    chunks = iter(client.application.wsgi_app(asked, lambda *_: None))
+    assert next(chunks)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        del chunks
+        gc.collect()
+    assert not told
 
 
 def test_what_browsers_cannot_play_is_sent_as_wav(client):

@@ -3,7 +3,7 @@
 Every route names a clip by its source and id; which file that is, and whether it may be read, is the site's to say.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flask import Flask, Response, abort, g, jsonify, request, send_file
@@ -46,6 +46,9 @@ def _install_sound(server: Flask, site: Site) -> None:
         path, kind = _answer(lambda: _sound.playable(clip(), site.scratch / "audio"))
         response = send_file(path, mimetype=kind, conditional=True, etag=True, max_age=0)
         response.headers["Accept-Ranges"] = "bytes"
+        if hasattr(response.response, "close"):  # else there is nothing to send
+            response.call_on_close(response.response.close)
+            response.response = _close_after(response.response)
         return response
 
     @server.get("/sound/about")
@@ -61,6 +64,14 @@ def _install_sound(server: Flask, site: Site) -> None:
         response = Response(_answer(lambda: _sound.tile(clip(), number)).tobytes(), mimetype="application/octet-stream")
         response.headers["Cache-Control"] = "private, max-age=3600"
         return response
+
+
+def _close_after(chunks: Any) -> Iterator[bytes]:
+    """Pass a file on, and close it, also where the server drops it because the browser has left."""
+    try:
+        yield from chunks
+    finally:
+        chunks.close()
 
 
 def _install_uploads(server: Flask, site: Site, inbox: Inbox) -> None:
