@@ -431,7 +431,7 @@ def test_models_info_as_json():
     assert (found["macs"], found["parameters"]["trained"], found["labels"]) == (50_928_640, 241_674, 10)
     assert found["receptive_field"] == {"frames": 60, "first": 0, "stop": 60, "whole": False, "seconds": pytest.approx(60 * 680 / 22050)}
     assert found["local_receptive_field"]["layer"] == "convolutions"
-    assert set(found["layers"][0]) == {"name", "kind", "output", "uses", "trained", "kept", "macs"}
+    assert set(found["layers"][0]) == {"name", "kind", "output", "uses", "trained", "not_trained", "macs"}
     assert len(found["layers"]) == 14  # with those that the table leaves out
     assert set(found["memory"]) == {"prediction", "training", "training_batch"}
 

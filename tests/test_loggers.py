@@ -134,7 +134,7 @@ def test_settings_epochs_and_results_arrive_over_an_interruption_each_once(name,
         log(record)
     log.close({}, 2)
     again = make(name, tmp_path, name="a run", settings=SETTINGS)
-    again(history[1])  # told before
+    again(history[1])  # logged before
     again.finish(RESULTS, history)  # the third was not
     curves, settings = READ[name](tmp_path)
     assert curves["loss"] == [(1, 1.0), (2, 0.5), (3, pytest.approx(1 / 3))]
@@ -142,15 +142,15 @@ def test_settings_epochs_and_results_arrive_over_an_interruption_each_once(name,
     assert curves["test/accuracy"] == [(3, 0.75)]
     assert curves["test/f1/cat"] == [(3, 0.5)]
     assert "test/f1/dog" not in curves, "it is undefined"
-    for told in ("model.class", "MLP", "model.sizes", "epochs"):
-        assert told in settings
+    for setting in ("model.class", "MLP", "model.sizes", "epochs"):
+        assert setting in settings
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     make(name, tmp_path, settings=SETTINGS).finish(RESULTS, history)
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == files, "a finished run was told again"
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == files, "a finished run was logged again"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_was_told_before_a_kill_stays_and_the_rest_is_told_when_the_run_goes_on(name, tmp_path):
+def test_what_was_logged_before_a_kill_stays_and_the_rest_is_logged_when_the_run_goes_on(name, tmp_path):
     make(name, tmp_path)  # skips where the package is missing
     script = (
         "import os, signal\nfrom dcasekit.core import discover\n"

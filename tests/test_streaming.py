@@ -250,7 +250,7 @@ def test_events_of_parts_are_those_of_the_whole(given_parts, threshold):
     same_events(list(Finding(threshold=threshold, post="median", seconds=0.7).find(parts)), to_events(smooth, threshold=threshold))
     np.testing.assert_array_equal(joined(list(running_median(parts, seconds=0.7))).values, smooth.values)
     boxes = [box for box in csebbs(whole) if box.weight > 0.3]
-    same_events(list(Finding(threshold=0.3, post="cssebbs").find(parts)), boxes)
+    same_events(list(Finding(threshold=0.3, post="csebbs").find(parts)), boxes)
 
 
 @given(given_parts=scores_in_parts())
@@ -267,7 +267,7 @@ def test_boxes_of_a_long_recording_are_found_in_stretches_cut_where_it_is_quiet(
     values = np.tile(np.repeat([0.0, 0.9, 0.0], [200, 100, 700]), 2500)[:, None]
     edges = np.arange(len(values) + 1) / 50
     parts = [Scores(values[a : a + 5000], edges[a : a + 5001], ("dog",)) for a in range(0, len(values), 5000)]
-    found = list(Finding(post="cssebbs").find(parts))
+    found = list(Finding(post="csebbs").find(parts))
     assert len(found) == 2500
     assert {round(event.onset % 20, 6) for event in found} == {4.0}
 

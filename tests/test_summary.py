@@ -88,15 +88,18 @@ def test_of_every_model_the_layers_add_up(name):
     found, cost = summary(model), model.cost()
     assert (found.macs, found.trained) == (cost["macs"], cost["parameters"])
     arrays = {key: array for key, array in model.weights().items() if not key.endswith("num_batches_tracked")}
-    assert found.trained + found.kept == sum(array.size for array in arrays.values())
+    assert found.trained + found.not_trained == sum(array.size for array in arrays.values())
     assert found.output == model.answer(np.zeros((1, *model.shape), np.float32)).shape[1:]
     said = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert said["labels"] == len(LABELS)
     if not isinstance(model, TorchModelContainer):
-        assert found.field is None
+        assert found.receptive_field is None
         assert ("totals only" in str(found)) == (not found.layers) == name.startswith("sklearn.")
     if found.layers:
-        assert (sum(layer.trained for layer in found.layers), sum(layer.kept for layer in found.layers)) == (found.trained, found.kept)
+        assert (sum(layer.trained for layer in found.layers), sum(layer.not_trained for layer in found.layers)) == (
+            found.trained,
+            found.not_trained,
+        )
         shapes = model.layers()
         assert all(layer.output == shapes[layer.name] for layer in found.layers if layer.name in shapes)
     if not isinstance(model, TorchModelContainer):
@@ -106,7 +109,7 @@ def test_of_every_model_the_layers_add_up(name):
         one for one in shapes if one in {x.name for x in found.layers}
     ]
     assert {layer.name for layer in found.layers if layer.output is None} == UNUSED.get(name, set()), "a layer that is not used"
-    assert 0 <= found.field.start < found.field.stop <= model.shape[0]
+    assert 0 <= found.receptive_field.start < found.receptive_field.stop <= model.shape[0]
     assert 0 < found.prediction_bytes < found.training_bytes
     assert max(map(len, str(found).partition("\n\n")[0].splitlines())) < 100
 
@@ -130,35 +133,35 @@ FIELDS = {
 def test_what_the_convolutions_of_a_model_see_is_what_kernels_and_strides_say(name):
     model = discover.load("models", name)(**SETTINGS.get(name, {}))
     model.build(SHAPES.get(name, (128, 64)), LABELS, task="detection" if name == "dcase_net" else "tagging")
-    assert len(summary(model).local_field) == field_of(*FIELDS[name])
+    assert len(summary(model).local_receptive_field) == field_of(*FIELDS[name])
 
 
 @pytest.mark.parametrize("name", ["crnn2018", "crnn2023", "dcase_net"])
 def test_a_bidirectional_recurrence_sees_the_whole_window(name):
     model = discover.load("models", name)(**SETTINGS.get(name, {})).build(SHAPES.get(name, (90, 64)), LABELS, task="detection")
     found = summary(model)
-    assert found.field == range(model.shape[0])
+    assert found.receptive_field == range(model.shape[0])
     assert "the whole window" in found.facts()["receptive field"]
 
 
 def test_one_direction_sees_the_past_and_three_convolutions_ahead():
     model = discover.load("models", "a_crnn")()
-    assert summary(model.build((24, 40), LABELS, task="detection")).field == range(12 + 1 + 3)
-    assert summary(model.build((24, 40), LABELS, task="tagging")).field == range(24)
+    assert summary(model.build((24, 40), LABELS, task="detection")).receptive_field == range(12 + 1 + 3)
+    assert summary(model.build((24, 40), LABELS, task="tagging")).receptive_field == range(24)
 
 
 def test_frames_that_pooling_leaves_over_are_seen_by_nothing():
     """64 -> 60 -> 30 -> 26 -> 6 of 4, and 2 left over: of 24 pooled frames the last one begins at 2 * 23 and ends at 14 later."""
     found = summary(SB_CNN().build((64, 128), LABELS))
-    assert found.field == range(2 * 23 + 14)
+    assert found.receptive_field == range(2 * 23 + 14)
     assert found.facts()["receptive field"] == "60 frames (1.85 s) of 64, numbers 0 to 59; the others have no influence"
-    assert summary(CompactCNN().build((64, 64), LABELS)).field == range(64)
+    assert summary(CompactCNN().build((64, 64), LABELS)).receptive_field == range(64)
 
 
 def test_a_learned_front_end_sees_its_window_of_samples_only():
-    assert summary(discover.load("models", "smel")().build((9, 1024), LABELS)).field == range(4, 5)
+    assert summary(discover.load("models", "smel")().build((9, 1024), LABELS)).receptive_field == range(4, 5)
     # 1024 samples every 512, begun 256 early, then 3 and 3 frames: 3072 samples from 256 before a row of 512, so 7 rows.
-    assert len(summary(discover.load("models", "mst")().build((43, 512), LABELS)).field) == 7
+    assert len(summary(discover.load("models", "mst")().build((43, 512), LABELS)).receptive_field) == 7
 
 
 # ---- the receptive field of other networks
@@ -171,15 +174,15 @@ def test_a_learned_front_end_sees_its_window_of_samples_only():
 def test_the_field_of_any_stack_of_convolutions_is_that_of_the_formula(steps):
     layers = [nn.Conv1d(2, 2, kernel, stride=stride, dilation=dilation) for kernel, stride, dilation in steps]
     found = own(OverTime(*layers), shape=(160, 2))
-    assert len(found.field) == field_of(*steps)
-    assert found.local_field is None
+    assert len(found.receptive_field) == field_of(*steps)
+    assert found.local_receptive_field is None
 
 
 @pytest.mark.parametrize("pool", [nn.MaxPool1d, nn.AvgPool1d])
 def test_the_field_of_convolutions_and_poolings(pool):
     layers = [nn.Conv1d(2, 4, 3, padding=1), nn.ReLU(), pool(2), nn.Conv1d(4, 4, 3, padding=1), pool(2), nn.Conv1d(4, 2, 3, padding=1)]
     found = own(OverTime(*layers))
-    assert len(found.field) == field_of((3, 1), (2, 2), (3, 1), (2, 2), (3, 1)) == 18
+    assert len(found.receptive_field) == field_of((3, 1), (2, 2), (3, 1), (2, 2), (3, 1)) == 18
     assert found.output == (16, 2)
 
 
@@ -189,14 +192,14 @@ def test_a_layer_that_never_reacts_still_sees():
     for parameter in network.parameters():
         nn.init.zeros_(parameter)
     nn.init.constant_(network.layers[0].bias, -1)
-    assert own(network).field == range(30, 35)
+    assert own(network).receptive_field == range(30, 35)
 
 
 def test_a_causal_network_sees_nothing_ahead():
     found = own(OverTime(nn.ConstantPad1d((4, 0), 0.0), nn.Conv1d(2, 2, 5)))
-    assert found.field == range(28, 33)
+    assert found.receptive_field == range(28, 33)
     recurrent = nn.Sequential(nn.GRU(2, 3, batch_first=True), First(), nn.Linear(3, 10))
-    assert own(recurrent).field == range(33)
+    assert own(recurrent).receptive_field == range(33)
     assert "33 frames of 64, numbers 0 to 32, for output 32 of 0 to 63" in str(own(recurrent))
 
 
@@ -206,8 +209,8 @@ class First(nn.Module):
 
 
 def test_attention_and_normalisation_over_time_see_the_whole_window():
-    assert own(nn.TransformerEncoderLayer(2, 1, 4, batch_first=True)).field == range(64)
-    assert own(OverTime(nn.InstanceNorm1d(2))).field == range(64)
+    assert own(nn.TransformerEncoderLayer(2, 1, 4, batch_first=True)).receptive_field == range(64)
+    assert own(OverTime(nn.InstanceNorm1d(2))).receptive_field == range(64)
 
 
 def test_a_network_that_answers_the_same_or_nothing_at_all():
@@ -218,8 +221,8 @@ def test_a_network_that_answers_the_same_or_nothing_at_all():
     assert "no frame" in own(nn.Sequential(nn.Linear(2, 2), Constant())).facts()["receptive field"]
     broken = nn.Linear(2, 10)
     nn.init.constant_(broken.bias, float("nan"))
-    assert own(broken).field is None
-    assert own(nn.Linear(2, 10), shape=(1, 2)).field == range(1)
+    assert own(broken).receptive_field is None
+    assert own(nn.Linear(2, 10), shape=(1, 2)).receptive_field == range(1)
 
 
 # ---- numbers
@@ -229,7 +232,7 @@ def test_crnn2023_by_our_counting_and_by_its_authors():
     found = summary(CRNN2023().build((200, 64), LABELS + tuple("klmnopq"), task="detection"))
     assert (found.macs, found.trained) == (562_080_000, 380_113)
     assert round(found.macs_torchinfo / 1e6, 3) == 563.741
-    assert found.table().columns == ["layer", "kind", "output", "trained", "kept", "MACs"]
+    assert found.table().columns == ["layer", "kind", "output", "trained", "other", "MACs"]
     assert "562,080,000 multiply-accumulates" in str(found)
     assert "563.741 M as torchinfo counts" in str(found)
     assert round(found.weight_bytes / 1e6, 2) == 1.52
@@ -242,7 +245,7 @@ def test_multiply_accumulates_stand_at_the_layer_that_makes_them():
     assert found["convolutions.5"].macs == 50 * 16 * 64 * 64 * 9
     assert found["gru"].macs == 50 * 2 * 3 * 64 * (64 + 64)  # a loop in a module of our own
     assert (found["out"].macs, found["out"].trained, found["out"].output) == (50 * 128 * 10, 1_290, (50, 10))
-    assert (found["convolutions.1"].trained, found["convolutions.1"].kept) == (128, 128)
+    assert (found["convolutions.1"].trained, found["convolutions.1"].not_trained) == (128, 128)
 
 
 def test_what_a_network_does_outside_its_layers_is_counted_too():
@@ -366,7 +369,7 @@ def test_a_trained_model_of_scikit_learn_has_totals():
     model.train((rng.normal(size=(30, 4, 3)), np.eye(3)[np.arange(30) % 3]))
     found = summary(model)
     assert (found.trained, found.macs) == (model.cost()["parameters"], model.cost()["macs"])
-    assert (found.layers, found.field, found.training_bytes) == ((), None, None)
+    assert (found.layers, found.receptive_field, found.training_bytes) == ((), None, None)
     assert found.weight_bytes > 0
 
 

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from dcasekit.app._holding import hold, is_held
+from dcasekit.app._locks import hold, is_held
 from dcasekit.core.units import PathLike
 from dcasekit.errors import DcasekitError, MissingExtraError, StorageError
 

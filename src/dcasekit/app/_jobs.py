@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dcasekit.app._holding import hold, is_held
+from dcasekit.app._locks import hold, is_held
 from dcasekit.core.files import read_json, write_json
 from dcasekit.core.units import Seconds
 from dcasekit.errors import StorageError

@@ -65,7 +65,7 @@ def predict(  # noqa: PLR0913 - options of a command
         typer.Option(help="Take the thresholds that the model's calibration chose for this precision, such as 0.9.", show_default=False),
     ] = None,
     post: Annotated[
-        Literal["median", "cssebbs"] | None,
+        Literal["median", "csebbs"] | None,
         typer.Option(help="Smoothing before the threshold: a median filter of --median seconds, or bounding boxes by change detection."),
     ] = None,
     median: Annotated[float, typer.Option(metavar="SECONDS", help="Length of the median filter.")] = 0.5,

@@ -75,7 +75,7 @@ class Backend(ABC):
 
     @abstractmethod
     def weights(self) -> Weights:
-        """Return all weights, running statistics included, as arrays: name -> array."""
+        """Return a copy of all weights, running statistics included, as arrays: name -> array."""
 
     @abstractmethod
     def set_weights(self, weights: Weights) -> None:

@@ -27,7 +27,7 @@ class LayerCost:
     name, kind : of the module, and of its class; the name is ``""`` for what the network does between its modules.
     output : the shape for one window; ``None``: no tensor, or never made.
     uses : how often it is used.
-    trained, kept : its numbers (kept: statistics and whatever else no optimizer changes).
+    trained, not_trained : its numbers (not_trained: statistics and whatever else no optimizer changes).
     macs : multiply-accumulates.
     macs_torchinfo : its parameters once per position of a convolution or frame of PyTorch's recurrent layers, else once per use, as the
         tool torchinfo counts.
@@ -38,7 +38,7 @@ class LayerCost:
     output: tuple[int, ...] | None
     uses: int
     trained: int
-    kept: int
+    not_trained: int
     macs: int
     macs_torchinfo: int
 
@@ -64,16 +64,16 @@ def layer_costs(network: nn.Module, window: Tensor) -> list[LayerCost]:
         own = [p for p in module.parameters(recurse=False) if id(p) not in seen]
         seen.update(map(id, own))
         trained = sum(p.numel() for p in own if p.requires_grad)
-        kept = sum(p.numel() for p in own) - trained + sum(b.numel() for b in module.buffers(recurse=False) if b.is_floating_point())
+        not_trained = sum(p.numel() for p in own) - trained + sum(b.numel() for b in module.buffers(recurse=False) if b.is_floating_point())
         output, macs, uses = counted.outputs.get(name), counted.macs[name], counted.uses[name]
-        if trained or kept or macs or (name in counted.outputs and not any(module.children())):
+        if trained or not_trained or macs or (name in counted.outputs and not any(module.children())):
             found[name] = LayerCost(
                 name=name,
                 kind=type(module).__name__,
                 output=output[1:] if output and output[0] == 1 else output,
                 uses=uses,
                 trained=trained,
-                kept=kept,
+                not_trained=not_trained,
                 macs=macs,
                 macs_torchinfo=_positions(module, output) * uses * sum(p.numel() for p in own),
             )

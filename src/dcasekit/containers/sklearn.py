@@ -127,7 +127,7 @@ class SklearnModelContainer(ModelContainer):
         return np.concatenate([self._answers_to(rows[first : first + _ROWS_PER_ANSWER]) for first in range(0, len(rows), _ROWS_PER_ANSWER)])
 
     def weights(self) -> Weights:
-        """Return what was learned, as arrays: ``"0.coef"`` ... for estimator 0, ``"rescaling.mean"`` ... for the standardised statistics.
+        """Return a copy of what was learned: ``"0.coef"`` ... of estimator 0, ``"rescaling.mean"`` ... of the standardised statistics.
 
         Before training there are none.
 
@@ -141,7 +141,7 @@ class SklearnModelContainer(ModelContainer):
                 f"there are no arrays for a {self.estimator}, so it cannot be saved or counted; those of trees, forests, linear models and "
                 "kernel machines are known"
             )
-        found = {f"{number}.{name}": array for number, part in enumerate(self._parts) for name, array in part.items()}
+        found = {f"{number}.{name}": array.copy() for number, part in enumerate(self._parts) for name, array in part.items()}
         if self._rescaling is not None:
             values = self._rescaling.to_dict()
             found |= {f"rescaling.{name}": np.array(values[name], np.float64) for name in ("count", "mean", "squares")}

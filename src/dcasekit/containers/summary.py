@@ -51,7 +51,7 @@ class Layer:
     kind : name of its class; ``""``: unknown.
     output : shape of its output for one window, at its last use; ``None``: it is not used, or does not output one array.
     uses : how often it is used for one window.
-    trained, kept : number of parameters that an optimizer changes, and of others, such as running statistics.
+    trained, not_trained : number of parameters that an optimizer changes, and of others, such as running statistics.
     macs : multiply-accumulates for one window; ``None``: known only for the whole model.
     """
 
@@ -60,7 +60,7 @@ class Layer:
     output: tuple[int, ...] | None
     uses: int
     trained: int
-    kept: int
+    not_trained: int
     macs: int | None
 
 
@@ -77,7 +77,8 @@ class Summary:
     task, output : what the outputs mean; shape of the output for one window, (labels,) or (steps, labels).
     steps : how many different answers a window gets: fewer than its steps if each answer is repeated for several frames.
     layers : in the order of the forward pass; empty for a model without layers.
-    trained, kept, weight_bytes : number of parameters that an optimizer changes, number of others (running statistics), and bytes of both.
+    trained, not_trained, weight_bytes : number of parameters that an optimizer changes, number of others (running statistics), and bytes of
+        both.
     macs : multiply-accumulates for one window, as `Backend.cost` counts them: convolutions, products and recurrences, without biases and
         normalisation.
     macs_torchinfo : multiply-accumulates as the tool torchinfo counts them, which several publications quote: the parameters, biases
@@ -87,9 +88,9 @@ class Summary:
     training_bytes : memory for a batch of 32 windows in single precision: weights, gradients, Adam's two moments, and what the forward pass
         keeps for the gradient. Workspaces of single operations and the framework itself come on top. For eight networks of dcasekit, a
         step took 0.98 to 1.12 times this estimate, not counting the framework.
-    field : receptive field, the frames of the input that can change one answer (of several answers: the one in the middle of the window).
-    local, local_field : if `field` reaches an end of the window: the last layer before any whose receptive field reaches an end, and the
-        frames that the value in the middle of its output depends on.
+    receptive_field : the frames of the input that can change one answer (of several answers: the one in the middle of the window).
+    local_layer, local_receptive_field : if the receptive field reaches an end of the window: the last layer before any whose own reaches
+        one, and the frames that the value in the middle of its output depends on.
     """
 
     model: str
@@ -101,18 +102,19 @@ class Summary:
     steps: int
     layers: tuple[Layer, ...]
     trained: int
-    kept: int
+    not_trained: int
     weight_bytes: int
     macs: int
     macs_torchinfo: int | None = None
     prediction_bytes: int | None = None
     training_bytes: int | None = None
-    field: range | None = None
-    local: str = ""
-    local_field: range | None = None
+    receptive_field: range | None = None
+    local_layer: str = ""
+    local_receptive_field: range | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values; the keys will not change."""
+        local = self._field(self.local_receptive_field)
         return {
             "model": self.model,
             "settings": self.settings,
@@ -124,13 +126,13 @@ class Summary:
             "answers": self.output[0] if len(self.output) == 2 else 1,
             "different_answers": self.steps,
             "answers_per_second": None if self.hop is None else self.steps / (self.shape[0] * self.hop),
-            "parameters": {"trained": self.trained, "kept": self.kept, "bytes": self.weight_bytes},
+            "parameters": {"trained": self.trained, "not_trained": self.not_trained, "bytes": self.weight_bytes},
             "macs": self.macs,
             "macs_torchinfo": self.macs_torchinfo,
             "low_complexity": self.low_complexity,
             "memory": {"prediction": self.prediction_bytes, "training": self.training_bytes, "training_batch": TRAINING_BATCH},
-            "receptive_field": self._field(self.field),
-            "local_receptive_field": self._field(self.local_field) and {"layer": self.local, **(self._field(self.local_field) or {})},
+            "receptive_field": self._field(self.receptive_field),
+            "local_receptive_field": local and {"layer": self.local_layer, **local},
             "layers": [{**asdict(layer), "output": layer.output and list(layer.output)} for layer in self.layers],
         }
 
@@ -140,7 +142,7 @@ class Summary:
 
         The keys are ``weights`` (as they are), ``weights_int8`` (as 8-bit integers) and ``macs``.
         """
-        numbers = self.trained + self.kept
+        numbers = self.trained + self.not_trained
         return {"weights": self.weight_bytes <= _MOST_BYTES, "weights_int8": numbers <= _MOST_BYTES, "macs": self.macs <= _MOST_MACS}
 
     def facts(self) -> dict[str, str]:
@@ -150,7 +152,7 @@ class Summary:
             "input": f"{frames:,} frames x {dims:,} dims"
             + ("" if self.hop is None else f": {frames * self.hop:.4g} s, {self.hop:.3g} s per frame"),
             "output": self._answers(),
-            "parameters": f"{self.trained:,} trained" + (f", {self.kept:,} not trained" if self.kept else ""),
+            "parameters": f"{self.trained:,} trained" + (f", {self.not_trained:,} not trained" if self.not_trained else ""),
             "weights": _size(self.weight_bytes),
             "MACs": f"{self.macs:,} multiply-accumulates for one window",
         }
@@ -167,10 +169,10 @@ class Summary:
                 f"{_size(self.training_bytes)} for a batch of {TRAINING_BATCH}: weights, gradients, Adam's two moments, and what the "
                 "forward pass keeps; workspaces of single operations come on top"
             )
-        if self.field is not None:
-            found["receptive field"] = self._describe_field(self.field)
-        if self.local_field is not None:
-            found["local field"] = f"{_frames(self.local_field, self.hop)}, up to the layer '{self.local}'"
+        if self.receptive_field is not None:
+            found["receptive field"] = self._describe_field(self.receptive_field)
+        if self.local_receptive_field is not None:
+            found["local field"] = f"{_frames(self.local_receptive_field, self.hop)}, up to the layer '{self.local_layer}'"
         if not self.layers:
             found["layers"] = "none that can be looked into: totals only"
         elif self.prediction_bytes is None:
@@ -185,13 +187,13 @@ class Summary:
         rows: list[tuple[str, ...]] = []
         before: tuple[int, ...] | None = None
         for layer in self.layers:
-            own = (layer.trained, layer.kept, layer.macs)
+            own = (layer.trained, layer.not_trained, layer.macs)
             if any(own) or layer.output != before:
                 name = (layer.name or "(between layers)") + (f" ({layer.uses} times)" if layer.uses > 1 else "")
                 shape = " x ".join(map(str, layer.output or ())) or ("-" if layer.uses or not layer.name else "not used")
                 rows.append((name, layer.kind, shape, *(f"{number:,}" if number else "-" for number in own)))
             before = layer.output or before
-        columns = ("layer", "kind", "output", "trained", "kept", "MACs")
+        columns = ("layer", "kind", "output", "trained", "other", "MACs")
         kept = [index for index in range(len(columns)) if index < 3 or any(row[index] != "-" for row in rows)]
         return Table([columns[index] for index in kept], [[row[index] for index in kept] for row in rows])
 
@@ -247,7 +249,7 @@ def summary(model: ModelContainer) -> Summary:
     >>> found = summary(MLP(hidden_layers_size=(8,), dropout_rates=(0.5,)).build((4, 3), ("dog", "rain")))
     >>> [(layer.kind, layer.output, layer.trained, layer.macs) for layer in found.layers if layer.macs]
     [('Linear', (4, 8), 32, 96), ('Linear', (4, 2), 18, 64)]
-    >>> found.trained, found.macs, found.field
+    >>> found.trained, found.macs, found.receptive_field
     (50, 160, range(0, 4))
     """
     if not model.labels:
@@ -260,7 +262,7 @@ def summary(model: ModelContainer) -> Summary:
     if any(kind.__module__ == "dcasekit.containers.torch" for kind in type(model).__mro__):
         return Summary(**known, **_measure(model, size))
     cost = model.cost()
-    known |= {"macs": cost["macs"], "trained": cost["parameters"], "kept": sum(array.size for array in weights) - cost["parameters"]}
+    known |= {"macs": cost["macs"], "trained": cost["parameters"], "not_trained": sum(array.size for array in weights) - cost["parameters"]}
     output = model.answer(np.zeros((1, *model.shape), np.float32)).shape[1:]
     keras = any(kind.__module__ == "dcasekit.containers.keras" for kind in type(model).__mro__)
     return Summary(**known, output=output, steps=1 if len(output) == 1 else output[0], layers=_list_keras_layers(model) if keras else ())
@@ -293,15 +295,15 @@ def _measure(model: Any, size: int) -> dict[str, Any]:
         "output": tuple(prediction.answer.shape[1:]),
         "steps": count_different(prediction.answer[0]),
         "trained": trained,
-        "kept": sum(cost.kept for cost in costs),
+        "not_trained": sum(cost.not_trained for cost in costs),
         "macs": sum(cost.macs for cost in costs),
         "macs_torchinfo": sum(cost.macs_torchinfo for cost in costs),
         "prediction_bytes": prediction.peak_bytes,
         # The weights once more as gradients and twice as Adam's moments: 12 bytes of single precision.
         "training_bytes": size + 12 * trained + TRAINING_BATCH * kept,
-        "field": field and field.frames,
-        "local": field.layer if field else "",
-        "local_field": field.layer_frames if field and field.layer else None,
+        "receptive_field": field and field.frames,
+        "local_layer": field.layer if field else "",
+        "local_receptive_field": field.layer_frames if field and field.layer else None,
     }
 
 

@@ -166,8 +166,8 @@ class TorchModelContainer(TorchInside):
             ) from error
 
     def weights(self) -> Weights:
-        """Return the network's state dict as arrays. On the CPU they share the network's memory: copy them before you train on."""
-        return {name: tensor.detach().cpu().numpy() for name, tensor in self._need().state_dict().items()}
+        """Return a copy of the network's state dict, as arrays."""
+        return {name: tensor.detach().cpu().numpy().copy() for name, tensor in self._need().state_dict().items()}
 
     def set_weights(self, weights: Weights) -> None:
         """Load a state dict as `weights` returns it; names or shapes that do not fit raise ModelError."""

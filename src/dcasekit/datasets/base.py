@@ -360,13 +360,11 @@ class _Corrected(_Derived):
         return f"{self.dataset.variant}{known}" if known else self.dataset.variant
 
     def load(self) -> Iterable[Clip]:
-        strangers = set(self.corrections).difference(clip.id for clip in self.dataset.listed)
-        if strangers and len(strangers) == len(self.corrections):
-            raise DatasetError(
-                f"{self.source} corrects no clip of {self.name}, but {shorten(min(strangers))}; give the file of this dataset"
-            )
-        if strangers:
-            _log.warning("%s: %d corrections are of clips that are not in %s", self.source, len(strangers), self.name)
+        unknown = set(self.corrections).difference(clip.id for clip in self.dataset.listed)
+        if unknown and len(unknown) == len(self.corrections):
+            raise DatasetError(f"{self.source} corrects no clip of {self.name}, but {shorten(min(unknown))}; give the file of this dataset")
+        if unknown:
+            _log.warning("%s: %d corrections are of clips that are not in %s", self.source, len(unknown), self.name)
         return super().load()
 
     def change(self, clip: Clip) -> Clip | None:

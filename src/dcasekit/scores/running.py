@@ -31,7 +31,7 @@ class Finding:
     Parameters
     ----------
     threshold : see `dcasekit.scores.to_events`.
-    post : the step before the threshold. ``"median"``: a median filter with zeros beyond the ends, as long as `seconds`; ``"cssebbs"``:
+    post : the step before the threshold. ``"median"``: a median filter with zeros beyond the ends, as long as `seconds`; ``"csebbs"``:
         sound event bounding boxes with default settings, see `dcasekit.scores.postprocessing.csebbs`; ``None``: none.
     seconds : length of the median filter in seconds, above 0; used only where ``post="median"``.
     min_duration : seconds, at least 0; shorter events are dropped. 0: none are.
@@ -42,13 +42,13 @@ class Finding:
     """
 
     threshold: PerLabel = 0.5
-    post: Literal["median", "cssebbs"] | None = None
+    post: Literal["median", "csebbs"] | None = None
     seconds: Seconds = 0.5
     min_duration: Seconds = 0.0
 
     def __post_init__(self) -> None:
-        if self.post not in (None, "median", "cssebbs"):
-            raise AnnotationError(f"post-processing is 'median', 'cssebbs' or None; got {self.post!r}")
+        if self.post not in (None, "median", "csebbs"):
+            raise AnnotationError(f"post-processing is 'median', 'csebbs' or None; got {self.post!r}")
         if not (self.seconds > 0 and self.min_duration >= 0):
             raise AnnotationError(
                 f"the median filter lasts more than 0 s, and the shortest event at least 0 s; got {self.seconds} and {self.min_duration}"
@@ -61,7 +61,7 @@ class Finding:
         ----------
         parts : the scores of consecutive parts of the recording, in order.
         """
-        events = _boxes(parts, self.threshold) if self.post == "cssebbs" else _runs(self._smoothed(parts), self.threshold)
+        events = _boxes(parts, self.threshold) if self.post == "csebbs" else _runs(self._smoothed(parts), self.threshold)
         for event in events:
             yield from drop_short([event], seconds=self.min_duration) if self.min_duration else [event]
 

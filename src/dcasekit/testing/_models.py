@@ -93,6 +93,9 @@ def _check_training(model: ModelContainer, x: FloatArray, y: FloatArray, how: Ma
     with expect_refusal(ModelError, "training on windows one of which holds NaN", says="NaN"):
         copy.copy(model).train((broken, y), epochs=1, **how)
     need(min(model.cost().values()) > 0, f"cost() counts parameters and multiply-accumulates; got {model.cost()}")
+    for array in model.weights().values():
+        array[...] = 0
+    need(any(np.any(array) for array in model.weights().values()), "weights() is a copy: changing it changes no model")
     seeded = [copy.copy(model).build(model.shape, model.labels, seed=seed).weights() for seed in (3, 3, 4)]
     need(_same(seeded[0], seeded[1]), "the same seed gives the same weights, another one others")
     if seeded[0]:
@@ -124,7 +127,7 @@ def _check_layers(model: ModelContainer, x: FloatArray, layers: Sequence[str]) -
 
 def _check_fine_tuning(model: ModelContainer, x: FloatArray, y: FloatArray, layers: Sequence[str], how: Mapping[str, Any]) -> None:
     """Tune copies of a model to tell the first of its labels from all else."""
-    before = {name: array.copy() for name, array in model.weights().items()}
+    before = model.weights()
     # Another number of labels than the model's, whose head would be known by nothing else.
     labels = ("first", "other") if y.shape[-1] != 2 else ("first", "other", "never")
     first = y[..., 0]

@@ -52,7 +52,7 @@ class Logger(ABC):
         self.folder, self.name, self.settings = Path(folder), name or Path(folder).name, flatten(settings or {})
         path = self.folder / self._note
         found = read_json(path, error=StorageError) if path.exists() else {}
-        self._told: dict[str, Any] = {"run": uuid4().hex[:16], "epochs": {}, "finished": False} | found
+        self._log: dict[str, Any] = {"run": uuid4().hex[:16], "epochs": {}, "finished": False} | found
         self._opened = False
 
     @classmethod
@@ -73,7 +73,7 @@ class Logger(ABC):
             self._begin()
             numbers = _known({key: value for key, value in record.items() if key != "epoch"})
             self.write(numbers, epoch)
-            self._remember(epochs={**self._told["epochs"], str(epoch): numbers}, finished=False)
+            self._remember(epochs={**self._log["epochs"], str(epoch): numbers}, finished=False)
 
     def finish(self, results: Mapping[str, float], history: Sequence[Mapping[str, float]] = ()) -> None:
         """Log the results and close the run.
@@ -85,7 +85,7 @@ class Logger(ABC):
         """
         for record in history:
             self(record)
-        if not self._told["finished"]:
+        if not self._log["finished"]:
             self._begin()
             self.close(_known({f"test/{key}": value for key, value in results.items()}), self._last)
             self._remember(finished=True)
@@ -114,13 +114,13 @@ class Logger(ABC):
         """Log the results, with the number of the last epoch, and end the run."""
 
     @property
-    def told(self) -> dict[int, dict[str, float]]:
+    def logged(self) -> dict[int, dict[str, float]]:
         """Epoch, counted from 1 -> its numbers, for all epochs that were logged."""
-        return {int(epoch): numbers for epoch, numbers in self._told["epochs"].items()}
+        return {int(epoch): numbers for epoch, numbers in self._log["epochs"].items()}
 
     @property
     def _last(self) -> int:
-        return max(self.told, default=0)
+        return max(self.logged, default=0)
 
     @property
     def _note(self) -> str:
@@ -128,13 +128,13 @@ class Logger(ABC):
 
     def _begin(self) -> None:
         if not self._opened:
-            run = self.open(self._told["run"], new=not self._told.get("begun", False))
+            run = self.open(self._log["run"], new=not self._log.get("begun", False))
             self._remember(run=run, begun=True)
             self._opened = True
 
-    def _remember(self, **told: Any) -> None:
-        self._told |= told
-        write_json(place(self.folder, self._note, kind=_KIND), self._told)
+    def _remember(self, **facts: Any) -> None:
+        self._log |= facts
+        write_json(place(self.folder, self._note, kind=_KIND), self._log)
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

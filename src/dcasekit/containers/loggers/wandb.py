@@ -40,7 +40,7 @@ class Wandb(Logger):
             resume=None if offline or new else "allow",
             settings=wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True, x_disable_stats=True),
         )
-        for epoch, numbers in self.told.items() if offline else ():
+        for epoch, numbers in self.logged.items() if offline else ():
             self.write(numbers, epoch)
         return run
 
