@@ -5,13 +5,13 @@ import inspect
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
 
 import typer
 
 from dcasekit.core import discover
+from dcasekit.core.docstrings import list_settings
 from dcasekit.core.units import FloatArray, PathLike
 from dcasekit.report.words import name as in_words
 
@@ -271,18 +271,6 @@ def _parameter(parameter: object) -> str:
 
 # ---- recipes
 
-_COMMON_SETTINGS = {
-    "batch_size": "windows in a training step",
-    "epochs": "passes over the training data",
-    "learning_rate": "of the optimizer, at the start",
-    "seed": "of all random numbers",
-    "device": "``'cpu'``, ``'cuda'``, ``'cuda:1'``, ``'mps'``; ``'auto'``: the fastest there is",
-    "quick": "whether these are the small settings",
-    "filters": "of each convolution",
-    "dropout": "share of values set to 0 in training",
-    "split_seed": "of the draw of validation clips",
-}
-
 
 def _write_recipes(out: Path) -> None:
     names = discover.names("recipes")
@@ -345,24 +333,12 @@ def _recipe(name: str, module: ModuleType) -> str:
             )
         )
     parts.append("Settings\n--------\n\nWith ``--set NAME=VALUE``; the last column is what ``--quick`` takes.\n")
-    config, quick, meanings = module.Config(), module.QUICK, _meanings(module)
     rows = [
-        (
-            f"``{each.name}``",
-            f"``{getattr(config, each.name)!r}``",
-            f"``{getattr(quick, each.name)!r}``",
-            meanings.get(each.name, ""),
-        )
-        for each in (fields(config) if is_dataclass(config) else ())
+        (f"``{one.name}``", f"``{one.default!r}``", f"``{small.default!r}``", one.about)
+        for one, small in zip(list_settings(module.Config()), list_settings(module.QUICK), strict=True)
     ]
     parts.append(_list_table(("setting", "default", "quick", "what it is"), rows, (20, 22, 22, 36)))
     return "\n".join(parts)
-
-
-def _meanings(module: ModuleType) -> dict[str, str]:
-    """Read what the settings of a recipe are: the comments behind them, else what all recipes mean by the name."""
-    said = re.findall(r"^    (\w+): .*?  # (.+)$", inspect.getsource(module.Config), re.MULTILINE)
-    return _COMMON_SETTINGS | {name: text for name, text in said if not text.startswith("noqa")}
 
 
 def _measure(key: str) -> str:

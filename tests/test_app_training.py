@@ -70,7 +70,7 @@ def test_a_name_of_a_run_is_no_path(tmp_path, name):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("family", ["features", "models", "augmentations"])
+@pytest.mark.parametrize("family", ["features", "models", "augmentations", "recipes"])
 def test_every_leaf_has_a_form(family):
     for name in discover.names(family):
         try:

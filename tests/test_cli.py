@@ -343,6 +343,21 @@ def test_leaves_are_listed(family):
     assert all(one["name"] in run(family)[0] for one in found)
 
 
+def test_a_feature_and_a_recipe_tell_what_their_settings_are():
+    found = json.loads(run("features", "mel_spectrogram", "--json")[0])
+    assert {"name": "mel.bands", "default": 64, "about": "number of bands."} in found["settings"]
+    preset = {one["name"]: one["default"] for one in json.loads(run("features", "asc_tutorial", "--json")[0])["settings"]}
+    assert (preset["mel.bands"], preset["sr"]) == (40, 48000)
+    found = json.loads(run("recipes", "esc10", "--json")[0])
+    assert found["datasets"] == ["esc10"]
+    assert found["settings"][0] == {"name": "epochs", "default": 120, "quick": 20, "about": "passes over the training data."}
+    shown = flat(run("recipes", "esc10")[0])
+    assert "datasets: esc10" in shown
+    assert "epochs 120 20 passes over the training data." in shown
+    assert "dropout 0.3 dropout rate after each pooling" in flat(run("models", "info", "crnn2018")[0])
+    assert "Did you mean 'esc10'" in run("recipes", "esc11", code=1)[1]
+
+
 def test_published_front_ends_are_listed_and_taken_as_features(tmp_path):
     found = json.loads(run("features", "--presets", "--json")[0])
     assert [one["name"] for one in found] == list(presets())

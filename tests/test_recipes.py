@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 
 import dcasekit
 from dcasekit.core import discover
+from dcasekit.core.docstrings import list_settings
 from dcasekit.core.files import MARK
 from dcasekit.recipes import _data, backends, esc10, quickstart
 from dcasekit.results import Results
@@ -34,7 +35,9 @@ def test_a_recipe_says_its_settings_and_has_a_quick_form(name):
     assert recipe.QUICK.quick, "its report must say that it proves nothing"
     assert not recipe.Config().quick
     assert callable(recipe.run)
-    assert {"seed", "device", "quick"} <= {field.name for field in fields(recipe.Config)}
+    settings = list_settings(recipe.Config)
+    assert {"seed", "device", "quick"} <= {one.name for one in settings}
+    assert not [one.name for one in settings if not one.about]
     assert set(recipe.DATASETS) <= set(discover.names("datasets"))
     assert list(inspect.signature(recipe.run).parameters) == ["config", "data", "out", "progress"]
 

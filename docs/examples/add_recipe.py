@@ -8,18 +8,22 @@ from dcasekit import DataGenerator, Report
 from dcasekit.datasets import SyntheticSounds
 from dcasekit.features import Mel, MelSpectrogram
 from dcasekit.models import CompactCNN
+from dcasekit.recipes.base import BaseConfig
 from dcasekit.report import Published, Section, environment
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the recipe: each can be changed on the command line with ``--set``."""
+class Config(BaseConfig):
+    """Settings of the recipe: each can be changed on the command line with ``--set``.
+
+    Parameters
+    ----------
+    clips : number of synthetic sounds.
+    epochs : passes over the training data.
+    """
 
     clips: int = 400
     epochs: int = 20
-    seed: int = 0
-    device: str = "auto"
-    quick: bool = False  # small settings, which prove nothing: the report says so
 
 
 QUICK = Config(clips=50, epochs=2, quick=True)

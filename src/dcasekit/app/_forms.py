@@ -8,21 +8,20 @@ import os
 import re
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass
 from functools import lru_cache
-from inspect import cleandoc
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 from dash import dcc, html
 
 from dcasekit.app import _parts
 from dcasekit.core import discover
 from dcasekit.core.cells import shorten
+from dcasekit.core.docstrings import list_settings
 from dcasekit.errors import DcasekitError
 
 _SIMPLE = (int, float, str, bool, type(None))
-_ENTRY = re.compile(r"^(\w[\w, ]*) : ?(.*)$")
 _WORD = re.compile(r"[\w .,+\-*%\[\]\"'()]{1,200}(?![\s\S])")  # no colon, which would name a module's function, and no path
 _UNASKED = {"resume", "callbacks", "progress", "augment", "rates", "estimator", "network", "weights", "quick"}
 
@@ -54,7 +53,7 @@ class Setting:
 @lru_cache(256)
 def settings_of(kind: Any) -> tuple[Setting, ...]:
     """List the settings of a dataclass that a form can ask for."""
-    return tuple(_settings(kind, ""))
+    return tuple(_settings(kind))
 
 
 def load_settings(family: str, name: str) -> tuple[Setting, ...]:
@@ -74,11 +73,11 @@ def load_settings(family: str, name: str) -> tuple[Setting, ...]:
     if family == "features" and name in presets():
         from dcasekit.features import make_feature
 
-        return tuple(_settings(make_feature(name), ""))
+        return tuple(_settings(make_feature(name)))
     recipe, _, small = name.partition(":")
     if family == "recipes" and recipe in discover.names(family):
         module = discover.module(family, recipe)
-        return tuple(_settings(module.QUICK if small == "quick" else module.Config, ""))
+        return tuple(_settings(module.QUICK if small == "quick" else module.Config))
     if name not in discover.names(family):
         raise FormError(f"there is no {family.removesuffix('s')} {shorten(name)}")
     return settings_of(discover.load(family, name))
@@ -152,24 +151,12 @@ def _field(family: str, one: Setting, value: str | None) -> html.Div:
     return html.Div([html.Label([html.Span(one.name), *_parts.listed(made)]), html.Small(one.about, className="soft")], className="control")
 
 
-def _settings(kind: Any, prefix: str) -> Iterator[Setting]:
-    """Walk through the fields of a class, or of an object, whose values are then the defaults."""
-    owner = kind if isinstance(kind, type) else type(kind)
-    hints, about = get_type_hints(owner), describe(owner)
-    for field in fields(owner):
-        if not field.init or field.name in _UNASKED:
-            continue
-        default = _default(field) if kind is owner else getattr(kind, field.name)
-        if is_dataclass(default) and not isinstance(default, type):
-            yield from _settings(default, f"{prefix}{field.name}.")
-        elif (simple := _simple(hints[field.name])) is not None:
+def _settings(kind: Any) -> Iterator[Setting]:
+    """Find what a form can ask for among the settings of a class or an object."""
+    for one in list_settings(kind):
+        if not _UNASKED.intersection(one.name.split(".")) and (simple := _simple(one.hint)) is not None:
             choices, number = simple
-            text = None if default is MISSING else _text(default)
-            yield Setting(prefix + field.name, text, about.get(field.name, ""), choices, number)
-
-
-def _default(field: Any) -> Any:
-    return field.default_factory() if field.default_factory is not MISSING else field.default
+            yield Setting(one.name, None if one.default is MISSING else _text(one.default), one.about, choices, number)
 
 
 def _simple(hint: Any) -> tuple[tuple[str, ...], bool] | None:
@@ -201,29 +188,3 @@ def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return json.dumps(value)
     return value.__name__ if isinstance(value, Callable) and hasattr(value, "__name__") else str(value)  # type: ignore[arg-type]
-
-
-def describe(kind: type) -> dict[str, str]:
-    """Read the description of each setting from the docstrings of a class and of its bases."""
-    found: dict[str, str] = {}
-    for one in reversed(kind.__mro__):
-        for names, text in _entries(vars(one).get("__doc__") or ""):
-            for name in re.split(r",\s*", names):
-                if not (name in found and text.startswith("see `")):
-                    found[name] = text
-    return {name: text.replace("`", "") for name, text in found.items()}
-
-
-def _entries(docstring: str) -> Iterator[tuple[str, str]]:
-    """Return name and text of the entries of a docstring's parameters."""
-    body = cleandoc(docstring).partition("Parameters\n----------\n")[2]
-    body = re.split(r"\n\n?[A-Z][a-z]+\n-{3,}", body)[0]
-    names, lines = "", [""]
-    for line in [*body.split("\n"), "end : "]:
-        entry = _ENTRY.match(line)
-        if entry is None:
-            lines.append(line.strip())
-            continue
-        if names:
-            yield names, " ".join(lines).strip()
-        names, lines = entry[1], [entry[2]]

@@ -14,6 +14,7 @@ import typer
 
 from dcasekit import __version__
 from dcasekit.cli import datasets as _cli_datasets
+from dcasekit.cli import features as _cli_features
 from dcasekit.cli import leaves as _cli_leaves
 from dcasekit.cli import models as _cli_models
 from dcasekit.cli import options as o
@@ -72,44 +73,16 @@ def root(
         _cli_output.text(context.get_help())
 
 
-@app.command(epilog=_cli_output.examples("dcasekit features", "dcasekit features --presets"))
-def features(presets: o.Presets = False, as_json: o.Json = False) -> None:
-    """List the features with the names of their settings. JSON: a list of objects name, about, settings (a preset's with values)."""
-    _cli_leaves.show_presets(as_json=as_json) if presets else _cli_leaves.show_leaves("features", as_json=as_json)
-
-
-@app.command(
+app.command(epilog=_cli_output.examples("dcasekit features", "dcasekit features --presets", "dcasekit features mel_spectrogram"))(
+    _cli_features.features
+)
+app.command(
     epilog=_cli_output.examples(
         "dcasekit extract --dataset esc50 --data data/ESC-50",
         "dcasekit extract --dataset esc50 --data data/ESC-50 -F sr=44100 -F mel.bands=128 --jobs 8",
         "dcasekit extract --dataset esc50 --data /mnt/ESC-50 --backend dask --address tcp://10.0.0.1:8786",
     )
-)
-def extract(  # noqa: PLR0913 - options of a command
-    *,
-    dataset: o.DatasetName,
-    data: o.Data,
-    dataset_settings: o.DatasetSettings = None,
-    cache: o.Cache = None,
-    feature: o.Feature = "mel_spectrogram",
-    feature_settings: o.FeatureSettings = None,
-    jobs: o.Jobs = None,
-    backend: o.Backend = "processes",
-    address: o.Address = None,
-    on_error: o.OnError = "raise",
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-) -> None:
-    """Compute a feature of every clip and store it; if interrupted, run it again to continue.
-
-    JSON: an object folder, clips (stored), skipped (clip to reason).
-    """
-    source = _cli_leaves.dataset(dataset, data, cache, settings=dataset_settings)
-    extractor = _feature(feature, feature_settings)
-    store = extractor.extract(source, jobs=jobs, backend=backend, address=address, on_error=on_error, progress=_cli_output.bars(quiet))
-    if as_json:
-        return _cli_output.document({"folder": str(store.folder), "clips": len(store.entries), "skipped": dict(store.skipped)})
-    return _cli_output.text(f"{len(store.entries)} clips in {store.folder}" + (f", {len(store.skipped)} skipped" * bool(store.skipped)))
+)(_cli_features.extract)
 
 
 @app.command(
@@ -365,7 +338,7 @@ app.command(
         "dcasekit tag --download dog.wav street.mp3", "dcasekit tag night.flac --top 10 --scores scores --plot pictures"
     )
 )(_cli_tagging.tag)
-app.command(epilog=_cli_output.examples("dcasekit recipes", "dcasekit recipes --json"))(_cli_recipes.recipes)
+app.command(epilog=_cli_output.examples("dcasekit recipes", "dcasekit recipes esc10", "dcasekit recipes --json"))(_cli_recipes.recipes)
 app.command(
     epilog=_cli_output.examples(
         "dcasekit run quickstart",

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dcasekit.cli.output import document, table
+from dcasekit.cli.output import document, table, text
 from dcasekit.cli.settings import assignments, keywords
 from dcasekit.core import discover
+from dcasekit.core.docstrings import Setting, list_settings
 from dcasekit.errors import DatasetError, DcasekitError, NameNotFoundError
 
 if TYPE_CHECKING:
@@ -33,6 +34,51 @@ def show_leaves(family: str, *, as_json: bool) -> None:
     if as_json:
         return document(found)
     return table(("name", "about", "settings"), [(leaf["name"], leaf["about"], ", ".join(leaf["settings"])) for leaf in found])
+
+
+def show_feature(name: str, *, as_json: bool) -> None:
+    """Print what a feature or a published front end is, and its settings."""
+    from dcasekit.features import make_feature, presets
+
+    found, front = make_feature(name), presets().get(name)
+    _show_settings(name, front.source if front else _about(type(found)), {"default": list_settings(found)}, as_json=as_json)
+
+
+def show_recipe(name: str, *, as_json: bool) -> None:
+    """Print what a recipe is, which datasets it takes, and its settings."""
+    module = recipe(name)
+    columns = {"default": list_settings(module.Config())}
+    if hasattr(module, "QUICK"):
+        columns["quick"] = list_settings(module.QUICK)
+    _show_settings(name, _about(module), columns, as_json=as_json, datasets=list(getattr(module, "DATASETS", ())))
+
+
+def _show_settings(
+    name: str, about: str, columns: Mapping[str, Sequence[Setting]], *, as_json: bool, datasets: Sequence[str] | None = None
+) -> None:
+    if as_json:
+        titles = ("name", *columns, "about")
+        settings = [dict(zip(titles, _row(same), strict=True)) for same in zip(*columns.values(), strict=True)]
+        return document({"name": name, "about": about, **({} if datasets is None else {"datasets": datasets}), "settings": settings})
+    text(f"{name}: {about}\n" + (f"\ndatasets: {', '.join(datasets)}\n" if datasets else ""))
+    return table_of_settings(columns)
+
+
+def table_of_settings(columns: Mapping[str, Sequence[Setting]]) -> None:
+    """Print settings with their descriptions; of several objects of one class, title -> settings, each one's values."""
+    rows = [_row(same) for same in zip(*columns.values(), strict=True)]
+    values = [[value if isinstance(value, str) and value else json.dumps(value) for value in row[1:-1]] for row in rows]
+    return table(("setting", *columns, "what it is"), [(row[0], *shown, row[-1]) for row, shown in zip(rows, values, strict=True)])
+
+
+def _row(same: Sequence[Setting]) -> list[Any]:
+    """Return name, values as JSON has them (what it does not have: as text), and description of one setting of several objects."""
+    return [same[0].name, *json.loads(json.dumps([one.default for one in same], default=str)), same[0].about]
+
+
+def _about(found: object) -> str:
+    """Return the first paragraph of a docstring, on one line."""
+    return " ".join((inspect.getdoc(found) or "").partition("\n\n")[0].split())
 
 
 def show_presets(*, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from dcasekit.cli import options as o
 from dcasekit.cli.output import card, document, examples, table, text
 from dcasekit.cli.settings import apply_settings, assignments, keywords
 from dcasekit.core import discover
+from dcasekit.core.docstrings import list_settings
 from dcasekit.errors import ModelError, NameNotFoundError
 
 if TYPE_CHECKING:
@@ -116,9 +117,9 @@ def info(  # noqa: PLR0913 - options of a command
     last layer before any that sees the window's end: of the convolutions before a recurrence or a mean over time.
 
     JSON: an object model, about, settings, shape, hop, task, output, labels, answers, different_answers, answers_per_second, parameters
-    (trained, kept, bytes), macs, macs_torchinfo, low_complexity (weights, weights_int8, macs: whether DCASE's limits hold), memory (bytes),
-    receptive_field and local_receptive_field (frames, first, stop, whole, seconds), layers (name, kind, output, uses, trained, kept, macs);
-    null: not known or not measured.
+    (trained, not_trained, bytes), macs, macs_torchinfo, low_complexity (weights, weights_int8, macs: whether DCASE's limits hold), memory
+    (bytes), receptive_field and local_receptive_field (frames, first, stop, whole, seconds), layers (name, kind, output, uses, trained,
+    not_trained, macs); null: not known or not measured.
     """
     from dcasekit.containers import trained as source
     from dcasekit.containers.summary import summary
@@ -136,6 +137,9 @@ def info(  # noqa: PLR0913 - options of a command
     if as_json:
         return document({"model": found.model, "about": about, **found.to_dict()})
     text(f"{found.model}: {about}\n")
+    if found.settings:
+        _cli_leaves.table_of_settings({"value": list_settings(model)})
+        text("")
     return _show(found)
 
 

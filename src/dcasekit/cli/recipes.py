@@ -36,9 +36,17 @@ Runs = Annotated[
 Quick = Annotated[bool, typer.Option("--quick", help="Use the recipe's small settings, which prove nothing.")]
 
 
-def recipes(as_json: o.Json = False) -> None:
-    """List the recipes, published systems and baselines, with their settings. JSON: a list of objects name, about, settings."""
-    leaves.show_leaves("recipes", as_json=as_json)
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[RECIPE]", help="Name of one: show its datasets and settings.", show_default=False)
+    ] = None,
+    as_json: o.Json = False,
+) -> None:
+    """List the recipes, published systems and baselines, with their settings; or describe one.
+
+    JSON: a list of objects name, about, settings; of one recipe an object name, about, datasets, settings (name, default, quick, about).
+    """
+    leaves.show_leaves("recipes", as_json=as_json) if name is None else leaves.show_recipe(name, as_json=as_json)
 
 
 def run(  # noqa: PLR0913 - options of a command

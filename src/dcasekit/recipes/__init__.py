@@ -2,7 +2,8 @@
 
 A recipe has
 
-- ``Config``, a frozen dataclass of all its settings, with ``seed``, ``device`` and ``quick``;
+- ``Config``, a frozen dataclass of all its settings, most simply made of `BaseConfig`, which has ``seed``, ``device`` and ``quick``; its
+  docstring tells what each setting is;
 - ``QUICK``, a `Config` that finishes in seconds and only shows that everything runs; its ``quick=True`` makes the report say so;
 - ``DATASETS``, the names of the datasets it needs;
 - ``run(config, data, out, *, progress=False)``, which takes the settings, a mapping dataset name -> folder, and a folder `out`; it saves a

@@ -35,6 +35,7 @@ from dcasekit.generator import DataGenerator
 from dcasekit.generator.scaler import Scaler
 from dcasekit.models.a_crnn import A_CRNN
 from dcasekit.recipes import _data
+from dcasekit.recipes.base import BaseConfig
 from dcasekit.report import Published, Report, Section, Sizes, environment
 from dcasekit.results import Results
 
@@ -42,20 +43,29 @@ Choice: TypeAlias = Literal["other", "tested"]
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the recipe; the defaults are those of the published code."""
+class Config(BaseConfig):
+    """Settings of the recipe; the defaults are those of the published code.
+
+    Parameters
+    ----------
+    folds : how many of the four folds are tested.
+    frames : frames of a window.
+    filters : filters of each convolution.
+    dropout : share of values that are set to 0 in training.
+    epochs : passes over the training data, at most.
+    patience : epochs without a lower error rate before training stops; published is "more than a quarter of 500".
+    batch_size : windows in a training step.
+    learning_rate : step size of the optimizer, at the start.
+    """
 
     folds: int = 4
-    frames: int = 256  # of a window
+    frames: int = 256
     filters: int = 128
     dropout: float = 0.5
-    epochs: int = 500  # at most
-    patience: int = 126  # epochs without a lower error rate: "more than a quarter of 500"
+    epochs: int = 500
+    patience: int = 126
     batch_size: int = 128
     learning_rate: float = 1e-3
-    seed: int = 0
-    device: str = "auto"
-    quick: bool = False  # small settings, which prove nothing
 
 
 QUICK = Config(folds=1, frames=20, filters=16, dropout=0.0, epochs=26, patience=26, batch_size=32, learning_rate=1e-2, quick=True)

@@ -30,28 +30,39 @@ from dcasekit.features.mel_spectrogram import MelSpectrogram
 from dcasekit.generator import DataGenerator
 from dcasekit.models.scene_cnn import SceneCNN
 from dcasekit.recipes import _data
+from dcasekit.recipes.base import BaseConfig
 from dcasekit.report import Published, Report, Section, Sizes, environment
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the recipe; the defaults are the tutorial's."""
+class Config(BaseConfig):
+    """Settings of the recipe; the defaults are the tutorial's.
 
-    seconds: Seconds = 10.0  # of a clip, which is one window
-    validation: float = 0.3  # of each city's locations, rounded up
+    Parameters
+    ----------
+    seconds : length of a clip, which is one window, in seconds.
+    validation : share of each city's locations that validate, rounded up.
+    split_seed : seed of the draw of these locations.
+    epochs : passes over the training data.
+    batch_size : windows in a training step.
+    learning_rate : step size of the optimizer, at the start.
+    decay : how fast the learning rate falls: after n steps it is divided by 1 + n times this.
+    best_from : the first epoch, counted from 1, whose weights may be kept.
+    clips : number of clips of the synthetic dataset.
+    """
+
+    seconds: Seconds = 10.0
+    validation: float = 0.3
     split_seed: int = 0
     epochs: int = 100
     batch_size: int = 16
     learning_rate: float = 1e-3
-    decay: float = 1e-3  # of the learning rate, per step
-    best_from: int = 12  # the first epoch whose weights may be kept
-    clips: int = 0  # of the synthetic dataset
-    seed: int = 0
-    device: str = "auto"
-    quick: bool = False
+    decay: float = 1e-3
+    best_from: int = 12
+    clips: int = 240
 
 
-QUICK = Config(seconds=1.0, epochs=40, clips=240, quick=True)
+QUICK = Config(seconds=1.0, epochs=40, quick=True)
 DATASETS = ("tut_urban_acoustic_scenes_2018",)
 _SOURCE = "mean of the ten scenes' accuracies"
 PUBLISHED = {
@@ -105,7 +116,7 @@ def score_validation(config: Config, data: Mapping[str, Path], out: Path, *, res
 
 def _prepare(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool) -> tuple[Dataset, Split, Any]:
     """Return the dataset, its split, and a function that makes a `DataGenerator` of clips."""
-    root = _data.find(DATASETS[0], data, out, clips=config.clips or 240, seconds=config.seconds, seed=config.seed)
+    root = _data.find(DATASETS[0], data, out, clips=config.clips, seconds=config.seconds, seed=config.seed)
     dataset = TUTUrbanAcousticScenes2018(root, cache=out / "cache")
     features = MelSpectrogram.preset("asc_tutorial", sequence_time=config.seconds, sequence_hop_time=config.seconds)
     features.extract(dataset, progress=progress)

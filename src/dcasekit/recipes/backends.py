@@ -23,21 +23,28 @@ from dcasekit.features.mel_spectrogram import MelSpectrogram
 from dcasekit.generator import DataGenerator
 from dcasekit.generator.scaler import Scaler
 from dcasekit.recipes import _data
+from dcasekit.recipes.base import BaseConfig
 from dcasekit.report import Report, Section, Sizes, environment
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the recipe."""
+class Config(BaseConfig):
+    """Settings of the recipe.
+
+    Parameters
+    ----------
+    epochs : passes over the training data.
+    clips : number of clips of the synthetic sounds that fine-tuning starts from.
+    epochs_before : passes over these, before fine-tuning.
+    batch_size : windows in a training step.
+    learning_rate : step size of the optimizer, at the start.
+    """
 
     epochs: int = 40
-    clips: int = 200  # of the synthetic dataset
-    epochs_before: int = 10  # on those, before fine-tuning
+    clips: int = 200
+    epochs_before: int = 10
     batch_size: int = 32
     learning_rate: float = 1e-3
-    seed: int = 0
-    device: str = "auto"
-    quick: bool = False  # small settings, which prove nothing
 
 
 QUICK = Config(epochs=1, clips=50, epochs_before=1, quick=True)

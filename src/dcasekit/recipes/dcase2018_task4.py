@@ -24,6 +24,7 @@ from dcasekit.generator.scaler import Scaler
 from dcasekit.metrics import bootstrap, event, statistics, thresholds
 from dcasekit.models.crnn2018 import CRNN2018
 from dcasekit.recipes import _data
+from dcasekit.recipes.base import BaseConfig
 from dcasekit.report import Published, Report, Section, Sizes, environment
 from dcasekit.results import Results
 from dcasekit.scores import Scores, median_filter, pool, to_events
@@ -31,22 +32,33 @@ from dcasekit.scores.postprocessing import to_tags
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the recipe, those of the published code."""
+class Config(BaseConfig):
+    """Settings of the recipe, those of the published code.
 
-    epochs: int = 100  # of each pass, at most
-    batches: tuple[int, int] = (16, 128)  # windows, of each pass
+    Parameters
+    ----------
+    epochs : passes over the training data, in each of the two passes, at most.
+    batches : windows in a training step of the first pass, and of the second.
+    learning_rate : step size of the optimizer, at the start.
+    delay : the last epoch, counted from 0, that is neither the best nor counts for stopping.
+    patience : epochs without a gain of 0.01 in the clips' macro F1 before training stops.
+    median : length of the median filter, in frames of 20 ms.
+    filters : filters of each convolution.
+    units : units of the recurrent layer, in each direction.
+    seconds : length of a window, and of the clips of the synthetic dataset, in seconds.
+    clips : number of clips of the synthetic dataset; a quarter each are weak, unlabelled, test and evaluation.
+    """
+
+    epochs: int = 100
+    batches: tuple[int, int] = (16, 128)
     learning_rate: float = 1e-3
-    delay: int = 5  # the last epoch, counted from 0, that is neither the best nor counts for stopping
-    patience: int = 15  # epochs without a gain of 0.01 in the clips' macro F1
-    median: int = 51  # frames of 20 ms
+    delay: int = 5
+    patience: int = 15
+    median: int = 51
     filters: tuple[int, ...] = (64, 64, 64)
     units: int = 64
-    seconds: float = 10.0  # of a window, and of the clips of the synthetic dataset
-    clips: int = 240  # of the synthetic dataset; a quarter each are weak, unlabelled, test and evaluation
-    seed: int = 0
-    device: str = "auto"
-    quick: bool = False  # small settings, which prove nothing
+    seconds: float = 10.0
+    clips: int = 240
 
 
 QUICK = Config(30, (8, 8), learning_rate=5e-3, median=7, filters=(16, 16, 16), units=16, seconds=2.0, clips=400, quick=True)

@@ -32,29 +32,44 @@ from dcasekit.generator import DataGenerator
 from dcasekit.generator.scaler import Scaler
 from dcasekit.models.mlp import MLP
 from dcasekit.recipes import _data, _devices
+from dcasekit.recipes.base import BaseConfig
 from dcasekit.report import Published, Report, Section, Sizes, environment
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the recipe; the defaults are those of DCASE-models' notebook, of the split and the choice of the epoch the baseline's."""
+class Config(BaseConfig):
+    """Settings of the recipe; the defaults are those of DCASE-models' notebook, of the split and the choice of the epoch the baseline's.
 
-    embedding: Literal["openl3", "mel"] = "openl3"  # "mel": 64 mel bands in its place
-    weights: str = ""  # file of OpenL3's weights; empty: where `OpenL3Embedding.download` puts them
-    seconds: Seconds = 10.0  # of a clip, which is one window
+    Parameters
+    ----------
+    embedding : ``"openl3"``, or ``"mel"``: 64 mel bands in its place.
+    weights : file of OpenL3's weights; empty: where `OpenL3Embedding.download` puts them.
+    seconds : length of a clip, which is one window, in seconds.
+    hidden : units of each hidden layer.
+    pooling : how the frames' scores become the clip's.
+    validation : share of each city's locations that validate.
+    split_seed : seed of the draw of these locations.
+    epochs : passes over the training data.
+    batch_size : clips in a training step.
+    learning_rate : step size of the optimizer, at the start.
+    best_from : the first epoch, counted from 1, whose weights may be kept; published is "initial_delay: 25", counted from 0, and only later
+        ones.
+    clips, sr : number of clips of the synthetic dataset, and their sample rate in Hz.
+    """
+
+    embedding: Literal["openl3", "mel"] = "openl3"
+    weights: str = ""
+    seconds: Seconds = 10.0
     hidden: tuple[int, ...] = (512, 128)
     pooling: Literal["autopool", "mean", "max"] = "autopool"
-    validation: float = 0.3  # of each city's locations
+    validation: float = 0.3
     split_seed: int = 0
     epochs: int = 200
-    batch_size: int = 64  # clips
+    batch_size: int = 64
     learning_rate: float = 1e-3
-    best_from: int = 27  # "initial_delay: 25", counted from 0, and only later epochs
-    clips: int = 240  # of the synthetic dataset
-    sr: Hz = 48000  # of the synthetic dataset
-    seed: int = 0
-    device: str = "auto"
-    quick: bool = False
+    best_from: int = 27
+    clips: int = 240
+    sr: Hz = 48000
 
 
 QUICK = Config(embedding="mel", seconds=1.0, epochs=40, batch_size=16, best_from=1, sr=16000, quick=True)

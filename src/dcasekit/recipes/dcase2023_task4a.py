@@ -36,35 +36,54 @@ from dcasekit.recipes._desed import (
     select,
     smoother,
 )
+from dcasekit.recipes.base import BaseConfig
 from dcasekit.report import Published, Report, Section, Sizes, environment
 from dcasekit.scores.postprocessing import csebbs_scores
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the recipe, those of the published code."""
+class Config(BaseConfig):
+    """Settings of the recipe, those of the published code.
+
+    Parameters
+    ----------
+    epochs : passes over the training data.
+    batch : windows of synthetic, weakly labelled and unlabelled clips in a training step.
+    learning_rate : step size of the optimizer at its highest, after its rise.
+    ramp : epochs in which the learning rate, and the weight of the agreement of student and teacher, rise.
+    weight : weight of the agreement, once it has risen.
+    decay : decay of the running average that makes the teacher's weights.
+    mix : probability with which the windows of a step are mixed.
+    real : learn from recorded clips with times, too.
+    median : length of the median filter, in steps of 64 ms.
+    step_filter_length : candidates of the step filter's length, in seconds, for the boxes of cSEBBs.
+    merge_threshold_abs, merge_threshold_rel : candidates of the two thresholds below which neighbouring boxes are merged, see `csebbs`.
+    filters : filters of each convolution.
+    pool_size : (frames, bands) that are pooled after each convolution.
+    units : units of the recurrent layers, in each direction.
+    dropout : share of values that are set to 0 in training.
+    seconds : length of a window, and of the clips of the synthetic dataset, in seconds.
+    clips : number of clips of the synthetic dataset; a seventh each are weak, unlabelled, synthetic and so on.
+    """
 
     epochs: int = 200
-    batch: tuple[int, int, int] = (12, 12, 24)  # windows of synthetic, weak and unlabelled clips in a step
+    batch: tuple[int, int, int] = (12, 12, 24)
     learning_rate: float = 1e-3
-    ramp: int = 50  # epochs in which learning rate and agreement rise
-    weight: float = 2.0  # of the agreement
-    decay: float = 0.999  # of the teacher's average
-    mix: float = 0.5  # how often windows are mixed
-    real: bool = False  # whether recorded clips with times are learned from, too
-    median: int = 7  # steps of 64 ms
-    step_filter_length: tuple[float, ...] = (0.32, 0.48, 0.64)  # of boxes, in seconds, to choose from
+    ramp: int = 50
+    weight: float = 2.0
+    decay: float = 0.999
+    mix: float = 0.5
+    real: bool = False
+    median: int = 7
+    step_filter_length: tuple[float, ...] = (0.32, 0.48, 0.64)
     merge_threshold_abs: tuple[float, ...] = (0.15, 0.2, 0.3)
     merge_threshold_rel: tuple[float, ...] = (1.5, 2.0, 3.0)
     filters: tuple[int, ...] = (16, 32, 64, 128, 128, 128, 128)
     pool_size: tuple[tuple[int, int], ...] = ((2, 2), (2, 2), (1, 2), (1, 2), (1, 2), (1, 2), (1, 2))
     units: int = 128
     dropout: float = 0.5
-    seconds: float = 10.0  # of a window, and of clips that are made
-    clips: int = 420  # that are made; a seventh each is weak, unlabelled, synthetic ...
-    seed: int = 0
-    device: str = "auto"
-    quick: bool = False  # small settings, which prove nothing
+    seconds: float = 10.0
+    clips: int = 420
 
 
 _SMALL = {"filters": (8, 16, 32, 32), "pool_size": ((2, 2), (2, 4), (1, 4), (1, 4)), "units": 16, "dropout": 0.0, "median": 1, "clips": 490}

@@ -31,25 +31,35 @@ from dcasekit.generator.scaler import Scaler
 from dcasekit.metrics import maestro
 from dcasekit.models.crnn2023 import CRNN2023
 from dcasekit.recipes import _data
+from dcasekit.recipes.base import BaseConfig
 from dcasekit.report import Published, Report, Section, Sizes, environment
 from dcasekit.results import Results
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the recipe, those of the published code."""
+class Config(BaseConfig):
+    """Settings of the recipe, those of the published code.
 
-    window: Seconds = 40.0  # 200 frames
+    Parameters
+    ----------
+    window : length of a window, in seconds; published is 200 frames.
+    filters : filters of each convolution.
+    epochs : passes over the training data, in each fold, at most.
+    batch_size : windows in a training step.
+    learning_rate : step size of the optimizer, at the start.
+    plateau : epochs without a smaller loss, the improving one among them; one more lowers the learning rate. Published is int(0.3 * 150).
+    stop : epochs without a smaller loss; one more ends training. Published is int(0.6 * 150).
+    seconds : length of each of the 49 recordings of the synthetic dataset, in seconds.
+    """
+
+    window: Seconds = 40.0
     filters: tuple[int, ...] = (128, 128, 128)
-    epochs: int = 150  # of each fold, at most
+    epochs: int = 150
     batch_size: int = 32
     learning_rate: float = 1e-3
-    plateau: int = 45  # epochs without a smaller loss, the improving one among them; one more lowers the rate: int(0.3 * 150)
-    stop: int = 90  # epochs without a smaller loss; one more ends the training: int(0.6 * 150)
-    seconds: Seconds = 20.0  # of each of the 49 recordings of the synthetic dataset
-    seed: int = 0
-    device: str = "auto"
-    quick: bool = False  # small settings, which prove nothing
+    plateau: int = 45
+    stop: int = 90
+    seconds: Seconds = 20.0
 
 
 QUICK = Config(window=4.0, filters=(16, 16, 16), epochs=20, batch_size=8, learning_rate=5e-3, seconds=8.0, quick=True)

@@ -38,35 +38,54 @@ from dcasekit.recipes._desed import (
     select,
     smoother,
 )
+from dcasekit.recipes.base import BaseConfig
 from dcasekit.report import Published, Report, Section, Sizes, environment
 from dcasekit.results import Results
 from dcasekit.scores import median_filter
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the recipe, those of the published code."""
+class Config(BaseConfig):
+    """Settings of the recipe, those of the published code.
+
+    Parameters
+    ----------
+    epochs : passes over the training data.
+    batch : windows of MAESTRO, synthetic, recorded and synthetic, weakly labelled and unlabelled clips in a training step.
+    learning_rate : step size of the optimizer at its highest, after its rise.
+    ramp : epochs in which the learning rate, and the weight of the agreement of student and teacher, rise.
+    constant : epochs until the learning rate falls.
+    weight : weight of the agreement, once it has risen.
+    decay : decay of the running average that makes the teacher's weights.
+    mix : probability with which the windows of a step are mixed.
+    clip_norm : largest norm of a step's gradient.
+    median : candidates of the median filter's length, in steps of 64 ms; each label gets its own.
+    embedding : an embedding as a second input, ``{"class": name of a feature, "settings": {...}}``; empty: mel bands alone.
+    filters : filters of each convolution.
+    pool_size : (frames, bands) that are pooled after each convolution.
+    units : units of the recurrent layers, in each direction.
+    dropout : share of values that are set to 0 in training.
+    seconds : length of a window, and of the clips of the synthetic DESED, in seconds.
+    clips : number of clips of the synthetic DESED.
+    """
 
     epochs: int = 300
-    batch: tuple[int, ...] = (12, 6, 6, 12, 24)  # MAESTRO, synthetic, recorded and synthetic, weak, unlabelled
+    batch: tuple[int, ...] = (12, 6, 6, 12, 24)
     learning_rate: float = 1e-3
-    ramp: int = 50  # epochs in which learning rate and agreement rise
-    constant: int = 100  # epochs until the learning rate falls
-    weight: float = 2.0  # of the agreement
-    decay: float = 0.999  # of the teacher's average
-    mix: float = 0.5  # how often windows are mixed
+    ramp: int = 50
+    constant: int = 100
+    weight: float = 2.0
+    decay: float = 0.999
+    mix: float = 0.5
     clip_norm: float = 5.0
-    median: tuple[int, ...] = (1, 3, 5, 7, 9, 11, 13, 15, 17)  # steps of 64 ms, to choose from for each label
-    embedding: Mapping[str, Any] = field(default_factory=dict)  # {"class": name of a feature, "settings": {...}}; none: bands alone
+    median: tuple[int, ...] = (1, 3, 5, 7, 9, 11, 13, 15, 17)
+    embedding: Mapping[str, Any] = field(default_factory=dict)
     filters: tuple[int, ...] = (16, 32, 64, 128, 128, 128, 128)
     pool_size: tuple[tuple[int, int], ...] = ((2, 2), (2, 2), (1, 2), (1, 2), (1, 2), (1, 2), (1, 2))
     units: int = 192
     dropout: float = 0.2
-    seconds: float = 10.0  # of a window, and of clips that are synthetic
-    clips: int = 420  # of DESED, where sounds are synthetic
-    seed: int = 0
-    device: str = "auto"
-    quick: bool = False  # small settings, which prove nothing
+    seconds: float = 10.0
+    clips: int = 420
 
 
 _SMALL = {

@@ -33,34 +33,53 @@ from dcasekit.features import Mel, MelSpectrogram
 from dcasekit.generator import DataGenerator
 from dcasekit.models.cp_mobile import CPMobile
 from dcasekit.recipes import _data, _devices
+from dcasekit.recipes.base import BaseConfig
 from dcasekit.report import Published, Report, Section, Sizes, environment
 from dcasekit.results import Results
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the recipe; the defaults are those of the baseline."""
+class Config(BaseConfig):
+    """Settings of the recipe; the defaults are those of the baseline.
 
-    subset: Literal[5, 10, 25, 50, 100] = 25  # percent of the training clips
-    channels: int = 32  # of the first stage
+    Parameters
+    ----------
+    subset : percentage of the training clips that are learned from.
+    channels : channels of the first stage of CP-Mobile.
+    bands : number of mel bands.
+    epochs : passes over the training data of the network for all devices.
+    batch_size : windows in a training step.
+    learning_rate : step size of the optimizer at its highest, after its rise.
+    weight_decay : weight decay of the optimizer.
+    rise : training steps in which the learning rate rises.
+    roll : windows are shifted by up to so many seconds.
+    masked : fewer bands than this are masked.
+    mix_style : probability of Freq-MixStyle.
+    mix_style_alpha : parameter of the beta distribution that its shares are drawn from.
+    tuned_epochs : passes over the clips of a device, for its own network.
+    tuned_rate : step size of the optimizer at its highest, for these.
+    tuned_rise : training steps in which it rises.
+    teacher : folder of a trained model for the same windows, whose scores are learned, too; empty: none.
+    clips : number of clips of the synthetic dataset.
+    """
+
+    subset: Literal[5, 10, 25, 50, 100] = 25
+    channels: int = 32
     bands: int = 256
     epochs: int = 150
     batch_size: int = 256
     learning_rate: float = 5e-3
     weight_decay: float = 1e-4
-    rise: int = 2000  # steps
-    roll: Seconds = 0.1  # at most
-    masked: int = 48  # fewer bands than this are masked
-    mix_style: float = 0.4  # probability
+    rise: int = 2000
+    roll: Seconds = 0.1
+    masked: int = 48
+    mix_style: float = 0.4
     mix_style_alpha: float = 0.3
     tuned_epochs: int = 50
     tuned_rate: float = 5e-4
-    tuned_rise: int = 200  # steps
-    teacher: str = ""  # folder of a trained model for the same windows
-    clips: int = 240  # of synthetic sounds
-    seed: int = 0
-    device: str = "auto"
-    quick: bool = False
+    tuned_rise: int = 200
+    teacher: str = ""
+    clips: int = 240
 
 
 QUICK = Config(subset=50, channels=8, bands=32, epochs=40, batch_size=16, rise=30, masked=6, tuned_epochs=4, tuned_rise=2, quick=True)

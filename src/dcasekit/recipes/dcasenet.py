@@ -30,27 +30,40 @@ from dcasekit.generator.scaler import Scaler
 from dcasekit.models.dcase_net import DcaseNet
 from dcasekit.recipes import _data
 from dcasekit.recipes._dcasenet import MEASURES, TASKS, answer, measure, validate
+from dcasekit.recipes.base import BaseConfig
 from dcasekit.report import Published, Report, Section, environment
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the recipe; the defaults are those of the published code."""
+class Config(BaseConfig):
+    """Settings of the recipe; the defaults are those of the published code.
+
+    Parameters
+    ----------
+    version : of the network.
+    tasks : any of ``"scenes"``, ``"tags"`` and ``"events"``.
+    filters : filters of the first convolution.
+    epochs : epochs of joint training, and of each fine-tuning.
+    steps : training steps that count as an epoch.
+    learning_rate : step size of the optimizer, at the start.
+    batch_sizes : windows of scenes, tags and events in a training step.
+    mixup_from : the epoch, counted from 0, from which windows are mixed; the number of epochs: never.
+    crops : length of a window of scenes, tags and events, in seconds.
+    normalizer : ``"window"``: each band of a window by its own statistics; ``"standard"``: by those of the training data.
+    choose_on : the clips that choose the epoch: ``"test"`` as published, which claims too much; ``"validation"``.
+    """
 
     version: Literal["v1", "v2", "v3"] = "v3"
-    tasks: tuple[str, ...] = ("scenes", "tags", "events")  # any of these
+    tasks: tuple[str, ...] = ("scenes", "tags", "events")
     filters: int = 64
-    epochs: int = 160  # of joint training, and of each fine-tuning
-    steps: int = 500  # that count as an epoch
+    epochs: int = 160
+    steps: int = 500
     learning_rate: float = 1e-3
-    batch_sizes: tuple[int, int, int] = (32, 32, 24)  # of scenes, tags, events
-    mixup_from: int = 6  # epoch, counted from 0; the number of epochs: no mix-up
-    crops: tuple[float, float, float] = (5.0, 5.0, 30.0)  # seconds
+    batch_sizes: tuple[int, int, int] = (32, 32, 24)
+    mixup_from: int = 6
+    crops: tuple[float, float, float] = (5.0, 5.0, 30.0)
     normalizer: Literal["window", "standard"] = "window"
     choose_on: Literal["test", "validation"] = "test"
-    seed: int = 0
-    device: str = "auto"
-    quick: bool = False
 
 
 SMALL = Config(filters=8, epochs=3, steps=40, learning_rate=1e-2, batch_sizes=(8, 8, 8), mixup_from=2, crops=(0.8, 0.8, 1.6))

@@ -26,21 +26,28 @@ from dcasekit.features.looped_mel import LoopedMel
 from dcasekit.generator import DataGenerator
 from dcasekit.models.compact_cnn import CompactCNN
 from dcasekit.recipes import _data
+from dcasekit.recipes.base import BaseConfig
 from dcasekit.report import Published, Report, Section, Sizes, environment
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the recipe."""
+class Config(BaseConfig):
+    """Settings of the recipe.
+
+    Parameters
+    ----------
+    epochs : passes over the training data.
+    batch_size : windows in a training step.
+    learning_rate : step size of the optimizer at its highest, after its rise.
+    weight_decay : weight decay of the optimizer.
+    crop_frames : frames that are cut from each clip in training; 256 are 3 of the 5 s.
+    """
 
     epochs: int = 120
     batch_size: int = 16
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
-    crop_frames: int = 256  # 3 s of the 5 s
-    seed: int = 0
-    device: str = "auto"
-    quick: bool = False  # small settings, which prove nothing
+    crop_frames: int = 256
 
 
 QUICK = Config(epochs=20, batch_size=8, crop_frames=64, quick=True)

@@ -28,6 +28,7 @@ from dcasekit.datasets.esc10 import ESC10
 from dcasekit.recipes import _data
 from dcasekit.recipes._esc10_networks import FRONT_ENDS, MODEL, Bench, Choice, Network
 from dcasekit.recipes._nested import choose, mean_accuracy, tabulate, tabulate_seeds
+from dcasekit.recipes.base import BaseConfig
 from dcasekit.report import Published, Report, Section, Sizes, environment
 from dcasekit.results import Results
 
@@ -37,18 +38,25 @@ _CLAIMED, _TOGETHER = "accuracy_by_the_best_epoch_on_the_test_fold", "accuracy_o
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the recipe; what is chosen is in `PLANS`."""
+class Config(BaseConfig):
+    """Settings of the recipe; what is chosen is in `PLANS`.
+
+    Parameters
+    ----------
+    variant : which candidates are tried, see `PLANS`.
+    batch_size : windows in a training step.
+    learning_rate : step size of the optimizer at its highest, after its rise.
+    weight_decay : weight decay of the optimizer.
+    crop_frames : frames that are cut from each clip in training; 256 are 3 of the 5 s.
+    seeds : seeds that each fold is tested with.
+    """
 
     variant: Literal["full", "short", "quick"] = "full"
     batch_size: int = 16
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
-    crop_frames: int = 256  # 3 s of the 5 s
-    seeds: int = 3  # that each fold is tested with
-    seed: int = 0
-    device: str = "auto"
-    quick: bool = False  # small settings, which prove nothing
+    crop_frames: int = 256
+    seeds: int = 3
 
 
 QUICK = Config(variant="quick", batch_size=8, crop_frames=64, seeds=2, quick=True)

@@ -26,19 +26,24 @@ from dcasekit.features.yamnet_embedding import YAMNetEmbedding
 from dcasekit.generator import DataGenerator
 from dcasekit.models.sklearn.logistic_regression import LogisticRegression
 from dcasekit.recipes import _data
+from dcasekit.recipes.base import BaseConfig
 from dcasekit.report import Published, Report, Section, Sizes, environment
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the recipe."""
+class Config(BaseConfig):
+    """Settings of the recipe.
 
-    embedding: Literal["yamnet", "mel"] = "yamnet"  # "mel": 64 mel bands in its place
-    weights: str = ""  # file of YAMNet's weights; empty: where `YAMNetEmbedding.download` puts them
+    Parameters
+    ----------
+    embedding : ``"yamnet"``, or ``"mel"``: 64 mel bands in its place.
+    weights : file of YAMNet's weights; empty: where `YAMNetEmbedding.download` puts them.
+    C : inverse of the strength of the classifier's regularization.
+    """
+
+    embedding: Literal["yamnet", "mel"] = "yamnet"
+    weights: str = ""
     C: float = 1.0
-    seed: int = 0
-    device: str = "auto"
-    quick: bool = False  # small settings, which prove nothing
 
 
 QUICK = Config(embedding="mel", quick=True)

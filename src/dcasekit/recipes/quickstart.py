@@ -23,22 +23,29 @@ from dcasekit.features.mel_spectrogram import MelSpectrogram
 from dcasekit.generator import DataGenerator
 from dcasekit.metrics import segment
 from dcasekit.models.compact_cnn import CompactCNN
+from dcasekit.recipes.base import BaseConfig
 from dcasekit.report import Published, Report, Section, Sizes, environment
 from dcasekit.results import HEADLINES, Results
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the recipe."""
+class Config(BaseConfig):
+    """Settings of the recipe.
+
+    Parameters
+    ----------
+    clips : number of clips for each task.
+    seconds : length of a clip, in seconds.
+    epochs : passes over the training data.
+    batch_size : windows in a training step.
+    learning_rate : step size of the optimizer at its highest, after its rise.
+    """
 
     clips: int = 400
     seconds: float = 5.0
     epochs: int = 12
     batch_size: int = 16
     learning_rate: float = 3e-3
-    seed: int = 0
-    device: str = "auto"
-    quick: bool = False  # small settings, which prove nothing
 
 
 QUICK = Config(clips=200, epochs=8, batch_size=8, quick=True)

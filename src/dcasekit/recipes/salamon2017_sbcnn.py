@@ -35,28 +35,42 @@ from dcasekit.generator import DataGenerator, Together
 from dcasekit.generator.scaler import Scaler
 from dcasekit.models.sb_cnn import SB_CNN
 from dcasekit.recipes import _data
+from dcasekit.recipes.base import BaseConfig
 from dcasekit.report import Published, Report, Section, Sizes, environment
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the recipe; the defaults are the paper's."""
+class Config(BaseConfig):
+    """Settings of the recipe; the defaults are the paper's.
+
+    Parameters
+    ----------
+    folds : how many of the ten folds are tested.
+    bands : number of mel bands.
+    filters : filters of each convolution.
+    stretches : factors of the copies whose tempo is changed.
+    semitones : shifts of the copies whose pitch is changed.
+    snrs : signal-to-noise ratios of the copies with noise, in dB. The paper mixes streets in with weights of 0.1 to 0.5: 19 to 0 dB.
+    engine : what changes pitch and tempo, ``"builtin"`` or ``"sox"``.
+    epochs : passes over the training data, see `part`.
+    part : an epoch is one in so many of all patches.
+    batch_size : patches in a training step.
+    learning_rate : step size of the optimizer, at the start.
+    momentum : momentum of the gradient descent; 0 (default): none.
+    """
 
     folds: int = 10
     bands: int = 128
     filters: tuple[int, ...] = (24, 48, 48)
     stretches: tuple[float, ...] = (0.81, 0.93, 1.07, 1.23)
     semitones: tuple[float, ...] = (-2, -1, 1, 2, -3.5, -2.5, 2.5, 3.5)
-    snrs: tuple[float, ...] = (5, 10, 15, 20)  # dB; the paper mixes streets in with weights of 0.1 to 0.5: 19 to 0 dB
-    engine: str = "builtin"  # of pitch and tempo; or "sox"
+    snrs: tuple[float, ...] = (5, 10, 15, 20)
+    engine: str = "builtin"
     epochs: int = 50
-    part: int = 8  # an epoch is one in so many of all patches
+    part: int = 8
     batch_size: int = 100
     learning_rate: float = 0.01
-    momentum: float = 0.0  # plain gradient descent
-    seed: int = 0
-    device: str = "auto"
-    quick: bool = False  # small settings, which prove nothing
+    momentum: float = 0.0
 
 
 QUICK = Config(

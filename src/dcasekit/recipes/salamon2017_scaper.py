@@ -28,6 +28,7 @@ from dcasekit.generator import DataGenerator
 from dcasekit.generator.scaler import Scaler
 from dcasekit.models.sb_cnn_sed import SB_CNN_SED
 from dcasekit.recipes import _data
+from dcasekit.recipes.base import BaseConfig
 from dcasekit.report import Published, Report, Section, Sizes, environment
 
 if TYPE_CHECKING:
@@ -35,21 +36,30 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the recipe; the defaults are those of the published code."""
+class Config(BaseConfig):
+    """Settings of the recipe; the defaults are those of the published code.
 
-    bands: int = 128  # 40 were tried, too
-    filters: int = 64  # of each convolution; experiment 3, with 128 and two dense layers of 128, reached F1 57.8 %
+    Parameters
+    ----------
+    bands : number of mel bands; 40 were tried, too.
+    filters : filters of each convolution. Published experiment 3, with 128 and two dense layers of 128, reached F1 57.8 %.
+    dense : units of each dense layer.
+    epochs : passes over the training data, at most.
+    patience : epochs without a higher F1 before training stops.
+    batch_size : windows in a training step.
+    learning_rate : step size of the optimizer, at the start.
+    clips, seconds : number of clips of the synthetic dataset, and their length in seconds.
+    """
+
+    bands: int = 128
+    filters: int = 64
     dense: tuple[int, ...] = (64,)
-    epochs: int = 1000  # at most
-    patience: int = 100  # epochs without a higher F1
+    epochs: int = 1000
+    patience: int = 100
     batch_size: int = 64
     learning_rate: float = 1e-3
-    clips: int = 0  # of the synthetic dataset
-    seconds: Seconds = 10.0  # of the synthetic dataset
-    seed: int = 0
-    device: str = "auto"
-    quick: bool = False  # small settings, which prove nothing
+    clips: int = 240
+    seconds: Seconds = 10.0
 
 
 QUICK = Config(
@@ -110,7 +120,7 @@ def run(config: Config, data: Mapping[str, Path], out: Path, *, progress: bool =
 
 def prepare(config: Config, data: Mapping[str, Path], out: Path) -> tuple[UrbanSED, MelSpectrogram]:
     """Return the dataset and its features, extracted."""
-    root = _data.find(DATASETS[0], data, out, clips=config.clips or 240, seconds=config.seconds, seed=config.seed, sr=44100)
+    root = _data.find(DATASETS[0], data, out, clips=config.clips, seconds=config.seconds, seed=config.seed, sr=44100)
     return UrbanSED(root, cache=out / "cache"), MelSpectrogram.preset("sb_cnn_sed", mel=Mel(bands=config.bands, scale="htk"))
 
 

@@ -28,33 +28,50 @@ from dcasekit.generator import DataGenerator
 from dcasekit.generator.scaler import Scaler
 from dcasekit.models import MST, SB_CNN_SED, Concatenated, SMel
 from dcasekit.recipes import _data, _detection
+from dcasekit.recipes.base import BaseConfig
 from dcasekit.report import Published, Report, environment
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the recipe; the defaults are those of the authors' notebooks."""
+class Config(BaseConfig):
+    """Settings of the recipe; the defaults are those of the authors' notebooks.
+
+    Parameters
+    ----------
+    sr : sample rate, in Hz.
+    audio_win, audio_hop : length and hop of a frame, in samples.
+    bands : number of mel bands.
+    filters : filters of the CNN's convolutions, and units of its two dense layers; published is "large_cnn".
+    dropout : share of values that are set to 0 in training.
+    mst : filters of MST before the bands.
+    epochs : passes over the training data of the CNN.
+    front_epochs : the same of SMel and MST, while they learn mel bands.
+    pair_epochs : the same of CNN and front end together.
+    batch_size : windows in a training step; published is "2*batch_size".
+    learning_rate : step size of the optimizer, for all but SMel.
+    smel_rate : step size for SMel, while it learns mel bands.
+    slow : factor of the step size of SMel, and of the CNN's input scale, while both learn; published is "lr_multiplier".
+    bands_share : share of the mel bands' loss, while both learn.
+    clips, seconds : number of clips of the synthetic dataset, and their length in seconds.
+    """
 
     sr: Hz = 22050
-    audio_win: int = 1024  # samples of a frame
+    audio_win: int = 1024
     audio_hop: int = 512
     bands: int = 128
-    filters: int = 128  # of the CNN's convolutions, and units of its two dense layers: "large_cnn"
+    filters: int = 128
     dropout: float = 0.5
-    mst: tuple[int, int] = (512, 256)  # filters of MST before the bands
-    epochs: int = 101  # of the CNN
-    front_epochs: int = 101  # of SMel and MST while they learn mel bands
+    mst: tuple[int, int] = (512, 256)
+    epochs: int = 101
+    front_epochs: int = 101
     pair_epochs: int = 101
-    batch_size: int = 128  # "2*batch_size"
-    learning_rate: float = 1e-3  # of all but SMel
-    smel_rate: float = 1e-6  # of SMel while it learns mel bands
-    slow: float = 1e-4  # factor of the rate of SMel, and of the CNN's input scale, while both learn: "lr_multiplier"
-    bands_share: float = 0.1  # of the loss of mel bands while both learn
-    clips: int = 240  # of the synthetic dataset
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    smel_rate: float = 1e-6
+    slow: float = 1e-4
+    bands_share: float = 0.1
+    clips: int = 240
     seconds: Seconds = 2.0
-    seed: int = 0
-    device: str = "auto"
-    quick: bool = False
 
 
 QUICK = Config(

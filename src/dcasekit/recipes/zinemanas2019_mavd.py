@@ -34,30 +34,44 @@ from dcasekit.generator import DataGenerator
 from dcasekit.generator.scaler import Scaler
 from dcasekit.models.sb_cnn_sed import SB_CNN_SED
 from dcasekit.recipes import _data, _detection
+from dcasekit.recipes.base import BaseConfig
 from dcasekit.report import Published, Report, environment
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the recipe; the defaults are those of the authors' notebooks."""
+class Config(BaseConfig):
+    """Settings of the recipe; the defaults are those of the authors' notebooks.
+
+    Parameters
+    ----------
+    sr : sample rate, in Hz.
+    audio_win, audio_hop : length and hop of a frame, in samples.
+    bands : number of mel bands.
+    filters : filters of each convolution; published is "large_cnn".
+    dense : units of the two dense layers.
+    dropout : share of values that are set to 0 in training.
+    epochs : passes over the training data, in each training.
+    batch_size : windows in a training step; published is "2*batch_size".
+    learning_rate : step size of the optimizer, at the start.
+    tuning_rate : the same while the head alone learns; published is "learning_rate*0.2".
+    tuning_hop : seconds from one training window of MAVD to the next.
+    clips, seconds : number of clips of the synthetic dataset, and their length in seconds.
+    """
 
     sr: Hz = 22050
-    audio_win: int = 1024  # samples of a frame
+    audio_win: int = 1024
     audio_hop: int = 512
     bands: int = 128
-    filters: int = 128  # of the convolutions: "large_cnn"
-    dense: int = 128  # units of the two dense layers
+    filters: int = 128
+    dense: int = 128
     dropout: float = 0.5
-    epochs: int = 101  # of each training
-    batch_size: int = 128  # "2*batch_size"
+    epochs: int = 101
+    batch_size: int = 128
     learning_rate: float = 1e-3
-    tuning_rate: float = 2e-4  # "learning_rate*0.2"
-    tuning_hop: Seconds = 0.5  # from one training window of MAVD to the next
-    clips: int = 240  # of the synthetic dataset
+    tuning_rate: float = 2e-4
+    tuning_hop: Seconds = 0.5
+    clips: int = 240
     seconds: Seconds = 2.0
-    seed: int = 0
-    device: str = "auto"
-    quick: bool = False
 
 
 QUICK = Config(
