@@ -4,9 +4,9 @@ python tools/make_app_pictures.py [FOLDER]            # those of the docs, by de
 python tools/make_app_pictures.py --all FOLDER        # every view, 1400 and 390 pixels wide, light and dark, to be looked at
 """
 
+import argparse
 import io
 import shutil
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -110,7 +110,8 @@ def _train(page: Page, address: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--all"]:
-        draw_all(Path(sys.argv[2]))
-    else:
-        draw(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/_static"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("docs/_static"))
+    parser.add_argument("--all", action="store_true", help="every view, in each width and colour scheme")
+    given = parser.parse_args()
+    (draw_all if given.all else draw)(given.folder)

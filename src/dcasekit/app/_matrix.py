@@ -71,7 +71,7 @@ def picture(answers: Answers) -> dict[str, Any]:
         "tickfont": {"size": 10},
         "showgrid": False,
     }
-    across = _charts.axis("answered", **ticks, tickangle=-90)
+    across = _charts.axis("predicted", **ticks, tickangle=-90)
     return _charts.figure([cells], across, _charts.axis("true", **ticks, autorange="reversed"))
 
 
@@ -91,4 +91,4 @@ def confusions(answers: Answers) -> Any:
         for i, j in pairs
         if wrong[i, j]
     ]
-    return _parts.table(("True", "Answered", "Clips"), rows, label="Commonest confusions", numeric=(2,))
+    return _parts.table(("True", "Predicted", "Clips"), rows, label="Commonest confusions", numeric=(2,))

@@ -32,7 +32,7 @@ def layout(site: Site, query: Mapping[str, str]) -> list[Any]:
             [
                 _parts.control("Run", dcc.Dropdown(_answers.names(site), answers.key, id="errors-run", clearable=False)),
                 _parts.control("True label", dcc.Dropdown(labels, chosen["true"], id="errors-true", placeholder="any")),
-                _parts.control("Answer", dcc.Dropdown(labels, chosen["said"], id="errors-said", placeholder="any")),
+                _parts.control("Predicted", dcc.Dropdown(labels, chosen["said"], id="errors-said", placeholder="any")),
             ],
             className="controls",
             role="search",
@@ -171,7 +171,7 @@ def _wrong(answers: Answers, query: Mapping[str, str]) -> list[Judged]:
 
 
 def _show(answers: Answers, source: Source, clip: str) -> Any:
-    """Show a clip with its events as they are known, those that were answered, and the scores over time."""
+    """Show a clip with its events as they are known, those that were predicted, and the scores over time."""
     given, results = source.by_id[clip], answers.results
     scores = results.scores[answers.place[clip]]
     answered = to_events(scores, threshold=results.threshold) if results.task == "detection" else []
@@ -190,7 +190,7 @@ def _head(answers: Answers, found: Sequence[Judged], one: Judged, query: Mapping
     if answers.results.task != "classification":
         sure = f" (off the threshold by {100 * one.confidence:.0f} points)"
     said = [
-        html.Span(["answered ", html.B(_names(one.predicted), className="wrong-answer"), sure]),
+        html.Span(["predicted ", html.B(_names(one.predicted), className="wrong-answer"), sure]),
         html.Span(["labelled ", html.B(_names(one.true))]),
         html.Span(f"{at + 1} of {len(found)}", className="soft"),
     ]
@@ -248,7 +248,7 @@ def _list(site: Site, answers: Answers, query: Mapping[str, str]) -> Any:
         for one in shown
     ]
     sure = "Sure" if answers.results.task == "classification" else "Off"
-    columns = ("Clip", "Labelled, answered", sure, *(["Really"] if really else []))
+    columns = ("Clip", "Labelled, predicted", sure, *(["Really"] if really else []))
     made = _parts.table(columns, rows, label="Wrong clips", numeric=(2,), chosen=at - first)
     told = f"{len(found)} of {len(answers.results.clips):,} clips are wrong; {first + 1} to {first + len(rows)} are listed"
     done = sum(one.clip in mended for one in found)

@@ -193,7 +193,7 @@ def _labels(answers: Answers) -> Any:
         )
         told = span((low, high))
         rows.append((row["label"], f"{row['clips']:,}", bar, write(keys[0], value), told, *(write(key, row[key]) for key in keys[1:])))
-    columns = ("Label", "Clips", "", in_words(keys[0]), "95 % interval", *map(in_words, keys[1:]))
+    columns = ("Label", "Clips", "", _title(keys[0]), "95 % interval", *map(_title, keys[1:]))
     return _parts.table(columns, rows, label="Numbers of each label", numeric=(1, *range(3, len(columns))))
 
 
@@ -358,7 +358,7 @@ def _comparison(answers: Answers, others: Sequence[Answers]) -> Any:
             continue
         low, high = (f"{100 * each:+.1f}" for each in found.interval)
         rows.append((*head, f"{100 * found.difference:+.1f} points", f"{low} to {high}", f"{found.p:.3f}"))
-    columns = ("Run", f"{in_words(answers.results.headline)} (95 % interval)", "Clips", "Difference", "95 % interval", "p")
+    columns = ("Run", f"{_title(answers.results.headline)} (95 % interval)", "Clips", "Difference", "95 % interval", "p")
     told = (
         "Difference: the first run minus the other on the same clips; paired bootstrap, and a permutation test for p. "
         "Below 0.05, chance alone is unlikely."
@@ -367,5 +367,10 @@ def _comparison(answers: Answers, others: Sequence[Answers]) -> Any:
 
 
 @lru_cache(64)
+def _title(measure: str) -> str:
+    words = in_words(measure)
+    return words[:1].upper() + words[1:]
+
+
 def _compare(one: Answers, other: Answers) -> Any:
     return one.results.compare(other.results)
