@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import dcasekit
+from dcasekit.app import _jobs
 from dcasekit.core import discover
 from dcasekit.core.docstrings import list_settings
 from dcasekit.core.files import MARK
@@ -50,6 +51,10 @@ def test_quickstart_reports_three_tasks_beside_chance_and_saves_a_model_for_each
     for section in content["sections"]:
         assert 0 < section["published"]["chance"]["value"] < 0.5
         assert section["model"]["parameters"] > 50_000
+    curves = _jobs.Job(tmp_path.parent, tmp_path.name).histories()
+    assert {name: len(rows) for name, rows in curves.items()} == {
+        f"checkpoints/{task}": 1 for task in ("classification", "tagging", "detection")
+    }
     page = html.unescape((tmp_path / "report.html").read_text())
     assert "its numbers prove nothing" in page
     sound = next((tmp_path / "sounds" / "audio").glob("*.wav"))

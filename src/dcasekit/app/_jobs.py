@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dcasekit.app._locks import hold, is_held
+from dcasekit.containers.saving import read_history
 from dcasekit.core.files import read_json, write_json
 from dcasekit.core.units import Seconds
 from dcasekit.errors import StorageError
@@ -27,6 +28,12 @@ State = Literal["running", "finished", "stopped", "failed", "unfinished"]
 
 _NAME = re.compile(r"\w[\w.\-]{0,79}(?![\s\S])", re.ASCII)
 _FILES = ".app/jobs"
+# Where recipes keep the checkpoints of their networks, of one run and of several seeds.
+_CHECKPOINTS = [
+    f"{run}{place}"
+    for run in ("", "seed*/")
+    for place in ("checkpoint", "checkpoints", "checkpoints/*", "checkpoints/*/*", "networks/*/checkpoint")
+]
 _LAST = 4000  # bytes of what a command said last
 
 
@@ -86,12 +93,19 @@ class Job:
         return ""
 
     def histories(self) -> dict[str, list[dict[str, float]]]:
-        """Read the histories of training: fold -> one record per epoch; the fold of a run without folds is ``""``."""
+        """Read the histories of training: fold -> one record per epoch; the fold of a run without folds is ``""``.
+
+        Of a recipe they are those in the checkpoints of its networks: part of the run -> one record per epoch.
+        """
         found = {}
         for path in sorted([*self.folder.glob("history.csv"), *self.folder.glob("*/history.csv")]):
             with suppress(OSError, ValueError), path.open(encoding="utf-8", newline="") as file:
                 rows = [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
                 found["" if path.parent == self.folder else path.parent.name] = rows
+        if not found:
+            for path in sorted(file for place in _CHECKPOINTS for file in self.folder.glob(f"{place}/checkpoint.safetensors")):
+                if rows := read_history(path):
+                    found[path.parent.relative_to(self.folder).as_posix()] = rows
         return found
 
     def start(self) -> None:

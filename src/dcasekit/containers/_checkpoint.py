@@ -87,7 +87,7 @@ def load_checkpoint(folder: PathLike, run: Mapping[str, Any]) -> State | None:
             raise ValueError("its checksum does not match its content")
         values = json.loads(about["state"])
         other = dict(values.pop("run"))
-        if not all(_is_record(record, epoch) for epoch, record in enumerate(values["history"], 1)):
+        if not all(is_record(record, epoch) for epoch, record in enumerate(values["history"], 1)):
             raise TypeError("its history does not have one record per epoch")
     except (OSError, LookupError, TypeError, ValueError, AttributeError, RecursionError, MemoryError, SafetensorError) as error:
         raise ModelError(f"{path} is not a readable checkpoint ({first_line(error)}); delete it to train from the start") from error
@@ -97,7 +97,8 @@ def load_checkpoint(folder: PathLike, run: Mapping[str, Any]) -> State | None:
     return State(values, arrays)
 
 
-def _is_record(record: Any, epoch: int) -> bool:
+def is_record(record: Any, epoch: int) -> bool:
+    """Tell whether a value can be the record of an epoch, counted from 1."""
     numbers = isinstance(record, dict) and all(isinstance(value, int | float) for value in record.values())
     return numbers and record.get("epoch") == epoch and "loss" in record
 

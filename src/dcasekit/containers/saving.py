@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import json
 import logging
 import math
 import platform
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 import dcasekit
 from dcasekit.containers._backend import Backend, Weights
+from dcasekit.containers._checkpoint import is_record
 from dcasekit.containers.calibration import Calibration
 from dcasekit.containers.heads import Head
 from dcasekit.core import discover
@@ -311,3 +313,15 @@ def _class(family: str, name: str, base: type, allow: Allowed) -> Any:
     if not (isinstance(found, type) and issubclass(found, base)):
         raise ModelError(f"the model file names {name!r}, which is not a {base.__name__}")
     return found
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """Read the records of the epochs that a checkpoint file knows of, without its arrays; none of a file that cannot be read."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            history = json.loads(file.metadata()["state"])["history"]
+        return history if all(is_record(record, epoch) for epoch, record in enumerate(history, 1)) else []
+    except (OSError, LookupError, TypeError, ValueError, RecursionError, SafetensorError):
+        return []

@@ -104,7 +104,7 @@ def score_validation(config: Config, data: Mapping[str, Path], out: Path, *, res
     return float(np.mean([max(record[f"val_{HEADLINES[task]}"] for record in history) for task, history in histories.items()]))
 
 
-def train(config: Config, dataset: SyntheticSounds, mel: MelSpectrogram, resume: Path | None = None) -> CompactCNN:
+def train(config: Config, dataset: SyntheticSounds, mel: MelSpectrogram, resume: Path) -> CompactCNN:
     """Train a network for the dataset's task."""
     split, model = dataset.split("fold1"), CompactCNN()
     model.train(
@@ -127,7 +127,7 @@ def section(config: Config, data: Mapping[str, Path], out: Path, task: Task) -> 
     """Train and evaluate for one task."""
     dataset, mel = sounds(config, task, data, out), features(task)
     split, began = dataset.split("fold1"), time.perf_counter()
-    model = train(config, dataset, mel)
+    model = train(config, dataset, mel, out / "checkpoints" / task)
     results = model.evaluate(DataGenerator(dataset, mel, folds=split.test, train=False))
     model.save(out / "models" / task)
     return Section(

@@ -13,6 +13,7 @@ from dcasekit.app._site import Site, Source
 from dcasekit.core import discover
 from dcasekit.core.tables import visible
 from dcasekit.errors import DcasekitError
+from dcasekit.report.words import name as in_words
 
 TITLE, ORDER = "Train", 3
 _MOST_SYSTEMS = 8  # of a recipe, that are linked
@@ -294,9 +295,9 @@ def _facts(site: Site, job: Job, state: str) -> list[Any]:
         left = job.left()
         facts |= {"left, at most": _parts.seconds(left)} if state == "running" and left is not None else {}
         facts |= {
-            name.replace("val_", "best validation "): f"{max(row[name] for row in rows if name in row):.3f}"
-            for name in rows[-1]
-            if name.startswith("val_") and name != "val_loss"
+            f"best validation {in_words(name.removeprefix('val_'))}": f"{max(row[name] for row in rows if name in row):.3f}"
+            for name in _validated(rows[-1])
+            if all(name in history[-1] for history in histories.values() if history)
         }
     elif state == "running" and "epochs" in job.facts:
         facts["now"] = "computing features"
@@ -315,12 +316,14 @@ def _answered(site: Site, job: Job) -> list[Any]:
 def _curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, Any]:
     traces = []
     kinds = (("loss", _charts.BLUE, "y"), ("val_loss", _charts.ORANGE, "y"))
+    measured = {fold: _validated(rows[-1])[:1] if rows else [] for fold, rows in histories.items()}
+    alike = len({name for names in measured.values() for name in names}) < 2  # of a recipe each network may have a measure of its own
     for number, (fold, rows) in enumerate(histories.items()):
-        names = [name for name in (rows[-1] if rows else ()) if name.startswith("val_") and name != "val_loss"][:1]
-        for name, color, axis in (*kinds, *((name, _charts.GREEN, "y2") for name in names)):
+        for name, color, axis in (*kinds, *((name, _charts.GREEN, "y2") for name in measured[fold])):
             seen = [row for row in rows if name in row]
             if seen:
-                told = name.replace("val_", "validation ")
+                told = f"validation {in_words(name.removeprefix('val_'))}" if name.startswith("val_") else name
+                told = told if alike or axis == "y" else "validation"
                 traces.append(
                     _charts.line([row["epoch"] for row in seen], [row[name] for row in seen], told, color)
                     | {
@@ -335,6 +338,11 @@ def _curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str,
     across = _charts.axis("epoch", range=[0.5, max(most, 5) + 0.5], tickformat="d", anchor="y", **({"dtick": 1} if most < 12 else {}))
     upper = _charts.axis("validation", range=[0, 1.02], domain=[0.58, 1], dtick=0.5, anchor="x")
     return _charts.figure(traces, across, _charts.axis("loss", rangemode="tozero", domain=[0, 0.46]), yaxis2=upper, uirevision="run")
+
+
+def _validated(record: Mapping[str, float]) -> list[str]:
+    """Name the numbers of an epoch on validation clips, the main one first."""
+    return [name for name in record if name.startswith("val_") and name != "val_loss"]
 
 
 def _table(jobs: Sequence[Job], chosen: str) -> Any:
