@@ -181,6 +181,9 @@ def test_the_form_asks_for_what_the_kind_of_run_needs(visit):
     assert page.locator("#train-source").is_visible()
     assert not page.locator("#train-recipe").is_visible()
     assert not page.locator("#train-models").is_visible()
+    page.locator("#train-freeze").click()
+    page.get_by_role("option", name="up to convolutions.0", exact=True).click()
+    page.get_by_text("up to convolutions.0").wait_for()
 
 
 def test_a_run_goes_on_when_page_and_server_go_and_its_model_answers(visit, data, browser):

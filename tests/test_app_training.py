@@ -186,10 +186,13 @@ def test_settings_of_the_forms_train_a_model_and_tune_it(site):
     told = str(train._watch(site, {"run": "tiny-run"}, None))
     assert "2 of 2" in told
     assert str(site.runs) not in told
-    tuned = start(site, order(kind="tune", tuned="tiny-run/model", freeze="none"), training__epochs="1")
+    layers = _orders.freezable(site, "tiny-run/model")
+    assert list(layers)[:2] == ["all", "none"]
+    layer = list(layers)[2]
+    tuned = start(site, order(kind="tune", tuned="tiny-run/model", freeze=layer), training__epochs="1")
     wait(lambda: tuned.state != "running", 120)
     assert (tuned.name, tuned.state) == ("tiny-run-tuned-synthetic-sounds", "finished"), tuned.said
-    assert read_json(tuned.folder / "run.json", error=OSError)["freeze"] == "none"
+    assert read_json(tuned.folder / "run.json", error=OSError)["freeze"] == layer
 
 
 def test_a_recipe_runs_with_what_the_forms_say(site):

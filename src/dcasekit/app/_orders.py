@@ -11,9 +11,9 @@ from dcasekit.app._forms import FormError
 from dcasekit.app._jobs import Job
 from dcasekit.app._site import Site, Source
 from dcasekit.core import discover
+from dcasekit.errors import DcasekitError
 
 KINDS = {"train": "Train a model", "tune": "Fine-tune a model", "recipe": "Run a recipe"}
-FREEZE = {"all": "all but its head", "none": "nothing"}  # what a model that is tuned keeps
 _EPOCHS = 50  # where no other number is given
 
 Chosen = Mapping[str, Any]
@@ -82,6 +82,15 @@ def has_corrections(source: Source) -> bool:
     return _answers.corrections_of(source).is_file()
 
 
+def freezable(site: Site, model: str) -> dict[str, str]:
+    """Say what a saved model can keep while it is tuned: value of ``--freeze`` -> words."""
+    found = {"all": "all but its head", "none": "nothing"}
+    try:
+        return found | {layer: f"up to {layer}" for layer in _models.find(site, model).layers() if layer not in found}
+    except DcasekitError:  # it cannot be loaded, or has no layers: the run will say so
+        return found
+
+
 def data_of(site: Site, dataset: str) -> list[Source]:
     """Return the sources that a recipe can use for a dataset, one per folder."""
     found = {source.path: source for source in reversed(site.sources.values()) if source.name == dataset}
@@ -99,7 +108,7 @@ def _train(site: Site, chosen: Chosen, fields: Fields) -> Order:
 def _tune(site: Site, chosen: Chosen, fields: Fields) -> Order:
     source, model = site.source(chosen["source"]), str(chosen["tuned"])
     known = _models.models(site)
-    if model not in known or chosen["freeze"] not in FREEZE:
+    if model not in known or chosen["freeze"] not in freezable(site, model):
         raise FormError("choose a saved model, and what it keeps")
     command = ["fine-tune", *_data(site, source, chosen), "--model", str(known[model].absolute()), "--freeze", chosen["freeze"]]
     name = model.removesuffix("/model")

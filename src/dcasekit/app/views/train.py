@@ -110,6 +110,18 @@ def _register_kinds(app: Dash, site: Site) -> None:
         except DcasekitError as error:
             return _parts.problem(str(error))
 
+    @app.callback(
+        Output("train-freeze", "options"),
+        Output("train-freeze", "value"),
+        Input("train-tuned", "value"),
+        Input("train-kind", "value"),
+        State("train-freeze", "value"),
+    )
+    def freeze(model: str | None, kind: str, before: str) -> Any:
+        """Offer the layers of the model that is to be tuned."""
+        found = _orders.freezable(site, model or "") if kind == "tune" else {"all": "all but its head"}
+        return found, before if before in found else "all"
+
 
 def _register_watch(app: Dash, site: Site) -> None:
     @app.callback(
@@ -179,7 +191,7 @@ def _forms_of(site: Site, source: Source) -> list[html.Div]:
         _part(
             "Model",
             _parts.control("Saved model", dcc.Dropdown(models, models[0] if models else None, id="train-tuned", clearable=False)),
-            _parts.control("Keep as it is", dcc.Dropdown(_orders.FREEZE, "all", id="train-freeze", clearable=False)),
+            _parts.control("Keep as it is", dcc.Dropdown(value="all", id="train-freeze", clearable=False)),
             html.P("It listens as it did: its features and their scaling are its own.", className="soft"),
             of="tune",
         ),
