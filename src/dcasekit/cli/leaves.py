@@ -78,7 +78,7 @@ def _row(same: Sequence[Setting]) -> list[Any]:
 
 def _about(found: object) -> str:
     """Return the first paragraph of a docstring, on one line."""
-    return " ".join((inspect.getdoc(found) or "").partition("\n\n")[0].split())
+    return " ".join((inspect.getdoc(found) or "").partition("\n\n")[0].replace("`", "").split())
 
 
 def show_presets(*, as_json: bool) -> None:
