@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -70,12 +71,14 @@ def read_tensorboard(folder):
 def read_records(path):
     """Give the records of W&B's file: LevelDB's log, behind a header of seven bytes."""
     content, at, parts = path.read_bytes(), 7, b""
-    assert content[:4] == b":W&B"
-    while at < len(content):
+    assert content[:4] in (b"", b":W&B")
+    while at + 7 <= len(content):
         if (rest := 32768 - at % 32768) < 7:
             at += rest
             continue
         length, kind = struct.unpack_from("<HB", content, at + 4)
+        if at + 7 + length > len(content):  # it is being written
+            return
         parts += content[at + 7 : at + 7 + length]
         at += 7 + length
         if kind in (1, 4):  # whole, or the last part
@@ -87,10 +90,15 @@ def read_wandb(folder):
     """Curve -> epoch -> value, with the summary as points of the last epoch; settings as text."""
     from wandb.proto.wandb_internal_pb2 import Record
 
+    def finished(path):
+        """W&B's own process writes the file's end a moment after `finish` has returned."""
+        while not (found := [Record.FromString(data) for data in read_records(path)]) or found[-1].WhichOneof("record_type") != "exit":
+            time.sleep(0.01)
+        return found
+
     curves, settings, ids = {}, {}, set()
     for path in sorted(folder.glob("wandb/offline-run-*/run-*.wandb")):
-        for data in read_records(path):
-            record = Record.FromString(data)
+        for record in finished(path):
             kind = record.WhichOneof("record_type")
             if kind == "run":
                 ids.add(record.run.run_id)
