@@ -26,7 +26,7 @@ from dcasekit.app import _answers, serve
 from dcasekit.app._scatter import draw
 from dcasekit.app._site import Site, find_sources
 from dcasekit.app._vectors import Cloud
-from dcasekit.app.views import errors, explore
+from dcasekit.app.views import errors, evaluate, explore
 
 CHROMIUM = os.environ.get("DCASEKIT_CHROMIUM", "/usr/bin/chromium")
 GIVEN = ["--no-sandbox", "--use-gl=swiftshader", "--enable-unsafe-swiftshader"]
@@ -103,6 +103,16 @@ def test_a_cell_of_the_matrix_shows_its_clips_and_runs_are_compared(page, addres
     page.locator("#evaluate-cell a").first.click()
     page.wait_for_url("**/errors?*")
     page.get_by_role("heading", name=one.clip).wait_for()
+
+
+def test_two_runs_are_compared_once(place, monkeypatch):
+    site = Site(find_sources([f"esc10={place / 'ESC-10'}"], place / "runs"), place / "runs", place / "scratch")
+    one, other = (replace(_answers.find(site, name)) for name in ("one", "other"))  # which no other test compared
+    compared, compare = [], Results.compare
+    monkeypatch.setattr(Results, "compare", lambda self, to: compared.append(to) or compare(self, to))
+    shown = [str(evaluate._comparison(one, [other])) for _ in range(2)]
+    assert shown[0] == shown[1]
+    assert len(compared) == 1
 
 
 def test_wrong_clips_are_heard_stepped_through_and_corrected_by_keyboard(page, address, place):

@@ -182,7 +182,7 @@ def test_settings_of_the_forms_train_a_model_and_tune_it(site):
     wait(lambda: job.state != "running", 120)
     assert (job.name, job.state) == ("tiny-run", "finished"), job.said
     assert [row["epoch"] for row in job.histories()[""]] == [1, 2]
-    assert job.left() == 0
+    assert job.left(job.histories()) == 0
     told = str(train._watch(site, {"run": "tiny-run"}, None))
     assert "2 of 2" in told
     assert str(site.runs) not in told

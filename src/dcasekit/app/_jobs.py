@@ -141,9 +141,9 @@ class Job:
             with suppress(ProcessLookupError):
                 os.killpg(int(facts["pid"]), signal.SIGTERM)
 
-    def left(self) -> Seconds | None:
-        """Estimate the seconds until the last epoch ends; ``None``: this is not known yet."""
-        histories, facts = self.histories(), self.facts
+    def left(self, histories: Mapping[str, Sequence[Mapping[str, float]]]) -> Seconds | None:
+        """Estimate the seconds until the last epoch ends by what `histories` returned; ``None``: this is not known yet."""
+        facts = self.facts
         rows = [row for history in histories.values() for row in history]
         if not rows or "epochs" not in facts:
             return None

@@ -366,11 +366,11 @@ def _comparison(answers: Answers, others: Sequence[Answers]) -> Any:
     return _parts.card("Runs side by side", _parts.table(columns, rows, label="Runs", numeric=(2, 3, 4, 5)), html.P(told, className="soft"))
 
 
-@lru_cache(64)
 def _title(measure: str) -> str:
     words = in_words(measure)
     return words[:1].upper() + words[1:]
 
 
+@lru_cache(64)
 def _compare(one: Answers, other: Answers) -> Any:
     return one.results.compare(other.results)

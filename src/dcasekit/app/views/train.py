@@ -278,15 +278,15 @@ def _watch(site: Site, query: Mapping[str, str], pressed: Any) -> tuple[Any, ...
             job.start()
     except DcasekitError:  # it runs already
         pass
-    state = job.state
+    state, histories = job.state, job.histories()
     said = visible_lines(_parts.without_paths(job.said, site)) if state in ("failed", "running", "stopped") else ""
     return (
         [html.H2(job.name), html.P(visible(job.about), className="soft")],
-        _facts(site, job, state),
+        _facts(site, job, state, histories),
         said,
         _table(jobs, job.name),
-        _curves(job.histories()),
-        "card" if "epochs" in job.facts or job.histories() else "card unplotted",
+        _curves(histories),
+        "card" if "epochs" in job.facts or histories else "card unplotted",
         state != "running",
         state not in ("stopped", "failed") or not job.facts,
     )
@@ -297,14 +297,13 @@ def visible_lines(text: str) -> str:
     return "\n".join(map(visible, text.split("\n")))
 
 
-def _facts(site: Site, job: Job, state: str) -> list[Any]:
-    histories = job.histories()
+def _facts(site: Site, job: Job, state: str, histories: Mapping[str, Sequence[Mapping[str, float]]]) -> list[Any]:
     rows = [row for history in histories.values() for row in history]
     facts: dict[str, Any] = {"state": state}
     if rows:
         epochs, rounds = int(job.facts.get("epochs", 0)), int(job.facts.get("rounds", 1))
         facts["epochs done"] = f"{len(rows)} of {epochs * rounds}" if epochs else len(rows)
-        left = job.left()
+        left = job.left(histories)
         facts |= {"left, at most": _parts.seconds(left)} if state == "running" and left is not None else {}
         facts |= {
             f"best validation {in_words(name.removeprefix('val_'))}": f"{max(row[name] for row in rows if name in row):.3f}"
